@@ -1,0 +1,1 @@
+"""Where configurations are read. The only folder that knows gin."""

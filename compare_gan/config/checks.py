@@ -1,0 +1,60 @@
+"""Does a value from a configuration fit the parameter it is meant for?"""
+
+import collections.abc
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from compare_gan.config.bound import signature_source
+from compare_gan.core.errors import UserError
+
+WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text in quotes"}
+
+
+def check(owner: str, target: Callable[..., Any], values: dict[str, Any]) -> None:
+    """Compares `values` with the annotations of `target`.
+
+    Raises:
+      UserError: a value is of the wrong kind.
+    """
+    hints = typing.get_type_hints(signature_source(target))
+    for name, value in values.items():
+        if name in hints and not fits(value, hints[name]):
+            raise UserError(f"{owner}.{name} is {shown(value)}; it must be {words(hints[name])}")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, each) for each in inner)
+    if is_callable(hint):
+        return callable(value)
+    if origin is tuple and inner[1:] == (...,):
+        return isinstance(value, tuple) and all(fits(each, inner[0]) for each in value)
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return isinstance(value, hint) if inspect.isclass(hint) else True
+
+
+def words(hint: Any) -> str:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(words(each) for each in inner)
+    if is_callable(hint):
+        return "a reference, such as @name"
+    if origin is tuple:
+        return "a tuple, such as (@Name(),)"
+    return "None" if hint is types.NoneType else WORDS.get(hint, str(hint))
+
+
+def is_callable(hint: Any) -> bool:
+    return typing.get_origin(hint) is collections.abc.Callable or getattr(hint, "_is_protocol", False)
+
+
+def shown(value: Any) -> str:
+    """A value as a configuration would write it."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(shown, value))})"
+    return f"@{getattr(value, '__name__', value)}" if callable(value) else repr(value)

@@ -1,0 +1,186 @@
+"""The one place where configurations are read: gin bindings in, plain values out.
+
+`compare_gan.config` alone knows gin. What `parse` returns has no tie to gin's global state, so
+one process may read many configurations, and a value built from Python equals one built here.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gin
+
+from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (they register themselves)
+from compare_gan.config.bound import arguments, bound
+from compare_gan.config.makers import configured, register_all
+from compare_gan.config.reader import first_line, read
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, Registry, expose
+from compare_gan.core.types import GanLoss, ImageSpec, Penalty
+from compare_gan.gans.modular import GAN
+from compare_gan.gans.sampling import uniform
+from compare_gan.losses.standard import non_saturating
+from compare_gan.nn import norms  # noqa: F401
+from compare_gan.nn.options import (
+    DiscriminatorOptions,
+    GeneratorOptions,
+    Layers,
+    SpectralNorm,
+    StandardizeBatch,
+    Weights,
+)
+from compare_gan.penalties.weights import no_penalty
+
+
+@expose("options", module="compare_gan.runner_lib")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The main choices. `training_steps` counts updates of the generator."""
+
+    gan_class: Callable[..., Any]
+    architecture: str
+    batch_size: int
+    training_steps: int
+    lamba: float = 1  # weight of the penalty
+    disc_iters: int = 1
+    z_dim: int = 128
+
+
+@expose("dataset", module="compare_gan.datasets")
+@dataclasses.dataclass(frozen=True)
+class DatasetChoice:
+    name: str
+    seed: int = 547
+
+
+@expose("loss", module="compare_gan.gans.loss_lib")
+@dataclasses.dataclass(frozen=True)
+class LossChoice:
+    fn: GanLoss = non_saturating
+
+
+@expose("penalty", module="compare_gan.gans.penalty_lib")
+@dataclasses.dataclass(frozen=True)
+class PenaltyChoice:
+    fn: Penalty = no_penalty
+
+
+@expose("z", module="compare_gan.gans.modular_gan")
+@dataclasses.dataclass(frozen=True)
+class Prior:
+    """Where latent vectors come from; of the numbers `distribution_fn` gets those it takes."""
+
+    distribution_fn: Callable[..., Any] = uniform
+    minval: float = -1.0
+    maxval: float = 1.0
+    stddev: float = 1.0
+
+    def bound(self) -> Callable[..., Any]:
+        target = getattr(self.distribution_fn, "func", self.distribution_fn)
+        taken = {p.name for p in arguments(target)} & {"minval", "maxval", "stddev"}
+        return bound(self.distribution_fn, **{name: getattr(self, name) for name in taken})
+
+
+@expose("eval_z", module="compare_gan.eval_gan_lib")
+@dataclasses.dataclass(frozen=True)
+class EvalPrior(Prior):
+    """Where latent vectors come from when the generator is scored."""
+
+
+@expose("run_config", module="compare_gan.main")
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """How a run is done. `single_core` and `iterations_per_loop` speak of TPUs and change nothing."""
+
+    tf_random_seed: int | None = None
+    single_core: bool = False
+    iterations_per_loop: int = 1000
+    save_checkpoints_steps: int = 5000
+    keep_checkpoint_max: int = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed:
+    """What a configuration says, but for the shape of the images."""
+
+    dataset: DatasetChoice
+    options: Options
+    run_config: RunConfig
+    eval_prior: Callable[..., Any]
+    base: Callable[..., GAN]  # the GAN without its `spec`
+    method: Callable[[GAN], GAN] | None
+    operative_config: str  # every binding that took part, defaults too; `parse` reads it back
+
+    def gan(self, spec: ImageSpec) -> GAN:
+        """The GAN for images of this kind.
+
+        Raises:
+          UserError: its parts do not fit the images or each other.
+        """
+        base = self.base(spec=spec)
+        return (base if self.method is None else self.method(base)).checked()
+
+
+def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
+    """Reads configuration files, then single bindings, which win. Clears gin's own configuration.
+
+    Raises:
+      UserError: a mistake in the configuration, told in one line.
+    """
+    register_all()
+    gin.clear_config()
+    try:
+        imports = read(files, bindings)
+        return build(imports)
+    except UserError as error:
+        raise UserError(first_line(error)) from None  # gin appends its call stack
+    except Exception as error:
+        raise UserError(f"configuration: {type(error).__name__}: {first_line(error)}") from error
+    finally:
+        gin.clear_config()
+
+
+def build(imports: Sequence[str]) -> Parsed:
+    """The values that the current bindings of gin describe."""
+    options = configured(Options)()
+    gan_class = one_of(METHODS, "options.gan_class", options.gan_class)
+    plain = getattr(gan_class, "func", gan_class) is GAN
+    generator, discriminator = ARCHITECTURES[options.architecture]
+    base = bound(
+        gan_class if plain else configured(GAN)(),
+        make_generator=configured(generator)(),
+        make_discriminator=configured(discriminator)(),
+        loss=one_of(LOSSES, "loss.fn", configured(LossChoice)().fn),
+        penalty=one_of(PENALTIES, "penalty.fn", configured(PenaltyChoice)().fn),
+        penalty_weight=options.lamba,
+        batch_size=options.batch_size,
+        disc_iters=options.disc_iters,
+        z_dim=options.z_dim,
+        prior=configured(Prior)().bound(),
+        layers=Layers(configured(Weights)(), configured(StandardizeBatch)(), configured(SpectralNorm)()),
+        g_options=configured(GeneratorOptions)(),
+        d_options=configured(DiscriminatorOptions)(),
+    )
+    return Parsed(
+        dataset=configured(DatasetChoice)(),
+        options=options,
+        run_config=configured(RunConfig)(),
+        eval_prior=configured(EvalPrior)().bound(),
+        base=base,
+        method=None if plain else gan_class,
+        operative_config="".join(f"{line}\n" for line in imports) + gin.operative_config_str(),
+    )
+
+
+def one_of(registry: Registry, name: str, part: Any) -> Any:
+    """`part`, if it is one of the registry's.
+
+    Raises:
+      UserError: it is something else.
+    """
+    target = getattr(part, "func", part)
+    if not any(registry[known] is target for known in registry):
+        known = ", ".join(f"@{known}" for known in registry)
+        raise UserError(f"{name} is {target.__name__}, which is no {registry.kind}; known: {known}")
+    return part

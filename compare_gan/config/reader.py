@@ -1,0 +1,142 @@
+"""Reads configuration files into gin's table of bindings, and says where a mistake stands."""
+
+import importlib
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gin
+from gin import config_parser
+
+from compare_gan.config.checks import check
+from compare_gan.config.legacy import ELSEWHERE
+from compare_gan.config.makers import label, parameters, register_all
+from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.registry import EXPOSED, Exposed
+
+
+def read(files: Sequence[Path | str], bindings: Sequence[str]) -> list[str]:
+    """Binds what the files say, then what `bindings` say. Returns the modules they import.
+
+    An `include` is looked for beside the file that includes it, then in the working directory.
+
+    Raises:
+      UserError: something cannot be read or does not exist.
+    """
+    imports: list[str] = []
+    for path in files:
+        read_file(Path(path), imports, ())
+    for text in bindings:
+        for statement in statements(text, None):
+            apply(statement, None, imports, ())
+    try:
+        gin.finalize()
+    except ValueError as error:
+        macro = re.search("for '(.*)/gin.macro'", str(error))
+        what = f"%{macro[1]} is used but never set" if macro else first_line(error)
+        raise UserError(f"configuration: {what}") from None
+    return imports
+
+
+def read_file(path: Path, imports: list[str], includers: tuple[Path, ...]) -> None:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file") from None
+    for statement in statements(text, path):
+        apply(statement, path, imports, (*includers, path.resolve()))
+
+
+def statements(text: str, path: Path | None) -> Iterator[Any]:
+    """The statements of a configuration, as gin parses them."""
+    try:
+        yield from config_parser.ConfigParser(text, Names())
+    except SyntaxError as error:
+        token = re.search("Failed to parse token '(.*)'", error.msg)
+        what = f"{token[1]} is no value; put a text in quotes, an @ before a name" if token else error.msg
+        number = error.lineno or 1
+        line = "".join(text.splitlines()[number - 1 : number])
+        raise UserError(f"{place(path, number, line)}: {what.splitlines()[0].rstrip('.')}") from None
+    except tokenize.TokenError as error:
+        message, (number, _) = error.args
+        raise UserError(f"{place(path, number, text)}: {message}") from None
+    except ValueError as error:  # a reference to something unknown; gin appends where
+        found = re.search(r"\n  In .*line (\d+)\n    (.*)", str(error))
+        where = place(path, int(found[1]), found[2]) if found else place(path, 1, text)
+        raise UserError(f"{where}: {first_line(error)}") from None
+
+
+def apply(statement: Any, path: Path | None, imports: list[str], includers: tuple[Path, ...]) -> None:
+    location = statement.location
+    try:
+        match statement:
+            case config_parser.BindingStatement(scope, name, "", value):
+                gin.bind_parameter((f"{scope}/{name}" if scope else name, "gin.macro", "value"), value)
+            case config_parser.BindingStatement(scope, name, parameter, value):
+                bind(scope, name, parameter, value)
+            case config_parser.ImportStatement(module):
+                importlib.import_module(module)
+                imports.append(statement.format())
+                register_all()
+    except (UserError, ImportError) as error:
+        where = place(path, location.line_num, location.line_content)
+        raise UserError(f"{where}: {first_line(error)}") from None
+    if isinstance(statement, config_parser.IncludeStatement):
+        beside = (path or Path()).parent / statement.filename
+        included = beside if beside.is_file() else Path(statement.filename)
+        if not included.is_file() or included.resolve() in includers:
+            reason = "includes itself" if included.is_file() else "is not there"
+            where = place(path, location.line_num, location.line_content)
+            raise UserError(f"{where}: {statement.filename} {reason}")
+        read_file(included, imports, includers)
+
+
+def bind(scope: str, name: str, parameter: str, value: Any) -> None:
+    item = find(name)
+    known = parameters(item)
+    if parameter not in known:
+        place_for = ELSEWHERE.get(item.name, {}).get(parameter)
+        hint = f"; bind {place_for}" if place_for else did_you_mean(parameter, known) if known else ""
+        raise UserError(f"{name} has no parameter {parameter!r} to bind{hint}")
+    if not has_reference(value):
+        check(label(item), item.target, {parameter: value})
+    gin.bind_parameter((scope, f"{item.module}.{item.name}", parameter), value)
+
+
+def find(name: str) -> Exposed:
+    """The one exposed thing that `name`, the end of its full name, means."""
+    if name in EXPOSED:
+        return EXPOSED[name]
+    matches = [item for key, item in EXPOSED.items() if key.endswith(f".{name}")]
+    if not matches:
+        raise UserError(f"nothing is called {name!r}{did_you_mean(name, map(label, EXPOSED.values()))}")
+    if len(matches) > 1:
+        raise UserError(f"{name!r} may be {' or '.join(sorted(map(label, matches)))}; write which")
+    return matches[0]
+
+
+class Names(gin.config.ParserDelegate):
+    """Resolves the @references of a configuration."""
+
+    def configurable_reference(self, scoped_selector: str, evaluate: bool) -> Any:
+        find(scoped_selector.rpartition("/")[2])
+        return super().configurable_reference(scoped_selector, evaluate)
+
+
+def has_reference(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return any(map(has_reference, value))
+    return isinstance(value, gin.config.ConfigurableReference)
+
+
+def place(path: Path | None, number: int | None, line: str = "") -> str:
+    return f"{path}:{number}" if path else f"binding {line.strip()!r}"
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, without what gin appends."""
+    return next(iter(str(error).splitlines()), "").rstrip(".")

@@ -1,0 +1,19 @@
+"""Mistakes a user can mend, told in one line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A bad configuration, file or argument.
+
+    The message is one line: what is wrong, where, and what to do about it. The
+    command line prints it and exits with code 2; from Python it is a ValueError.
+    """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the known name nearest to `name`, else what is known."""
+    folded = {word.casefold(): word for word in sorted(known)}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f"; did you mean {folded[close[0]]!r}?" if close else f"; known: {', '.join(folded.values())}"

@@ -1,0 +1,39 @@
+"""One line that tells how far long work has come."""
+
+import sys
+import time
+
+
+class Progress:
+    """Prints step, rate, time left and the numbers that matter.
+
+    On a terminal the line is rewritten in place; elsewhere a new one appears every few seconds.
+    """
+
+    def __init__(self, name: str, total: int, start: int = 0):
+        self.name, self.total, self.start = name, total, start
+        self.began = time.monotonic()
+        self.live = sys.stdout.isatty()
+        self.every = 0.2 if self.live else 10.0
+        self.printed = self.began if not self.live else 0.0
+
+    def update(self, step: int, numbers: dict[str, float]) -> None:
+        now = time.monotonic()
+        if now - self.printed < self.every and step < self.total:
+            return
+        self.printed = now
+        rate = (step - self.start) / max(now - self.began, 1e-9)
+        left = (self.total - step) / max(rate, 1e-9)
+        shown = "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+        line = f"{self.name}: {step}/{self.total}  {rate:.1f} steps/s  {clock(left)} left  {shown}"
+        if not self.live:
+            print(line, flush=True)
+        else:
+            print(f"\r\033[K{line}", end="\n" if step >= self.total else "", flush=True)
+
+
+def clock(seconds: float) -> str:
+    """`75` -> `"1:15"`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

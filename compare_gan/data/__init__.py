@@ -1,0 +1,9 @@
+"""Every module of this folder is loaded, and so registers itself."""
+
+from compare_gan.core.registry import load_siblings
+from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.data.source import open_dataset
+
+__all__ = ["UNLABELLED", "ImageDataset", "Split", "open_dataset"]
+
+load_siblings(__name__)

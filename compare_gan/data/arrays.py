@@ -1,0 +1,85 @@
+"""Images in a NumPy file."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.data.images import fit_all
+from compare_gan.data.splits import class_indices, complete, numbered
+
+NAMES = ("images", "labels", "test_images", "test_labels")
+
+
+def plain_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file, or that of an `.npy` file as "images". Nothing is unpickled.
+
+    Raises:
+      UserError: it cannot be read, or is not such a file.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return {"images": found} if isinstance(found, np.ndarray) else dict(found)
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "damaged, or not a NumPy file of plain arrays"
+        raise UserError(f"{path}: cannot be read ({reason})") from None
+
+
+def read_arrays(path: Path, image_size: int | None) -> ImageDataset:
+    """An `.npy` file of images, or an `.npz` file with these arrays:
+
+      images: [N, H, W] or [N, H, W, C], C = 1 or 3; uint8, or float in [0, 1]
+      labels: [N] integers; may be missing
+      test_images, test_labels: the same of the test split; may be missing
+
+    Raises:
+      UserError: it is not such a file.
+    """
+    arrays = plain_arrays(path)
+    _check_names(path, arrays)
+    train = _split(path, arrays, "", image_size)
+    test = _split(path, arrays, "test_", image_size) if "test_images" in arrays else None
+    return complete(path, train, test, numbered(train, test))
+
+
+def _check_names(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    for name in arrays:
+        if name not in NAMES:
+            raise UserError(f"{path}: unknown array {name!r}{did_you_mean(name, NAMES)}")
+    if "images" not in arrays:
+        raise UserError(f"{path}: has no array 'images'; it has: {', '.join(arrays) or 'nothing'}")
+    if "test_labels" in arrays and "test_images" not in arrays:
+        raise UserError(f"{path}: has test_labels but no test_images")
+    if "test_images" in arrays and ("labels" in arrays) != ("test_labels" in arrays):
+        raise UserError(f"{path}: has the labels of one split only; give labels and test_labels, or neither")
+
+
+def _split(path: Path, arrays: dict[str, np.ndarray], prefix: str, image_size: int | None) -> Split:
+    name = f"{prefix}images"
+    images = fit_all(_pixels(path, name, arrays[name]), image_size)
+    if f"{prefix}labels" not in arrays:
+        return Split(images, np.full(len(images), UNLABELLED, np.int32))
+    name = f"{prefix}labels"
+    return Split(images, class_indices(path, name, arrays[name], len(images)))
+
+
+def _pixels(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    """Values as a file holds them to [N, H, W, C] uint8."""
+    images = values[..., None] if values.ndim == 3 else values
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
+        raise UserError(
+            f"{path}: {name} has the shape {list(values.shape)}; wanted [N, H, W] or [N, H, W, C], C = 1 or 3"
+        )
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise UserError(f"{path}: {name} is {values.dtype}; wanted uint8, or float in [0, 1]")
+    if not 0 <= images.min() <= images.max() <= 1:  # false for NaN, too
+        raise UserError(
+            f"{path}: {name} runs from {images.min():g} to {images.max():g}; floats must be in [0, 1]"
+        )
+    return np.rint(images * 255).astype(np.uint8)

@@ -1,0 +1,24 @@
+"""Handwritten digits that come with scikit-learn."""
+
+import numpy as np
+
+from compare_gan.core.registry import DATASETS
+from compare_gan.data.base import ImageDataset, Split
+from compare_gan.data.splits import split_off
+
+
+@DATASETS.register("digits")
+def digits() -> ImageDataset:
+    """1,347 train and 450 test images of handwritten digits, 8x8 grey, in ten classes.
+
+    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
+    Repository, 1998, https://doi.org/10.24432/C50P49; scikit-learn ships its test part. The 17 grey levels
+    are spread over 0..255. The size stays 8x8: these are the real pixels, nothing is interpolated, and
+    training costs a quarter of what it would at 16x16. The split is the same for every run.
+    """
+    from sklearn.datasets import load_digits  # slow to import, so not before it is wanted
+
+    pixels, labels = load_digits(return_X_y=True)  # [N, 64] in 0..16, [N]
+    images = np.rint(pixels.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    train, test = split_off(Split(images, labels.astype(np.int32)), 1 / 4)
+    return ImageDataset("digits", train, test, tuple("0123456789"))

@@ -1,0 +1,48 @@
+"""The order in which training sees the images: arithmetic on the batch number, no state."""
+
+import functools
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+
+
+def permutation(count: int, *key: int) -> np.ndarray:
+    """A shuffled range [count] int64 that `key` alone decides.
+
+    It sorts raw PCG64 words: NumPy promises that stream for good, but not that of `Generator.permutation`.
+
+    Raises:
+      UserError: a part of the key is negative.
+    """
+    if min(key) < 0:
+        raise UserError(f"seed {min(key)} is negative; seeds are 0 or more")
+    return np.argsort(np.random.PCG64(key).random_raw(count), kind="stable")
+
+
+def batch_indices(count: int, batch_size: int, seed: int, start: int, batches: int) -> np.ndarray:
+    """Image indices of the batches `start` to `start + batches - 1`, [batches, batch_size] int64.
+
+    The stream is endless: one permutation of all `count` images after another, each decided by the seed and
+    its own number, cut into batches without regard to where an epoch ends.
+
+    Raises:
+      UserError: there are no images, or a batch would be empty.
+    """
+    if count < 1:
+        raise UserError("there are no images to draw batches from")
+    if batch_size < 1:
+        raise UserError(f"batch size {batch_size} is not positive")
+    begin, end = start * batch_size, (start + batches) * batch_size
+    pieces = [np.empty(0, np.int64)]
+    for epoch in range(begin // count, -(-end // count)):
+        before = epoch * count
+        pieces.append(_epoch(count, seed, epoch)[max(begin - before, 0) : end - before])
+    return np.concatenate(pieces).reshape(batches, batch_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch(count: int, seed: int, epoch: int) -> np.ndarray:
+    order = permutation(count, seed, epoch)
+    order.setflags(write=False)
+    return order

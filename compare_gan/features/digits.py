@@ -1,0 +1,18 @@
+"""What scores on the digits are measured with: a classifier kept with the package.
+
+Made from all training labels by this command, so that scores stay comparable; the file holds
+its provenance.
+
+  compare-gan classifier --data digits --width 16 --steps 800 --out digits.npz
+"""
+
+from pathlib import Path
+
+from compare_gan.core.registry import EXTRACTORS
+from compare_gan.features.encoder import TrainedEncoder, load_encoder
+
+
+@EXTRACTORS.register("digits")
+def digits_classifier() -> TrainedEncoder:
+    """Features [N, 64] and class logits [N, 10] of 8x8 grey images."""
+    return load_encoder(Path(__file__).with_suffix(".npz"), "digits")

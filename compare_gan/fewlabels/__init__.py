@@ -1,0 +1,1 @@
+"""From few labels to a label for every image."""

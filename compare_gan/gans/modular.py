@@ -1,0 +1,155 @@
+"""A GAN: two networks, a loss, a penalty and auxiliary tasks, put together."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import METHODS
+from compare_gan.core.types import Array, Cond, DiscriminatorOut, GanLoss, GANState, ImageSpec, Penalty
+from compare_gan.gans.optimizers import adam
+from compare_gan.gans.sampling import Prior, uniform
+from compare_gan.losses.standard import non_saturating
+from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.state import net_state
+from compare_gan.penalties.weights import no_penalty
+from compare_gan.tasks.base import AuxTask
+
+
+class HeadedDiscriminator(nnx.Module):
+    """A discriminator with the heads of the auxiliary tasks on its features."""
+
+    def __init__(self, backbone: Any, tasks: tuple[AuxTask, ...], spec: ImageSpec, **options: Any):
+        self.backbone = backbone
+        heads = {t.name: t.make_head(backbone.feature_dim, spec.num_classes, **options) for t in tasks}
+        self.heads = nnx.Dict(heads)
+
+    def __call__(
+        self, images: Array, y: Array | None, tasks: tuple[AuxTask, ...], train: bool
+    ) -> DiscriminatorOut:
+        out = self.backbone(images, Cond(y=y, train=train))
+        for task in tasks:
+            out = task.score(self.heads[task.name], out, y, train)
+        return out
+
+
+@METHODS.register("ModularGAN", module="compare_gan.gans.modular_gan")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GAN:
+    """All that training does not change about a GAN.
+
+    A method of the field is a function from one such value to another, see `ssgan` and
+    `s3gan`. One step is one update of the generator, after `disc_iters` updates of the
+    discriminator. As compare_gan does without a TPU, the generator is updated on the latent
+    vectors and images of the last discriminator update; with
+    `experimental_force_graph_unroll` it gets a batch of its own.
+
+    Raises:
+      UserError: `conditional` without labels, or a number that makes no sense.
+    """
+
+    spec: ImageSpec
+    make_generator: Callable[..., Any]
+    make_discriminator: Callable[..., Any]
+    loss: GanLoss = non_saturating
+    penalty: Penalty = no_penalty
+    penalty_weight: float = 1.0
+    adversarial_weight: float = 1.0  # of loss and penalty, beside the tasks
+    tasks: tuple[AuxTask, ...] = ()
+    prior: Prior = uniform
+    z_dim: int = 128
+    batch_size: int = 64
+    disc_iters: int = 1
+    layers: Layers = Layers()
+    g_options: GeneratorOptions = GeneratorOptions()
+    d_options: DiscriminatorOptions = DiscriminatorOptions()
+    conditional: bool = False
+    fit_label_distribution: bool = False  # generated labels are the batch's, not uniform
+    experimental_force_graph_unroll: bool = False
+    g_use_ema: bool = False
+    ema_decay: float = 0.9999
+    ema_start_step: int = 40000
+    g_optimizer_fn: Callable[..., optax.GradientTransformation] = adam
+    d_optimizer_fn: Callable[..., optax.GradientTransformation] | None = None
+    g_lr: float = 2e-4
+    d_lr: float | None = None
+
+    def __post_init__(self):
+        if self.conditional and not self.spec.num_classes:
+            raise UserError("ModularGAN.conditional is True, but the data set has no labels")
+        for name in ("z_dim", "batch_size", "disc_iters"):
+            if getattr(self, name) < 1:
+                raise UserError(f"options.{name} is {getattr(self, name)}; it must be at least 1")
+
+    @property
+    def y_dim(self) -> int:
+        """Length of the label vector that the networks see."""
+        return self.spec.num_classes if self.conditional else 0
+
+    @property
+    def sub_batches(self) -> int:
+        """Batches of real images that one step uses."""
+        return self.disc_iters + self.experimental_force_graph_unroll
+
+    def generator(self, rngs: nnx.Rngs) -> Any:
+        return self.make_generator(
+            self.spec, self.z_dim, self.y_dim, options=self.g_options, layers=self.layers, rngs=rngs
+        )
+
+    def discriminator(self, rngs: nnx.Rngs) -> HeadedDiscriminator:
+        shared: dict[str, Any] = dict(options=self.d_options, layers=self.layers, rngs=rngs)
+        backbone = self.make_discriminator(self.spec, self.y_dim, **shared)
+        return HeadedDiscriminator(backbone, self.tasks, self.spec, **shared)
+
+    def checked(self) -> "GAN":
+        """The same, once its networks were made without their arrays: parts that do not fit say so now.
+
+        Raises:
+          UserError: a network does not fit the images, the labels or its options.
+        """
+        _ = self.g_def, self.d_def
+        return self
+
+    @functools.cached_property
+    def abstract_d(self) -> HeadedDiscriminator:
+        """The discriminator without its arrays."""
+        return nnx.eval_shape(lambda: self.discriminator(nnx.Rngs(0)))
+
+    @functools.cached_property
+    def g_def(self) -> nnx.GraphDef:
+        return nnx.graphdef(nnx.eval_shape(lambda: self.generator(nnx.Rngs(0))))
+
+    @functools.cached_property
+    def d_def(self) -> nnx.GraphDef:
+        return nnx.graphdef(self.abstract_d)
+
+    @functools.cached_property
+    def d_has_batch_statistics(self) -> bool:
+        return bool(jax.tree.leaves(nnx.state(self.abstract_d, nnx.BatchStat)))
+
+    @functools.cached_property
+    def g_tx(self) -> optax.GradientTransformation:
+        return self.g_optimizer_fn(self.g_lr)
+
+    @functools.cached_property
+    def d_tx(self) -> optax.GradientTransformation:
+        return (self.d_optimizer_fn or self.g_optimizer_fn)(self.g_lr if self.d_lr is None else self.d_lr)
+
+    def init(self, rng: Array) -> GANState:
+        """The state before the first step, a pure function of the key."""
+        g_rng, d_rng = jax.random.split(rng)
+        g, d = net_state(self.generator(nnx.Rngs(g_rng))), net_state(self.discriminator(nnx.Rngs(d_rng)))
+        return GANState(
+            step=jnp.zeros((), jnp.int32),
+            g=g,
+            d=d,
+            g_opt=self.g_tx.init(g.params),
+            d_opt=self.d_tx.init(d.params),
+            g_ema=jax.tree.map(jnp.copy, g.params) if self.g_use_ema else None,
+        )

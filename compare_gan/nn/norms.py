@@ -1,0 +1,193 @@
+"""Normalisation of activations.
+
+A batch norm is named in a configuration by its factory
+`factory(features, dims, *, layers, spectral_norm, rngs) -> module`, and the module is called
+as `module(x, cond)`: every norm is given all that may condition it and takes what it needs.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import expose
+from compare_gan.core.types import Array, Cond
+from compare_gan.nn.layers import Linear
+from compare_gan.nn.options import OPS, Layers, StandardizeBatch
+
+
+@dataclasses.dataclass(frozen=True)
+class CondDims:
+    """Lengths of the latent and of the label vector that condition a layer; 0 where there is none."""
+
+    z: int = 0
+    y: int = 0
+
+
+class Standardize(nnx.Module):
+    """Zero mean and unit variance over all axes but the last, by batch or moving statistics.
+
+    Under a sharded `jax.jit` the batch is the global batch, so the statistics are those of
+    all devices. The variance is the biased one, in the moving average too, as in compare_gan.
+    """
+
+    def __init__(self, features: int, options: StandardizeBatch):
+        self.options = options
+        self.moving_mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
+        self.moving_variance = nnx.BatchStat(jnp.ones(features, jnp.float32))
+
+    def __call__(self, x: Array, train: bool) -> Array:
+        if train:
+            axes = tuple(range(x.ndim - 1))
+            mean, variance = x.mean(axes), x.var(axes)
+            keep = self.options.decay
+            self.moving_mean[...] = keep * self.moving_mean[...] + (1 - keep) * mean
+            self.moving_variance[...] = keep * self.moving_variance[...] + (1 - keep) * variance
+        else:
+            mean, variance = self.moving_mean[...], self.moving_variance[...]
+        return (x - mean) * jax.lax.rsqrt(variance + self.options.epsilon)
+
+
+class BatchNorm(nnx.Module):
+    """Ioffe and Szegedy, https://arxiv.org/abs/1502.03167."""
+
+    def __init__(self, features: int, layers: Layers):
+        self.standardize = Standardize(features, layers.batch)
+        self.gamma = nnx.Param(jnp.ones(features, jnp.float32))
+        self.beta = nnx.Param(jnp.zeros(features, jnp.float32))
+
+    def __call__(self, x: Array, cond: Cond) -> Array:
+        return self.standardize(x, cond.train) * self.gamma[...] + self.beta[...]
+
+
+class ConditionalBatchNorm(nnx.Module):
+    """Scale and offset are linear in the label: de Vries et al., https://arxiv.org/abs/1707.00683.
+
+    As in compare_gan the scale is not offset by one unless asked for, so that an all-zero label
+    gives zeros.
+    """
+
+    def __init__(self, features, y_dim, *, layers: Layers, spectral_norm, use_bias, gamma_offset, rngs):
+        def dense():
+            bias = 0.0 if use_bias else None
+            return Linear(y_dim, features, layers=layers, spectral_norm=spectral_norm, bias=bias, rngs=rngs)
+
+        self.gamma_offset = gamma_offset
+        self.standardize = Standardize(features, layers.batch)
+        self.gamma, self.beta = dense(), dense()
+
+    def __call__(self, x: Array, cond: Cond) -> Array:
+        x = self.standardize(x, cond.train)
+        gamma = self.gamma_offset + self.gamma(cond.y, train=cond.train)
+        beta = self.beta(cond.y, train=cond.train)
+        return x * _over_image(gamma, x) + _over_image(beta, x)
+
+
+class SelfModulatedBatchNorm(nnx.Module):
+    """Scale and offset are a small network's answer to z: Chen et al., https://arxiv.org/abs/1810.01365."""
+
+    def __init__(
+        self, features: int, z_dim: int, *, layers: Layers, spectral_norm: bool, num_hidden: int, rngs
+    ):
+        def dense(d_in, d_out, bias):
+            return Linear(d_in, d_out, layers=layers, spectral_norm=spectral_norm, bias=bias, rngs=rngs)
+
+        self.standardize = Standardize(features, layers.batch)
+        self.hidden = dense(z_dim, num_hidden, 0.0) if num_hidden else None
+        self.gamma = dense(num_hidden or z_dim, features, 1.0)
+        self.beta = dense(num_hidden or z_dim, features, 0.0)
+
+    def __call__(self, x: Array, cond: Cond) -> Array:
+        x, h = self.standardize(x, cond.train), cond.z
+        if self.hidden is not None:
+            h = nnx.relu(self.hidden(h, train=cond.train))
+        gamma, beta = self.gamma(h, train=cond.train), self.beta(h, train=cond.train)
+        return x * _over_image(gamma, x) + _over_image(beta, x)
+
+
+class LayerNorm(nnx.Module):
+    """Over height, width and channels of each image: Ba et al., https://arxiv.org/abs/1607.06450."""
+
+    def __init__(self, features: int):
+        self.beta = nnx.Param(jnp.zeros(features, jnp.float32))
+        self.gamma = nnx.Param(jnp.ones(features, jnp.float32))
+
+    def __call__(self, x: Array) -> Array:
+        axes = tuple(range(1, x.ndim))
+        mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+        return (x - mean) * jax.lax.rsqrt(variance + 1e-12) * self.gamma[...] + self.beta[...]
+
+
+def _over_image(v: Array, x: Array) -> Array:
+    """[B, F] -> [B, 1, 1, F] beside an x of rank 4."""
+    return v.reshape(v.shape[0], *(1,) * (x.ndim - 2), v.shape[-1])
+
+
+@expose("no_batch_norm", module=OPS)
+def no_batch_norm(features: int, dims: CondDims, *, layers: Layers, spectral_norm: bool, rngs: nnx.Rngs):
+    """No normalisation."""
+    del features, dims, layers, spectral_norm, rngs
+    return None
+
+
+@expose("batch_norm", module=OPS)
+def batch_norm(features: int, dims: CondDims, *, layers: Layers, spectral_norm: bool, rngs: nnx.Rngs):
+    """Learned scale and offset, the same for all images."""
+    del dims, spectral_norm, rngs
+    return BatchNorm(features, layers)
+
+
+@expose("conditional_batch_norm", module=OPS)
+def conditional_batch_norm(
+    features: int,
+    dims: CondDims,
+    *,
+    layers: Layers,
+    spectral_norm: bool,
+    rngs: nnx.Rngs,
+    use_bias: bool = False,
+    gamma_offset: float = 0.0,
+):
+    """Scale and offset linear in the label.
+
+    `gamma_offset` is added to the scale. compare_gan adds nothing (google/compare_gan#54); with 1
+    all classes begin alike, which keeps small generators from losing one.
+
+    Raises:
+      UserError: there are no labels.
+    """
+    if not dims.y:
+        raise UserError("conditional_batch_norm needs labels; set ModularGAN.conditional = True")
+    return ConditionalBatchNorm(
+        features,
+        dims.y,
+        layers=layers,
+        spectral_norm=spectral_norm,
+        use_bias=use_bias,
+        gamma_offset=gamma_offset,
+        rngs=rngs,
+    )
+
+
+@expose("self_modulated_batch_norm", module=OPS)
+def self_modulated_batch_norm(
+    features: int,
+    dims: CondDims,
+    *,
+    layers: Layers,
+    spectral_norm: bool,
+    rngs: nnx.Rngs,
+    num_hidden: int = 32,
+):
+    """Scale and offset given by the latent vector.
+
+    Raises:
+      UserError: used in a network that has no latent vector.
+    """
+    if not dims.z:
+        raise UserError("self_modulated_batch_norm needs a latent vector; use it as G.batch_norm_fn only")
+    return SelfModulatedBatchNorm(
+        features, dims.z, layers=layers, spectral_norm=spectral_norm, num_hidden=num_hidden, rngs=rngs
+    )

@@ -1,0 +1,108 @@
+"""Hyper-parameters of layers: plain values, made once, handed down."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from flax import nnx
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import expose
+
+OPS = "compare_gan.architectures.arch_ops"
+ARCH = "compare_gan.architectures.abstract_arch"
+
+
+@expose("weights", module=OPS)
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """How kernels begin: "normal", "truncated" (at two deviations) or "orthogonal"."""
+
+    initializer: str = "normal"
+    stddev: float = 0.02
+
+    def __post_init__(self):
+        if self.initializer not in ("normal", "truncated", "orthogonal"):
+            raise UserError(
+                f"weights.initializer is {self.initializer!r}; use normal, truncated or orthogonal"
+            )
+
+    def make(self) -> Callable[..., Any]:
+        match self.initializer:
+            case "normal":
+                return nnx.initializers.normal(self.stddev)
+            case "truncated":
+                # TensorFlow's stddev is that of the normal before it is cut.
+                return nnx.initializers.truncated_normal(self.stddev)
+            case _:
+                return nnx.initializers.orthogonal()
+
+
+@expose("standardize_batch", module=OPS)
+@dataclasses.dataclass(frozen=True)
+class StandardizeBatch:
+    """Batch statistics: weight of the old moving average, and what is added to the variance."""
+
+    decay: float = 0.999
+    epsilon: float = 1e-3
+    use_moving_averages: bool = True
+    use_cross_replica_mean: bool | None = None
+
+    def __post_init__(self):
+        if not self.use_moving_averages:
+            raise UserError(
+                "standardize_batch.use_moving_averages is False; accumulated statistics are not there yet"
+            )
+        if self.use_cross_replica_mean is False:
+            raise UserError(
+                "standardize_batch.use_cross_replica_mean is False; "
+                "statistics are always those of the global batch, so use None or True"
+            )
+
+
+@expose("spectral_norm", module=OPS)
+@dataclasses.dataclass(frozen=True)
+class SpectralNorm:
+    """Which singular vector of a kernel [rows, columns] is kept: "left", "right" or the "auto" shorter."""
+
+    epsilon: float = 1e-12
+    singular_value: str = "left"
+
+    def __post_init__(self):
+        if self.singular_value not in ("left", "right", "auto"):
+            raise UserError(
+                f"spectral_norm.singular_value is {self.singular_value!r}; use left, right or auto"
+            )
+
+    def side(self, rows: int, columns: int) -> str:
+        if self.singular_value != "auto":
+            return self.singular_value
+        return "left" if rows <= columns else "right"
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """What all layers of one experiment share."""
+
+    weights: Weights = Weights()
+    batch: StandardizeBatch = StandardizeBatch()
+    spectral: SpectralNorm = SpectralNorm()
+
+
+@expose("G", module=ARCH)
+@dataclasses.dataclass(frozen=True)
+class GeneratorOptions:
+    """Normalisation of the generator: a norm factory (see `norms.py`), or None."""
+
+    batch_norm_fn: Callable[..., Any] | None = None
+    spectral_norm: bool = False
+
+
+@expose("D", module=ARCH)
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorOptions:
+    """Normalisation of the discriminator: a norm factory (see `norms.py`), or None."""
+
+    batch_norm_fn: Callable[..., Any] | None = None
+    layer_norm: bool = False
+    spectral_norm: bool = False

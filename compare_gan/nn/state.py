@@ -1,0 +1,22 @@
+"""Between NNX modules and plain trees of arrays.
+
+The definition of a network is static Python and its arrays are a pytree, so that a training
+step is an ordinary function of arrays under `jax.jit` and `jax.grad`.
+"""
+
+from typing import Any
+
+from flax import nnx
+
+from compare_gan.core.types import NetState, Tree
+
+
+def net_state(module: nnx.Module) -> NetState:
+    """The arrays of a network as nested dictionaries."""
+    params, extra = nnx.state(module, nnx.Param, ...)
+    return NetState(nnx.to_pure_dict(params), nnx.to_pure_dict(extra))
+
+
+def bind(definition: nnx.GraphDef, params: Tree, extra: Tree) -> Any:
+    """A network over copies of these arrays: what it updates does not leak."""
+    return nnx.merge(definition, nnx.State(params), nnx.State(extra), copy=True)

@@ -1,0 +1,157 @@
+"""Curves and heat maps as inline SVG, coloured by the classes of style.css."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compare_gan.report.markup import Markup, tag
+
+WIDTH, HEIGHT = 360, 210
+LEFT, TOP, RIGHT, BOTTOM = 40, 22, 18, 36
+MOST_POINTS = 300
+COLOURS = 6
+CELL = 26
+
+
+@dataclass(frozen=True)
+class Series:
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    colour: int
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Data ranges and the pixels they are drawn on."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def at(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:  # -> [..., 2]
+        across = (np.asarray(x) - self.x[0]) / (self.x[1] - self.x[0])
+        up = (np.asarray(y) - self.y[0]) / (self.y[1] - self.y[0])
+        return np.stack(
+            [LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)], axis=-1
+        )
+
+
+def axes_for(series: Sequence[Series]) -> Axes:
+    """Steps from nought, and all values but the wildest spikes, which would flatten the rest."""
+    bounds = [np.percentile(s.y, [1, 99]) for s in series]
+    low, high = float(min(b[0] for b in bounds)), float(max(b[1] for b in bounds))
+    margin = 0.1 * (high - low) or abs(high) * 0.1 or 1.0
+    return Axes((0.0, float(max(s.x.max() for s in series)) or 1.0), (low - margin, high + margin))
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """Mean over a centred window of a twentieth of the curve, cut off at both ends."""
+    n = len(values)
+    first = np.maximum(np.arange(n) - n // 40, 0)
+    end = np.minimum(np.arange(n) + n // 40 + 1, n)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    return (sums[end] - sums[first]) / (end - first)
+
+
+def thin(values: np.ndarray) -> np.ndarray:
+    """At most MOST_POINTS values, by means over equal stretches."""
+    return np.array([part.mean() for part in np.array_split(values, min(MOST_POINTS, len(values)))])
+
+
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """Round numbers within a range, about `count` of them."""
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.99)
+    return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def curves(series: Sequence[Series], axes: Axes, *, label: str, description: str) -> Markup:
+    """Each series as a faint raw line under a smooth one, over steps."""
+    frame = [
+        tag("text", label, x=0, y=TOP - 10),
+        tag("text", "step", x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end"),
+    ]
+    for value in ticks(*axes.y):
+        _, y = axes.at(axes.x[0], value)
+        frame.append(tag("line", class_="rule", x1=LEFT, x2=WIDTH - RIGHT, y1=px(y), y2=px(y)))
+        frame.append(tag("text", f"{value:,.10g}", x=LEFT - 6, y=px(y + 3.5), text_anchor="end"))
+    for value in ticks(*axes.x):
+        x, _ = axes.at(value, axes.y[0])
+        frame.append(
+            tag("line", class_="axis", x1=px(x), x2=px(x), y1=HEIGHT - BOTTOM, y2=HEIGHT - BOTTOM + 4)
+        )
+        frame.append(tag("text", f"{value:,.10g}", x=px(x), y=HEIGHT - BOTTOM + 16, text_anchor="middle"))
+    frame.append(
+        tag("line", class_="axis", x1=LEFT, x2=WIDTH - RIGHT, y1=HEIGHT - BOTTOM, y2=HEIGHT - BOTTOM)
+    )
+    lines = [polyline(axes, s.x, s.y, f"raw c{s.colour % COLOURS}") for s in series]
+    lines += [polyline(axes, s.x, smooth(s.y), f"smooth c{s.colour % COLOURS}") for s in series]
+    inner = (LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
+    sizes = dict(zip(("x", "y", "width", "height"), inner, strict=True))
+    plot = tag("svg", *lines, viewBox=" ".join(map(str, inner)), **sizes)  # a nested svg clips its lines
+    return tag(
+        "svg",
+        *frame,
+        plot,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        class_="chart",
+        role="img",
+        aria_label=description,
+    )
+
+
+def polyline(axes: Axes, x: np.ndarray, y: np.ndarray, style: str) -> Markup:
+    points = axes.at(thin(x), thin(y))
+    return tag("polyline", class_=style, points=" ".join(f"{px(a)},{px(b)}" for a, b in points))
+
+
+def px(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def legend(names: Sequence[str]) -> Markup:
+    keys = [tag("li", tag("span", class_=f"key b{i % COLOURS}"), name) for i, name in enumerate(names)]
+    return tag("ul", *keys, class_="legend")
+
+
+def heat_map(confusion: np.ndarray, names: Sequence[str]) -> Markup:  # [K, K]
+    """Counts of true classes (rows) by inferred ones, shaded by the root of the share in the row."""
+    k, cell = len(names), max(CELL, 5 + 7 * len(f"{confusion.max(initial=0):,}"))
+    short = [name if len(name) <= 12 else name[:11] + "…" for name in names]
+    longest = max(map(len, short), default=0)
+    left = 26 + round(6.4 * longest)
+    top = 40 if longest <= 3 else 30 + round(6.4 * longest)
+    middle, turned = top + k * cell / 2, "" if longest <= 3 else " rotate(-90)"
+    parts = [
+        tag("text", "inferred", x=left + k * cell / 2, y=12, text_anchor="middle"),
+        tag("text", "true", transform=f"translate(11 {middle}) rotate(-90)", text_anchor="middle"),
+        tag("rect", class_="box", x=left, y=top, width=k * cell, height=k * cell),
+    ]
+    for i, name in enumerate(short):
+        at = (i + 0.5) * cell
+        above = f"translate({left + at + (4 if turned else 0)} {top - 7}){turned}"
+        parts.append(tag("text", name, x=left - 6, y=top + at + 4, text_anchor="end"))
+        parts.append(tag("text", name, transform=above, text_anchor="start" if turned else "middle"))
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    for row, column in np.argwhere(confusion):
+        count = f"{confusion[row, column]:,}"
+        told = tag("title", f"true {names[row]}, inferred {names[column]}: {count}")
+        kind, shade = "right" if row == column else "wrong", math.sqrt(shares[row, column])
+        x, y = left + column * cell, top + row * cell
+        place = {"x": x + 0.5, "y": y + 0.5, "width": cell - 1, "height": cell - 1}
+        parts.append(tag("rect", told, class_=kind, fill_opacity=f"{shade:.3f}", **place))
+        ink = "on" if shade > 0.6 else "off"
+        parts.append(tag("text", count, class_=ink, x=x + cell / 2, y=y + cell / 2 + 4, text_anchor="middle"))
+    width, height = left + k * cell + 2, top + k * cell + 2
+    return tag(
+        "svg",
+        *parts,
+        viewBox=f"0 0 {width} {height}",
+        class_="heat",
+        style=f"max-width:{1.4 * width:.0f}px",
+        role="img",
+        aria_label=f"Confusion matrix of {k} classes; {np.trace(confusion):,} of {confusion.sum():,} right.",
+    )

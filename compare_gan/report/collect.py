@@ -1,0 +1,196 @@
+"""What a study folder holds, as plain values."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_json
+
+T = TypeVar("T")
+Record = Mapping[str, Any]
+Log = tuple[Record, ...]
+
+EVOLUTION_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Images butted together without borders: `pixels` is uint8 [rows * height, columns * width, 4]."""
+
+    pixels: np.ndarray
+    rows: int
+    columns: int
+    tile: tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """How good the inferred labels are; `confusion` counts true classes (rows) by inferred ones."""
+
+    accuracy: float | None
+    confusion: np.ndarray | None  # [K, K]
+    balance: tuple[int, ...]  # inferred labels of each class
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    key: str
+    scores: Record
+    metrics: Log
+    samples: Mapping[int, Grid]  # by step, some ten of them
+    interpolation: Grid | None  # the last one
+    operative_config: str | None
+
+
+@dataclass(frozen=True)
+class Study:
+    summary: Record
+    settings: Record
+    labels: LabelQuality | None
+    pretrain: Log
+    real: Grid | None
+    methods: tuple[Method, ...]
+
+
+def read_study(folder: Path) -> Study:
+    """Everything the page needs; a part whose files are missing is None or empty.
+
+    Raises:
+      UserError: there is no usable summary.json, or a file that is there cannot be read.
+    """
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise UserError(
+            f"{folder}: no summary.json here; give a folder made by compare-gan demo or few-labels"
+        )
+    summary = read_object(path)
+    methods = summary.get("methods")
+    if not isinstance(methods, dict) or not all(isinstance(scores, dict) for scores in methods.values()):
+        raise UserError(f'{path}: needs "methods", the scores of each method by name; run the study again')
+    return Study(
+        summary=summary,
+        settings=optional(folder / "settings.json", read_object) or {},
+        labels=optional(folder / "label_quality.json", read_labels),
+        pretrain=optional(folder / "pretrain" / "metrics.jsonl", read_log) or (),
+        real=read_grid(folder / "real" / "real.png", folder / "real" / "grid.json"),
+        methods=tuple(read_method(folder / key, key, scores) for key, scores in methods.items()),
+    )
+
+
+def read_method(folder: Path, key: str, scores: Record) -> Method:
+    samples = images_by_step(folder / "samples")
+    interpolations = images_by_step(folder / "interpolations")
+    return Method(
+        key=key,
+        scores=scores,
+        metrics=optional(folder / "metrics.jsonl", read_log) or (),
+        samples={
+            step: grid
+            for step in evenly(sorted(samples), EVOLUTION_STEPS)
+            if (grid := read_grid(samples[step], folder / "samples" / "grid.json"))
+        },
+        interpolation=read_grid(interpolations[max(interpolations)], folder / "interpolations" / "grid.json")
+        if interpolations
+        else None,
+        operative_config=optional(
+            folder / "operative_config.gin", lambda p: p.read_text("utf-8", errors="replace")
+        ),
+    )
+
+
+def optional(path: Path, read: Callable[[Path], T]) -> T | None:
+    return read(path) if path.is_file() else None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a JSON object; run the study again")
+    return value
+
+
+def read_labels(path: Path) -> LabelQuality:
+    quality = read_object(path)
+    try:
+        confusion = quality.get("confusion")
+        balance = tuple(int(n) for n in quality.get("balance") or ())
+        classes = len(confusion or balance)
+        names = tuple(str(name) for name in quality.get("class_names") or range(classes))
+        matrix = None if confusion is None else np.array(confusion, np.int64).reshape(classes, classes)
+        if len(names) != classes or (balance and len(balance) != classes):
+            raise ValueError(f"{len(names)} names, {len(balance)} counts for {classes} classes")
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: the label counts do not fit together ({error}); run the study again"
+        ) from None
+    return LabelQuality(number(quality.get("accuracy")), matrix, balance, names)
+
+
+def read_log(path: Path) -> Log:
+    """The records of a .jsonl file by step; of a step written twice (a resumed run) the later one counts.
+
+    A torn last line, left by a run that was killed, is passed over.
+    """
+    records = {}
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    for n, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            records[int(record["step"])] = record
+        except (ValueError, TypeError, KeyError):
+            if n < len(lines):
+                raise UserError(f'{path}: line {n} is not a record with a "step"; remove the line') from None
+    return tuple(records[step] for step in sorted(records))
+
+
+def images_by_step(folder: Path) -> dict[int, Path]:
+    """`000200.png` and the like; other names are not ours."""
+    return {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
+
+
+def read_grid(path: Path, layout_path: Path) -> Grid | None:
+    if not (path.is_file() and layout_path.is_file()):
+        return None
+    layout = read_json(layout_path)
+    try:
+        rows, columns, (height, width) = int(layout["rows"]), int(layout["columns"]), map(int, layout["tile"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f'{layout_path}: needs "rows", "columns" and "tile": [height, width]') from None
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGBA"))
+    except OSError:
+        raise UserError(f"{path}: not an image that can be read; remove it or make it again") from None
+    if pixels.shape[:2] != (rows * height, columns * width) or not pixels.size:
+        raise UserError(
+            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but {layout_path.name} tells of "
+            f"{columns} x {rows} tiles of {width} x {height}; make the images again"
+        )
+    return Grid(pixels, rows, columns, (height, width))
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` items, evenly spaced, with the first and the last."""
+    indices = np.linspace(0, len(items) - 1, min(count, len(items))).round()
+    return [items[int(i)] for i in indices]
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for all else that a JSON file may hold there."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if usable else None
+
+
+def curve(log: Log, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of one key, where it was recorded and finite."""
+    points = [(record["step"], value) for record in log if (value := number(record.get(key))) is not None]
+    steps, values = np.array(points, float).reshape(-1, 2).T
+    return steps, values

@@ -1,0 +1,183 @@
+"""The sections made of pictures: labels, samples, their evolution, interpolations, curves."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from compare_gan.report import figures
+from compare_gan.report.charts import Axes, Series, axes_for, curves, heat_map, legend
+from compare_gan.report.collect import Grid, LabelQuality, Log, Study, curve, number
+from compare_gan.report.markup import Markup, join, tag
+from compare_gan.report.tables import class_table
+from compare_gan.report.words import compact, count, name_of, percent
+
+MOST_CLASSES = 25  # beyond which a matrix cannot be read, and only its worst cells are told
+LOSSES = ("loss/d", "loss/g")
+PRETRAINING = {"loss": "loss", "accuracy": "accuracy (0.25 by chance)"}
+FOUR_WIDE, THREE_WIDE, PHONE = 270, 360, 368  # CSS pixels for a picture beside others, and alone
+WIDEST = 552  # so that two large ones still stand side by side
+
+
+def label_inference(study: Study) -> Markup:
+    quality = study.labels
+    if quality is None:
+        return Markup()
+    kept, images = (number(study.summary.get(key)) for key in ("labels_kept", "train_images"))
+    known = f"{count(kept)} of {count(images)} labels were kept. " if kept and images else ""
+    accuracy = quality.accuracy
+    right = "" if accuracy is None else f"{percent(accuracy)} of the inferred labels are right. "
+    blocks = []
+    few = len(quality.class_names) <= MOST_CLASSES
+    if quality.confusion is not None and few:
+        caption = "Rows are true classes, columns inferred ones; shade is the square root of the row's share."
+        picture = heat_map(quality.confusion, quality.class_names)
+        blocks.append(tag("figure", picture, tag("figcaption", caption)))
+    if quality.balance and few:
+        table = class_table(quality.class_names, quality.balance, true_counts(quality))
+        blocks.append(tag("div", tag("h3", "Class balance"), table))
+    return join(tag("p", known, right, mistakes(quality)), tag("div", *blocks, class_="blocks labels"))
+
+
+def true_counts(quality: LabelQuality) -> list[int] | None:
+    """Row sums of the confusion matrix, if it counts the same images as the class balance."""
+    if quality.confusion is None or quality.confusion.sum() != sum(quality.balance):
+        return None
+    return [int(n) for n in quality.confusion.sum(1)]
+
+
+def mistakes(quality: LabelQuality) -> str:
+    if quality.confusion is None:
+        return ""
+    wrong = quality.confusion * (1 - np.eye(len(quality.confusion), dtype=int))
+    worst = [divmod(int(i), len(wrong)) for i in np.argsort(-wrong, axis=None, kind="stable")[:3]]
+    names = quality.class_names
+    told = [f"{names[a]} taken for {names[b]} ({count(int(wrong[a, b]))})" for a, b in worst if wrong[a, b]]
+    return f"Most common mistakes: {', '.join(told)}." if told else "There are no mistakes."
+
+
+def samples(study: Study) -> Markup:
+    pictures, order = [], ""
+    if study.real:
+        real = figures.corner(study.real)
+        alt = f"Held-out real images, {real.rows} rows of {real.columns}, one class a row."
+        pictures.append(picture(whole(real), real, "Real images", FOUR_WIDE, alt, ", held out"))
+        names = study.labels.class_names if study.labels else ()
+        if len(names) == study.real.rows:
+            order = f" Rows of classes, from the top: {', '.join(names[: real.rows])}."
+    for m in study.methods:
+        if m.samples:
+            step = max(m.samples)
+            grid = figures.corner(m.samples[step])
+            name = name_of(m.key)
+            alt = f"Generated images of {name} at step {step}, {grid.rows} rows of {grid.columns}."
+            pictures.append(picture(whole(grid), grid, name, FOUR_WIDE, alt, f", step {count(step)}"))
+    said = (
+        "Not hand-picked. Real images and those of generators that are given classes have one class a row; "
+    )
+    return gallery(f"{said}where a generator is given none, rows mean nothing.{order}", pictures)
+
+
+def evolution(study: Study) -> Markup:
+    pictures = []
+    for m in study.methods:
+        if len(m.samples) > 1:
+            grids = list(m.samples.values())
+            name, first, last = name_of(m.key), min(m.samples), max(m.samples)
+            alt = f"{name}: the same latent vectors (rows) at {len(grids)} steps, {first} to {last}."
+            pixels = figures.evolution(grids)
+            pictures.append(
+                picture(pixels, grids[0], name, THREE_WIDE, alt, below=step_axis(list(m.samples)))
+            )
+    return gallery("Every row follows one fixed latent vector; every column is one training step.", pictures)
+
+
+def step_axis(steps: Sequence[int]) -> Markup:
+    columns = f"grid-template-columns:repeat({len(steps)},1fr)"
+    return tag("div", *(tag("span", compact(step)) for step in steps), class_="steps", style=columns)
+
+
+def interpolations(study: Study) -> Markup:
+    pictures = []
+    for m in study.methods:
+        if m.interpolation:
+            grid = figures.corner(m.interpolation)
+            name = name_of(m.key)
+            alt = f"{name}: {grid.rows} walks of {grid.columns} images between two latent vectors."
+            pictures.append(picture(whole(grid), grid, name, THREE_WIDE, alt))
+    return gallery(
+        "Each row walks in equal steps from one latent vector (left) to another (right).", pictures
+    )
+
+
+def whole(grid: Grid) -> np.ndarray:
+    return figures.montage(figures.tiles(grid))
+
+
+def gallery(said: str, pictures: Sequence[Markup]) -> Markup:
+    return join(tag("p", said), tag("div", *pictures, class_="pictures")) if pictures else Markup()
+
+
+def picture(
+    pixels: np.ndarray, grid: Grid, name: str, room: int, alt: str, note: str = "", below: str = ""
+) -> Markup:
+    """Pixels magnified a whole number of times to fill `room`, so that small tiles stay crisp."""
+    height, width = pixels.shape[:2]
+    wide, phone = (min(max(1, r // width) * width, WIDEST) for r in (room, PHONE))
+    sizes = f"--wide:{wide}px;--phone:{phone}px"
+    crisp = "crisp" if max(grid.tile) < figures.CRISP_BELOW else None
+    image = tag("img", src=figures.data_uri(pixels), width=width, height=height, alt=alt, class_=crisp)
+    return tag("figure", image, below, tag("figcaption", tag("strong", name), note), style=sizes)
+
+
+def training(study: Study) -> Markup:
+    blocks = []
+    losses = {m.key: series_of(m.metrics, LOSSES) for m in study.methods}
+    everything = [s for series in losses.values() for s in series]
+    if everything:
+        axes = axes_for(everything)
+        charts = [chart(name_of(k), series, axes, "loss") for k, series in losses.items() if series]
+        names = list(dict.fromkeys(s.name for s in everything))
+        blocks += [tag("h3", "Losses of both networks"), legend(names), tag("div", *charts, class_="charts")]
+    if pretrain := pretraining(study.pretrain):
+        blocks += [tag("h3", "Rotation pre-training"), tag("div", *pretrain, class_="charts")]
+    others = other_values(study)
+    if others:
+        keys = legend([name_of(m.key) for m in study.methods])
+        inner = (tag("summary", "All other recorded values"), keys, tag("div", *others, class_="charts"))
+        blocks.append(tag("details", *inner))
+    if not blocks:
+        return Markup()
+    return join(tag("p", "Faint lines are values as recorded, strong ones a running mean."), *blocks)
+
+
+def pretraining(log: Log) -> list[Markup]:
+    charts = []
+    for key in PRETRAINING:
+        if series := series_of(log, [key]):
+            fitted = axes_for(series)
+            axes = Axes(fitted.x, (0.0, 1.0)) if key == "accuracy" else fitted
+            charts.append(chart(f"Rotation {key}", series, axes, PRETRAINING[key]))
+    return charts
+
+
+def other_values(study: Study) -> list[Markup]:
+    """A chart for each further key, one line a method, always in the colour of its place in the study."""
+    hidden = {"step", "seconds", *LOSSES}
+    keys = dict.fromkeys(k for m in study.methods for record in m.metrics for k in record if k not in hidden)
+    charts = []
+    for key in keys:
+        series = [Series(name_of(m.key), *curve(m.metrics, key), i) for i, m in enumerate(study.methods)]
+        if drawn := [s for s in series if len(s.x)]:
+            charts.append(chart(key, drawn, axes_for(drawn), key))
+    return charts
+
+
+def series_of(log: Log, keys: Sequence[str]) -> list[Series]:
+    series = [Series(name_of(key), *curve(log, key), i) for i, key in enumerate(keys)]
+    return [s for s in series if len(s.x)]
+
+
+def chart(title: str, series: Sequence[Series], axes: Axes, label: str) -> Markup:
+    ends = [f"{s.name} ends at {np.mean(s.y[-10:]):.3g}" for s in series]
+    drawing = curves(series, axes, label=label, description=f"{title} over steps: {', '.join(ends)}.")
+    return tag("figure", tag("figcaption", tag("strong", title)), drawing)

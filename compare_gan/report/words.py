@@ -1,0 +1,81 @@
+"""Numbers and names as the page prints them."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from compare_gan.report.collect import number
+
+ABSENT = "–"
+NAMES = {
+    "all_labels": "All labels",
+    "s3gan": "S3GAN, inferred labels",
+    "no_labels": "No labels",
+    "frechet_distance": "Fréchet distance",
+    "class_agreement": "Class agreement",
+    "seconds": "Time",
+    "loss/d": "discriminator",
+    "loss/g": "generator",
+}
+
+
+def name_of(key: str) -> str:
+    """What readers call a method or a recorded value; an unknown key stays as it is."""
+    return NAMES.get(key, key)
+
+
+def heading(key: str) -> str:
+    """The same for a score or a stage, where an unknown key is an ordinary word or two."""
+    return NAMES.get(key) or key.capitalize().replace("_", " ")
+
+
+def decimals(values: Sequence[float]) -> int:
+    """So many that the smallest value shows three digits, yet four at most."""
+    smallest = min((abs(v) for v in values if v), default=1.0)
+    return min(4, max(0, 2 - math.floor(math.log10(smallest))))
+
+
+def score(value: float) -> str:
+    return f"{value:,.{decimals([value])}f}"
+
+
+def count(value: float) -> str:
+    return f"{value:,.10g}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.3g}%"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plain(value: Any) -> str:
+    """A setting or an unknown score, whatever a JSON file can hold."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, float):
+        return ABSENT if number(value) is None else f"{value:.10g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(plain, value)) or ABSENT
+    return str(value)
+
+
+def compact(step: int) -> str:
+    """A step in some four characters: 800, 2500, 12.5k, 100k, 1.2M."""
+    if step < 10**4:
+        return str(step)
+    return f"{step / 10**3:.3g}k" if step < 10**6 else f"{step / 10**6:.3g}M"
+
+
+def command_line(command: str | Sequence[str]) -> str:
+    return command if isinstance(command, str) else shlex.join(map(str, command))

@@ -1,0 +1,41 @@
+"""What an auxiliary task of the discriminator may do. Two of the hooks are quiet by default."""
+
+import abc
+from typing import Any
+
+from flax import nnx
+
+from compare_gan.core.types import Array, DiscriminatorOut, Labeled, LossPair, Metrics, Seen
+from compare_gan.nn.options import DiscriminatorOptions, Layers
+
+
+class AuxTask(abc.ABC):
+    """A head on the discriminator's features with a loss of its own. A frozen value."""
+
+    name: str
+
+    @abc.abstractmethod
+    def make_head(
+        self,
+        feature_dim: int,
+        num_classes: int,
+        *,
+        options: DiscriminatorOptions,
+        layers: Layers,
+        rngs: nnx.Rngs,
+    ) -> nnx.Module:
+        """The task's own parameters; they belong to the discriminator."""
+
+    @abc.abstractmethod
+    def loss(self, real: Seen, fake: Seen, real_y: Array | None) -> tuple[LossPair, Metrics]:
+        """What the task adds to the two players' losses, and what it reports."""
+
+    def extra_views(self, x: Labeled) -> Labeled | None:
+        """Images to append to `x` in the discriminator's pass, or None."""
+        del x
+        return None
+
+    def score(self, head: Any, out: DiscriminatorOut, y: Array | None, train: bool) -> DiscriminatorOut:
+        """Runs the head: may change the logits, or leave predictions in `aux`."""
+        del head, y, train
+        return out

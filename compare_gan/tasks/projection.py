@@ -1,0 +1,97 @@
+"""Label projection on the features, and a predictor for labels that are missing.
+
+Projection: Miyato and Koyama, https://arxiv.org/abs/1802.05637. Predictor and soft labels:
+Lucic et al., https://arxiv.org/abs/1903.02271.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from compare_gan.core.registry import TASKS
+from compare_gan.core.types import Array, DiscriminatorOut, LossPair, Metrics, Seen
+from compare_gan.nn.layers import Linear
+from compare_gan.nn.options import DiscriminatorOptions, Layers
+from compare_gan.tasks.base import AuxTask
+
+
+def is_labelled(y: Array) -> Array:
+    """[B, K] -> [B]: rows that are not all zero."""
+    return y.sum(-1) > 0.5
+
+
+class _Heads(nnx.Module):
+    def __init__(self, feature_dim, num_classes, *, project, predict, options, layers, rngs):
+        shared = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
+        self.predictor = Linear(feature_dim, num_classes, **shared) if predict else None
+        self.projection = (
+            Linear(
+                num_classes, feature_dim, bias=None, initializer=nnx.initializers.glorot_normal(), **shared
+            )
+            if project
+            else None
+        )
+
+
+@TASKS.register("Projection")
+@dataclasses.dataclass(frozen=True)
+class Projection(AuxTask):
+    """Adds <embedding of y, features> to the logits.
+
+    With `use_predictor` a linear head learns the labels of the labelled real images, and its
+    guess (one-hot, or the probabilities if `use_soft_pred`) stands in where a label is missing.
+    """
+
+    project_y: bool = True
+    use_predictor: bool = False
+    use_soft_pred: bool = False
+    class_weight: float = 1.0
+    name: str = "class"
+
+    def make_head(
+        self,
+        feature_dim: int,
+        num_classes: int,
+        *,
+        options: DiscriminatorOptions,
+        layers: Layers,
+        rngs: nnx.Rngs,
+    ) -> nnx.Module:
+        return _Heads(
+            feature_dim,
+            num_classes,
+            project=self.project_y,
+            predict=self.use_predictor,
+            options=options,
+            layers=layers,
+            rngs=rngs,
+        )
+
+    def score(self, head: Any, out: DiscriminatorOut, y: Array | None, train: bool) -> DiscriminatorOut:
+        assert y is not None
+        if self.use_predictor:
+            guess = head.predictor(out.features, train=train)
+            filled = (
+                jax.nn.softmax(guess) if self.use_soft_pred else jax.nn.one_hot(guess.argmax(-1), y.shape[-1])
+            )
+            y = jax.lax.stop_gradient(jnp.where(is_labelled(y)[:, None], y, filled))
+            out = out._replace(aux={**out.aux, self.name: guess})
+        if self.project_y:
+            projected = jnp.sum(head.projection(y, train=train) * out.features, -1)
+            out = out._replace(logits=out.logits + projected)
+        return out
+
+    def loss(self, real: Seen, fake: Seen, real_y: Array | None) -> tuple[LossPair, Metrics]:
+        del fake
+        zero = jnp.zeros((), jnp.float32)
+        if not self.use_predictor:
+            return LossPair(zero, zero), {}
+        assert real_y is not None
+        labelled = is_labelled(real_y)
+        entropy = optax.softmax_cross_entropy(real.base.aux[self.name], real_y)
+        loss = jnp.sum(jnp.where(labelled, entropy, 0)) / jnp.maximum(labelled.sum(), 1)
+        return LossPair(self.class_weight * loss, zero), {"loss/class": loss, "label_frac": labelled.mean()}

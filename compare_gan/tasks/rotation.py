@@ -1,0 +1,70 @@
+"""Tell by how many quarter turns an image was rotated: Chen et al., https://arxiv.org/abs/1811.11212."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from compare_gan.core.registry import TASKS
+from compare_gan.core.types import Array, DiscriminatorOut, Labeled, LossPair, Metrics, Seen
+from compare_gan.nn.images import TURNS, quarter_turns
+from compare_gan.nn.layers import Linear
+from compare_gan.nn.options import DiscriminatorOptions, Layers
+from compare_gan.tasks.base import AuxTask
+
+
+@TASKS.register("Rotation")
+@dataclasses.dataclass(frozen=True)
+class Rotation(AuxTask):
+    """The last `num_images` of a batch are shown in all four turns, real and generated alike.
+
+    The turned copies serve this task only; they never enter the adversarial loss. The
+    discriminator learns from real images, the generator from its own.
+    """
+
+    num_images: int
+    d_weight: float = 1.0
+    g_weight: float = 0.2
+    name: str = "rotation"
+
+    def make_head(
+        self,
+        feature_dim: int,
+        num_classes: int,
+        *,
+        options: DiscriminatorOptions,
+        layers: Layers,
+        rngs: nnx.Rngs,
+    ) -> Linear:
+        del num_classes
+        return Linear(feature_dim, TURNS, layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
+
+    def extra_views(self, x: Labeled) -> Labeled:
+        last = x.images[-self.num_images :]
+        y = None if x.y is None else jnp.tile(x.y[-self.num_images :], (TURNS - 1, 1))
+        return Labeled(quarter_turns(last, tuple(range(1, TURNS))), y)
+
+    def score(self, head: Any, out: DiscriminatorOut, y: Array | None, train: bool) -> DiscriminatorOut:
+        del y
+        return out._replace(aux={**out.aux, self.name: head(out.features, train=train)})
+
+    def loss(self, real: Seen, fake: Seen, real_y: Array | None) -> tuple[LossPair, Metrics]:
+        del real_y
+        targets = jnp.repeat(jnp.arange(TURNS), self.num_images)
+
+        def logits(seen: Seen) -> Array:
+            assert seen.extra is not None
+            return jnp.concatenate([seen.base.aux[self.name][-self.num_images :], seen.extra.aux[self.name]])
+
+        def cross_entropy(seen: Seen) -> Array:
+            return optax.softmax_cross_entropy_with_integer_labels(logits(seen), targets).mean()
+
+        pair = LossPair(cross_entropy(real), cross_entropy(fake))
+        metrics = {
+            "loss/rotation_real": pair.d,
+            "loss/rotation_fake": pair.g,
+            "accuracy/rotation": jnp.mean(logits(real).argmax(-1) == targets),
+        }
+        return pair.scaled(self.d_weight, self.g_weight), metrics

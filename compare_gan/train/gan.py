@@ -1,0 +1,103 @@
+"""Training a GAN on a data set into a run folder."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from compare_gan import __version__
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import atomic, read_json, run_folder, write_json
+from compare_gan.core.types import GANState
+from compare_gan.data.base import ImageDataset, Split
+from compare_gan.gans.modular import GAN
+from compare_gan.gans.step import train_step
+from compare_gan.train.loop import Job, Schedule, run
+from compare_gan.train.placement import Placement
+from compare_gan.train.writers import SampleWriter
+
+CONFIG, ABOUT, DONE = "operative_config.gin", "run.json", "TRAIN_DONE"
+
+
+def train(
+    gan: GAN,
+    split: Split,
+    *,
+    run_dir: Path,
+    schedule: Schedule,
+    seed: int = 0,
+    placement: Placement | None = None,
+) -> GANState:
+    """Trains a GAN, or goes on where an earlier call stopped; see `compare_gan.train.loop.run`.
+
+    Besides checkpoints and metrics the run folder gets `samples/`, `interpolations/` and, at the
+    end, the file `TRAIN_DONE`.
+
+    Raises:
+      UserError: the run folder, the batch size or the labels do not fit.
+      Interrupted: Ctrl-C or SIGTERM; the state is saved.
+    """
+    if gan.conditional:
+        check_labels(split.labels, gan.spec.num_classes)
+    job = Job(
+        run_dir.name,
+        gan.init,
+        functools.partial(train_step, gan),
+        gan.batch_size,
+        gan.sub_batches,
+        ("loss/d", "loss/g"),
+    )
+    pictures = SampleWriter(gan, run_dir, seed)
+    state = run(
+        job, split, run_dir=run_dir, schedule=schedule, seed=seed, placement=placement, draw=pictures.write
+    )
+    (run_dir / DONE).touch()
+    return state
+
+
+def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict[str, Any]) -> None:
+    """Writes what it takes to build the same GAN again: `run.json` and `operative_config.gin`.
+
+    Args:
+      run_dir: the run folder, made if need be.
+      dataset: what it is trained on.
+      config: the operative configuration.
+      origin: where the data and the randomness come from: data, image_size, seed.
+
+    Raises:
+      UserError: the folder cannot be written to, or holds a run of another configuration.
+    """
+    about = {
+        **origin,
+        "image_shape": list(dataset.spec.image_shape),
+        "num_classes": dataset.spec.num_classes,
+        "class_names": list(dataset.class_names),
+        "versions": {"compare_gan": __version__, "jax": jax.__version__, "numpy": np.__version__},
+    }
+    run_folder(run_dir)
+    if (run_dir / CONFIG).exists() and (run_dir / CONFIG).read_text() != config:
+        raise UserError(f"{run_dir}: holds a run of another configuration; choose another --model_dir")
+    with atomic(run_dir / CONFIG) as file:
+        file.write(config.encode())
+    write_json(run_dir / ABOUT, about)
+
+
+def read_run(run_dir: Path) -> dict[str, Any]:
+    """What `describe_run` wrote to `run.json`.
+
+    Raises:
+      UserError: this is not a run folder.
+    """
+    if not (run_dir / ABOUT).exists():
+        raise UserError(f"{run_dir}: not a run folder (it has no {ABOUT}); give one that training made")
+    return read_json(run_dir / ABOUT)
+
+
+def check_labels(labels: np.ndarray, num_classes: int) -> None:
+    """Class indices below `num_classes` or -1, or one column for each class."""
+    if labels.ndim == 2 and labels.shape[1] != num_classes:
+        raise UserError(f"soft labels have {labels.shape[1]} columns for {num_classes} classes")
+    if labels.ndim == 1 and len(labels) and not -1 <= labels.min() <= labels.max() < num_classes:
+        raise UserError(f"labels must lie in -1..{num_classes - 1}; found {labels.min()} to {labels.max()}")

@@ -1,0 +1,183 @@
+"""The loop: gather some batches, take as many steps in one call, now and then write something down.
+
+The position in the data is a function of seed and step, and so is every random number; the
+state is all that a checkpoint needs, and a job that was stopped goes on to the same bits.
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import run_folder
+from compare_gan.core.interrupt import Interrupted, stop_requested
+from compare_gan.core.progress import Progress
+from compare_gan.core.types import Array, Batch, Metrics
+from compare_gan.data.base import Split
+from compare_gan.data.order import batch_indices
+from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.train.placement import Placement
+from compare_gan.train.writers import MetricsLog
+
+RUNS_ONCE = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long to train, and every how many steps what is written.
+
+    Raises:
+      UserError: a number below 1.
+    """
+
+    steps: int
+    log_every: int = 50
+    sample_every: int = 500
+    save_every: int = 1000
+    keep_checkpoints: int | None = 2  # the newest ones; None keeps all
+
+    def __post_init__(self):
+        for field in ("steps", "log_every", "sample_every", "save_every"):
+            if getattr(self, field) < 1:
+                raise UserError(f"{field} is {getattr(self, field)}; it must be at least 1")
+
+    def next_stop(self, step: int) -> int:
+        """The next step at which something is to be done. It depends on the step alone."""
+        every = (self.log_every, self.sample_every, self.save_every)
+        return min(self.steps, *(step // n * n + n for n in every))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is trained. A state is a pytree with a field `step`."""
+
+    name: str
+    init: Callable[[Array], Any]  # key -> state
+    step: Callable[[Any, Batch, Array, Callable], tuple[Any, Metrics]]  # state, batch, key, spread
+    batch_size: int
+    sub_batches: int = 1  # batches that one step uses, on the leading axis of what it gets
+    shown: tuple[str, ...] = ()  # the numbers worth a place in the progress line
+
+
+def run(
+    job: Job,
+    split: Split,
+    *,
+    run_dir: Path,
+    schedule: Schedule,
+    seed: int,
+    placement: Placement | None = None,
+    draw: Callable[[Any, int], None] = lambda state, step: None,
+) -> Any:
+    """Does a job from its beginning, or from where an earlier call stopped.
+
+    Args:
+      job: what to train.
+      split: training images with the labels it may see.
+      run_dir: gets checkpoints and metrics.jsonl.
+      schedule: for how long.
+      seed: of the initial weights, the order of the data and all that is drawn at random.
+      placement: the devices; all of them unless given.
+      draw: called with state and step every `sample_every` steps, at the first and at the last.
+
+    Returns:
+      The state after the last step.
+
+    Raises:
+      UserError: the run folder or the batch size does not fit.
+      Interrupted: Ctrl-C or SIGTERM; the state is saved.
+    """
+    run_folder(run_dir)
+    placement = placement or Placement.over()
+    local = placement.local(job.batch_size)
+    init_rng, root = jax.random.split(jax.random.key(seed))
+    init = jax.jit(job.init, out_shardings=placement.everywhere, compiler_options=RUNS_ONCE)
+    state = init(init_rng)
+    checkpoints = Checkpoints(run_dir, schedule.keep_checkpoints)
+    state = checkpoints.restore(state) or state
+    start = step = int(state.step)
+    if step >= schedule.steps:
+        return state
+    if step:
+        print(f"{job.name}: going on from step {step}", flush=True)
+    else:
+        draw(state, 0)
+    chunk = compile_chunk(job, placement)
+    metrics_log = MetricsLog(run_dir / "metrics.jsonl", step)
+    progress = Progress(job.name, schedule.steps, step)
+    began = time.monotonic()
+    with stop_requested() as stopping:
+        while step < schedule.steps:
+            stop = schedule.next_stop(step)
+            batches = gather(job, split, seed, step, stop, schedule.log_every, local)
+            state, metrics = chunk(
+                state, placement.put(batches), np.int32(stop - step), jax.random.key_data(root)
+            )
+            step = stop
+            reported = {name: float(value) for name, value in metrics.items()}
+            metrics_log.append(step, time.monotonic() - began, reported)
+            progress.update(step, {name: reported[name] for name in job.shown})
+            last, asked = step >= schedule.steps, stopping()
+            if step % schedule.sample_every == 0 or last:
+                draw(state, step)
+            if step % schedule.save_every == 0 or last or asked:
+                checkpoints.save(step, state)
+            if asked and not last:
+                raise Interrupted(
+                    f"{job.name}: stopped at step {step} of {schedule.steps}, saved in {run_dir}"
+                )
+    log.info("%s: steps %d to %d in %.1f s", job.name, start, step, time.monotonic() - began)
+    return state
+
+
+def compile_chunk(job: Job, placement: Placement) -> Callable[..., tuple[Any, Metrics]]:
+    """A compiled function of (state, batches, count, key data) that takes the first `count` steps.
+
+    The count is an argument, not a shape: one program serves every count, so a job takes the
+    same steps bit for bit wherever it is stopped. Metrics are means over the steps taken.
+    """
+
+    def run(state: Any, batches: Batch, count: Array, key_data: Array) -> tuple[Any, Metrics]:
+        root = jax.random.wrap_key_data(key_data)
+
+        def step(state, i):
+            batch = jax.tree.map(lambda x: x[i], batches)
+            return job.step(state, batch, jax.random.fold_in(root, state.step), placement.spread)
+
+        def body(i, carry):
+            state, sums = carry
+            state, metrics = step(state, i)
+            return state, jax.tree.map(jnp.add, sums, metrics)
+
+        _, shapes = jax.eval_shape(step, state, 0)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        state, sums = jax.lax.fori_loop(0, count, body, (state, zeros))
+        return state, jax.tree.map(lambda s: s / count, sums)
+
+    everywhere = placement.everywhere
+    return jax.jit(
+        run,
+        donate_argnums=0,
+        in_shardings=(everywhere, placement.chunk, everywhere, everywhere),
+        out_shardings=(everywhere, everywhere),
+    )
+
+
+def gather(job: Job, split: Split, seed: int, start: int, stop: int, length: int, local: slice) -> Batch:
+    """This process's batches of steps start..stop-1, padded to `length` steps by unused zeros."""
+    per_step, steps = job.sub_batches, stop - start
+    index = batch_indices(len(split), job.batch_size, seed, start * per_step, steps * per_step)
+    index = index.reshape(steps, per_step, job.batch_size)[..., local]
+
+    def padded(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([x, np.zeros((length - steps, *x.shape[1:]), x.dtype)])
+
+    return Batch(padded(split.images[index]), padded(split.labels[index]))  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""What training leaves behind for people: numbers and pictures of a few fixed latent vectors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from compare_gan.core.pictures import to_uint8, write_grid
+from compare_gan.core.types import Array, GANState
+from compare_gan.gans.modular import GAN
+from compare_gan.gans.step import sample
+
+ROWS = COLUMNS = 10
+
+
+class MetricsLog:
+    """Appends one JSON object a line to `metrics.jsonl`; lines after `step` are forgotten first."""
+
+    def __init__(self, path: Path, step: int = 0):
+        kept = [line for line in read_metrics(path) if line["step"] <= step]
+        self.path = path
+        self.seconds = kept[-1]["seconds"] if kept else 0.0
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def append(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
+        """`seconds` since training went on; those of earlier sessions are added."""
+        line: dict[str, Any] = {"step": step, "seconds": round(self.seconds + seconds, 3)}
+        line |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
+        with open(self.path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a metrics file; none where there is no file."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    parsed = []
+    for line in lines:
+        try:
+            parsed.append(json.loads(line))
+        except ValueError:  # the process was killed while it wrote this
+            break
+    return parsed
+
+
+class SampleWriter:
+    """Pictures of the same latent vectors at every step, so that evolution shows.
+
+    `samples/<step>.png`: one row a class (any rows without classes), each column its own z.
+    `interpolations/<step>.png`: in each row z goes from one vector to another.
+    """
+
+    def __init__(self, gan: GAN, run_dir: Path, seed: int):
+        self.run_dir = run_dir
+        z_rng, ends_rng = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
+        rows = min(ROWS, gan.y_dim or ROWS)
+        z = gan.prior(z_rng, (rows * COLUMNS, gan.z_dim))
+        ends = gan.prior(ends_rng, (2, rows, gan.z_dim))
+        between = spherical(ends[0], ends[1], jnp.linspace(0, 1, COLUMNS))
+        y = jax.nn.one_hot(jnp.repeat(jnp.arange(rows), COLUMNS), gan.y_dim) if gan.conditional else None
+        self.rows = rows
+        self.inputs = {"samples": z, "interpolations": between.reshape(-1, gan.z_dim)}
+        self.draw = jax.jit(lambda state, z: sample(gan, state, z, y))
+
+    def write(self, state: GANState, step: int) -> None:
+        for folder, z in self.inputs.items():
+            images = to_uint8(np.asarray(self.draw(state, z)))
+            write_grid(self.run_dir / folder / f"{step:06}.png", images, self.rows, COLUMNS)
+
+
+def spherical(a: Array, b: Array, t: Array) -> Array:
+    """Points between a and b [N, Z] along the great circle, lengths changing evenly: [N, len(t), Z].
+
+    Shoemake, https://dl.acm.org/doi/10.1145/325165.325242; between Gaussian vectors the points
+    stay as likely as the ends, unlike those on the straight line.
+    """
+    length_a, length_b = (jnp.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    angle = jnp.arccos(jnp.clip(jnp.sum(a * b, -1, keepdims=True) / (length_a * length_b), -0.9999, 0.9999))
+    angle, t = angle[:, None], t[None, :, None]
+    direction = (
+        jnp.sin((1 - t) * angle) * (a / length_a)[:, None] + jnp.sin(t * angle) * (b / length_b)[:, None]
+    )
+    return direction / jnp.sin(angle) * ((1 - t) * length_a[:, None] + t * length_b[:, None])

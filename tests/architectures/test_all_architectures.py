@@ -1,0 +1,166 @@
+"""What holds for every architecture that is registered, at a width of a few channels."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import compare_gan.architectures  # noqa: F401  registers
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import ARCHITECTURES
+from compare_gan.core.types import Cond, ImageSpec
+from compare_gan.nn import norms
+from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
+from compare_gan.nn.state import bind, net_state
+
+BATCH, Z, CLASSES, WIDTH = 3, 12, 4, 4
+LAYERS = Layers(weights=Weights(stddev=0.3))
+SIDES = (8, 16, 28, 32, 48, 64, 128)
+
+
+def networks(name, spec, norm=None, y_dim=0, spectral_norm=False, **d_options):
+    """Functions that make the two networks."""
+    make_g, make_d = ARCHITECTURES[name]
+    g_options = GeneratorOptions(batch_norm_fn=norm, spectral_norm=spectral_norm)
+    d_options = DiscriminatorOptions(spectral_norm=spectral_norm, **d_options)
+    return (
+        lambda: make_g(spec, Z, y_dim, options=g_options, layers=LAYERS, ch=WIDTH, rngs=nnx.Rngs(0)),
+        lambda: make_d(spec, y_dim, options=d_options, layers=LAYERS, ch=WIDTH, rngs=nnx.Rngs(1)),
+    )
+
+
+def fits(name, side):
+    try:
+        nnx.eval_shape(networks(name, ImageSpec((side, side, 3)))[0])
+    except UserError:
+        return False
+    return True
+
+
+@functools.cache
+def sides(name):
+    return [side for side in SIDES if fits(name, side)]
+
+
+def drawn(make):
+    """A network's definition, and random arrays for it."""
+    abstract, rng = nnx.eval_shape(make), np.random.RandomState(0)
+
+    def draw(x):
+        normal = rng.standard_normal(x.shape)  # positive where it may be a variance
+        return jnp.asarray(np.abs(normal) if x.ndim == 1 else 2 * normal / np.sqrt(np.prod(x.shape[:-1])))
+
+    state = jax.tree.map(lambda x: draw(x).astype(x.dtype), net_state(abstract))
+    return nnx.graphdef(abstract), state
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_shapes(name):
+    assert sides(name)
+    for side, colors in [*((side, 3) for side in sides(name)), (sides(name)[0], 1)]:
+        make_g, make_d = networks(name, ImageSpec((side, side, colors)))
+        images = jax.eval_shape(lambda z, make=make_g: make()(Cond(z, None, True)), jnp.zeros((BATCH, Z)))
+        assert (images.shape, images.dtype) == ((BATCH, side, side, colors), jnp.float32)
+        out = jax.eval_shape(lambda x, make=make_d: make()(x, Cond(None, None, True)), images)
+        width = nnx.eval_shape(make_d).feature_dim
+        assert (out.logits.shape, out.features.shape) == ((BATCH,), (BATCH, width))
+        assert out.aux == {}
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_sizes_that_do_not_fit_are_refused_with_advice(name):
+    for side in set(SIDES) - set(sides(name)):
+        with pytest.raises(UserError, match="resize|use resnet"):
+            nnx.eval_shape(networks(name, ImageSpec((side, side, 3)))[0])
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@pytest.mark.parametrize("norm", [norms.conditional_batch_norm, norms.self_modulated_batch_norm])
+def test_generated_images_lie_between_zero_and_one_and_obey_z_and_y(name, norm):
+    side = sides(name)[0]
+    definition, state = drawn(
+        networks(name, ImageSpec((side, side, 3)), norm, CLASSES, spectral_norm=True)[0]
+    )
+
+    @jax.jit
+    def generate(state, z, y):
+        return bind(definition, state.params, state.extra)(Cond(z, y, False))
+
+    z = np.random.RandomState(0).standard_normal((BATCH, Z)).astype(np.float32)
+    y = np.eye(CLASSES, dtype=np.float32)[:BATCH]
+    images = np.asarray(generate(state, z, y))
+    assert images.min() >= 0 and images.max() <= 1 and images.std() > 1e-4
+    relabelled = np.abs(images - generate(state, z, y[[0, 2, 2]])).max((1, 2, 3))
+    assert relabelled[0] < 1e-6 and relabelled[2] < 1e-6
+    assert (relabelled[1] > 1e-4) == (norm is norms.conditional_batch_norm)
+    other = np.abs(images - generate(state, z[[1, 1, 2]], y)).max((1, 2, 3))
+    assert other[0] > 1e-4 and other[1] < 1e-6
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_an_image_is_judged_alone(name):
+    side = sides(name)[0]
+    definition, state = drawn(networks(name, ImageSpec((side, side, 3)), spectral_norm=True)[1])
+    judge = jax.jit(
+        lambda state, x: bind(definition, state.params, state.extra)(x, Cond(None, None, True)).logits
+    )
+    x = np.random.RandomState(1).uniform(size=(BATCH, side, side, 3)).astype(np.float32)
+    logits = np.asarray(judge(state, x))
+    np.testing.assert_allclose(judge(state, x[::-1]), logits[::-1], rtol=1e-5, atol=1e-5)
+    x[0] = 0
+    changed = np.asarray(judge(state, x))
+    np.testing.assert_allclose(changed[1:], logits[1:], rtol=1e-5, atol=1e-5)
+    assert abs(changed[0] - logits[0]) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["resnet_cifar_arch", "resnet_small_arch"])
+def test_projection_adds_the_inner_product_of_label_and_features(name):
+    spec, options = ImageSpec((32, 32, 3)), DiscriminatorOptions()
+    make = functools.partial(ARCHITECTURES[name][1], spec, options=options, layers=LAYERS, ch=WIDTH)
+    with pytest.raises(UserError, match="project_y needs labels"):
+        nnx.eval_shape(lambda: make(0, project_y=True, rngs=nnx.Rngs(0)))
+    definition, state = drawn(lambda: make(CLASSES, project_y=True, rngs=nnx.Rngs(0)))
+    x = np.random.RandomState(1).uniform(size=(CLASSES, 32, 32, 3)).astype(np.float32)
+    judge = jax.jit(lambda state, y: bind(definition, state.params, state.extra)(x, Cond(None, y, False)))
+    nothing = judge(state, np.zeros((CLASSES, CLASSES), np.float32))
+    projected = judge(state, np.eye(CLASSES, dtype=np.float32)).logits - nothing.logits
+    expected = np.sum(state.params["embedding_fc"]["kernel"] * nothing.features, 1)
+    np.testing.assert_allclose(projected, expected, atol=2e-6 * np.abs(nothing.logits).max(), rtol=1e-5)
+
+
+def test_hierarchical_z_needs_chunks_of_one_length():
+    make_g, _ = ARCHITECTURES["resnet_cifar_arch"]
+    make = functools.partial(
+        make_g, ImageSpec((32, 32, 3)), y_dim=0, options=GeneratorOptions(), layers=LAYERS, ch=WIDTH
+    )
+    with pytest.raises(UserError, match="multiple of 4"):
+        nnx.eval_shape(lambda: make(z_dim=10, hierarchical_z=True, rngs=nnx.Rngs(0)))
+    assert (
+        nnx.eval_shape(lambda: make(z_dim=12, hierarchical_z=True, rngs=nnx.Rngs(0))).fc_noise.kernel.shape[0]
+        == 3
+    )
+
+
+@pytest.mark.parametrize("embed", ["embed_z", "embed_y"])
+def test_embeddings_are_linear_layers_before_everything(embed):
+    make_g, _ = ARCHITECTURES["resnet_cifar_arch"]
+    options = GeneratorOptions(norms.conditional_batch_norm)
+
+    def make(y_dim, **given):
+        spec, shared = ImageSpec((32, 32, 3)), dict(options=options, layers=LAYERS, ch=WIDTH)
+        return make_g(spec, Z, y_dim, rngs=nnx.Rngs(0), **shared, **given)
+
+    definition, state = drawn(lambda: make(CLASSES, **{embed: True}))
+    z = np.random.RandomState(0).standard_normal((2, Z)).astype(np.float32)
+    y = np.eye(CLASSES, dtype=np.float32)[:2]
+    params = dict(state.params)
+    layer = params.pop(embed)
+    embedded = (z if embed == "embed_z" else y) @ layer["kernel"] + layer["bias"]
+    given = Cond(embedded, y, False) if embed == "embed_z" else Cond(z, embedded, False)
+    without = nnx.graphdef(nnx.eval_shape(lambda: make(Z if embed == "embed_y" else CLASSES)))
+    wanted = jax.jit(lambda params, extra: bind(without, params, extra)(given))(params, state.extra)
+    found = jax.jit(lambda state: bind(definition, state.params, state.extra)(Cond(z, y, False)))(state)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)

@@ -1,0 +1,159 @@
+"""Every mistake in a configuration is one line that says where, what, and what to do."""
+
+import gin
+import pytest
+
+from compare_gan.config.edge import parse
+from compare_gan.core.errors import UserError
+from compare_gan.core.types import ImageSpec
+
+GOOD = {
+    "dataset.name": "'cifar10'",
+    "options.gan_class": "@ModularGAN",
+    "options.architecture": "'resnet_cifar_arch'",
+    "options.batch_size": "64",
+    "options.training_steps": "10",
+}
+
+
+def text(without: str = "") -> str:
+    return "".join(f"{name} = {value}\n" for name, value in GOOD.items() if name != without)
+
+
+def message(call, *arguments) -> str:
+    with pytest.raises(UserError) as error:
+        call(*arguments)
+    assert len(str(error.value).splitlines()) == 1
+    assert gin.config_str() == "" and not gin.config_is_locked()
+    return str(error.value)
+
+
+# What stands in line 7 of a file, and what is said of it after "<file>:7: ".
+IN_A_FILE = {
+    "optoins.batch_size = 3": "nothing is called 'optoins'; did you mean 'options'?",
+    "options.btch_size = 3": "options has no parameter 'btch_size' to bind; did you mean 'batch_size'?",
+    "loss.fn = @hing": "nothing is called 'hing'; did you mean 'hinge'?",
+    "ModularGAN.tasks = (@Rotaton(),)": "nothing is called 'Rotaton'; did you mean 'Rotation'?",
+    "resnet_cifr.Generator.ch = 3": "nothing is called 'resnet_cifr.Generator'; "
+    "did you mean 'resnet_cifar.Generator'?",
+    "options.batch_size = 'x'": "options.batch_size is 'x'; it must be a whole number",
+    "options.batch_size = 1e2": "options.batch_size is 100.0; it must be a whole number",
+    "options.lamba = True": "options.lamba is True; it must be a number",
+    "options.architecture = 3": "options.architecture is 3; it must be a text in quotes",
+    "resnet_cifar.Generator.embed_y = 'yes'": "resnet_cifar.Generator.embed_y is 'yes'; "
+    "it must be True or False",
+    "loss.fn = 'hinge'": "loss.fn is 'hinge'; it must be a reference, such as @name",
+    "loss.fn = hinge": "hinge is no value; put a text in quotes, an @ before a name",
+    "G.batch_norm_fn = 3": "G.batch_norm_fn is 3; it must be a reference, such as @name or None",
+    "options.batch_size =": "Unable to parse value",
+    "options.batch_size 3": "Couldn't parse statement, expected ':' or '='",
+    "hinge.margin = 3": "hinge has no parameter 'margin' to bind",
+    "ModularGAN.batch_size = 3": "ModularGAN has no parameter 'batch_size' to bind; bind options.batch_size",
+    "tf.train.AdamOptimizer.learning_rate = 1": "tf.train.AdamOptimizer has no parameter 'learning_rate' to "
+    "bind; bind ModularGAN.g_lr or ModularGAN.d_lr",
+    "batch_norm.layers = 3": "batch_norm has no parameter 'layers' to bind",
+    "include 'no.gin'": "no.gin is not there",
+    "include 'bad.gin'": "bad.gin includes itself",
+    "import no_such_module": "No module named 'no_such_module'",
+}
+
+
+@pytest.mark.parametrize("line", IN_A_FILE)
+def test_a_bad_line_of_a_file(line, tmp_path):
+    path = tmp_path / "bad.gin"
+    path.write_text(f"# a comment\n{text()}{line}\nD.spectral_norm = True\n")
+    assert message(parse, [path]) == f"{path}:7: {IN_A_FILE[line]}"
+
+
+def test_an_ambiguous_name(tmp_path):
+    (tmp_path / "bad.gin").write_text("Generator.ch = 3\n")
+    said = message(parse, [tmp_path / "bad.gin"])
+    assert "bad.gin:1: 'Generator' may be " in said and " or resnet_cifar.Generator or " in said
+
+
+def test_the_innermost_file_is_named(tmp_path):
+    (tmp_path / "outer.gin").write_text(f"{text()}\ninclude 'inner.gin'\n")
+    (tmp_path / "inner.gin").write_text("\n\nloss.fn = @hing\n")
+    said = message(parse, [tmp_path / "outer.gin"])
+    assert said == f"{tmp_path / 'inner.gin'}:3: nothing is called 'hing'; did you mean 'hinge'?"
+
+
+def test_a_block_names_its_line(tmp_path):
+    path = tmp_path / "bad.gin"
+    path.write_text("options:\n  batch_size = 64\n  z_dm = 3\n")
+    said = message(parse, [path])
+    assert said == f"{path}:3: options has no parameter 'z_dm' to bind; did you mean 'z_dim'?"
+
+
+def test_an_open_bracket(tmp_path):
+    (tmp_path / "bad.gin").write_text(f"{text()}ModularGAN.tasks = (\n")
+    assert f"{tmp_path / 'bad.gin'}:" in message(parse, [tmp_path / "bad.gin"])
+
+
+def test_a_bad_binding_is_quoted():
+    said = message(parse, [], [text(), "optoins.batch_size = 3"])
+    assert said == "binding 'optoins.batch_size = 3': nothing is called 'optoins'; did you mean 'options'?"
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    assert message(parse, [tmp_path / "no.gin"]).startswith(f"{tmp_path / 'no.gin'}: cannot be read (")
+    assert message(parse, [tmp_path]).startswith(f"{tmp_path}: cannot be read (")
+    (tmp_path / "picture.gin").write_bytes(b"\x89PNG\xff")
+    assert message(parse, [tmp_path / "picture.gin"]) == f"{tmp_path / 'picture.gin'}: not a text file"
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_must_be_bound(name):
+    said = message(parse, [], [text(without=name)])
+    assert said == f"{name} is not set; add `{name} = ...` to the configuration"
+
+
+# What is wrong with the whole, and what is said of it.
+TOGETHER = {
+    "options.gan_class = @SSGAN": "SSGAN.rotated_batch_size is not set; "
+    "add `SSGAN.rotated_batch_size = ...` to the configuration",
+    "ModularGAN.tasks = (@Rotation(),)": "Rotation.num_images is not set; "
+    "add `Rotation.num_images = ...` to the configuration",
+    "ModularGAN.tasks = @Rotation()\nRotation.num_images = 4": "ModularGAN.tasks is "
+    "Rotation(num_images=4, d_weight=1.0, g_weight=0.2, name='rotation'); "
+    "it must be a tuple, such as (@Name(),)",
+    "options.gan_class = @hinge": "options.gan_class is hinge, which is no GAN method; "
+    "known: @ModularGAN, @S3GAN, @SSGAN",
+    "penalty.fn = @hinge": "penalty.fn is hinge, which is no penalty; "
+    "known: @dragan_penalty, @l2_penalty, @no_penalty, @wgangp_penalty",
+    "options.batch_size = @hinge": "options.batch_size is @hinge; it must be a whole number",
+    "size = 'x'\noptions.batch_size = %size": "options.batch_size is 'x'; it must be a whole number",
+    "options.batch_size = %size": "configuration: %size is used but never set",
+    "options.architecture = 'resnet_cifr_arch'": "unknown architecture 'resnet_cifr_arch'; "
+    "did you mean 'resnet_cifar_arch'?",
+    "weights.initializer = 'ortho'": "weights.initializer is 'ortho'; use normal, truncated or orthogonal",
+    "standardize_batch.use_moving_averages = False": "standardize_batch.use_moving_averages is False; "
+    "accumulated statistics are not there yet",
+    "standardize_batch.use_cross_replica_mean = False": "standardize_batch.use_cross_replica_mean is False; "
+    "statistics are always those of the global batch, so use None or True",
+}
+
+
+@pytest.mark.parametrize("lines", TOGETHER)
+def test_parts_that_do_not_fit(lines):
+    assert message(parse, [], [text(), lines]) == TOGETHER[lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("ModularGAN.conditional = True", "ModularGAN.conditional is True, but the data set has no labels"),
+        ("options.batch_size = 0", "options.batch_size is 0; it must be at least 1"),
+        (
+            "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 3",
+            "SSGAN.rotated_batch_size is 3; it must be a multiple of 4, at most 256",
+        ),
+    ],
+)
+def test_a_gan_that_does_not_fit_the_images(lines, expected):
+    assert message(parse([], [text(), lines]).gan, ImageSpec((32, 32, 3))) == expected
+
+
+def test_after_a_mistake_the_next_configuration_is_read():
+    message(parse, [], [text(), "options.z_dim = 'x'"])
+    assert parse([], [text()]).options.z_dim == 128

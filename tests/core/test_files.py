@@ -1,0 +1,70 @@
+"""Half-written files are never seen, and folders that cannot be written to are told at once."""
+
+import json
+import os
+
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import atomic, read_json, run_folder, write_json
+
+
+def test_a_block_that_ends_well_replaces_the_file(tmp_path):
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"old")
+    with atomic(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["x.bin"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(error), atomic(path) as file:
+        file.write(b"new")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x.bin"]
+
+
+def test_json_round_trip(tmp_path):
+    value = {"a": [1, 2.5, None], "b": {"c": "é"}}
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json") == value == json.loads((tmp_path / "x.json").read_text())
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "x.json", {"a": object()})
+    assert read_json(tmp_path / "x.json") == value
+
+
+def test_json_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match=r"none\.json: cannot be read \(No such file"):
+        read_json(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(UserError, match=r"bad\.json: not a JSON file"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_run_folder(tmp_path):
+    path = tmp_path / "a" / "b"
+    assert run_folder(path) == run_folder(path) == path
+    assert path.is_dir() and not os.listdir(path)
+
+
+def test_run_folder_where_a_file_lies(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match="cannot write here .*; choose another --model_dir") as caught:
+            run_folder(path)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_run_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    for path in (tmp_path, tmp_path / "below"):
+        with pytest.raises(UserError, match="Permission denied"):
+            run_folder(path)

@@ -1,0 +1,106 @@
+"""NumPy files."""
+
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import open_dataset
+
+IMAGES = np.arange(10 * 2 * 3, dtype=np.uint8).reshape(10, 2, 3)
+LABELS = np.arange(10) % 2
+
+
+def test_all_four_arrays(tmp_path):
+    path = tmp_path / "small.npz"
+    np.savez(path, images=IMAGES, labels=LABELS, test_images=IMAGES[:4] + 100, test_labels=[0, 2, 1, 1])
+    data = open_dataset(str(path))
+    assert data.name == "small.npz" and data.class_names == ("0", "1", "2")
+    np.testing.assert_array_equal(data.train.images, IMAGES[..., None])
+    np.testing.assert_array_equal(data.train.labels, LABELS)
+    np.testing.assert_array_equal(data.test.images, IMAGES[:4, :, :, None] + 100)
+    np.testing.assert_array_equal(data.test.labels, [0, 2, 1, 1])
+    assert data.train.labels.dtype == data.test.labels.dtype == np.int32
+
+
+def test_without_a_test_split_a_fifth_of_each_class_is_held_out(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    data = open_dataset(str(tmp_path / "a.npz"))
+    assert np.bincount(data.train.labels).tolist() == [4, 4]
+    assert np.bincount(data.test.labels).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_without_labels(tmp_path, name):
+    if name.endswith("npy"):
+        np.save(tmp_path / name, IMAGES)
+    else:
+        np.savez(tmp_path / name, images=IMAGES)
+    data = open_dataset(str(tmp_path / name))
+    assert (len(data.train), len(data.test), data.class_names) == (8, 2, ())
+    assert set(data.train.labels) == {-1} and data.spec.num_classes == 0
+
+
+def test_floats_are_spread_over_the_bytes(tmp_path):
+    values = np.linspace(0, 1, 5 * 4, dtype=np.float32).reshape(5, 2, 2, 1)
+    np.save(tmp_path / "a.npy", values)
+    data = open_dataset(str(tmp_path / "a.npy"))
+    bytes_ = np.sort(np.concatenate([data.train.images, data.test.images]).ravel())
+    np.testing.assert_array_equal(bytes_, [round(i * 255 / 19) for i in range(20)])
+
+
+def test_image_size(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((5, 6, 9, 3), np.uint8))
+    assert open_dataset(str(tmp_path / "a.npy"), image_size=4).spec.image_shape == (4, 4, 3)
+    assert open_dataset(str(tmp_path / "a.npy")).spec.image_shape == (6, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"labels": LABELS}, "no array 'images'; it has: labels"),
+        ({}, "no array 'images'; it has: nothing"),
+        ({"image": IMAGES}, "unknown array 'image'; did you mean 'images'"),
+        ({"images": IMAGES[0]}, r"images has the shape \[2, 3\]"),
+        ({"images": IMAGES[:, :, :, None].repeat(5, 3)}, r"images has the shape \[10, 2, 3, 5\]"),
+        ({"images": IMAGES[:0]}, r"images has the shape \[0, 2, 3\]"),
+        ({"images": IMAGES.astype(np.int64)}, "images is int64; wanted uint8"),
+        ({"images": IMAGES.astype(float)}, "images runs from 0 to 59"),
+        ({"images": IMAGES * np.nan}, "images runs from nan"),
+        ({"images": np.array([None] * 8).reshape(2, 2, 2)}, "not a NumPy file of plain arrays"),
+        ({"images": IMAGES, "labels": LABELS[:9]}, "labels has 9 entries for 10 images"),
+        ({"images": IMAGES, "labels": LABELS / 2}, "labels is float64"),
+        ({"images": IMAGES, "labels": LABELS - 1}, "labels holds -1"),
+        ({"images": IMAGES, "labels": LABELS * 10**9}, "labels holds 1000000000"),
+        ({"images": IMAGES, "labels": LABELS, "test_labels": LABELS}, "test_labels but no test_images"),
+        ({"images": IMAGES, "labels": LABELS, "test_images": IMAGES}, "the labels of one split only"),
+        ({"images": IMAGES, "test_images": IMAGES, "test_labels": LABELS}, "the labels of one split only"),
+        ({"images": IMAGES, "test_images": IMAGES[:, :1]}, "train images are 2x3 but test images 1x3"),
+        ({"images": IMAGES[:2]}, "no class has 3 images"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_line(tmp_path, arrays, words):
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(UserError, match=words) as caught:
+        open_dataset(str(path))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy"])
+@pytest.mark.parametrize("keep", [0, 5, 300, -30])
+def test_a_cut_off_file(tmp_path, name, keep):
+    np.savez(tmp_path / "whole.npz", images=IMAGES, labels=LABELS)
+    (tmp_path / name).write_bytes((tmp_path / "whole.npz").read_bytes()[:keep])
+    with pytest.raises(UserError, match=f"{name}: cannot be read .damaged") as caught:
+        open_dataset(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("a pickle was run",))
+
+    np.save(tmp_path / "a.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match="a.npy: cannot be read"):
+        open_dataset(str(tmp_path / "a.npy"))

@@ -1,0 +1,159 @@
+"""Parquet files, made by hand with pyarrow."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import open_dataset
+
+BESIDE = Path(__file__).parents[3] / "shared/data/cifar10/test.parquet"
+CIFAR10 = Path(os.environ.get("CIFAR10_TEST_PARQUET", BESIDE))
+LABELS = [0, 1] * 5
+
+
+def png(value, size=(4, 4)):
+    file = io.BytesIO()
+    Image.new("RGB", size, (value, 0, 0)).save(file, "png")
+    return file.getvalue()
+
+
+PNGS = [png(i) for i in range(10)]
+
+
+def write(path, columns, names=None):
+    table = pa.table(columns)
+    if names:
+        note = {"info": {"features": {"image": {"_type": "Image"}} | names}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(note)})
+    pq.write_table(table, path)
+    return str(path)
+
+
+def structs(files):
+    return [{"bytes": data, "path": None} for data in files]
+
+
+def refused(path, words):
+    with pytest.raises(UserError, match=words) as caught:
+        open_dataset(str(path))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["image", "img", "picture"])
+@pytest.mark.parametrize("images", [PNGS, structs(PNGS)], ids=["binary", "struct"])
+def test_one_file(tmp_path, column, images):
+    data = open_dataset(write(tmp_path / "a.parquet", {column: images, "label": LABELS}))
+    assert data.name == "a.parquet" and data.class_names == ("0", "1")
+    assert (len(data.train), len(data.test)) == (8, 2) and data.spec.image_shape == (4, 4, 3)
+    for split in (data.train, data.test):
+        np.testing.assert_array_equal(split.images[:, 0, 0, 0] % 2, split.labels)
+
+
+@pytest.mark.parametrize("test", ["test", "validation"])
+def test_a_folder_of_shards(tmp_path, test):
+    write(tmp_path / "train-00000-of-00002.parquet", {"image": PNGS[:6], "label": LABELS[:6]})
+    write(tmp_path / "train-00001-of-00002.parquet", {"image": PNGS[6:], "label": LABELS[6:]})
+    write(tmp_path / f"{test}-00000-of-00001.parquet", {"image": PNGS[:3], "label": [2, 2, 2]})
+    data = open_dataset(str(tmp_path))
+    np.testing.assert_array_equal(data.train.images[:, 0, 0, 0], np.arange(10))
+    assert data.test.labels.tolist() == [2, 2, 2] and data.class_names == ("0", "1", "2")
+
+
+def test_the_test_split_goes_before_validation(tmp_path):
+    for name, count in (("train", 10), ("validation", 4), ("test", 3)):
+        write(tmp_path / f"{name}.parquet", {"image": PNGS[:count], "label": LABELS[:count]})
+    assert len(open_dataset(str(tmp_path)).test) == 3
+
+
+def test_class_names_from_the_hub(tmp_path):
+    note = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "label": LABELS}, note)
+    assert open_dataset(path).class_names == ("cat", "dog")
+
+
+def test_the_hub_may_name_the_label_column(tmp_path):
+    note = {"animal": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "id": range(10), "animal": LABELS}, note)
+    assert open_dataset(path).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("note", [{"label": ["odd"]}, {"label": {"_type": "ClassLabel"}}, {"label": None}])
+def test_an_odd_note_is_passed_over(tmp_path, note):
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "label": LABELS}, note)
+    assert open_dataset(path).class_names == ("0", "1")
+
+
+def test_label_goes_before_other_names(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "fine_label": range(10), "label": LABELS})
+    assert open_dataset(path).class_names == ("0", "1")
+
+
+def test_image_size(tmp_path):
+    images = [png(i, (4 + i, 6)) for i in range(10)]
+    path = write(tmp_path / "a.parquet", {"image": images, "label": LABELS})
+    refused(path, "a.parquet: row 1: 6x5, but .*a.parquet: row 0 is 6x4; give image_size")
+    assert open_dataset(path, image_size=4).spec.image_shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"image": PNGS, "id": LABELS}, r"no label column.*its columns: image \(binary\), id \(int64\)"),
+        ({"image": PNGS, "label": ["a"] * 10}, "the column label is string; labels are integers"),
+        ({"image": PNGS, "label": [None] + LABELS[1:]}, "1 rows have no label"),
+        ({"image": PNGS, "label": [-1] + LABELS[1:]}, "label holds -1"),
+        ({"label": LABELS}, r"no image column.*its columns: label \(int64\)"),
+        ({"a": PNGS, "b": PNGS, "label": LABELS}, "no image column"),
+        ({"image": [b"junk"] + PNGS[1:], "label": LABELS}, "row 0: not a readable image"),
+        ({"image": structs(PNGS[:9] + [None]), "label": LABELS}, "row 9 has no image bytes"),
+        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "holds no rows"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_line(tmp_path, columns, words):
+    refused(write(tmp_path / "a.parquet", columns), words)
+
+
+def test_more_labels_than_names(tmp_path):
+    note = {"label": {"names": ["cat"], "_type": "ClassLabel"}}
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "label": LABELS}, note)
+    refused(path, "holds the label 1, but names only 1 classes")
+
+
+def test_a_folder_without_train_files(tmp_path):
+    write(tmp_path / "0000.parquet", {"image": PNGS, "label": LABELS})
+    refused(tmp_path, r"no train\*.parquet; it has: 0000.parquet")
+
+
+@pytest.mark.parametrize("spoil", [lambda data: b"", lambda data: b"text", lambda data: data[:-20]])
+def test_a_cut_off_file(tmp_path, spoil):
+    path = tmp_path / "a.parquet"
+    write(path, {"image": PNGS, "label": LABELS})
+    path.write_bytes(spoil(path.read_bytes()))
+    refused(path, "not a whole parquet file")
+
+
+def test_a_damaged_page(tmp_path):
+    path = tmp_path / "a.parquet"
+    write(path, {"image": PNGS, "label": LABELS})
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + b"\xff" * 60 + data[64:])
+    refused(path, "not a whole parquet file")
+
+
+@pytest.mark.skipif(not CIFAR10.is_file(), reason="CIFAR10_TEST_PARQUET names no file")
+def test_cifar10():
+    """The 10,000 test images alone, for speed."""
+    data = open_dataset(str(CIFAR10))
+    assert data.spec.image_shape == (32, 32, 3) and data.class_names[0] == "airplane"
+    assert np.bincount(data.train.labels).tolist() == [800] * 10
+    assert np.bincount(data.test.labels).tolist() == [200] * 10
+    published = [0.491, 0.482, 0.447]  # the channel means of the training images
+    np.testing.assert_allclose(data.train.images.mean((0, 1, 2)) / 255, published, atol=0.01)

@@ -1,0 +1,60 @@
+"""The data sets that have a name."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from compare_gan.core.registry import DATASETS
+from compare_gan.data import open_dataset
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_a_registered_data_set_keeps_the_contract(name):
+    data = open_dataset(name)
+    assert data.name == name and data.spec.num_classes == len(data.class_names)
+    for split in (data.train, data.test):
+        assert split.images.dtype == np.uint8 and split.images.shape[1:] == data.spec.image_shape
+        assert split.labels.dtype == np.int32 and split.labels.shape == (len(split),)
+        assert set(split.labels) == set(range(len(data.class_names)))
+    again = open_dataset(name)
+    np.testing.assert_array_equal(again.train.images, data.train.images)
+    np.testing.assert_array_equal(again.test.labels, data.test.labels)
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_train_and_test_images_have_nothing_in_common(name):
+    data = open_dataset(name)
+    train, test = ({image.tobytes() for image in split.images} for split in (data.train, data.test))
+    assert not train & test
+
+
+def test_digits_are_those_of_scikit_learn():
+    digits = open_dataset("digits")
+    assert (len(digits.train), len(digits.test)) == (1347, 450)
+    assert digits.spec.image_shape == (8, 8, 1) and digits.class_names == tuple("0123456789")
+    pixels, labels = load_digits(return_X_y=True)
+    levels = np.array([round(level * 255 / 16) for level in range(17)], np.uint8)
+    theirs = {(levels[row].tobytes(), label) for row, label in zip(pixels.astype(int), labels, strict=True)}
+    ours = {
+        (image.tobytes(), label)
+        for split in (digits.train, digits.test)
+        for image, label in zip(split.images, split.labels, strict=True)
+    }
+    assert ours == theirs and len(ours) == 1797
+
+
+def test_digits_are_split_by_class():
+    digits = open_dataset("digits")
+    train, test = np.bincount(digits.train.labels), np.bincount(digits.test.labels)
+    assert np.abs(test - (train + test) / 4).max() <= 0.5
+
+
+def test_blobs_are_bright_where_their_class_says():
+    blobs = open_dataset("blobs")
+    assert (len(blobs.train), len(blobs.test)) == (256, 64) and blobs.spec.image_shape == (8, 8, 3)
+    image = blobs.train.images[blobs.class_names.index("bottom left")].astype(int)
+    assert image[4:, :4].min() >= 160 and image[:4].max() < 64 and image[:, 4:].max() < 64
+
+
+def test_a_registered_data_set_is_resized():
+    assert open_dataset("digits", image_size=16).spec.image_shape == (16, 16, 1)

@@ -1,0 +1,78 @@
+"""An encoder's file, and the classifier that comes with the package."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import open_dataset
+from compare_gan.features import digits, open_extractor
+from compare_gan.features.encoder import Encoder, EncoderSpec, TrainedEncoder, load_encoder
+from compare_gan.nn.state import net_state
+
+SPEC = EncoderSpec((8, 8, 1), ("a", "b", "c"), width=4)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return TrainedEncoder(SPEC, jax.device_get(net_state(Encoder(SPEC, nnx.Rngs(0)))))
+
+
+def images(count, size=8):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
+
+
+def test_the_file_gives_the_same_answers_and_the_same_bytes(encoder, tmp_path):
+    for name in ("one.npz", "two.npz"):
+        encoder.save(tmp_path / name, {"seed": 0})
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    again = load_encoder(tmp_path / "one.npz")
+    assert again.spec == SPEC and len(again.sha256) == 64
+    for a, b in zip(encoder(images(7)), again(images(7)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_batch_size_does_not_matter(encoder):
+    whole, parts = encoder(images(11)), encoder(images(11), batch_size=4)
+    assert whole.features.shape == (11, SPEC.feature_dim) and whole.classes.shape == (11, 3)
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_files_that_are_no_encoder_are_refused(encoder, tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, images=images(2))
+    with pytest.raises(UserError, match="not an encoder"):
+        load_encoder(path)
+    encoder.save(path, {})
+    arrays = dict(np.load(path))
+    arrays.pop("params/stem/kernel")
+    np.savez(path, **arrays)
+    with pytest.raises(UserError, match="do not fit"):
+        load_encoder(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_encoder(path)
+    with pytest.raises(UserError, match="did you mean 'digits'"):
+        open_extractor("digit")
+
+
+def test_images_of_another_size_are_refused(encoder):
+    with pytest.raises(UserError, match="made for images"):
+        encoder(images(2, size=16))
+
+
+def test_the_digits_classifier_is_as_good_as_its_provenance_says():
+    extractor = open_extractor("digits")
+    test = open_dataset("digits").test
+    right = np.mean(extractor(test.images).classes.argmax(1) == test.labels)
+    with np.load(Path(digits.__file__).with_suffix(".npz")) as file:
+        about = json.loads(str(file["about"]))
+    assert right == pytest.approx(about["provenance"]["test_accuracy"], abs=1e-4)
+    assert right > 0.98
+    assert dataclasses.asdict(extractor.spec)["classes"] == tuple("0123456789")

@@ -1,0 +1,1 @@
+"""Tests of the GANs and of the training step."""

@@ -1,0 +1,73 @@
+"""Networks of a few hundred numbers, to train in milliseconds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from compare_gan.core.types import Batch, Cond, DiscriminatorOut, ImageSpec
+from compare_gan.gans.modular import GAN
+from compare_gan.nn import norms
+from compare_gan.nn.blocks import make_norm
+from compare_gan.nn.layers import Conv, Linear
+from compare_gan.nn.norms import CondDims
+from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
+
+SPEC = ImageSpec((4, 4, 1), 3)
+LAYERS = Layers(weights=Weights(stddev=0.5))  # so that something happens in a few steps
+
+
+class Generator(nnx.Module):
+    def __init__(self, spec, z_dim, y_dim, *, options, layers, rngs):
+        shared: dict[str, Any] = dict(layers=layers, rngs=rngs)
+        dims = CondDims(z_dim, y_dim)
+        self.fc = Linear(z_dim, 32, **shared)
+        self.norm = make_norm(options.batch_norm_fn, 2, dims, spectral_norm=False, **shared)
+        self.conv = Conv(2, 1, **shared)
+
+    def __call__(self, cond: Cond):
+        x = self.fc(cond.z).reshape(-1, 4, 4, 2)
+        x = nnx.relu(x if self.norm is None else self.norm(x, cond))
+        return nnx.sigmoid(self.conv(x))
+
+
+class Discriminator(nnx.Module):
+    feature_dim = 3
+
+    def __init__(self, spec, y_dim, *, options, layers, rngs):
+        shared: dict[str, Any] = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
+        self.conv = Conv(1, 3, stride=2, **shared)
+        self.norm = make_norm(options.batch_norm_fn, 3, CondDims(0, y_dim), **shared)
+        self.fc = Linear(3, 1, **shared)
+
+    def __call__(self, x, cond: Cond):
+        h = self.conv(x, train=cond.train)
+        h = nnx.leaky_relu(h if self.norm is None else self.norm(h, cond), 0.2)
+        features = h.mean((1, 2))
+        return DiscriminatorOut(self.fc(features, train=cond.train)[:, 0], features, {})
+
+
+def tiny_gan(
+    *,
+    d_norm: Callable[..., Any] | None = None,
+    spectral_norm: bool = True,
+    g_norm: Callable[..., Any] | None = norms.batch_norm,
+    **given: Any,
+) -> GAN:
+    made: dict[str, Any] = dict(spec=SPEC, z_dim=5, batch_size=8, g_lr=0.01, layers=LAYERS) | given
+    return GAN(
+        make_generator=Generator,
+        make_discriminator=Discriminator,
+        g_options=GeneratorOptions(batch_norm_fn=g_norm),
+        d_options=DiscriminatorOptions(batch_norm_fn=d_norm, spectral_norm=spectral_norm),
+        **made,
+    )
+
+
+def batch(seed: int, sub_batches: int = 1) -> Batch:
+    """Images [S, 8, 4, 4, 1] and labels [S, 8], some of them missing."""
+    rng = np.random.RandomState(seed)
+    images = jnp.asarray(rng.uniform(size=(sub_batches, 8, 4, 4, 1)), jnp.float32)
+    return Batch(images, jnp.asarray(rng.randint(-1, 3, (sub_batches, 8)), jnp.int32))

@@ -1,0 +1,1 @@
+"""Comparison with numbers that compare_gan itself computed, see `cases/README.md`."""

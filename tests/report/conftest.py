@@ -1,0 +1,74 @@
+"""A small study folder like those that `compare-gan demo` leaves behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TILE = 4
+STEPS = tuple(range(0, 1300, 100))
+CLASSES = ("cat", "dog", "<i>cow</i>")
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def write_grid(path: Path, layout: Path, rows: int, columns: int, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (rows * TILE, columns * TILE, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    write_json(layout, {"rows": rows, "columns": columns, "tile": [TILE, TILE]})
+
+
+def write_method(folder: Path, seed: int) -> None:
+    for step in STEPS:
+        write_grid(folder / f"samples/{step:06d}.png", folder / "samples/grid.json", 3, 5, seed + step)
+    write_grid(folder / "interpolations/001200.png", folder / "interpolations/grid.json", 2, 7, seed)
+    rows = [
+        {"step": s, "seconds": s / 10, "loss/d": 1.0 + s / 1e4, "loss/g": 0.5} for s in range(20, 1201, 20)
+    ]
+    rows[-1]["accuracy/rotation"] = 0.75
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "operative_config.gin").write_text(f"S3GAN.seed = {seed}  # <&>\n")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    folder = tmp_path / "study"
+    scores = {
+        "all_labels": {"frechet_distance": 3.2, "class_agreement": 0.97, "steps": 1200, "seconds": 70.1},
+        "s3gan": {"frechet_distance": 4.0, "class_agreement": 0.9, "steps": 1200, "seconds": 95.0},
+        "no_labels": {"frechet_distance": 9.6, "class_agreement": None, "steps": 1200, "seconds": 3700},
+    }
+    summary = {
+        "methods": scores,
+        "label_accuracy": 0.9,
+        "label_fraction": 0.1,
+        "seed": 7,
+        "labels_kept": 6,
+        "train_images": 60,
+        "test_images": 15,
+        "seconds": {"pretrain": 30.0, "s3gan": 95.0},
+        "extractor": {"name": "digits", "sha256": "0123456789abcdef"},
+        "versions": {"compare_gan": "0.1.0", "jax": "0.10.2"},
+    }
+    confusion = [[18, 2, 0], [0, 20, 0], [1, 3, 16]]
+    write_json(folder / "summary.json", summary)
+    write_json(folder / "settings.json", {"data": "toy", "command": ["compare-gan", "demo", "--out", "a b"]})
+    labels = {"accuracy": 0.9, "confusion": confusion, "class_names": CLASSES, "balance": [19, 25, 16]}
+    write_json(folder / "label_quality.json", labels)
+    lines = [
+        {"step": s, "seconds": 1.0, "loss": 1.4 - s / 1e3, "accuracy": s / 1e3} for s in range(50, 1001, 50)
+    ]
+    (folder / "pretrain").mkdir()
+    (folder / "real").mkdir()
+    (folder / "pretrain" / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    write_grid(folder / "real" / "real.png", folder / "real" / "grid.json", 3, 5, 1)
+    for seed, method in enumerate(scores):
+        write_method(folder / method, seed)
+    return folder

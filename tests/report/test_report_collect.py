@@ -1,0 +1,70 @@
+"""Files to values, and what is said about files that do not fit."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compare_gan.core.errors import UserError
+from compare_gan.report.collect import curve, evenly, number, read_grid, read_labels, read_log, read_study
+
+
+def test_some_ten_steps_are_read_with_the_first_and_the_last(study):
+    steps = [list(method.samples) for method in read_study(study).methods]
+    assert steps == [[0, 100, 300, 400, 500, 700, 800, 900, 1100, 1200]] * 3
+
+
+def test_evenly():
+    assert evenly(range(5), 10) == [0, 1, 2, 3, 4]
+    assert evenly(range(101), 5) == [0, 25, 50, 75, 100]
+    assert evenly([], 3) == []
+
+
+def test_a_resumed_log_keeps_the_later_record_and_drops_a_torn_line(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(
+        '{"step": 1, "a": 1}\n{"step": 3, "a": 9}\n{"step": 2, "a": NaN}\n{"step": 3, "a": 3}\n{"step": 4, "a'
+    )
+    steps, values = curve(read_log(log), "a")
+    assert steps.tolist() == [1, 3] and values.tolist() == [1, 3]
+    assert curve((), "a")[0].shape == (0,)
+
+
+def test_a_broken_line_inside_a_log_is_named(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 1}\n[]\n{"step": 2}\n')
+    with pytest.raises(UserError, match="line 2"):
+        read_log(log)
+
+
+def test_a_grid_that_does_not_fit_its_layout_is_told(tmp_path):
+    image, layout = tmp_path / "a.png", tmp_path / "grid.json"
+    assert read_grid(image, layout) is None
+    Image.fromarray(np.zeros((8, 12), np.uint8)).save(image)
+    layout.write_text(json.dumps({"rows": 2, "columns": 3, "tile": [4, 4]}))
+    assert read_grid(image, layout).pixels.shape == (8, 12, 4)
+    layout.write_text(json.dumps({"rows": 3, "columns": 3, "tile": [4, 4]}))
+    with pytest.raises(UserError, match="12 x 8 pixels, but grid.json tells of 3 x 3 tiles"):
+        read_grid(image, layout)
+    layout.write_text(json.dumps({"rows": 3}))
+    with pytest.raises(UserError, match="columns"):
+        read_grid(image, layout)
+    image.write_text("no image")
+    layout.write_text(json.dumps({"rows": 2, "columns": 3, "tile": [4, 4]}))
+    with pytest.raises(UserError, match="not an image"):
+        read_grid(image, layout)
+
+
+@pytest.mark.parametrize(
+    "labels", [{"confusion": [[1, 2]]}, {"confusion": [[1]], "class_names": ["a", "b"]}, {"balance": ["x"]}]
+)
+def test_label_counts_that_do_not_fit_are_told(tmp_path, labels):
+    path = tmp_path / "label_quality.json"
+    path.write_text(json.dumps(labels))
+    with pytest.raises(UserError, match="do not fit"):
+        read_labels(path)
+
+
+def test_number():
+    assert [number(v) for v in (1, 0.5, None, True, "1", float("nan"), float("inf"))] == [1, 0.5] + [None] * 5

@@ -1,0 +1,210 @@
+"""The page as a reader's browser finds it."""
+
+import base64
+import io
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from compare_gan.core.errors import UserError
+from compare_gan.report.page import write_report
+
+VOID = {"img", "meta", "link", "br"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, table cells by row, section names, and whether all tags close."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    def sections(self):
+        return [attrs["id"] for attrs in self.all("section")]
+
+
+def report(study: Path) -> Page:
+    out = study.parent / "out" / "report.html"
+    write_report(study, out)
+    return Page(out.read_text("utf-8"))
+
+
+def edit(path: Path, **changes) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def image_sizes(page: Page) -> list[tuple[int, int]]:
+    sizes = []
+    for attrs in page.all("img"):
+        with Image.open(io.BytesIO(base64.b64decode(attrs["src"].split(",", 1)[1]))) as image:
+            image.load()
+            sizes.append(image.size)
+    return sizes
+
+
+def test_a_whole_study_has_every_section_in_order(study):
+    page = report(study)
+    assert page.sections() == [
+        "scores", "labels", "samples", "evolution", "interpolation", "training", "configuration"
+    ]  # fmt: skip
+    assert "keeps 10% of the labels" in page.text
+    assert "4.00 with inferred labels, against 3.20 with all labels and 9.60 with none" in page.text
+    assert "compare-gan demo --out 'a b'" in page.text
+    assert "S3GAN.seed = 1  # <&>" in page.text
+
+
+def test_nothing_is_fetched_and_nothing_runs(study):
+    page = report(study)
+    for tag, attrs in page.elements:
+        assert tag not in ("script", "link", "iframe", "object", "base")
+        assert not any(name.startswith("on") for name in attrs)
+        assert attrs.get("href", "#").startswith("#")
+        assert attrs.get("src", "data:").startswith("data:image/png;base64,") or tag != "img"
+    ids = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    assert {attrs["href"][1:] for attrs in page.all("a")} <= ids
+    style = (Path(__file__).parents[2] / "compare_gan/report/style.css").read_text()
+    assert "url(" not in style and "@import" not in style
+
+
+def test_images_decode_to_the_sizes_said_and_have_alt_texts(study):
+    page = report(study)
+    images = page.all("img")
+    sheet, strip, walk = (5 * 5 - 1, 3 * 5 - 1), (10 * 5 - 1, 3 * 5 - 1), (7 * 5 - 1, 2 * 5 - 1)
+    assert image_sizes(page) == [sheet] * 4 + [strip] * 3 + [walk] * 3
+    assert [(int(i["width"]), int(i["height"])) for i in images] == image_sizes(page)
+    assert all(i["alt"] and i["class"] == "crisp" for i in images)
+
+
+def test_the_score_table_equals_the_summary(study):
+    rows = report(study).rows
+    assert rows[1] == ["All labels", "3.20 (best)", "", "1.00 ×", "97.0% (best)", "1,200", "1 min 10 s"]
+    assert rows[2] == ["S3GAN, inferred labels", "4.00", "", "1.25 ×", "90.0%", "1,200", "1 min 35 s"]
+    assert rows[3] == ["No labels", "9.60", "", "3.00 ×", "–", "1,200", "1 h 01 min"]
+
+
+def test_unknown_methods_and_scores_keep_their_order_and_absent_values_are_dashes(study):
+    methods = {
+        "zeta": {"frechet_distance": float("nan"), "inception_score": 8.25},
+        "alpha_1": {"frechet_distance": 0.5},
+    }
+    edit(study / "summary.json", methods=methods)
+    page = report(study)
+    assert page.rows[0][0] == "Method" and page.rows[0][-1] == "Inception score"
+    assert page.rows[1] == ["zeta", "–", "", "–", "–", "–", "8.25"]
+    assert page.rows[2] == ["alpha_1", "0.500", "", "–", "–", "–", "–"]
+    assert "with inferred labels, against" not in page.text
+
+
+def test_hostile_names_are_only_text(study):
+    evil = '<script>alert("1")</script>\'"&'
+    summary = json.loads((study / "summary.json").read_text())
+    summary["methods"][evil] = {"frechet_distance": 5.0, evil: evil}
+    summary |= {"seed": evil, "extractor": {"name": evil}, "versions": {evil: evil}, "seconds": {evil: 1.0}}
+    (study / "summary.json").write_text(json.dumps(summary))
+    edit(study / "settings.json", **{evil: [evil], "command": evil})
+    edit(study / "label_quality.json", class_names=[evil, evil, evil])
+    record = {"step": 1300, evil: 1.0}
+    with (study / "s3gan/metrics.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    page = report(study)
+    assert not page.all("script")
+    assert evil in [row[0] for row in page.rows]
+    assert page.text.count(evil) > 10
+
+
+@pytest.mark.parametrize(
+    ("lost", "section"),
+    [
+        ("label_quality.json", "labels"),
+        ("settings.json", ""),
+        ("real/grid.json", ""),
+        ("pretrain/metrics.jsonl", ""),
+    ],
+)
+def test_a_missing_file_leaves_its_part_out(study, lost, section):
+    before = report(study)
+    (study / lost).unlink()
+    after = report(study)
+    assert after.sections() == [s for s in before.sections() if s != section]
+    assert len(after.text) < len(before.text)
+
+
+def test_scores_alone_make_a_page(study):
+    for path in study.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "summary.json":
+            path.unlink()
+    assert report(study).sections() == ["scores", "configuration"]
+    edit(study / "summary.json", versions=None, seconds=None)
+    assert report(study).sections() == ["scores"]
+
+
+def test_large_tiles_are_cut_to_a_fair_size_and_smoothed(study):
+    pixels = Image.new("L", (12 * 128, 3 * 128), 90)
+    pixels.save(study / "real" / "real.png")
+    (study / "real" / "grid.json").write_text(json.dumps({"rows": 3, "columns": 12, "tile": [128, 128]}))
+    page = report(study)
+    assert image_sizes(page)[0] == (10 * 128 + 9 * 4, 3 * 128 + 2 * 4)
+    assert "class" not in page.all("img")[0]
+
+
+def test_no_summary_is_one_line_to_the_user(study, tmp_path):
+    (study / "summary.json").unlink()
+    with pytest.raises(UserError, match=r"no summary\.json here") as caught:
+        write_report(study, tmp_path / "report.html")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("broken", ["[]", "{", '{"methods": []}', '{"methods": {"a": 1}}'])
+def test_a_broken_summary_is_one_line_too(study, tmp_path, broken):
+    (study / "summary.json").write_text(broken)
+    with pytest.raises(UserError) as caught:
+        write_report(study, tmp_path / "report.html")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_page_that_cannot_be_written_is_said(study):
+    with pytest.raises(UserError, match="cannot write the report"):
+        write_report(study, study / "summary.json" / "report.html")
+
+
+def test_many_classes_are_told_by_their_worst_confusions(study):
+    matrix = [[9 if i == j else 0 for j in range(100)] for i in range(100)]
+    matrix[41][7] = 5
+    labels = {"accuracy": 0.99, "confusion": matrix, "balance": [9] * 100}
+    (study / "label_quality.json").write_text(json.dumps(labels))
+    page = report(study)
+    assert "Most common mistakes: 41 taken for 7 (5)." in page.text
+    assert not [attrs for attrs in page.all("svg") if attrs.get("class") == "heat"]

@@ -1,0 +1,138 @@
+"""What holds for every auxiliary task that is registered, and what the two that there are compute."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy.special import log_softmax, softmax
+
+import compare_gan.tasks  # noqa: F401  registers
+from compare_gan.core.registry import TASKS
+from compare_gan.core.types import DiscriminatorOut, Labeled, Seen
+from compare_gan.nn.options import DiscriminatorOptions, Layers, Weights
+from compare_gan.tasks.projection import Projection, is_labelled
+from compare_gan.tasks.rotation import Rotation
+
+BATCH, FEATURES, CLASSES = 6, 5, 3
+NEEDED = {"Rotation": dict(num_images=2), "Projection": dict(use_predictor=True)}
+LAYERS = Layers(weights=Weights(stddev=0.5))
+
+
+def draw(seed, *shape):
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+
+
+def labelled_images(seed=0):
+    images = np.random.RandomState(seed).uniform(size=(BATCH, 4, 4, 3)).astype(np.float32)
+    return Labeled(jnp.asarray(images), jax.nn.one_hot(jnp.array([0, 2, -1, 1, -1, 2]), CLASSES))
+
+
+def head_of(task, spectral_norm=False):
+    options = DiscriminatorOptions(spectral_norm=spectral_norm)
+    return task.make_head(FEATURES, CLASSES, options=options, layers=LAYERS, rngs=nnx.Rngs(0))
+
+
+def scored(task, head, images, y, train=True):
+    features = images.reshape(len(images), -1)[:, :FEATURES]
+    return task.score(head, DiscriminatorOut(features.sum(1), features, {}), y, train)
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_a_task_is_a_value(name):
+    make = TASKS[name]
+    assert make(**NEEDED.get(name, {})) == make(**NEEDED.get(name, {}))
+    assert hash(make(**NEEDED.get(name, {}))) is not None
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_scores_keep_the_order_of_the_batch(name):
+    task, x, order = TASKS[name](**NEEDED.get(name, {})), labelled_images(), np.array([3, 1, 5, 0, 2, 4])
+    head = head_of(task)
+    plain, shuffled = scored(task, head, *x), scored(task, head, x.images[order], x.y[order])
+    for one, two in zip(jax.tree.leaves(plain), jax.tree.leaves(shuffled), strict=True):
+        assert len(one) == BATCH
+        np.testing.assert_allclose(np.asarray(one)[order], two, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_losses_are_finite_and_images_stay_as_they_are(name):
+    task, x = TASKS[name](**NEEDED.get(name, {})), labelled_images()
+    before, head = np.asarray(x.images).copy(), head_of(task, spectral_norm=True)
+
+    def seen(side):
+        views = task.extra_views(side)
+        assert views is None or len(views.images) == len(views.y)
+        return Seen(scored(task, head, *side), None if views is None else scored(task, head, *views))
+
+    pair, metrics = task.loss(seen(x), seen(labelled_images(1)), x.y)
+    assert all(np.isfinite(value) and value.shape == () for value in (*pair, *metrics.values()))
+    np.testing.assert_array_equal(x.images, before)
+
+
+def test_rotation():
+    task, x = Rotation(2, d_weight=3.0, g_weight=0.5), labelled_images()
+    views = task.extra_views(x)
+    expected = np.concatenate([np.rot90(x.images[-2:], k, (1, 2)) for k in (1, 2, 3)])
+    np.testing.assert_array_equal(views.images, expected)
+    np.testing.assert_array_equal(views.y, np.concatenate([x.y[-2:]] * 3))
+    assert task.extra_views(Labeled(x.images, None)).y is None
+
+    head, sides = head_of(task), []
+    for seed in (0, 1):
+        side = labelled_images(seed)
+        sides.append(Seen(scored(task, head, *side), scored(task, head, *task.extra_views(side))))
+    pair, metrics = task.loss(*sides, None)
+
+    def entropy(seen):
+        logits = np.concatenate([seen.base.aux["rotation"][-2:], seen.extra.aux["rotation"]])
+        right = np.arange(8), np.repeat(np.arange(4), 2)
+        return -log_softmax(logits.astype(np.float64), 1)[right].mean(), (logits.argmax(1) == right[1]).mean()
+
+    assert float(pair.d) == pytest.approx(3 * entropy(sides[0])[0], rel=1e-5)
+    assert float(pair.g) == pytest.approx(0.5 * entropy(sides[1])[0], rel=1e-5)
+    assert float(metrics["accuracy/rotation"]) == pytest.approx(entropy(sides[0])[1])
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_projection_fills_in_missing_labels(soft):
+    task, x = Projection(True, True, soft, class_weight=2.0), labelled_images()
+    head = head_of(task)
+    out = scored(task, head, *x)
+    features = np.asarray(x.images.reshape(BATCH, -1)[:, :FEATURES], np.float64)
+    guess = features @ np.asarray(head.predictor.kernel[...], np.float64)
+    filled = softmax(guess, 1) if soft else np.eye(CLASSES)[guess.argmax(1)]
+    y = np.where(np.asarray(x.y).sum(1, keepdims=True) > 0.5, x.y, filled)
+    projected = ((y @ np.asarray(head.projection.kernel[...], np.float64)) * features).sum(1)
+    np.testing.assert_allclose(out.logits, features.sum(1) + projected, atol=1e-5)
+    np.testing.assert_allclose(out.aux["class"], guess, atol=1e-5)
+
+    pair, metrics = task.loss(Seen(out, None), Seen(out, None), x.y)
+    labelled = np.array([0, 1, 3, 5])
+    entropy = -(log_softmax(guess, 1) * np.asarray(x.y)).sum(1)[labelled].mean()
+    assert float(pair.d) == pytest.approx(2 * entropy, rel=1e-5)
+    assert float(pair.g) == 0
+    assert float(metrics["label_frac"]) == pytest.approx(4 / 6)
+
+
+def test_the_guess_is_not_trained_by_the_logits():
+    task, x = Projection(True, True, True), labelled_images()
+    head = head_of(task)
+    definition, state = nnx.split(head)
+    gradient = jax.grad(lambda s: scored(task, nnx.merge(definition, s), *x).logits.sum())(state)
+    assert not np.any(gradient["predictor"]["kernel"][...])
+    assert np.any(gradient["projection"]["kernel"][...])
+
+
+def test_without_labels_there_is_no_class_loss():
+    task, x = Projection(False, True), labelled_images()
+    head, nobody = head_of(task), jnp.zeros((BATCH, CLASSES))
+    assert head.projection is None
+    out = scored(task, head, x.images, nobody)
+    pair, _ = task.loss(Seen(out, None), Seen(out, None), nobody)
+    assert float(pair.d) == 0
+    np.testing.assert_array_equal(out.logits, scored(task, head, *x).logits)
+
+
+def test_a_row_counts_as_labelled_above_one_half():
+    assert is_labelled(jnp.array([[0.3, 0.2], [0.3, 0.21], [0.0, 1.0]])).tolist() == [False, True, True]

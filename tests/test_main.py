@@ -1,0 +1,266 @@
+"""The command line as a user meets it: every mistake is one line and exit code 2, before any work."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from compare_gan.main import main, study_folder, underscored
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "options.batch_size = 8",
+    "options.z_dim = 8",
+    "resnet_small.Generator.ch = 4",
+    "resnet_small.Discriminator.ch = 4",
+]
+
+
+def start(*words, **options):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "compare_gan.main", *map(str, words)]
+    return subprocess.Popen(
+        command, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True, **options
+    )
+
+
+def bindings(*more):
+    return [word for line in (*TINY, *more) for word in ("--gin_bindings", line)]
+
+
+def config(name="small_no_labels"):
+    return ["--gin_config", str(ROOT / "compare_gan" / "configs" / f"{name}.gin")]
+
+
+def png(path, size=(8, 8), color=128):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, color).save(path)
+
+
+def broken_image(folder):
+    png(folder / "a" / "1.png")
+    png(folder / "b" / "1.png")
+    (folder / "b" / "2.png").write_bytes(b"not an image")
+    return folder, "2.png"
+
+
+def two_sizes(folder):
+    png(folder / "a" / "1.png")
+    png(folder / "b" / "1.png", (9, 8))
+    return folder, "image_size"
+
+
+def no_label_column(folder):
+    path = folder / "x.parquet"
+    pq.write_table(pa.table({"image": [{"bytes": b"", "path": ""}]}), path)
+    return path, "label"
+
+
+def wrong_size(folder):
+    path = folder / "x.npz"
+    np.savez(path, images=np.zeros((40, 9, 9), np.uint8), labels=np.arange(40) % 2)
+    return path, "9x9"
+
+
+def nothing_there(folder):
+    return folder / "none", "neither a known data set nor a path"
+
+
+def unknown_name(folder):
+    return "digit", "did you mean 'digits'?"
+
+
+DATA = [broken_image, two_sizes, no_label_column, wrong_size, nothing_there, unknown_name]
+
+
+def refused(capsys, words, *expected):
+    """The command ends with code 2 and one line that says what is wrong."""
+    try:
+        code = main([str(word) for word in words])
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err.startswith("compare-gan: ") and captured.err.count("\n") == 1, captured.err
+    for word in expected:
+        assert word in captured.err
+    assert not captured.out
+
+
+@pytest.mark.parametrize("make", DATA)
+def test_data_that_cannot_be_used(make, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    source, expected = make(tmp_path / "data")
+    refused(capsys, ["few-labels", "--data", source, "--model_dir", tmp_path / "run"], expected)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["--label-fraction", "0"], "label fraction 0.0 is not in (0, 1]"),
+        (["--label_fraction=2"], "label fraction 2.0 is not in (0, 1]"),
+        (["--label-fraction", "much"], "invalid float value"),
+        (["--steps", "-3"], "steps is -3"),
+        (["--seed", "-1"], "seed"),
+    ],
+)
+def test_numbers_that_make_no_sense(words, expected, tmp_path, capsys):
+    refused(capsys, ["demo", "--model_dir", tmp_path / "run", *words], expected)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("optoins.batch_size = 8", "did you mean 'options'"),
+        ("options.btch_size = 8", "did you mean 'batch_size'"),
+        ("loss.fn = @hing", "did you mean 'hinge'"),
+        ("options.architecture = 'resnet_smal_arch'", "did you mean 'resnet_small_arch'"),
+        ("options.batch_size = ", "options.batch_size"),
+        ("resnet_small.Discriminator.project_y = True", "ModularGAN.conditional"),
+    ],
+)
+def test_configurations_that_do_not_fit(line, expected, tmp_path, capsys):
+    words = ["train", "--model_dir", tmp_path / "run", *config(), "--gin_bindings", line]
+    refused(capsys, words, expected)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_configuration_that_is_not_there(tmp_path, capsys):
+    refused(capsys, ["train", "--model_dir", tmp_path / "run", "--gin_config", tmp_path / "x.gin"], "x.gin")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "cannot write here")
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_commands_on_folders_without_runs(tmp_path, capsys):
+    refused(capsys, ["evaluate", tmp_path], "not a run folder")
+    refused(capsys, ["sample", tmp_path, "--out", tmp_path / "x.png"], "not a run folder")
+    refused(capsys, ["report", tmp_path], "no summary.json")
+    refused(capsys, ["unheard-of"], "invalid choice")
+    refused(capsys, ["demo", "--sed", "1"], "--sed")
+
+
+def test_both_spellings_of_an_option():
+    assert underscored("--label-fraction=0.1-x") == "--label_fraction=0.1-x"
+    assert underscored("few-labels") == "few-labels"
+
+
+def test_changed_settings_get_a_folder_of_their_own(tmp_path, capsys):
+    base = tmp_path / "demo"
+    assert study_folder(base, {"seed": 0}) == base
+    base.mkdir()
+    (base / "settings.json").write_text(json.dumps({"seed": 0}))
+    assert study_folder(base, {"seed": 0}) == base
+    other = study_folder(base, {"seed": 1})
+    assert other.parent == tmp_path and other.name.startswith("demo-")
+    assert study_folder(base, {"seed": 2}) != other == study_folder(base, {"seed": 1})
+
+
+def wait_for(path, process, seconds=300):
+    began = time.monotonic()
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() - began < seconds, process.communicate()
+        time.sleep(0.02)
+
+
+def last_checkpoint(run_dir, step):
+    folder = run_dir / "checkpoints" / str(step) / "sha256.json"
+    return {k: v for k, v in json.loads(folder.read_text()).items() if "ocdbt.process" in k and "/d/" in k}
+
+
+def leaves(run_dir):
+    import jax
+
+    from compare_gan.main import open_run
+
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(open_run(run_dir)[2])]
+
+
+def test_killed_interrupted_and_continued_equals_undisturbed(tmp_path):
+    """SIGKILL after the first checkpoint, then Ctrl-C, then to the end."""
+    more = bindings("options.training_steps = 2000", "run_config.save_checkpoints_steps = 200")
+
+    def train(name):
+        return start("train", "--model_dir", tmp_path / name, *config(), *more, "--data", "digits")
+
+    whole = train("whole")
+    broken = train("broken")
+    wait_for(tmp_path / "broken" / "checkpoints" / "200" / "sha256.json", broken)
+    broken.send_signal(signal.SIGKILL)
+    broken.communicate()
+    again = train("broken")
+    for line in again.stdout:
+        if line.startswith("broken: going on from step"):
+            break
+    time.sleep(0.5)
+    again.send_signal(signal.SIGINT)
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 130, output
+    assert "stopped at step" in output and "Traceback" not in output
+    third = train("broken")
+    output, _ = third.communicate(timeout=600)
+    assert third.returncode == 0, output
+    output, _ = whole.communicate(timeout=600)
+    assert whole.returncode == 0, output
+    for a, b in zip(leaves(tmp_path / "whole"), leaves(tmp_path / "broken"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def quick_demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "runs" / "demo"
+    process = start("demo", "--quick", "--steps", "8", "--model_dir", folder)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    return folder, output
+
+
+def test_the_demo_leaves_what_it_promises(quick_demo):
+    folder, output = quick_demo
+    summary = json.loads((folder / "summary.json").read_text())
+    assert list(summary["methods"]) == ["all_labels", "s3gan", "no_labels"]
+    for name, row in summary["methods"].items():
+        assert row["steps"] == 8 and row["frechet_distance"] > 0
+        assert (row["class_agreement"] is None) == (name == "no_labels")
+        assert (folder / name / "TRAIN_DONE").exists() and (folder / name / "scores.csv").exists()
+        assert list((folder / name / "samples").glob("*.png"))
+    assert summary["label_fraction"] == 0.1 and summary["seed"] == 0 and 0 < summary["label_accuracy"] <= 1
+    assert {"pretrain", "classify", "s3gan"} <= summary["seconds"].keys()
+    assert str(folder / "report.html") in output.splitlines()[-1]
+    assert "Frechet distance" in output
+    page = (folder / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "") and "base64" in page
+
+
+def test_the_demo_run_again_says_that_all_is_done(quick_demo):
+    folder, first = quick_demo
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    process = start("demo", "--quick", "--steps", "8", "--model_dir", folder)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and "all done already" in output
+    assert output.splitlines()[-1] == first.splitlines()[-1]
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_run_can_be_scored_and_sampled_again(quick_demo, capsys):
+    folder, _ = quick_demo
+    scores = (folder / "s3gan" / "scores.csv").read_text()
+    assert main(["evaluate", str(folder / "s3gan"), "--images", "500"]) == 0
+    assert (folder / "s3gan" / "scores.csv").read_text() == scores  # the same makings, the same row
+    assert main(["sample", str(folder / "s3gan"), "--out", str(folder / "x.png"), "--columns", "4"]) == 0
+    with Image.open(folder / "x.png") as picture:
+        assert picture.size == (4 * 8, 10 * 8)

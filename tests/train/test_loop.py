@@ -1,0 +1,106 @@
+"""The schedule, what a batch holds, and how often a step is traced."""
+
+import jax
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.data.order import batch_indices
+from compare_gan.gans.step import train_step
+from compare_gan.train.gan import check_labels, train
+from compare_gan.train.loop import Job, Schedule, compile_chunk, gather
+from compare_gan.train.placement import Placement
+from compare_gan.train.writers import MetricsLog, read_metrics, spherical
+from tests.train.tiny import GANS, blobs
+
+
+def test_stops_depend_on_the_step_alone():
+    schedule = Schedule(25, log_every=10, sample_every=15, save_every=7)
+    stops, step = [], 0
+    while step < 25:
+        step = schedule.next_stop(step)
+        stops.append(step)
+    assert stops == [7, 10, 14, 15, 20, 21, 25]
+    assert schedule.next_stop(12) == 14
+
+
+def test_a_schedule_without_steps_is_refused():
+    with pytest.raises(UserError, match="steps is 0; it must be at least 1"):
+        Schedule(0)
+
+
+def test_a_step_is_traced_once_whatever_the_count():
+    gan, traces = GANS["ssgan"], []
+
+    def step(*args):
+        traces.append(1)
+        return train_step(gan, *args)
+
+    job = Job("job", gan.init, step, gan.batch_size, gan.sub_batches)
+    placement, split = Placement.over(), blobs().train
+    chunk = compile_chunk(job, placement)
+    state = jax.jit(gan.init, out_shardings=placement.everywhere)(jax.random.key(0))
+    key = jax.random.key_data(jax.random.key(1))
+    for start, stop in ((0, 2), (2, 3), (3, 5)):
+        batches = placement.put(gather(job, split, 0, start, stop, 2, slice(None)))
+        state, _ = chunk(state, batches, np.int32(stop - start), key)
+    assert len(traces) == 2  # once for the shapes of the metrics, once for the program
+    assert int(state.step) == 5
+
+
+def test_batches_follow_the_order_of_the_data():
+    gan, split = GANS["s3gan"], blobs().train  # two discriminator batches a step
+    job = Job("job", gan.init, lambda *a: None, gan.batch_size, gan.sub_batches)  # type: ignore[arg-type]
+    batch = gather(job, split, 7, 5, 8, 4, slice(4, 12))
+    index = batch_indices(len(split), 16, 7, 10, 6).reshape(3, 2, 16)[..., 4:12]
+    np.testing.assert_array_equal(batch.images[:3], split.images[index])
+    np.testing.assert_array_equal(batch.labels[:3], split.labels[index])
+    assert batch.images.shape[0] == 4 and not batch.images[3].any()
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 4]), np.array([-2, 0]), np.zeros((2, 3), np.float32)])
+def test_labels_that_do_not_fit_are_refused(tmp_path, labels):
+    with pytest.raises(UserError, match="labels"):
+        check_labels(labels, 4)
+
+
+def test_an_uneven_batch_is_refused():
+    class Three(Placement):
+        pass
+
+    placement = Placement.over()
+    mesh = type("Mesh", (), {"size": 3})()
+    with pytest.raises(UserError, match="batch_size is 16; it must be a multiple of the 3 devices"):
+        Placement.local(type("P", (), {"mesh": mesh})(), 16)  # type: ignore[arg-type]
+    assert placement.local(16) == slice(0, 16)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(UserError, match="cannot write here"):
+        train(GANS["ssgan"], blobs().train, run_dir=blocked / "run", schedule=Schedule(1))
+
+
+def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    log = MetricsLog(path)
+    log.append(10, 1.0, {"loss/d": 0.5})
+    log.append(20, 2.0, {"loss/d": 0.25})
+    with open(path, "a") as file:
+        file.write('{"step": 30, "sec')  # killed here
+    again = MetricsLog(path, 10)
+    again.append(20, 1.5, {"loss/d": 0.125})
+    assert read_metrics(path) == [
+        {"step": 10, "seconds": 1.0, "loss/d": 0.5},
+        {"step": 20, "seconds": 2.5, "loss/d": 0.125},
+    ]
+
+
+def test_spherical_interpolation_keeps_the_angle_even_and_the_length_linear():
+    a, b = np.array([[2.0, 0.0]], np.float32), np.array([[0.0, 4.0]], np.float32)
+    points = np.asarray(spherical(a, b, np.linspace(0, 1, 5, dtype=np.float32)))[0]
+    np.testing.assert_allclose(
+        np.degrees(np.arctan2(points[:, 1], points[:, 0])), [0, 22.5, 45, 67.5, 90], atol=1e-2
+    )
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), [2, 2.5, 3, 3.5, 4], rtol=1e-4)

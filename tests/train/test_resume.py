@@ -1,0 +1,121 @@
+"""A run that is stopped goes on to the same bits."""
+
+import logging
+
+import jax
+import numpy as np
+import pytest
+
+from compare_gan.data import Split
+from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.train.gan import train
+from compare_gan.train.loop import Schedule
+from compare_gan.train.placement import Placement
+from compare_gan.train.writers import SampleWriter, read_metrics
+from tests.train.tiny import GANS, blobs
+
+SCHEDULE = Schedule(8, log_every=2, sample_every=8, save_every=3, keep_checkpoints=None)
+
+
+def leaves(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def some_labels() -> Split:
+    """The blobs with a label on every other image."""
+    train_split = blobs().train
+    return Split(train_split.images, np.where(np.arange(len(train_split)) % 2, train_split.labels, -1))
+
+
+@pytest.fixture(scope="module", params=GANS)
+def undisturbed(request, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp(request.param)
+    state = train(GANS[request.param], some_labels(), run_dir=run_dir, schedule=SCHEDULE)
+    return request.param, run_dir, state
+
+
+def stop_in_the_middle(monkeypatch, gan, run_dir):
+    """The process dies after step 4; the newest checkpoint is of step 3."""
+    put, calls = Placement.put, []
+
+    def dies(self, chunk):
+        calls.append(1)
+        if len(calls) == 4:  # chunks end at steps 2, 3, 4, 6, 8
+            raise RuntimeError("killed")
+        return put(self, chunk)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Placement, "put", dies)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(gan, some_labels(), run_dir=run_dir, schedule=SCHEDULE)
+
+
+def test_goes_on_to_the_same_bits(undisturbed, tmp_path, monkeypatch):
+    name, whole_dir, whole = undisturbed
+    stop_in_the_middle(monkeypatch, GANS[name], tmp_path)
+    assert Checkpoints(tmp_path).steps() == [3]
+    resumed = train(GANS[name], some_labels(), run_dir=tmp_path, schedule=SCHEDULE)
+    for a, b in zip(leaves(whole), leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+    def numbers(run_dir):
+        return [
+            {key: value for key, value in line.items() if key != "seconds"}
+            for line in read_metrics(run_dir / "metrics.jsonl")
+        ]
+
+    assert numbers(whole_dir) == numbers(tmp_path)
+    assert all(np.isfinite(list(line.values())).all() for line in numbers(tmp_path))
+    last = "samples/000008.png"
+    assert (whole_dir / last).read_bytes() == (tmp_path / last).read_bytes()
+
+
+def test_a_finished_run_is_read_not_trained(undisturbed):
+    name, run_dir, whole = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in (run_dir / "checkpoints").rglob("*")}
+    again = train(GANS[name], some_labels(), run_dir=run_dir, schedule=SCHEDULE)
+    for a, b in zip(leaves(whole), leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert before == {path: path.stat().st_mtime_ns for path in (run_dir / "checkpoints").rglob("*")}
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
+def test_a_damaged_checkpoint_is_set_aside(undisturbed, tmp_path, caplog, harm):
+    name, _, whole = undisturbed
+    if name != "ssgan":
+        pytest.skip("one method is enough")
+    checkpoints = Checkpoints(tmp_path, keep=None)
+    checkpoints.save(3, jax.tree.map(lambda x: x, whole))
+    checkpoints.save(6, whole)
+    victim = max((tmp_path / "checkpoints" / "6").rglob("d/*"), key=lambda path: path.stat().st_size)
+    data = bytearray(victim.read_bytes())
+    if harm == "flip":
+        data[len(data) // 2] ^= 255
+        victim.write_bytes(data)
+    elif harm == "truncate":
+        victim.write_bytes(data[: len(data) // 2])
+    else:
+        victim.unlink()
+    with caplog.at_level(logging.WARNING):
+        restored = checkpoints.restore(whole)
+    for a, b in zip(leaves(whole), leaves(restored), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert checkpoints.steps() == [3] and (tmp_path / "checkpoints" / "6.damaged").is_dir()
+    assert "damaged" in caplog.text and victim.name in caplog.text and "\n" not in caplog.messages[0]
+
+
+def test_old_checkpoints_go(undisturbed, tmp_path):
+    _, _, whole = undisturbed
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step in (1, 2, 3):
+        checkpoints.save(step, whole)
+    assert checkpoints.steps() == [2, 3]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["2", "3"]
+
+
+def test_pictures_show_the_same_vectors_at_every_step(tmp_path):
+    gan = GANS["s3gan"]
+    first, again = (SampleWriter(gan, tmp_path, seed=3) for _ in range(2))
+    for name in ("samples", "interpolations"):
+        np.testing.assert_array_equal(first.inputs[name], again.inputs[name])
+    assert first.rows == gan.y_dim == 4

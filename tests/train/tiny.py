@@ -1,0 +1,44 @@
+"""GANs small enough to train in a test."""
+
+import dataclasses
+import functools
+
+from compare_gan.architectures import resnet_small
+from compare_gan.data import ImageDataset, open_dataset
+from compare_gan.gans.modular import GAN
+from compare_gan.gans.s3gan import s3gan
+from compare_gan.gans.sampling import normal
+from compare_gan.gans.ssgan import ssgan
+from compare_gan.losses.standard import hinge
+from compare_gan.nn.norms import batch_norm, conditional_batch_norm
+from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions
+from compare_gan.penalties.gradient import wgangp_penalty
+
+
+def blobs() -> ImageDataset:
+    return open_dataset("blobs")
+
+
+BASE = GAN(
+    spec=blobs().spec,
+    make_generator=functools.partial(resnet_small.Generator, ch=4),
+    make_discriminator=functools.partial(resnet_small.Discriminator, ch=4),
+    z_dim=8,
+    batch_size=16,
+    loss=hinge,
+    prior=normal,
+    g_use_ema=True,
+    ema_start_step=2,
+    g_options=GeneratorOptions(batch_norm, True),
+    d_options=DiscriminatorOptions(spectral_norm=True),
+)
+CONDITIONAL = dataclasses.replace(
+    BASE, conditional=True, g_options=GeneratorOptions(conditional_batch_norm, True), disc_iters=2
+)
+GANS = {
+    "wgangp": dataclasses.replace(
+        BASE, penalty=wgangp_penalty, penalty_weight=10.0, d_options=DiscriminatorOptions()
+    ),
+    "ssgan": ssgan(BASE, rotated_batch_size=16),
+    "s3gan": s3gan(CONDITIONAL, rotated_batch_fraction=2, project_y=True, use_predictor=True),
+}
