@@ -62,7 +62,7 @@ class Generator(nnx.Module):
         self.final_conv = Conv(ch, spec.image_shape[-1], **shared)
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, 32, 32, C] in [0, 1]
-        z, y, train = cond
+        z, y, train = cond.z, cond.y, cond.train
         if self.embed_z is not None:
             z = self.embed_z(z, train=train)
         if self.embed_y is not None:
@@ -71,8 +71,8 @@ class Generator(nnx.Module):
         x = self.fc_noise(first, train=train).reshape(-1, 4, 4, self.ch)
         for block, chunk in zip(self.blocks, rest, strict=True):
             block_y = jnp.concatenate([chunk, y], 1) if self.hierarchical_z and y is not None else y
-            x = block(x, Cond(chunk, block_y, train))
-        x = activate(x, self.final_norm, Cond(z, y, train))
+            x = block(x, cond._replace(z=chunk, y=block_y))
+        x = activate(x, self.final_norm, cond._replace(z=z, y=y))
         return nnx.sigmoid(self.final_conv(x, train=train))
 
 

@@ -23,6 +23,7 @@ from compare_gan.gans.sampling import uniform
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn import norms  # noqa: F401
 from compare_gan.nn.options import (
+    CrossReplicaMoments,
     DiscriminatorOptions,
     GeneratorOptions,
     Layers,
@@ -158,7 +159,12 @@ def build(imports: Sequence[str]) -> Parsed:
         disc_iters=options.disc_iters,
         z_dim=options.z_dim,
         prior=configured(Prior)().bound(),
-        layers=Layers(configured(Weights)(), configured(StandardizeBatch)(), configured(SpectralNorm)()),
+        layers=Layers(
+            configured(Weights)(),
+            configured(StandardizeBatch)(),
+            configured(SpectralNorm)(),
+            configured(CrossReplicaMoments)(),
+        ),
         g_options=configured(GeneratorOptions)(),
         d_options=configured(DiscriminatorOptions)(),
     )

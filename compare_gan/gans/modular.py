@@ -71,6 +71,8 @@ class GAN:
     d_options: DiscriminatorOptions = DiscriminatorOptions()
     conditional: bool = False
     fit_label_distribution: bool = False  # generated labels are the batch's, not uniform
+    deprecated_split_disc_calls: bool = False  # batch statistics of real and fake images apart
+    experimental_joint_gen_for_disc: bool = False  # one generator pass for all discriminator updates
     experimental_force_graph_unroll: bool = False
     g_use_ema: bool = False
     ema_decay: float = 0.9999
@@ -86,6 +88,10 @@ class GAN:
         for name in ("z_dim", "batch_size", "disc_iters"):
             if getattr(self, name) < 1:
                 raise UserError(f"options.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.experimental_joint_gen_for_disc and not self.experimental_force_graph_unroll:
+            raise UserError(
+                "ModularGAN.experimental_joint_gen_for_disc needs ModularGAN.experimental_force_graph_unroll"
+            )
 
     @property
     def y_dim(self) -> int:
@@ -105,6 +111,10 @@ class GAN:
     def discriminator(self, rngs: nnx.Rngs) -> HeadedDiscriminator:
         shared: dict[str, Any] = dict(options=self.d_options, layers=self.layers, rngs=rngs)
         backbone = self.make_discriminator(self.spec, self.y_dim, **shared)
+        if getattr(backbone, "embedding_fc", None) is not None and any(t.changes_logits for t in self.tasks):
+            raise UserError(
+                "labels are projected twice; set S3GAN.project_y or the discriminator's project_y to False"
+            )
         return HeadedDiscriminator(backbone, self.tasks, self.spec, **shared)
 
     def checked(self) -> "GAN":
@@ -140,6 +150,10 @@ class GAN:
     @functools.cached_property
     def d_tx(self) -> optax.GradientTransformation:
         return (self.d_optimizer_fn or self.g_optimizer_fn)(self.g_lr if self.d_lr is None else self.d_lr)
+
+    def over(self, replicas: int) -> "GAN":
+        """The same, for batches that are split over so many devices."""
+        return dataclasses.replace(self, layers=dataclasses.replace(self.layers, replicas=replicas))
 
     def init(self, rng: Array) -> GANState:
         """The state before the first step, a pure function of the key."""

@@ -43,6 +43,8 @@ def s3gan(
     """
     if not base.conditional:
         raise UserError("S3GAN needs labels; set ModularGAN.conditional = True, or use SSGAN without labels")
+    if use_predictor and not project_y:
+        raise UserError("S3GAN.use_predictor needs S3GAN.project_y = True, which uses the predicted labels")
     tasks: tuple[AuxTask, ...] = base.tasks
     if self_supervision == "rotation":
         rotated, rest = divmod(base.batch_size, rotated_batch_fraction)
@@ -54,6 +56,6 @@ def s3gan(
         tasks += (Rotation(rotated // TURNS, weight_rotation_loss_d, weight_rotation_loss_g),)
     elif self_supervision not in (None, "none"):
         raise UserError(f"S3GAN.self_supervision is {self_supervision!r}; use rotation or none")
-    if project_y or use_predictor:
+    if project_y:
         tasks += (Projection(project_y, use_predictor, use_soft_pred, weight_class_loss),)
     return dataclasses.replace(base, tasks=tasks)

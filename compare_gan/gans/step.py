@@ -4,17 +4,19 @@ Shape letters: S sub-batches, B batch, H W C image, K classes.
 """
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from compare_gan.core.types import (
     Array,
     Batch,
     Cond,
-    DiscriminatorOut,
     GANState,
     Labeled,
     LossPair,
@@ -26,7 +28,7 @@ from compare_gan.core.types import (
 )
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import random_labels
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import bind, net_state, with_vectors_of
 
 Spread = Callable[[Array], Array]  # says how an array [B, ...] lies over the devices
 
@@ -46,34 +48,104 @@ def train_step(
     Returns:
       The next state, and what there is to report of the last updates.
     """
-    rngs = jax.random.split(rng, gan.sub_batches)
+    take = unrolled if gan.experimental_force_graph_unroll else alternating
+    return take(gan, state, batch, jax.random.split(rng, gan.sub_batches), spread)
 
-    def discriminator_only(state, xs):
-        batch, rng = xs
-        real, sample_rng, loss_rng = as_labeled(gan, batch), *jax.random.split(rng)
-        z, y = sample_inputs(gan, real, sample_rng, spread)
-        images, g_extra = generate(gan, state.g.params, state.g.extra, z, y)
-        state = dataclasses.replace(state, g=dataclasses.replace(state.g, extra=g_extra))
-        return update_discriminator(gan, state, real, Labeled(images, y), loss_rng)
 
-    early = jax.tree.map(lambda x: x[:-1], (batch, rngs))
-    metrics: Metrics = {}
-    if gan.sub_batches > 1:
-        state, stacked = jax.lax.scan(discriminator_only, state, early)
-        metrics = jax.tree.map(lambda x: x[-1], stacked)
+class Drawn(NamedTuple):
+    """What one update starts from."""
 
-    batch, rng = jax.tree.map(lambda x: x[-1], (batch, rngs))
-    real, sample_rng, loss_rng = as_labeled(gan, batch), *jax.random.split(rng)
-    z, y = sample_inputs(gan, real, sample_rng, spread)
-    images, pull_back, g_extra = jax.vjp(
-        lambda params: generate(gan, params, state.g.extra, z, y), state.g.params, has_aux=True
-    )
-    state = dataclasses.replace(state, g=dataclasses.replace(state.g, extra=g_extra))
-    fake = Labeled(images, y)
-    if not gan.experimental_force_graph_unroll:
-        state, metrics = update_discriminator(gan, state, real, fake, loss_rng)
-    state, loss = update_generator(gan, state, real, fake, pull_back, loss_rng)
+    real: Labeled
+    z: Array  # [B, Z]
+    y: Array | None  # [B, K], labels of the images to be generated
+    rng: Array  # of the penalty
+
+
+def draw(gan: GAN, batch: Batch, rng: Array, spread: Spread) -> Drawn:
+    """Real images with their labels, and latent vectors and labels for as many generated ones."""
+    sample_rng, loss_rng = jax.random.split(rng)
+    real = as_labeled(gan, batch)
+    return Drawn(real, *sample_inputs(gan, real, sample_rng, spread), loss_rng)
+
+
+def alternating(
+    gan: GAN, state: GANState, batch: Batch, rngs: Array, spread: Spread
+) -> tuple[GANState, Metrics]:
+    """The generator is updated on the images and latent vectors of the last discriminator update."""
+
+    def discriminator_only(state: GANState, given: tuple[Batch, Array]) -> tuple[GANState, Metrics]:
+        drawn = draw(gan, *given, spread)
+        images, g_extra = generate(gan, state.g.params, state.g.extra, drawn.z, drawn.y)
+        return update_discriminator(
+            gan, with_g_extra(state, g_extra), drawn.real, Labeled(images, drawn.y), drawn.rng
+        )
+
+    early, last = split_last((batch, rngs))
+    if gan.disc_iters > 1:
+        state, _ = jax.lax.scan(discriminator_only, state, early)
+    drawn = draw(gan, *last, spread)
+    images, pull_back, g_extra = generate_to_learn(gan, state, drawn)
+    fake = Labeled(images, drawn.y)
+    state, metrics = update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
+    state, loss = update_generator(gan, state, drawn.real, fake, pull_back, drawn.rng)
     return state, metrics | {"loss/g": loss}
+
+
+def unrolled(
+    gan: GAN, state: GANState, batch: Batch, rngs: Array, spread: Spread
+) -> tuple[GANState, Metrics]:
+    """Every update has images and latent vectors of its own.
+
+    The generator does not change before the end, so it runs for its own update first, as in
+    compare_gan, where that is the order in which its batch statistics move; and all its runs of one step
+    see the same spectral vectors.
+    """
+    early, last = split_last((batch, rngs))
+    own = draw(gan, *last, spread)
+    vectors = state.g.extra
+    images, pull_back, g_extra = generate_to_learn(gan, state, own)
+    state = with_g_extra(state, g_extra)
+    drawn = jax.lax.map(lambda given: draw(gan, *given, spread), early)
+
+    def run_generator(state: GANState, z: Array, y: Array | None) -> tuple[Array, GANState]:
+        extra = with_vectors_of(vectors, state.g.extra)
+        images, extra = generate(gan, state.g.params, extra, z, y)
+        return images, with_g_extra(state, extra)
+
+    if gan.experimental_joint_gen_for_disc:
+        z, y = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (drawn.z, drawn.y))
+        joint, state = run_generator(state, z, y)
+        generated = joint.reshape(gan.disc_iters, -1, *joint.shape[1:])
+    else:
+        generated = None
+
+    def discriminator_only(state: GANState, given: tuple[Drawn, Array | None]) -> tuple[GANState, Metrics]:
+        drawn, images = given
+        if images is None:
+            images, state = run_generator(state, drawn.z, drawn.y)
+        return update_discriminator(gan, state, drawn.real, Labeled(images, drawn.y), drawn.rng)
+
+    state, metrics = jax.lax.scan(discriminator_only, state, (drawn, generated))
+    state, loss = update_generator(gan, state, own.real, Labeled(images, own.y), pull_back, own.rng)
+    return state, jax.tree.map(lambda x: x[-1], metrics) | {"loss/g": loss}
+
+
+def split_last(tree: Tree) -> tuple[Tree, Tree]:
+    """All but the last along the leading axis, and the last."""
+    return jax.tree.map(lambda x: x[:-1], tree), jax.tree.map(lambda x: x[-1], tree)
+
+
+def with_g_extra(state: GANState, extra: Tree) -> GANState:
+    return dataclasses.replace(state, g=dataclasses.replace(state.g, extra=extra))
+
+
+def generate_to_learn(
+    gan: GAN, state: GANState, drawn: Drawn
+) -> tuple[Array, Callable[[Array], tuple], Tree]:
+    """Images, the map from a gradient in them to one in the parameters, and the new statistics."""
+    return jax.vjp(
+        lambda params: generate(gan, params, state.g.extra, drawn.z, drawn.y), state.g.params, has_aux=True
+    )
 
 
 def update_discriminator(
@@ -122,10 +194,9 @@ def both_losses(
     Returns:
       The losses, the discriminator's new statistics, and what there is to report.
     """
-    size = len(real.images)
-    (real_all, spans), (fake_all, _) = with_views(gan, real), with_views(gan, fake)
-    real_out, fake_out, extra = two_sided(gan, d, real_all, fake_all, together)
-    real_base, fake_base = cut(real_out, slice(size)), cut(fake_out, slice(size))
+    real_views, fake_views = views(gan, real), views(gan, fake)
+    real_outs, fake_outs, extra = two_sided(gan, d, real_views, fake_views, together)
+    (real_base, *real_extra), (fake_base, *fake_extra) = real_outs, fake_outs
 
     def for_penalty(images):  # starts from the same statistics, and leaves none behind
         return bind(gan.d_def, d.params, d.extra)(images, real.y, gan.tasks, train=True).logits
@@ -140,50 +211,68 @@ def both_losses(
         "logits/real": real_base.logits.mean(),
         "logits/fake": fake_base.logits.mean(),
     }
-    for task, span in zip(gan.tasks, spans, strict=True):
-        own_real, own_fake = (None if span is None else cut(side, span) for side in (real_out, fake_out))
+    for task, own_real, own_fake in zip(gan.tasks, real_extra, fake_extra, strict=True):
         more, reported = task.loss(Seen(real_base, own_real), Seen(fake_base, own_fake), real.y)
         pair, metrics = pair + more, metrics | reported
     return pair, extra, metrics
 
 
+Views = list[Labeled | None]  # a batch, then what each task adds to it
+Outs = list[Any]  # what the discriminator said of each: DiscriminatorOut, or None where there is none
+
+
+def views(gan: GAN, x: Labeled) -> Views:
+    return [x, *(task.extra_views(x) for task in gan.tasks)]
+
+
 def two_sided(
-    gan: GAN, d: NetState, real: Labeled, fake: Labeled, together: bool = False
-) -> tuple[DiscriminatorOut, DiscriminatorOut, Tree]:
+    gan: GAN, d: NetState, real: Views, fake: Views, together: bool = False
+) -> tuple[Outs, Outs, Tree]:
     """What the discriminator says of both sides, and its new statistics.
 
-    Batch statistics are those of real and fake images together. Where there are none, an
-    image's output does not depend on its neighbours, and two passes from the same state say the
-    same as one. One is the smaller program for a player who needs both sides; with two, what
-    a player does not need is never computed.
+    Batch statistics are those of real and fake images together, unless
+    `deprecated_split_disc_calls`. Where there are none, an image's output does not depend on its
+    neighbours, and two passes from the same state say the same as one. One is the smaller program for a
+    player who needs both sides; with two, what a player does not need is never computed.
     """
-
-    def score(x: Labeled) -> tuple[DiscriminatorOut, Tree]:
-        discriminator = bind(gan.d_def, d.params, d.extra)
-        return discriminator(x.images, x.y, gan.tasks, train=True), net_state(discriminator).extra
-
-    if not (together or gan.d_has_batch_statistics):
-        (real_out, extra), (fake_out, _) = score(real), score(fake)
-        return real_out, fake_out, extra
-    out, extra = score(jax.tree.map(lambda *xs: jnp.concatenate(xs), real, fake))
-    half = len(real.images)
-    return cut(out, slice(half)), cut(out, slice(half, None)), extra
+    if gan.d_has_batch_statistics and gan.deprecated_split_disc_calls:
+        real_outs, extra = judge(gan, d, real)
+        fake_outs, extra = judge(gan, NetState(d.params, with_vectors_of(d.extra, extra)), fake)
+    elif gan.d_has_batch_statistics or together:
+        outs, extra = judge(gan, d, [*real, *fake])
+        real_outs, fake_outs = outs[: len(real)], outs[len(real) :]
+    else:
+        (real_outs, extra), (fake_outs, _) = judge(gan, d, real), judge(gan, d, fake)
+    return real_outs, fake_outs, extra
 
 
-def with_views(gan: GAN, x: Labeled) -> tuple[Labeled, list[slice | None]]:
-    """The batch followed by each task's extra views, and where those lie."""
-    parts, spans, start = [x], [], len(x.images)
-    for task in gan.tasks:
-        extra = task.extra_views(x)
-        spans.append(None if extra is None else slice(start, start + len(extra.images)))
-        if extra is not None:
-            parts.append(extra)
-            start += len(extra.images)
-    return jax.tree.map(lambda *xs: jnp.concatenate(xs), *parts), spans
+def judge(gan: GAN, d: NetState, parts: Views) -> tuple[Outs, Tree]:
+    """One pass of the discriminator over all parts, and its new statistics."""
+    joined = jax.tree.map(lambda *xs: jnp.concatenate(xs), *(part for part in parts if part is not None))
+    sizes = [0 if part is None else len(part.images) for part in parts]
+    order = by_group(sizes, gan.layers.moment_groups if gan.d_has_batch_statistics else 1)
+    if order is not None:
+        joined = jax.tree.map(lambda x: x[order], joined)
+    discriminator = bind(gan.d_def, d.params, d.extra)
+    out = discriminator(joined.images, joined.y, gan.tasks, train=True)
+    if order is not None:
+        out = jax.tree.map(lambda x: x[np.argsort(order)], out)
+    ends = np.cumsum(sizes)
+    cut = [
+        jax.tree.map(lambda x, a=end - size, b=end: x[a:b], out)
+        for end, size in zip(ends, sizes, strict=True)
+    ]
+    outs = [None if part is None else out for part, out in zip(parts, cut, strict=True)]
+    return outs, net_state(discriminator).extra
 
 
-def cut(out: DiscriminatorOut, span: slice) -> DiscriminatorOut:
-    return jax.tree.map(lambda x: x[span], out)
+def by_group(sizes: Sequence[int], groups: int) -> np.ndarray | None:
+    """The order of rows that gives each group of devices its share of every part; None for one group."""
+    if groups == 1:
+        return None
+    starts = np.cumsum([0, *sizes])
+    rows = [np.arange(a, b).reshape(groups, -1) for a, b in itertools.pairwise(starts)]
+    return np.concatenate(rows, axis=1).ravel()
 
 
 def as_labeled(gan: GAN, batch: Batch) -> Labeled:

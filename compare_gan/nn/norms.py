@@ -15,7 +15,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import expose
 from compare_gan.core.types import Array, Cond
 from compare_gan.nn.layers import Linear
-from compare_gan.nn.options import OPS, Layers, StandardizeBatch
+from compare_gan.nn.options import OPS, Layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,39 +27,63 @@ class CondDims:
 
 
 class Standardize(nnx.Module):
-    """Zero mean and unit variance over all axes but the last, by batch or moving statistics.
+    """Zero mean and unit variance over all axes but the last.
 
-    Under a sharded `jax.jit` the batch is the global batch, so the statistics are those of
-    all devices. The variance is the biased one, in the moving average too, as in compare_gan.
+    In training by the statistics of the batch. Under a sharded `jax.jit` the batch is the global
+    one; where the devices are in groups, each group's part of it is standardised by its own. The
+    variance is the biased one, in the moving average too, as in compare_gan. Outside training
+    by moving averages, or by the mean over the batches that were accumulated (`Cond.accumulate`). As in
+    compare_gan a batch that is added is itself standardised by all that were added so far.
     """
 
-    def __init__(self, features: int, options: StandardizeBatch):
-        self.options = options
-        self.moving_mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
-        self.moving_variance = nnx.BatchStat(jnp.ones(features, jnp.float32))
-
-    def __call__(self, x: Array, train: bool) -> Array:
-        if train:
-            axes = tuple(range(x.ndim - 1))
-            mean, variance = x.mean(axes), x.var(axes)
-            keep = self.options.decay
-            self.moving_mean[...] = keep * self.moving_mean[...] + (1 - keep) * mean
-            self.moving_variance[...] = keep * self.moving_variance[...] + (1 - keep) * variance
+    def __init__(self, features: int, layers: Layers):
+        self.options, self.groups = layers.batch, layers.moment_groups
+        if self.options.use_moving_averages:
+            self.moving_mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
+            self.moving_variance = nnx.BatchStat(jnp.ones(features, jnp.float32))
         else:
-            mean, variance = self.moving_mean[...], self.moving_variance[...]
-        return (x - mean) * jax.lax.rsqrt(variance + self.options.epsilon)
+            self.accu_mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
+            self.accu_variance = nnx.BatchStat(jnp.zeros(features, jnp.float32))
+            self.accu_counter = nnx.BatchStat(jnp.full((), 1e-12, jnp.float32))
+
+    def __call__(self, x: Array, cond: Cond) -> Array:
+        parts = x.reshape(self.groups, -1, *x.shape[1:]) if cond.train else x[None]
+        mean, variance = moments(parts) if cond.train else self.stored(x, cond.accumulate)
+        if cond.train and self.options.use_moving_averages:
+            keep = self.options.decay
+            for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                average[...] = keep * average[...] + (1 - keep) * new.mean(0).reshape(-1)
+        return ((parts - mean) * jax.lax.rsqrt(variance + self.options.epsilon)).reshape(x.shape)
+
+    def stored(self, x: Array, accumulate: bool) -> tuple[Array, Array]:
+        """Mean and variance [C] outside training."""
+        if self.options.use_moving_averages:
+            return self.moving_mean[...], self.moving_variance[...]
+        if accumulate:
+            mean, variance = moments(x[None])
+            self.accu_mean[...] += mean.reshape(-1)
+            self.accu_variance[...] += variance.reshape(-1)
+            self.accu_counter[...] += 1
+        count = self.accu_counter[...]
+        return self.accu_mean[...] / count, self.accu_variance[...] / count
+
+
+def moments(parts: Array) -> tuple[Array, Array]:
+    """[G, B, ..., C] -> mean and biased variance [G, 1, ..., C] of each part."""
+    axes = tuple(range(1, parts.ndim - 1))
+    return parts.mean(axes, keepdims=True), parts.var(axes, keepdims=True)
 
 
 class BatchNorm(nnx.Module):
     """Ioffe and Szegedy, https://arxiv.org/abs/1502.03167."""
 
     def __init__(self, features: int, layers: Layers):
-        self.standardize = Standardize(features, layers.batch)
+        self.standardize = Standardize(features, layers)
         self.gamma = nnx.Param(jnp.ones(features, jnp.float32))
         self.beta = nnx.Param(jnp.zeros(features, jnp.float32))
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        return self.standardize(x, cond.train) * self.gamma[...] + self.beta[...]
+        return self.standardize(x, cond) * self.gamma[...] + self.beta[...]
 
 
 class ConditionalBatchNorm(nnx.Module):
@@ -75,11 +99,11 @@ class ConditionalBatchNorm(nnx.Module):
             return Linear(y_dim, features, layers=layers, spectral_norm=spectral_norm, bias=bias, rngs=rngs)
 
         self.gamma_offset = gamma_offset
-        self.standardize = Standardize(features, layers.batch)
+        self.standardize = Standardize(features, layers)
         self.gamma, self.beta = dense(), dense()
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        x = self.standardize(x, cond.train)
+        x = self.standardize(x, cond)
         gamma = self.gamma_offset + self.gamma(cond.y, train=cond.train)
         beta = self.beta(cond.y, train=cond.train)
         return x * _over_image(gamma, x) + _over_image(beta, x)
@@ -94,13 +118,13 @@ class SelfModulatedBatchNorm(nnx.Module):
         def dense(d_in, d_out, bias):
             return Linear(d_in, d_out, layers=layers, spectral_norm=spectral_norm, bias=bias, rngs=rngs)
 
-        self.standardize = Standardize(features, layers.batch)
+        self.standardize = Standardize(features, layers)
         self.hidden = dense(z_dim, num_hidden, 0.0) if num_hidden else None
         self.gamma = dense(num_hidden or z_dim, features, 1.0)
         self.beta = dense(num_hidden or z_dim, features, 0.0)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        x, h = self.standardize(x, cond.train), cond.z
+        x, h = self.standardize(x, cond), cond.z
         if self.hidden is not None:
             h = nnx.relu(self.hidden(h, train=cond.train))
         gamma, beta = self.gamma(h, train=cond.train), self.beta(h, train=cond.train)

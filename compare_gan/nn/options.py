@@ -10,6 +10,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import expose
 
 OPS = "compare_gan.architectures.arch_ops"
+TPU_OPS = "compare_gan.tpu.tpu_ops"
 ARCH = "compare_gan.architectures.abstract_arch"
 
 
@@ -41,23 +42,34 @@ class Weights:
 @expose("standardize_batch", module=OPS)
 @dataclasses.dataclass(frozen=True)
 class StandardizeBatch:
-    """Batch statistics: weight of the old moving average, and what is added to the variance."""
+    """Batch statistics, and what stands for them outside training.
+
+    With `use_moving_averages` that is a moving average, of which `decay` is the weight of the old
+    value; without, the mean over batches that are generated for the purpose before evaluation.
+    `epsilon` is added to the variance. Statistics are those of the global batch, unless
+    `use_cross_replica_mean` is False: then each device has its own.
+    """
 
     decay: float = 0.999
     epsilon: float = 1e-3
-    use_moving_averages: bool = True
     use_cross_replica_mean: bool | None = None
+    use_moving_averages: bool = True
+
+
+@expose("cross_replica_moments", module=TPU_OPS)
+@dataclasses.dataclass(frozen=True)
+class CrossReplicaMoments:
+    """Which devices share batch statistics: groups of `group_size`, or all where it is None.
+
+    `parallel` chose between two ways of summing on a TPU, with the same result; here it says nothing.
+    """
+
+    parallel: bool = True
+    group_size: int | None = None
 
     def __post_init__(self):
-        if not self.use_moving_averages:
-            raise UserError(
-                "standardize_batch.use_moving_averages is False; accumulated statistics are not there yet"
-            )
-        if self.use_cross_replica_mean is False:
-            raise UserError(
-                "standardize_batch.use_cross_replica_mean is False; "
-                "statistics are always those of the global batch, so use None or True"
-            )
+        if self.group_size is not None and self.group_size < 1:
+            raise UserError(f"cross_replica_moments.group_size is {self.group_size}; it must be at least 1")
 
 
 @expose("spectral_norm", module=OPS)
@@ -87,6 +99,24 @@ class Layers:
     weights: Weights = Weights()
     batch: StandardizeBatch = StandardizeBatch()
     spectral: SpectralNorm = SpectralNorm()
+    moments: CrossReplicaMoments = CrossReplicaMoments()
+    replicas: int = 1  # devices that share a batch
+
+    @property
+    def moment_groups(self) -> int:
+        """Into how many parts a batch is cut, each with batch statistics of its own.
+
+        Raises:
+          UserError: the devices do not divide into groups.
+        """
+        if self.batch.use_cross_replica_mean is False:
+            return self.replicas
+        size = self.moments.group_size or self.replicas
+        if self.replicas % size:
+            raise UserError(
+                f"cross_replica_moments.group_size is {size}; it must divide the {self.replicas} devices"
+            )
+        return self.replicas // size
 
 
 @expose("G", module=ARCH)

@@ -6,6 +6,7 @@ step is an ordinary function of arrays under `jax.jit` and `jax.grad`.
 
 from typing import Any
 
+import jax
 from flax import nnx
 
 from compare_gan.core.types import NetState, Tree
@@ -20,3 +21,8 @@ def net_state(module: nnx.Module) -> NetState:
 def bind(definition: nnx.GraphDef, params: Tree, extra: Tree) -> Any:
     """A network over copies of these arrays: what it updates does not leak."""
     return nnx.merge(definition, nnx.State(params), nnx.State(extra), copy=True)
+
+
+def with_vectors_of(source: Tree, extra: Tree) -> Tree:
+    """The statistics `extra` of a network, with the spectral vectors of `source`."""
+    return jax.tree.map_with_path(lambda path, a, b: b if path[-1].key == "u" else a, extra, source)

@@ -14,6 +14,11 @@ class AuxTask(abc.ABC):
 
     name: str
 
+    @property
+    def changes_logits(self) -> bool:
+        """Whether `score` adds the label to the logits."""
+        return False
+
     @abc.abstractmethod
     def make_head(
         self,

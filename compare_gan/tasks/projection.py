@@ -52,6 +52,10 @@ class Projection(AuxTask):
     class_weight: float = 1.0
     name: str = "class"
 
+    @property
+    def changes_logits(self) -> bool:
+        return self.project_y
+
     def make_head(
         self,
         feature_dim: int,

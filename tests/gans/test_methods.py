@@ -1,17 +1,20 @@
 """What SSGAN and S3GAN make of a GAN, and what they refuse."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare_gan.architectures import resnet_small
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import normal, random_labels, uniform
 from compare_gan.gans.ssgan import ssgan
+from compare_gan.nn.options import CrossReplicaMoments, Layers
 from compare_gan.tasks.projection import Projection
 from compare_gan.tasks.rotation import Rotation
 
@@ -55,6 +58,22 @@ def test_words_and_labels():
         s3gan(tiny_gan(), rotated_batch_fraction=2)
     with pytest.raises(UserError, match="no labels"):
         tiny_gan(conditional=True, spec=ImageSpec(SPEC.image_shape))
+    with pytest.raises(UserError, match="S3GAN.project_y = True"):
+        s3gan(tiny_gan(conditional=True), rotated_batch_fraction=2, use_predictor=True)
+    with pytest.raises(UserError, match="needs ModularGAN.experimental_force_graph_unroll"):
+        tiny_gan(experimental_joint_gen_for_disc=True)
+    with pytest.raises(UserError, match="group_size is 3; it must divide the 4 devices"):
+        layers = Layers(moments=CrossReplicaMoments(group_size=3))
+        tiny_gan(layers=layers).over(4).checked()
+
+
+def test_labels_are_projected_once():
+    base = tiny_gan(conditional=True, spec=ImageSpec((8, 8, 1), 3))
+    projecting = functools.partial(resnet_small.Discriminator, ch=2, project_y=True)
+    base = dataclasses.replace(base, make_discriminator=projecting)
+    with pytest.raises(UserError, match="projected twice"):
+        _ = s3gan(base, rotated_batch_fraction=2, project_y=True).d_def
+    _ = s3gan(base, rotated_batch_fraction=2).d_def
 
 
 @pytest.mark.parametrize("name", ["z_dim", "batch_size", "disc_iters"])

@@ -13,9 +13,20 @@ from compare_gan.core.types import Batch, Cond, Labeled
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import normal
-from compare_gan.gans.step import as_labeled, both_losses, sample, sample_inputs, train_step, two_sided
+from compare_gan.gans.ssgan import ssgan
+from compare_gan.gans.step import (
+    as_labeled,
+    both_losses,
+    sample,
+    sample_inputs,
+    train_step,
+    two_sided,
+    views,
+)
 from compare_gan.losses.standard import hinge, wasserstein
 from compare_gan.nn import norms
+from compare_gan.nn.layers import spectral_normalize
+from compare_gan.nn.options import Layers, StandardizeBatch
 from compare_gan.nn.state import bind, net_state
 from compare_gan.penalties.gradient import wgangp_penalty
 
@@ -120,14 +131,17 @@ def test_a_step_by_hand(unroll):
 
         return jax.value_and_grad(loss, has_aux=True)(g)
 
+    begin = g_extra
+    if unroll:  # the generator's own pass comes first; else the last update's serves both players
+        own, *drawn = drawn
+        _, g_extra = jax.jit(generate)(g, begin, own)
     for i in range(2):
         before = g_extra
         images, g_extra = jax.jit(generate)(g, before, drawn[i])
         (last_d_loss, d_extra), gradient = d_gradient(d, d_extra, data.images[i], images)
         d = d_adam(d, gradient)
-    if unroll:  # a pass of the generator's own; else that of the last update serves both players
-        before = g_extra
-    (last_g_loss, (g_extra, d_extra)), gradient = g_gradient(g, before, d, d_extra, drawn[-1])
+    z, start = (own, begin) if unroll else (drawn[-1], before)
+    (last_g_loss, (_, d_extra)), gradient = g_gradient(g, start, d, d_extra, z)
     g = g_adam(g, gradient)
 
     close(found.d.params, d)
@@ -139,6 +153,42 @@ def test_a_step_by_hand(unroll):
     assert float(metrics["loss/g"]) == pytest.approx(float(last_g_loss), abs=1e-6)
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_unrolled_the_generator_runs_often_and_its_spectral_vectors_move_once(joint):
+    gan = tiny_gan(
+        disc_iters=2,
+        g_spectral_norm=True,
+        conditional=True,
+        experimental_force_graph_unroll=True,
+        experimental_joint_gen_for_disc=joint,
+    )
+    state = gan.init(KEY)
+    new, metrics = jax.jit(lambda *given: train_step(gan, *given))(state, batch(1, 3), KEY)
+    assert all(np.isfinite(value) for value in metrics.values())
+    u, kernel = state.g.extra["fc"]["u"], state.g.params["fc"]["kernel"]
+    close(new.g.extra["fc"]["u"], spectral_normalize(kernel, u, "left", 1e-12)[1])
+    # Runs in one step: the generator's own, and one for all discriminator updates or one for each.
+    kept = 0.999 ** (2 if joint else 3)
+    mean = new.g.extra["norm"]["standardize"]["moving_variance"]
+    assert np.all(mean < 1) and np.all(mean > kept)
+
+
+def test_joint_generation_standardises_all_images_together():
+    given = dict(disc_iters=2, experimental_force_graph_unroll=True)
+    apart, joint = (tiny_gan(**given, experimental_joint_gen_for_disc=joint) for joint in (False, True))
+    plain, together = (
+        tiny_gan(g_norm=None, **given, experimental_joint_gen_for_disc=j) for j in (False, True)
+    )
+
+    def stepped(gan):
+        return jax.jit(lambda *given: train_step(gan, *given)[0])(gan.init(KEY), batch(1, 3), KEY)
+
+    close(stepped(plain).d.params, stepped(together).d.params)
+    assert np.abs(stepped(apart).d.params["backbone"]["fc"]["bias"]).max() > 0
+    change = jax.tree.map(lambda a, b: np.abs(a - b).max(), stepped(apart).d.params, stepped(joint).d.params)
+    assert max(jax.tree.leaves(change)) > 1e-5
+
+
 def test_without_batch_statistics_two_passes_say_what_one_does():
     gan = s3gan(tiny_gan(conditional=True), rotated_batch_fraction=1, project_y=True, use_predictor=True)
     assert not gan.d_has_batch_statistics
@@ -148,7 +198,7 @@ def test_without_batch_statistics_two_passes_say_what_one_does():
     def said(together):
         return jax.jit(
             lambda d: (
-                two_sided(gan, d, real, fake, together),
+                two_sided(gan, d, views(gan, real), views(gan, fake), together),
                 both_losses(gan, d, real, fake, KEY, together),
             )
         )(state.d)
@@ -157,17 +207,43 @@ def test_without_batch_statistics_two_passes_say_what_one_does():
 
 
 def test_batch_statistics_are_those_of_both_sides():
-    gan = tiny_gan(d_norm=norms.batch_norm)
+    gan = tiny_gan(d_norm=norms.batch_norm, spectral_norm=False)
     assert gan.d_has_batch_statistics
     state = gan.init(KEY)
     real, fake = (Labeled(batch(seed).images[0], None) for seed in (1, 2))
     network = bind(gan.d_def, state.d.params, state.d.extra)
     logits = network(jnp.concatenate([real.images, fake.images]), None, (), True).logits
-    real_out, fake_out, extra = two_sided(gan, state.d, real, fake)
+    (real_out,), (fake_out,), extra = two_sided(gan, state.d, [real], [fake])
     close(jnp.concatenate([real_out.logits, fake_out.logits]), logits)
     close(extra, net_state(network).extra)
     alone = bind(gan.d_def, state.d.params, state.d.extra)(real.images, None, (), True).logits
     assert np.abs(alone - real_out.logits).max() > 1e-4
+    split = dataclasses.replace(gan, deprecated_split_disc_calls=True)
+    (real_out,), _, extra = two_sided(split, state.d, [real], [fake])
+    close(alone, real_out.logits)
+    network = bind(gan.d_def, state.d.params, state.d.extra)
+    for images in (real.images, fake.images):
+        network(images, None, (), True)
+    close(extra, net_state(network).extra)
+
+
+def test_groups_of_devices_see_their_share_of_every_part():
+    """With statistics of one of two devices alone: what two GANs say, each with half of every part."""
+    gan = tiny_gan(
+        d_norm=norms.batch_norm, layers=Layers(batch=StandardizeBatch(use_cross_replica_mean=False))
+    )
+    gan = ssgan(gan, rotated_batch_size=16)
+    state = gan.init(KEY)
+    real, fake = (views(gan, Labeled(batch(seed).images[0], None)) for seed in (1, 2))
+    real_outs, fake_outs, _ = two_sided(gan.over(2), state.d, real, fake)
+    for half in (0, 1):
+
+        def share(parts, half=half):
+            return [jax.tree.map(lambda x: jnp.split(x, 2)[half], part) for part in parts]
+
+        alone = two_sided(gan, state.d, share(real), share(fake))
+        for whole, part in ((real_outs, alone[0]), (fake_outs, alone[1])):
+            close([out.logits for out in share(whole)], [out.logits for out in part])
 
 
 def test_the_average_is_a_copy_first_and_decays_then():

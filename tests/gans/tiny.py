@@ -21,16 +21,15 @@ LAYERS = Layers(weights=Weights(stddev=0.5))  # so that something happens in a f
 
 class Generator(nnx.Module):
     def __init__(self, spec, z_dim, y_dim, *, options, layers, rngs):
-        shared: dict[str, Any] = dict(layers=layers, rngs=rngs)
-        dims = CondDims(z_dim, y_dim)
+        shared: dict[str, Any] = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
         self.fc = Linear(z_dim, 32, **shared)
-        self.norm = make_norm(options.batch_norm_fn, 2, dims, spectral_norm=False, **shared)
+        self.norm = make_norm(options.batch_norm_fn, 2, CondDims(z_dim, y_dim), **shared)
         self.conv = Conv(2, 1, **shared)
 
     def __call__(self, cond: Cond):
-        x = self.fc(cond.z).reshape(-1, 4, 4, 2)
+        x = self.fc(cond.z, train=cond.train).reshape(-1, 4, 4, 2)
         x = nnx.relu(x if self.norm is None else self.norm(x, cond))
-        return nnx.sigmoid(self.conv(x))
+        return nnx.sigmoid(self.conv(x, train=cond.train))
 
 
 class Discriminator(nnx.Module):
@@ -53,6 +52,7 @@ def tiny_gan(
     *,
     d_norm: Callable[..., Any] | None = None,
     spectral_norm: bool = True,
+    g_spectral_norm: bool = False,
     g_norm: Callable[..., Any] | None = norms.batch_norm,
     **given: Any,
 ) -> GAN:
@@ -60,7 +60,7 @@ def tiny_gan(
     return GAN(
         make_generator=Generator,
         make_discriminator=Discriminator,
-        g_options=GeneratorOptions(batch_norm_fn=g_norm),
+        g_options=GeneratorOptions(g_norm, g_spectral_norm),
         d_options=DiscriminatorOptions(batch_norm_fn=d_norm, spectral_norm=spectral_norm),
         **made,
     )

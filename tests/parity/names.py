@@ -17,6 +17,7 @@ from compare_gan.nn.state import net_state
 from .reference import fill
 
 Path = tuple[str | int, ...]
+SWITCH = "update_accus"  # a variable there, an argument here
 Variable = tuple[str, list[int], bool]  # name, shape, trainable
 Rule = tuple[str, Callable[[re.Match], Path]]
 
@@ -30,7 +31,8 @@ SCOPES: dict[str, Path] = {
 
 SHARED_RULES: tuple[Rule, ...] = (
     (r"condition|sbn", lambda m: ()),
-    (r"moving_(mean|variance)", lambda m: ("standardize", m[0])),
+    (r"(?:moving|accu)_(?:mean|variance|counter)", lambda m: ("standardize", m[0])),
+    (r"accu", lambda m: ()),
 )
 
 BLOCK_RULES: tuple[Rule, ...] = (
@@ -79,9 +81,12 @@ def inside(rest: str, architecture: str) -> Path:
 
 
 def filled(
-    network: nnx.Module | NetState, variables: Iterable[Variable], where: Callable[[str], Path]
+    network: nnx.Module | NetState,
+    variables: Iterable[Variable],
+    where: Callable[[str], Path],
+    values: bool = True,
 ) -> NetState:
-    """Compare_gan's values in the places of a network's arrays, or of its shapes.
+    """compare_gan's values in the places of a network's arrays, or of its shapes; or only the places.
 
     Raises:
       AssertionError: the two do not have the same variables, shapes and trainable ones.
@@ -90,11 +95,13 @@ def filled(
     params, extra = traverse_util.flatten_dict(shapes.params), traverse_util.flatten_dict(shapes.extra)
     new: dict[bool, dict[Path, Any]] = {True: {}, False: {}}
     for name, shape, trainable in variables:
+        if name.endswith(SWITCH):
+            continue
         path = where(name)
         assert path in (params if trainable else extra), f"{name}: no {path} here"
         assert (params if trainable else extra)[path].shape == tuple(shape), name
         assert path not in new[trainable], f"{name}: {path} is taken"
-        new[trainable][path] = jnp.asarray(fill(name, shape))
+        new[trainable][path] = jnp.asarray(fill(name, shape)) if values else name
     missing = (params.keys() - new[True].keys()) | (extra.keys() - new[False].keys())
     assert not missing, f"compare_gan has nothing for {sorted(map(str, missing))}"
     return NetState(*(traverse_util.unflatten_dict(new[trainable]) for trainable in (True, False)))
