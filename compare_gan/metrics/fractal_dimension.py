@@ -1,0 +1,39 @@
+"""Correlation dimension of a set of points: Grassberger and Procaccia 1983,
+https://doi.org/10.1016/0167-2789(83)90298-1.
+"""
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from compare_gan.core.errors import UserError
+
+
+def fractal_dimension(points: np.ndarray, centers: np.ndarray, bins: int = 1000, scale: float = 0.1) -> float:
+    """How log N(r) grows with log r, where N(r) counts pairs of a point and a centre nearer than r.
+
+    As in compare_gan a line is fitted where N(r) is near the middle of its range, on a logarithmic scale.
+
+    Args:
+      points: [N, ...], such as images; flattened.
+      centers: [M] indices of the points that are centres.
+      bins: radii, from the least to the greatest distance.
+      scale: how far from the middle the line is fitted, as a share of the range.
+
+    Raises:
+      UserError: there are too few different distances.
+    """
+    points = points.reshape(len(points), -1)
+    distances = np.sort(cdist(points, points[centers]), axis=None)
+    apart = distances[distances > 0]
+    if not len(apart):
+        raise UserError("fractal dimension of points that are all the same: there is no distance to measure")
+    radii = np.geomspace(apart[0], apart[-1], bins)[1:]
+    x, y = np.log(radii), np.log(np.searchsorted(distances, radii))
+    low, high = np.log(len(centers)), np.log(len(distances))
+    middle, reach = (low + high) / 2, scale * (high - low)
+    start, end = np.argmax(y > middle - reach), np.argmax(y > middle + reach)
+    if end - start < 2:
+        raise UserError(
+            f"fractal dimension: {len(points)} points have too few different distances; give more"
+        )
+    return float(np.polyfit(x[start:end], y[start:end], 1)[0])

@@ -1,0 +1,72 @@
+"""Kernel distance of two sets of features, KID: Binkowski et al., https://arxiv.org/abs/1801.01401.
+
+Shape letters: N, M samples; F features.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import METRICS
+from compare_gan.metrics.context import EvalContext
+
+FEWEST_BLOCKS = 5  # from which a standard error is told
+
+
+class KernelDistance(NamedTuple):
+    """A mean over blocks of samples and, if there are enough of them, its standard error."""
+
+    mean: float
+    standard_error: float | None
+
+
+def kernel_distance(real: np.ndarray, fake: np.ndarray, max_block_size: int = 1024) -> KernelDistance:
+    """Squared maximum mean discrepancy of [N, F] and [M, F]; unbiased, so it may be negative.
+
+    The samples must be in random order: they are cut into blocks of at most `max_block_size`, which
+    are compared one by one (Zaremba et al., https://arxiv.org/abs/1307.1954).
+
+    Raises:
+      UserError: a block would have fewer than two samples of either kind.
+    """
+    count = math.ceil(max(len(real), len(fake)) / max_block_size)
+    if min(len(real), len(fake)) < 2 * count:
+        raise UserError(
+            f"kernel distance of {len(real)} real and {len(fake)} generated samples in {count} blocks: "
+            "each block needs two of both; give more samples or larger blocks"
+        )
+    pairs = zip(blocks(real, count), blocks(fake, count), strict=True)
+    estimates = [squared_discrepancy(x, y) for x, y in pairs]
+    error = float(np.std(estimates) / math.sqrt(count)) if count >= FEWEST_BLOCKS else None
+    return KernelDistance(float(np.mean(estimates)), error)
+
+
+def blocks(samples: np.ndarray, count: int) -> list[np.ndarray]:
+    """Consecutive parts whose sizes differ by one at most, the smaller ones first."""
+    size, larger = divmod(len(samples), count)
+    sizes = np.full(count, size) + (np.arange(count) >= count - larger)
+    return np.split(samples.astype(np.float64), np.cumsum(sizes)[:-1])
+
+
+def squared_discrepancy(x: np.ndarray, y: np.ndarray) -> float:
+    """The unbiased estimate for one block."""
+    return mean_over_pairs(x) + mean_over_pairs(y) - 2 * polynomial_kernel(x, y).mean()
+
+
+def mean_over_pairs(x: np.ndarray) -> float:
+    """Mean kernel of two different samples."""
+    k, n = polynomial_kernel(x, x), len(x)
+    return (k.sum() - np.trace(k)) / (n * (n - 1))
+
+
+def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(x y / F + 1)^3 for all pairs, [N, M]."""
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+@METRICS.register("kernel_distance")
+def kernel_distance_of(ctx: EvalContext) -> dict[str, float | None]:
+    """Between the features of held-out real images and of generated ones."""
+    return {"kernel_distance": kernel_distance(ctx.real.seen.features, ctx.fake.seen.features).mean}

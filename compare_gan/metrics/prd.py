@@ -1,0 +1,65 @@
+"""Precision and recall of distributions, PRD: Sajjadi et al., https://arxiv.org/abs/1806.00035.
+
+Shape letters: N samples, F features, K clusters, A angles.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+
+
+class Curve(NamedTuple):
+    """Precision and recall [A], in [0, 1], from high recall to high precision."""
+
+    precision: np.ndarray
+    recall: np.ndarray
+
+
+def curve(fake: np.ndarray, real: np.ndarray, angles: int = 1001, epsilon: float = 1e-10) -> Curve:
+    """The curve of two histograms [K] that each sum to one: algorithm 1 of the paper.
+
+    Args:
+      angles: how many slopes are looked at, at equal angles.
+      epsilon: how far the first and last angle keep from 0 and pi / 2.
+    """
+    slopes = np.tan(np.linspace(epsilon, np.pi / 2 - epsilon, angles))
+    precision = np.minimum(real * slopes[:, None], fake).sum(1)
+    # Rounding may carry a sum of shares past one.
+    return Curve(np.clip(precision, 0, 1), np.clip(precision / slopes, 0, 1))
+
+
+def f_beta(points: Curve, beta: float) -> np.ndarray:
+    """F score [A] at each point; recall counts `beta` times as much as precision."""
+    precision, recall = points
+    return (1 + beta**2) * precision * recall / (beta**2 * precision + recall + 1e-10)
+
+
+def best_f_betas(points: Curve, beta: float = 8) -> tuple[float, float]:
+    """The greatest F_beta, which stands for recall, and F_1/beta, which stands for precision."""
+    return float(f_beta(points, beta).max()), float(f_beta(points, 1 / beta).max())
+
+
+def curve_of_features(
+    fake: np.ndarray, real: np.ndarray, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
+) -> Curve:
+    """The mean curve over `runs` clusterings of [N, F] and [N, F].
+
+    Raises:
+      UserError: not as many generated as real samples: clusters would follow the greater part.
+    """
+    if len(fake) != len(real):
+        raise UserError(f"{len(fake)} generated and {len(real)} real samples; PRD needs as many of both")
+    found = [curve(*histograms(fake, real, clusters, seed + run), angles) for run in range(runs)]
+    return Curve(*np.mean(found, axis=0))
+
+
+def histograms(fake: np.ndarray, real: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How both sets [N, F] spread over the clusters of their union: two histograms [K]."""
+    from sklearn.cluster import MiniBatchKMeans  # slow to import, so not before it is wanted
+
+    samples = np.concatenate([fake, real]).astype(np.float64)
+    labels = MiniBatchKMeans(clusters, n_init=10, random_state=seed).fit(samples).labels_
+    of_fake, of_real = (np.bincount(part, minlength=clusters) for part in np.split(labels, [len(fake)]))
+    return of_fake / len(fake), of_real / len(real)

@@ -1,0 +1,28 @@
+"""Conditioning of maps whose derivative is known."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compare_gan.metrics.jacobian import jacobians, metric_tensors, spectrum
+
+
+def test_of_a_linear_map():
+    matrix = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    found = jacobians(lambda z: (matrix @ z).reshape(2, 3, 2), jnp.zeros((3, 4)))
+    np.testing.assert_allclose(found, np.tile(matrix, (3, 1, 1)), rtol=1e-6)
+    s = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
+    eigenvalues, log_determinant, log_condition_number = spectrum(metric_tensors(found))
+    np.testing.assert_allclose(eigenvalues, np.tile(s[::-1] ** 2, (3, 1)), rtol=1e-5)
+    np.testing.assert_allclose(log_determinant, 2 * np.log(s).sum(), rtol=1e-5)
+    np.testing.assert_allclose(log_condition_number, 2 * np.log(s[0] / s[-1]), rtol=1e-5)
+
+
+def test_of_each_place_and_in_the_mean():
+    """z -> z^2 stretches axis i by 2 z_i."""
+    z = jnp.asarray([[1.0, 2.0], [3.0, 1.0]])
+    tensors = metric_tensors(jacobians(lambda z: z**2, z))
+    np.testing.assert_allclose(spectrum(tensors).log_condition_number, np.log([4, 9]), rtol=1e-6)
+    mean = spectrum(tensors.mean(0, keepdims=True))
+    np.testing.assert_allclose(mean.eigenvalues, [[10, 20]], rtol=1e-6)
+    assert mean.log_determinant[0] == pytest.approx(np.log(200))
