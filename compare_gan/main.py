@@ -155,17 +155,17 @@ def table(summary: dict[str, Any]) -> str:
 
 def train(arguments: argparse.Namespace) -> None:
     from compare_gan.config.edge import parse
-    from compare_gan.data import open_dataset
     from compare_gan.data.labels import read_labels
     from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
     from compare_gan.train.loop import Schedule
 
     parsed = parse([Path(path) for path in arguments.gin_config], arguments.gin_bindings)
-    source = arguments.data or parsed.dataset.name
-    dataset = open_dataset(source, arguments.image_size)
-    if arguments.labels:
-        dataset = dataset.with_labels(read_labels(Path(arguments.labels), len(dataset.train)))
+    source = data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name)
+    dataset = open_data(source, arguments.image_size)
+    labels = arguments.labels or parsed.labels.file_pattern
+    if labels:
+        dataset = dataset.with_labels(read_labels(Path(labels), len(dataset.train)))
     gan = parsed.gan(dataset.spec)
     schedule = Schedule(
         parsed.options.training_steps,
@@ -181,15 +181,45 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"trained: {run_dir}")
 
 
-def evaluate(arguments: argparse.Namespace) -> None:
+FAKE = "fake:"  # before the name of a data set: noise of its shape
+
+
+def data_source(given: str | None, fake: bool, name: str) -> str:
+    """What to train on, for `open_data`.
+
+    Raises:
+      UserError: `name`, which the configuration gives, comes without images.
+    """
+    from compare_gan.core.registry import DATASETS
+    from compare_gan.data.facts import FACTS
+
+    if fake:
+        return FAKE + name
+    if not given and name in FACTS and name not in DATASETS:
+        raise UserError(
+            f"the images of {name} do not come with this library; give --data PATH, "
+            f"or --data_fake_dataset to try the configuration on noise"
+        )
+    return given or name
+
+
+def open_data(source: str, image_size: int | None) -> Any:
     from compare_gan.data import open_dataset
+    from compare_gan.data.synthetic import fake
+
+    if source.startswith(FAKE):
+        return fake(source.removeprefix(FAKE))
+    return open_dataset(source, image_size)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
     from compare_gan.evaluation.evaluate import EvalSettings, write_scores
     from compare_gan.evaluation.evaluate import evaluate as score
     from compare_gan.features import open_extractor
 
     run_dir = Path(arguments.run)
     about, gan, state = open_run(run_dir)
-    dataset = open_dataset(arguments.data or about["data"], about["image_size"])
+    dataset = open_data(arguments.data or about["data"], about["image_size"])
     row = score(gan, state, dataset, open_extractor(arguments.extractor), EvalSettings(arguments.images))
     write_scores(run_dir, row)
     for name, value in row.items():
@@ -341,8 +371,11 @@ def parser() -> Parser:
     )
     made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
     made.add_argument("--data", help="name or path; default: dataset.name of the configuration")
+    made.add_argument(
+        "--data_fake_dataset", action="store_true", help="noise in the shape that dataset.name says"
+    )
     made.add_argument("--image_size", type=int, help="crop and resize images to this side")
-    made.add_argument("--labels", help="label file to use in place of the data set's labels")
+    made.add_argument("--labels", help="label file to use instead; default: replace_labels.file_pattern")
     made.add_argument("--sample_every", type=int, default=500, help="steps between pictures")
 
     made = command(evaluate, "evaluate", "Score the newest checkpoint of a run.", "runs/demo/s3gan")

@@ -140,6 +140,39 @@ def test_a_configuration_that_is_not_there(tmp_path, capsys):
     refused(capsys, ["train", "--model_dir", tmp_path / "run", "--gin_config", tmp_path / "x.gin"], "x.gin")
 
 
+def test_images_that_do_not_come_with_the_library(tmp_path, capsys):
+    words = [
+        "train",
+        "--model_dir",
+        tmp_path / "run",
+        *config(),
+        "--gin_bindings",
+        "dataset.name = 'cifar10'",
+    ]
+    refused(capsys, words, "the images of cifar10 do not come", "--data PATH", "--data_fake_dataset")
+    misspelt = ["--data_fake_dataset", "--gin_bindings", "dataset.name = 'cifr10'"]
+    refused(capsys, [*words, *misspelt], "did you mean 'cifar10'")
+
+
+def test_the_label_file_of_the_configuration(tmp_path, capsys):
+    words = ["train", "--model_dir", tmp_path / "run", *config()]
+    words += ["--gin_bindings", f"replace_labels.file_pattern = '{tmp_path / 'no.npz'}'"]
+    refused(capsys, words, "no.npz: cannot be read")
+    refused(capsys, [*words, "--labels", tmp_path / "other.npz"], "other.npz: cannot be read")
+
+
+def test_a_configuration_can_be_tried_on_noise(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr("compare_gan.train.gan.train", lambda gan, split, **_: trained.append((gan, split)))
+    words = ["train", "--model_dir", tmp_path / "run", *config("small_all_labels"), "--data_fake_dataset"]
+    words += bindings("dataset.name = 'cifar10'")
+    assert main([str(word) for word in words]) == 0
+    ((gan, split),) = trained
+    assert gan.spec.image_shape == split.images.shape[1:] == (32, 32, 3) and gan.spec.num_classes == 10
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["data"] == "fake:cifar10" and about["image_shape"] == [32, 32, 3]
+
+
 def test_a_folder_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "cannot write here")

@@ -5,6 +5,7 @@ one process may read many configurations, and a value built from Python equals o
 """
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import gin
 
 from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (they register themselves)
 from compare_gan.config.bound import arguments, bound
-from compare_gan.config.makers import configured, register_all
-from compare_gan.config.reader import first_line, read
+from compare_gan.config.makers import READS, Read, Unset, configured, label, register_all
+from compare_gan.config.reader import Reading, first_line, read
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, Registry, expose
 from compare_gan.core.types import GanLoss, ImageSpec, Penalty
+from compare_gan.data.preprocess import EvalImagenetTransform, TrainImagenetTransform
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import uniform
 from compare_gan.losses.standard import non_saturating
@@ -32,6 +34,8 @@ from compare_gan.nn.options import (
     Weights,
 )
 from compare_gan.penalties.weights import no_penalty
+
+log = logging.getLogger(__name__)
 
 
 @expose("options", module="compare_gan.runner_lib")
@@ -52,7 +56,14 @@ class Options:
 @dataclasses.dataclass(frozen=True)
 class DatasetChoice:
     name: str
-    seed: int = 547
+
+
+@expose("replace_labels", module="compare_gan.datasets")
+@dataclasses.dataclass(frozen=True)
+class ReplaceLabels:
+    """The label file that training reads in place of the data set's labels; see `compare_gan.data.labels`."""
+
+    file_pattern: str | None = None
 
 
 @expose("loss", module="compare_gan.gans.loss_lib")
@@ -92,11 +103,9 @@ class EvalPrior(Prior):
 @expose("run_config", module="compare_gan.main")
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """How a run is done. `single_core` and `iterations_per_loop` speak of TPUs and change nothing."""
+    """How a run is done."""
 
     tf_random_seed: int | None = None
-    single_core: bool = False
-    iterations_per_loop: int = 1000
     save_checkpoints_steps: int = 5000
     keep_checkpoint_max: int = 1000
 
@@ -106,6 +115,9 @@ class Parsed:
     """What a configuration says, but for the shape of the images."""
 
     dataset: DatasetChoice
+    labels: ReplaceLabels
+    train_transform: TrainImagenetTransform
+    eval_transform: EvalImagenetTransform
     options: Options
     run_config: RunConfig
     eval_prior: Callable[..., Any]
@@ -123,21 +135,51 @@ class Parsed:
         return (base if self.method is None else self.method(base)).checked()
 
 
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What came of reading a configuration, mistakes and all."""
+
+    reading: Reading
+    reads: tuple[Read, ...]  # what took part, in the order in which it did
+    parsed: Parsed | None  # None if the values do not fit together
+    mistakes: tuple[UserError, ...]
+
+
 def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
     """Reads configuration files, then single bindings, which win. Clears gin's own configuration.
 
     Raises:
       UserError: a mistake in the configuration, told in one line.
     """
+    tried = attempt(files, bindings)
+    if tried.mistakes:
+        raise tried.mistakes[0]
+    assert tried.parsed is not None
+    ignored = {f"{label(r.item)}.{name}": why for r in tried.reads for name, why in r.ignored().items()}
+    for name, why in ignored.items():
+        log.warning("%s changes nothing here: %s", name, why)
+    return tried.parsed
+
+
+def attempt(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Attempt:
+    """As `parse`, but tells all mistakes, and what could be read in spite of them."""
     register_all()
     gin.clear_config()
+    READS.clear()
+    parsed = None
     try:
-        imports = read(files, bindings)
-        return build(imports)
-    except UserError as error:
-        raise UserError(first_line(error)) from None  # gin appends its call stack
-    except Exception as error:
-        raise UserError(f"configuration: {type(error).__name__}: {first_line(error)}") from error
+        reading = read(files, bindings)
+        mistakes = list(reading.mistakes)
+        try:
+            parsed = build(reading.imports)
+        except Unset as error:  # gin appends its call stack
+            mistakes.append(Unset(first_line(error)))
+        except UserError as error:
+            mistakes.append(UserError(first_line(error)))
+        except Exception as error:
+            mistakes.append(UserError(f"configuration: {type(error).__name__}: {first_line(error)}"))
+            mistakes[-1].__cause__ = error
+        return Attempt(reading, tuple(READS), parsed, tuple(mistakes))
     finally:
         gin.clear_config()
 
@@ -170,6 +212,9 @@ def build(imports: Sequence[str]) -> Parsed:
     )
     return Parsed(
         dataset=configured(DatasetChoice)(),
+        labels=configured(ReplaceLabels)(),
+        train_transform=configured(TrainImagenetTransform)(),
+        eval_transform=configured(EvalImagenetTransform)(),
         options=options,
         run_config=configured(RunConfig)(),
         eval_prior=configured(EvalPrior)().bound(),

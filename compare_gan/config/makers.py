@@ -9,9 +9,8 @@ the Python function directly never does.
 import dataclasses
 import functools
 import inspect
-import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gin
 
@@ -19,9 +18,31 @@ from compare_gan.config.bound import arguments, bound
 from compare_gan.config.checks import check
 from compare_gan.config.legacy import ELSEWHERE, IGNORED
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import EXPOSED, METHODS, Exposed
+from compare_gan.core.registry import EXPOSED, Exposed
 
-log = logging.getLogger(__name__)
+
+class Read(NamedTuple):
+    """One configurable that took part, and what it was given."""
+
+    item: Exposed
+    scope: str
+    bound: dict[str, Any]  # what a configuration chose; all else has its default
+
+    def ignored(self) -> dict[str, str]:
+        """The parameters that were chosen and change nothing here, and why."""
+        known = IGNORED.get(self.item.name, {})
+        return {
+            name: known[name].why
+            for name, value in self.bound.items()
+            if name in known and value != known[name].default
+        }
+
+
+READS: list[Read] = []  # since the last configuration began to be read
+
+
+class Unset(UserError):
+    """Something without a default was not bound."""
 
 
 def configured(target: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,17 +64,15 @@ def maker(item: Exposed) -> Callable[..., Any]:
     whole = dataclasses.is_dataclass(item.target) and item.name not in ELSEWHERE
 
     def make(**given: Any) -> Any:
-        for name in ignored.keys() & given.keys():
-            if given.pop(name) != ignored[name]:
-                log.warning("%s.%s is accepted and ignored", label(item), name)
-        values = {name: resolve(value) for name, value in given.items()}
+        READS.append(Read(item, gin.current_scope_str(), given))
+        values = {name: resolve(value) for name, value in given.items() if name not in ignored}
         check(label(item), item.target, values)
         for name, parameter in parameters(item).items():
             if name in values or name in ignored:
                 continue
             if parameter.default is inspect.Parameter.empty:
                 missing = f"{label(item)}.{name}"
-                raise UserError(f"{missing} is not set; add `{missing} = ...` to the configuration")
+                raise Unset(f"{missing} is not set; add `{missing} = ...` to the configuration")
             if (inner := exposed(parameter.default)) is not None:
                 values[name] = maker(inner)()
         return item.target(**values) if whole else bound(item.target, **values)
@@ -67,20 +86,22 @@ def maker(item: Exposed) -> Callable[..., Any]:
 def parameters(item: Exposed) -> dict[str, inspect.Parameter]:
     """What a configuration may bind.
 
-    Of a frozen value that is every field. Of a function or network it is what has a default,
-    since the library supplies the rest; a GAN method gets its GAN, and all its keywords are bound.
+    Of a frozen value that is every field. Of a function it is what has a default or can only be given
+    by name; of a network or norm, which the library gives all that it needs, what has a default.
     """
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    method = any(METHODS[name] is item.target for name in METHODS)
+    keyword, known = inspect.Parameter.KEYWORD_ONLY, arguments(item.target)
+    network = any(p.name == "rngs" for p in known)
     found = {
         p.name: p.replace(kind=keyword)
-        for p in arguments(item.target)
-        if dataclasses.is_dataclass(item.target) or p.default is not p.empty or (method and p.kind is keyword)
+        for p in known
+        if dataclasses.is_dataclass(item.target)
+        or p.default is not p.empty
+        or (p.kind is keyword and not network)
     }
     for name in ELSEWHERE.get(item.name, {}):
         found.pop(name, None)
-    for name, default in IGNORED.get(item.name, {}).items():
-        found[name] = inspect.Parameter(name, keyword, default=default)
+    for name, ignored in IGNORED.get(item.name, {}).items():
+        found[name] = inspect.Parameter(name, keyword, default=ignored.default)
     return found
 
 

@@ -1,54 +1,84 @@
 """Reads configuration files into gin's table of bindings, and says where a mistake stands."""
 
+import dataclasses
 import importlib
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gin
 from gin import config_parser
 
 from compare_gan.config.checks import check
-from compare_gan.config.legacy import ELSEWHERE
+from compare_gan.config.legacy import ELSEWHERE, MISSING
 from compare_gan.config.makers import label, parameters, register_all
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import EXPOSED, Exposed
 
 
-def read(files: Sequence[Path | str], bindings: Sequence[str]) -> list[str]:
-    """Binds what the files say, then what `bindings` say. Returns the modules they import.
+class Binding(NamedTuple):
+    """One line of a configuration. A macro is a binding of no configurable."""
+
+    item: Exposed | None
+    scope: str
+    parameter: str  # or the macro's name
+    value: Any  # as gin reads it; references are not resolved
+    place: str  # where it stands
+
+    @property
+    def name(self) -> str:
+        whole = f"{label(self.item)}.{self.parameter}" if self.item else self.parameter
+        return f"{self.scope}/{whole}" if self.scope else whole
+
+
+@dataclasses.dataclass
+class Reading:
+    """What was read: the bindings that hold, each under its name; mistakes are left out."""
+
+    bindings: dict[str, Binding] = dataclasses.field(default_factory=dict)
+    imports: list[str] = dataclasses.field(default_factory=list)
+    mistakes: list[UserError] = dataclasses.field(default_factory=list)
+
+
+def read(files: Sequence[Path | str], bindings: Sequence[str]) -> Reading:
+    """Binds what the files say, then what `bindings` say; goes on after a mistake.
 
     An `include` is looked for beside the file that includes it, then in the working directory.
-
-    Raises:
-      UserError: something cannot be read or does not exist.
     """
-    imports: list[str] = []
+    reading = Reading()
     for path in files:
-        read_file(Path(path), imports, ())
+        read_file(Path(path), reading, ())
     for text in bindings:
-        for statement in statements(text, None):
-            apply(statement, None, imports, ())
+        read_text(text, None, reading, ())
     try:
         gin.finalize()
     except ValueError as error:
         macro = re.search("for '(.*)/gin.macro'", str(error))
         what = f"%{macro[1]} is used but never set" if macro else first_line(error)
-        raise UserError(f"configuration: {what}") from None
-    return imports
+        reading.mistakes.append(UserError(f"configuration: {what}"))
+    return reading
 
 
-def read_file(path: Path, imports: list[str], includers: tuple[Path, ...]) -> None:
+def read_file(path: Path, reading: Reading, includers: tuple[Path, ...]) -> None:
     try:
-        text = path.read_text()
+        read_text(path.read_text(), path, reading, (*includers, path.resolve()))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        reading.mistakes.append(UserError(f"{path}: cannot be read ({error.strerror})"))
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
-    for statement in statements(text, path):
-        apply(statement, path, imports, (*includers, path.resolve()))
+        reading.mistakes.append(UserError(f"{path}: not a text file"))
+
+
+def read_text(text: str, path: Path | None, reading: Reading, includers: tuple[Path, ...]) -> None:
+    try:
+        for statement in statements(text, path):
+            try:
+                apply(statement, path, reading, includers)
+            except UserError as error:
+                reading.mistakes.append(error)
+    except UserError as error:  # what comes after it cannot be parsed
+        reading.mistakes.append(error)
 
 
 def statements(text: str, path: Path | None) -> Iterator[Any]:
@@ -70,33 +100,35 @@ def statements(text: str, path: Path | None) -> Iterator[Any]:
         raise UserError(f"{where}: {first_line(error)}") from None
 
 
-def apply(statement: Any, path: Path | None, imports: list[str], includers: tuple[Path, ...]) -> None:
+def apply(statement: Any, path: Path | None, reading: Reading, includers: tuple[Path, ...]) -> None:
     location = statement.location
+    where = place(path, location.line_num, location.line_content)
     try:
         match statement:
             case config_parser.BindingStatement(scope, name, "", value):
-                gin.bind_parameter((f"{scope}/{name}" if scope else name, "gin.macro", "value"), value)
+                macro = f"{scope}/{name}" if scope else name
+                gin.bind_parameter((macro, "gin.macro", "value"), value)
+                reading.bindings[macro] = Binding(None, "", macro, value, where)
             case config_parser.BindingStatement(scope, name, parameter, value):
-                bind(scope, name, parameter, value)
+                binding = Binding(bind(scope, name, parameter, value), scope, parameter, value, where)
+                reading.bindings[binding.name] = binding
             case config_parser.ImportStatement(module):
                 importlib.import_module(module)
-                imports.append(statement.format())
+                reading.imports.append(statement.format())
                 register_all()
     except (UserError, ImportError) as error:
-        where = place(path, location.line_num, location.line_content)
         raise UserError(f"{where}: {first_line(error)}") from None
     if isinstance(statement, config_parser.IncludeStatement):
         beside = (path or Path()).parent / statement.filename
         included = beside if beside.is_file() else Path(statement.filename)
         if not included.is_file() or included.resolve() in includers:
             reason = "includes itself" if included.is_file() else "is not there"
-            where = place(path, location.line_num, location.line_content)
             raise UserError(f"{where}: {statement.filename} {reason}")
-        read_file(included, imports, includers)
+        read_file(included, reading, includers)
 
 
-def bind(scope: str, name: str, parameter: str, value: Any) -> None:
-    item = find(name)
+def bind(scope: str, name: str, parameter: str, value: Any) -> Exposed:
+    item = find(name, f"{name}.{parameter}")
     known = parameters(item)
     if parameter not in known:
         place_for = ELSEWHERE.get(item.name, {}).get(parameter)
@@ -105,14 +137,18 @@ def bind(scope: str, name: str, parameter: str, value: Any) -> None:
     if not has_reference(value):
         check(label(item), item.target, {parameter: value})
     gin.bind_parameter((scope, f"{item.module}.{item.name}", parameter), value)
+    return item
 
 
-def find(name: str) -> Exposed:
-    """The one exposed thing that `name`, the end of its full name, means."""
+def find(name: str, whole: str = "") -> Exposed:
+    """The one exposed thing that `name`, the end of its full name, means; a mistake may quote `whole`."""
     if name in EXPOSED:
         return EXPOSED[name]
     matches = [item for key, item in EXPOSED.items() if key.endswith(f".{name}")]
     if not matches:
+        for missing, why in MISSING.items():
+            if f".{name}".endswith(f".{missing}"):
+                raise UserError(f"{whole or name}: {why}")
         raise UserError(f"nothing is called {name!r}{did_you_mean(name, map(label, EXPOSED.values()))}")
     if len(matches) > 1:
         raise UserError(f"{name!r} may be {' or '.join(sorted(map(label, matches)))}; write which")

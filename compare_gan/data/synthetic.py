@@ -1,10 +1,13 @@
-"""Made-up images, for tests: no files, no downloads."""
+"""Made-up images: no files, no downloads."""
 
 import numpy as np
 
+from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import DATASETS
-from compare_gan.data.base import ImageDataset, Split
+from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.data.facts import FACTS
 
+FAKE_IMAGES = 100
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
 
 
@@ -21,3 +24,25 @@ def _draw(rng: np.random.Generator, count: int) -> Split:
     quarters = images.reshape(count, 2, 4, 2, 4, 3)  # a view: row of corners, row, column of corners, column
     quarters[np.arange(count), labels // 2, :, labels % 2] += 160
     return Split(images, labels)
+
+
+def fake(name: str) -> ImageDataset:
+    """Uniform noise in the shape of a data set that compare_gan knows, to try a configuration without data.
+
+    As in compare_gan these are 100 images, all of label 1.
+
+    Raises:
+      UserError: no shape is known under this name.
+    """
+    if name not in FACTS:
+        raise UserError(f"no image shape is known of {name!r}{did_you_mean(name, FACTS)}")
+    facts, rng = FACTS[name], np.random.default_rng(0)
+    label = min(1, facts.num_classes - 1) if facts.num_classes else UNLABELLED
+    train, test = (
+        Split(
+            rng.integers(0, 256, (FAKE_IMAGES, *facts.image_shape), np.uint8),
+            np.full(FAKE_IMAGES, label, np.int32),
+        )
+        for _ in range(2)
+    )
+    return ImageDataset(name, train, test, tuple(map(str, range(facts.num_classes))))

@@ -1,4 +1,4 @@
-"""Optimisers as compare_gan's configurations name them."""
+"""TensorFlow 1's optimisers, with its formulas and defaults, as compare_gan's configurations name them."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,10 @@ import optax
 
 from compare_gan.core.registry import expose
 
+TF = "tf.train"
 
-@expose("AdamOptimizer", module="tf.train")
+
+@expose("AdamOptimizer", module=TF)
 def adam(
     learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> optax.GradientTransformation:
@@ -31,3 +33,56 @@ def adam(
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(init, update)
+
+
+@expose("GradientDescentOptimizer", module=TF)
+def gradient_descent(learning_rate: float = 0.01) -> optax.GradientTransformation:
+    """Plain gradient descent."""
+    return optax.sgd(learning_rate)
+
+
+@expose("MomentumOptimizer", module=TF)
+def momentum(
+    learning_rate: float = 0.01, *, momentum: float, use_nesterov: bool = False
+) -> optax.GradientTransformation:
+    """Gradients add up and fade by the factor `momentum`; Nesterov's looks one step ahead.
+
+    Sutskever et al., https://proceedings.mlr.press/v28/sutskever13.html.
+    """
+    return optax.sgd(learning_rate, momentum, use_nesterov)
+
+
+@expose("RMSPropOptimizer", module=TF)
+def rmsprop(
+    learning_rate: float = 0.001,
+    decay: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-10,
+    centered: bool = False,
+) -> optax.GradientTransformation:
+    """Gradients divided by the root of the mean of their squares (of their variance if `centered`).
+
+    Hinton, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf; with momentum
+    Graves, https://arxiv.org/abs/1308.0850, equations 38 to 45. As in TensorFlow the mean of squares
+    begins at one.
+    """
+    return optax.rmsprop(learning_rate, decay, epsilon, 1.0, centered=centered, momentum=momentum)
+
+
+@expose("AdagradOptimizer", module=TF)
+def adagrad(
+    learning_rate: float = 0.01, initial_accumulator_value: float = 0.1
+) -> optax.GradientTransformation:
+    """Gradients divided by the root of the sum of their squares.
+
+    Duchi et al., https://jmlr.org/papers/v12/duchi11a.html.
+    """
+    return optax.adagrad(learning_rate, initial_accumulator_value, eps=0.0)
+
+
+@expose("AdadeltaOptimizer", module=TF)
+def adadelta(
+    learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-8
+) -> optax.GradientTransformation:
+    """Gradients in units of earlier updates: Zeiler, https://arxiv.org/abs/1212.5701."""
+    return optax.adadelta(learning_rate, rho, epsilon)

@@ -18,9 +18,18 @@ def uniform(rng: Array, shape: tuple[int, ...], minval: float = -1.0, maxval: fl
 
 
 @expose("normal", module="tf.random")
-def normal(rng: Array, shape: tuple[int, ...], stddev: float = 1.0) -> Array:
-    """Gaussian of mean zero."""
-    return stddev * jax.random.normal(rng, shape, jnp.float32)
+def normal(rng: Array, shape: tuple[int, ...], stddev: float = 1.0, mean: float = 0.0) -> Array:
+    """Gaussian."""
+    return mean + stddev * jax.random.normal(rng, shape, jnp.float32)
+
+
+@expose("truncated_normal", module="tf.random")
+def truncated_normal(rng: Array, shape: tuple[int, ...], stddev: float = 1.0, mean: float = 0.0) -> Array:
+    """Gaussian without what lies further than two deviations from the mean: the truncation trick of BigGAN.
+
+    Brock et al., https://arxiv.org/abs/1809.11096, section 3.1. `stddev` is that of the whole Gaussian.
+    """
+    return mean + stddev * jax.random.truncated_normal(rng, -2, 2, shape, jnp.float32)
 
 
 def random_labels(rng: Array, count: int, num_classes: int) -> Array:

@@ -3,7 +3,7 @@
 import gin
 import pytest
 
-from compare_gan.config.edge import parse
+from compare_gan.config.edge import attempt, parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 
@@ -55,6 +55,9 @@ IN_A_FILE = {
     "include 'no.gin'": "no.gin is not there",
     "include 'bad.gin'": "bad.gin includes itself",
     "import no_such_module": "No module named 'no_such_module'",
+    "DiffAugment.policy = 'translation'": "DiffAugment.policy: differentiable augmentation is not there yet",
+    "ModularGAN.g_lr = @tf.train.exponential_decay()": "tf.train.exponential_decay: learning rates are "
+    "constant, as they are in compare_gan",
 }
 
 
@@ -127,10 +130,10 @@ TOGETHER = {
     "options.architecture = 'resnet_cifr_arch'": "unknown architecture 'resnet_cifr_arch'; "
     "did you mean 'resnet_cifar_arch'?",
     "weights.initializer = 'ortho'": "weights.initializer is 'ortho'; use normal, truncated or orthogonal",
-    "standardize_batch.use_moving_averages = False": "standardize_batch.use_moving_averages is False; "
-    "accumulated statistics are not there yet",
-    "standardize_batch.use_cross_replica_mean = False": "standardize_batch.use_cross_replica_mean is False; "
-    "statistics are always those of the global batch, so use None or True",
+    "ModularGAN.g_optimizer_fn = @tf.train.MomentumOptimizer": "MomentumOptimizer.momentum is not set; "
+    "add `MomentumOptimizer.momentum = ...` to the configuration",
+    "train_imagenet_transform.crop_method = 'zoomed'": "train_imagenet_transform.crop_method is 'zoomed', "
+    "which only the DiffAugment fork has; it is missing here, use one of distorted, random, middle, none",
 }
 
 
@@ -152,6 +155,16 @@ def test_parts_that_do_not_fit(lines):
 )
 def test_a_gan_that_does_not_fit_the_images(lines, expected):
     assert message(parse([], [text(), lines]).gan, ImageSpec((32, 32, 3))) == expected
+
+
+def test_all_mistakes_are_found_at_once(tmp_path):
+    path = tmp_path / "bad.gin"
+    path.write_text(f"optoins.batch_size = 3\n{text()}options.z_dm = 64\noptions.z_dim = 32\n")
+    tried = attempt([path, tmp_path / "no.gin"], ["loss.fn = @hing"])
+    assert [str(mistake).rpartition(":")[0] for mistake in tried.mistakes[:2]] == [f"{path}:1", f"{path}:7"]
+    assert "no.gin: cannot be read" in str(tried.mistakes[2]) and "'hinge'" in str(tried.mistakes[3])
+    assert len(tried.mistakes) == 4
+    assert tried.parsed is not None and tried.parsed.options.z_dim == 32
 
 
 def test_after_a_mistake_the_next_configuration_is_read():

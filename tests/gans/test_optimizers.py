@@ -1,0 +1,115 @@
+"""Each optimiser takes the steps that TensorFlow 1's documentation describes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from compare_gan.gans import optimizers
+
+RATE, STEPS = 0.1, 6
+GRADIENTS = np.random.RandomState(0).standard_normal((STEPS, 5)) * [1, 10, 0.1, 1e-3, 0]  # one of them zero
+
+
+def ours(optimizer: optax.GradientTransformation) -> np.ndarray:
+    x = jnp.ones(5)
+    state = optimizer.init(x)
+    path = []
+    for gradient in GRADIENTS:
+        updates, state = jax.jit(optimizer.update)(jnp.float32(gradient), state, x)
+        x = optax.apply_updates(x, updates)
+        path.append(x)
+    return np.array(path)
+
+
+def walk(step) -> np.ndarray:
+    """The path of `step(x, gradient, t)` from one."""
+    x, path = np.ones(5), []
+    for t, gradient in enumerate(GRADIENTS, 1):
+        x = step(x, gradient, t)
+        path.append(x)
+    return np.array(path)
+
+
+def gradient_descent():
+    return walk(lambda x, g, t: x - RATE * g)
+
+
+def adam(beta1=0.9, beta2=0.999, epsilon=1e-8):
+    m, v = np.zeros(5), np.zeros(5)
+
+    def step(x, g, t):
+        m[:] = beta1 * m + (1 - beta1) * g
+        v[:] = beta2 * v + (1 - beta2) * g * g
+        power1, power2 = np.float32(beta1) ** t, np.float32(beta2) ** t  # TensorFlow keeps them in float32
+        return x - RATE * np.sqrt(1 - power2) / (1 - power1) * m / (np.sqrt(v) + epsilon)
+
+    return walk(step)
+
+
+def momentum(momentum, use_nesterov=False):
+    sum_ = np.zeros(5)
+
+    def step(x, g, t):
+        sum_[:] = momentum * sum_ + g
+        return x - RATE * (g + momentum * sum_ if use_nesterov else sum_)
+
+    return walk(step)
+
+
+def rmsprop(decay=0.9, momentum=0.0, epsilon=1e-10, centered=False):
+    square, mean, moving = np.ones(5), np.zeros(5), np.zeros(5)
+
+    def step(x, g, t):
+        square[:] = decay * square + (1 - decay) * g * g
+        mean[:] = decay * mean + (1 - decay) * g
+        variance = square - mean * mean * centered
+        moving[:] = momentum * moving + RATE * g / np.sqrt(variance + epsilon)
+        return x - moving
+
+    return walk(step)
+
+
+def adagrad(initial_accumulator_value=0.1):
+    sum_ = np.full(5, initial_accumulator_value)
+
+    def step(x, g, t):
+        sum_[:] += g * g
+        return x - RATE * g / np.sqrt(sum_)
+
+    return walk(step)
+
+
+def adadelta(rho=0.95, epsilon=1e-8):
+    square, updates = np.zeros(5), np.zeros(5)
+
+    def step(x, g, t):
+        square[:] = rho * square + (1 - rho) * g * g
+        update = np.sqrt(updates + epsilon) / np.sqrt(square + epsilon) * g
+        updates[:] = rho * updates + (1 - rho) * update * update
+        return x - RATE * update
+
+    return walk(step)
+
+
+@pytest.mark.parametrize(
+    "reference, given",
+    [
+        (gradient_descent, {}),
+        (adam, {}),
+        (adam, {"beta1": 0.0, "epsilon": 1e-3}),
+        (momentum, {"momentum": 0.9}),
+        (momentum, {"momentum": 0.5, "use_nesterov": True}),
+        (rmsprop, {}),
+        (rmsprop, {"momentum": 0.5, "epsilon": 0.1, "decay": 0.5}),
+        (rmsprop, {"centered": True, "momentum": 0.9}),
+        (adagrad, {}),
+        (adagrad, {"initial_accumulator_value": 1.0}),
+        (adadelta, {}),
+        (adadelta, {"rho": 0.5, "epsilon": 1e-2}),
+    ],
+)
+def test_an_optimiser_takes_the_documented_steps(reference, given):
+    optimizer = getattr(optimizers, reference.__name__)(RATE, **given)
+    np.testing.assert_allclose(ours(optimizer), reference(**given), rtol=2e-6, atol=1e-6)
