@@ -65,7 +65,8 @@ def draw(gan: GAN, batch: Batch, rng: Array, spread: Spread) -> Drawn:
     """Real images with their labels, and latent vectors and labels for as many generated ones."""
     sample_rng, loss_rng = jax.random.split(rng)
     real = as_labeled(gan, batch)
-    return Drawn(real, *sample_inputs(gan, real, sample_rng, spread), loss_rng)
+    z, y = sample_inputs(gan, real, sample_rng, spread)
+    return Drawn(real, z, y, loss_rng)
 
 
 def alternating(
@@ -74,7 +75,7 @@ def alternating(
     """The generator is updated on the images and latent vectors of the last discriminator update."""
 
     def discriminator_only(state: GANState, given: tuple[Batch, Array]) -> tuple[GANState, Metrics]:
-        drawn = draw(gan, *given, spread)
+        drawn = draw(gan, given[0], given[1], spread)
         images, g_extra = generate(gan, state.g.params, state.g.extra, drawn.z, drawn.y)
         return update_discriminator(
             gan, with_g_extra(state, g_extra), drawn.real, Labeled(images, drawn.y), drawn.rng
@@ -83,7 +84,7 @@ def alternating(
     early, last = split_last((batch, rngs))
     if gan.disc_iters > 1:
         state, _ = jax.lax.scan(discriminator_only, state, early)
-    drawn = draw(gan, *last, spread)
+    drawn = draw(gan, last[0], last[1], spread)
     images, pull_back, g_extra = generate_to_learn(gan, state, drawn)
     fake = Labeled(images, drawn.y)
     state, metrics = update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
@@ -101,11 +102,11 @@ def unrolled(
     see the same spectral vectors.
     """
     early, last = split_last((batch, rngs))
-    own = draw(gan, *last, spread)
+    own = draw(gan, last[0], last[1], spread)
     vectors = state.g.extra
     images, pull_back, g_extra = generate_to_learn(gan, state, own)
     state = with_g_extra(state, g_extra)
-    drawn = jax.lax.map(lambda given: draw(gan, *given, spread), early)
+    drawn = jax.lax.map(lambda given: draw(gan, given[0], given[1], spread), early)
 
     def run_generator(state: GANState, z: Array, y: Array | None) -> tuple[Array, GANState]:
         extra = with_vectors_of(vectors, state.g.extra)
