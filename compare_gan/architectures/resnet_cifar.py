@@ -10,7 +10,7 @@ from flax import nnx
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import register_pair
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
-from compare_gan.nn.blocks import ResNetBlock, activate, make_norm
+from compare_gan.nn.blocks import activate, check_side, make_norm, resnet_blocks
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
@@ -39,7 +39,7 @@ class Generator(nnx.Module):
         embed_y: bool = False,
         rngs: nnx.Rngs,
     ):
-        check_size(spec)
+        check_side("resnet_cifar_arch", spec, [32])
         if hierarchical_z and z_dim % (BLOCKS + 1):
             raise UserError(
                 f"options.z_dim is {z_dim}; with hierarchical_z it must be a multiple of {BLOCKS + 1}"
@@ -52,11 +52,8 @@ class Generator(nnx.Module):
         y_dim = z_dim if self.embed_y is not None else y_dim
         dims = CondDims(chunk, y_dim + chunk if hierarchical_z and y_dim else y_dim)
         self.fc_noise = Linear(chunk, 4 * 4 * ch, **shared)
-        self.blocks = nnx.List(
-            [
-                ResNetBlock(ch, ch, "up", batch_norm_fn=options.batch_norm_fn, dims=dims, **shared)
-                for _ in range(BLOCKS)
-            ]
+        self.blocks = resnet_blocks(
+            [ch] * (BLOCKS + 1), ["up"] * BLOCKS, batch_norm_fn=options.batch_norm_fn, dims=dims, **shared
         )
         self.final_norm = make_norm(options.batch_norm_fn, ch, CondDims(z_dim, y_dim), **shared)
         self.final_conv = Conv(ch, spec.image_shape[-1], **shared)
@@ -94,25 +91,19 @@ class Discriminator(nnx.Module):
         project_y: bool = False,
         rngs: nnx.Rngs,
     ):
-        check_size(spec)
+        check_side("resnet_cifar_arch", spec, [32])
         if project_y and not y_dim:
             raise UserError(
                 "resnet_cifar.Discriminator.project_y needs labels; set ModularGAN.conditional = True"
             )
         shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        norms: dict = dict(batch_norm_fn=options.batch_norm_fn, layer_norm=options.layer_norm)
-        self.blocks = nnx.List(
-            [
-                ResNetBlock(
-                    spec.image_shape[-1] if i == 0 else ch,
-                    ch,
-                    "down" if i < 2 else "none",
-                    dims=CondDims(0, y_dim),
-                    **norms,
-                    **shared,
-                )
-                for i in range(4)
-            ]
+        self.blocks = resnet_blocks(
+            [spec.image_shape[-1], ch, ch, ch, ch],
+            ["down", "down", "none", "none"],
+            batch_norm_fn=options.batch_norm_fn,
+            layer_norm=options.layer_norm,
+            dims=CondDims(0, y_dim),
+            **shared,
         )
         self.final_fc = Linear(ch, 1, **shared)
         self.embedding_fc = Linear(y_dim, ch, bias=None, **shared) if project_y else None
@@ -126,14 +117,6 @@ class Discriminator(nnx.Module):
         if self.embedding_fc is not None:
             logits += jnp.sum(self.embedding_fc(cond.y, train=cond.train) * features, 1)
         return DiscriminatorOut(logits, features, {})
-
-
-def check_size(spec: ImageSpec) -> None:
-    if spec.image_shape[:2] != (32, 32):
-        h, w = spec.image_shape[:2]
-        raise UserError(
-            f"resnet_cifar_arch makes 32x32 images, the data set has {h}x{w}; use resnet_small_arch"
-        )
 
 
 register_pair("resnet_cifar_arch", Generator, Discriminator, module="compare_gan.architectures.resnet_cifar")

@@ -1,15 +1,17 @@
-"""The residual block of compare_gan's ResNets, for generators and discriminators alike."""
+"""What compare_gan's ResNets are made of: the residual block, and whole networks of such blocks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import nnx
 
-from compare_gan.core.types import Array, Cond
-from compare_gan.nn.layers import Conv
+from compare_gan.core.errors import UserError
+from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
+from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims, LayerNorm
-from compare_gan.nn.options import Layers
+from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
 
 Scale = Literal["up", "down", "none"]
 
@@ -23,7 +25,9 @@ def unpool(x: Array) -> Array:
 
 
 def average_pool(x: Array) -> Array:
-    """[B, H, W, C] -> [B, H/2, W/2, C]: mean of each square of four."""
+    """[B, H, W, C] -> [B, ceil(H/2), ceil(W/2), C]: mean of each square of four, or of the part there is."""
+    if x.shape[1] % 2 or x.shape[2] % 2:  # half a square has the mean of the square with it repeated
+        x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), "edge")
     b, h, w, c = x.shape
     return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
@@ -78,3 +82,98 @@ class ResNetBlock(nnx.Module):
         h = self.conv1(up(activate(x, self.bn1, cond, self.ln1)), train=cond.train)
         h = down(self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train))
         return h + down(self.shortcut(up(x), train=cond.train))
+
+
+def resnet_blocks(widths: Sequence[int], scales: Iterable[Scale], **options: Any) -> nnx.List:
+    """Blocks one after the other, each from one width to the next."""
+    return nnx.List(
+        [
+            ResNetBlock(c_in, c_out, scale, **options)
+            for (c_in, c_out), scale in zip(pairwise(widths), scales, strict=True)
+        ]
+    )
+
+
+def check_side(architecture: str, spec: ImageSpec, sides: Sequence[int]) -> None:
+    """Refuses images that are not squares of one of these sides.
+
+    Raises:
+      UserError: they are not.
+    """
+    h, w = spec.image_shape[:2]
+    if h != w or h not in sides:
+        *others, last = (f"{side}x{side}" for side in sides)
+        able = f"{', '.join(others)} or {last}" if others else last
+        raise UserError(
+            f"{architecture} makes {able} images, the data set has {h}x{w}; "
+            "resize them with --image_size, or choose another options.architecture"
+        )
+
+
+class ResNetGenerator(nnx.Module):
+    """A linear layer to the smallest image, blocks, norm, relu, convolution, sigmoid.
+
+    An architecture is a subclass that says no more than how large and how wide. As in
+    compare_gan G.spectral_norm reaches the blocks and the norms, not the first and last layer.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        z_dim: int,
+        y_dim: int,
+        *,
+        side: int,
+        widths: Sequence[int],
+        scales: Iterable[Scale],
+        options: GeneratorOptions,
+        layers: Layers,
+        rngs: nnx.Rngs,
+    ):
+        dims = CondDims(z_dim, y_dim)
+        plain: dict[str, Any] = dict(layers=layers, rngs=rngs)
+        shared = plain | dict(spectral_norm=options.spectral_norm)
+        self.shape = (side, side, widths[0])
+        self.fc_noise = Linear(z_dim, side * side * widths[0], **plain)
+        self.blocks = resnet_blocks(widths, scales, batch_norm_fn=options.batch_norm_fn, dims=dims, **shared)
+        self.final_norm = make_norm(options.batch_norm_fn, widths[-1], dims, **shared)
+        self.final_conv = Conv(widths[-1], spec.image_shape[-1], **plain)
+
+    def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
+        x = self.fc_noise(cond.z, train=cond.train).reshape(-1, *self.shape)
+        for block in self.blocks:
+            x = block(x, cond)
+        return nnx.sigmoid(self.final_conv(activate(x, self.final_norm, cond), train=cond.train))
+
+
+class ResNetDiscriminator(nnx.Module):
+    """Blocks, the first of which takes the colours; relu; mean over the image; one linear layer.
+
+    An architecture is a subclass that says no more than how large and how wide.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        y_dim: int,
+        *,
+        widths: Sequence[int],
+        scales: Iterable[Scale],
+        options: DiscriminatorOptions,
+        layers: Layers,
+        rngs: nnx.Rngs,
+    ):
+        shared: dict[str, Any] = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
+        blocks = shared | dict(
+            batch_norm_fn=options.batch_norm_fn, layer_norm=options.layer_norm, dims=CondDims(0, y_dim)
+        )
+        self.color_block = ResNetBlock(spec.image_shape[-1], widths[0], "down", **blocks)
+        self.blocks = resnet_blocks(widths, scales, **blocks)
+        self.feature_dim = widths[-1]
+        self.final_fc = Linear(widths[-1], 1, **shared)
+
+    def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
+        for block in (self.color_block, *self.blocks):
+            x = block(x, cond)
+        features = nnx.relu(x).mean((1, 2))
+        return DiscriminatorOut(self.final_fc(features, train=cond.train)[:, 0], features, {})
