@@ -40,12 +40,35 @@ BLOCK_RULES: tuple[Rule, ...] = (
     (r"(?:up|down|same)_(conv[12])", lambda m: (m[1],)),
 )
 
+BIGGAN_RULES: tuple[Rule, ...] = (
+    (r"conv2d_(theta|phi|g|attn_g)", lambda m: (m[1],)),
+    (r"final_norm|final_conv", lambda m: ("to_image", m[0])),
+    (r"final_fc|embedding_fc", lambda m: ("head", m[0])),
+)
+
+RESNET_RULES: tuple[Rule, ...] = (
+    (r"B0", lambda m: ("color_block",)),
+    (r"B(\d)", lambda m: ("blocks", int(m[1]) - 1)),
+    (r"disc_final_fc", lambda m: ("final_fc",)),
+    *BLOCK_RULES,
+)
+
 ARCHITECTURE_RULES: dict[str, tuple[Rule, ...]] = {
-    "resnet_block": BLOCK_RULES,
-    "resnet_cifar": (
-        (r"B(\d)", lambda m: ("blocks", int(m[1]) - 1)),
-        (r"disc_final_fc", lambda m: ("final_fc",)),
-        *BLOCK_RULES,
+    "op": ((r"conv2d_(theta|phi|g|attn_g)", lambda m: (m[1],)), *BLOCK_RULES),
+    "resnet_cifar": RESNET_RULES,
+    "resnet5": RESNET_RULES,
+    "resnet_stl": ((r"batch_norm", lambda m: ("final_norm",)), *RESNET_RULES),
+    "resnet30": (
+        (r"B_(\d)_(\d)", lambda m: ("blocks", 6 * int(m[1]) + int(m[2]))),
+        (r"B_(\d)_up", lambda m: ("blocks", 6 * int(m[1]) + 5)),  # down, in a discriminator
+        *RESNET_RULES,
+    ),
+    "infogan": ((r"[gd]_((?:fc|bn|dc|conv)\d)", lambda m: (m[1],)),),
+    "sndcgan": (
+        (r"[gd]_(fc1)", lambda m: (m[1],)),
+        (r"g_bn(\d)", lambda m: ("norms", int(m[1]) - 1)),
+        (r"g_dc(\d)", lambda m: ("deconvs", int(m[1]) - 2)),
+        (r"d_conv(\d)", lambda m: ("convs", int(m[1]) - 1)),
     ),
     "dcgan": (
         (r"g_fc1", lambda m: ("fc1",)),
@@ -53,6 +76,20 @@ ARCHITECTURE_RULES: dict[str, tuple[Rule, ...]] = {
         (r"g_dc(\d)", lambda m: ("deconvs", int(m[1]) - 1)),
         (r"d_conv(\d)", lambda m: ("convs", int(m[1]) - 1)),
         (r"d_fc4", lambda m: ("fc4",)),
+    ),
+    "resnet_biggan": (
+        (r"B(\d)", lambda m: ("blocks", int(m[1]) - 1)),
+        (r"non_local_block", lambda m: ("attention", "blocks", 0)),
+        *BIGGAN_RULES,
+        *BLOCK_RULES,
+    ),
+    "resnet_biggan_deep": (
+        (r"B(\d+)", lambda m: ("trunk", "blocks", int(m[1]) - 1)),
+        (r"bn", lambda m: ("norm",)),
+        (r"[13]x[13]_conv", lambda m: ("conv",)),
+        (r"shortcut", lambda m: ()),
+        (r"non_local_block", lambda m: ("trunk", "attention")),
+        *BIGGAN_RULES,
     ),
 }
 
