@@ -1,0 +1,228 @@
+"""BigGAN-deep of Brock et al., https://arxiv.org/abs/1809.11096, appendix B, for 32 to 512 pixels a side.
+
+As in compare_gan it differs from the paper in this: images are doubled by inserting zeros, the
+scale of a conditional batch norm is not offset by one, and images are in [0, 1] on both sides.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from compare_gan.core.registry import register_pair
+from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
+from compare_gan.nn.attention import NonLocalBlock
+from compare_gan.nn.biggan_blocks import ProjectionHead, ToImage, widths
+from compare_gan.nn.blocks import Scale, activate, average_pool, make_norm, unpool
+from compare_gan.nn.layers import Conv, Linear
+from compare_gan.nn.norms import CondDims
+from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+
+# Widths as multiples of `ch`, by the side of the image: what goes into the first block, then
+# what comes out of each.
+GENERATOR = {
+    32: (4, 4, 4, 4, 4, 4, 4, 4),
+    64: (16, 16, 16, 16, 8, 8, 4, 4, 2),
+    128: (16, 16, 16, 16, 8, 8, 4, 4, 2, 2, 1),
+    256: (16, 16, 16, 16, 8, 8, 8, 8, 4, 4, 2, 2, 1),
+    512: (16, 16, 16, 16, 8, 8, 8, 8, 4, 4, 2, 2, 1, 1, 1),
+}
+DISCRIMINATOR = {
+    32: (2, 2, 2, 2, 2, 2, 2, 2),
+    64: (2, 4, 4, 8, 8, 16, 16, 16, 16),
+    128: (1, 2, 2, 4, 4, 8, 8, 16, 16, 16, 16),
+    256: (1, 2, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16),
+    512: (1, 1, 1, 2, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16),
+}
+ATTENTION_SIDE = 64
+
+
+class NormConv(nnx.Module):
+    """norm, relu, then a convolution; "up" doubles the image in between, "down" halves it."""
+
+    def __init__(self, c_in: int, c_out: int, size: int, scale: Scale, *, batch_norm_fn, dims, **shared):
+        self.scale = scale
+        self.norm = make_norm(batch_norm_fn, c_in, dims, **shared)
+        self.conv = Conv(c_in, c_out, size=size, **shared)
+
+    def __call__(self, x: Array, cond: Cond) -> Array:
+        return self.conv(rescaled(activate(x, self.norm, cond), self.scale), train=cond.train)
+
+
+class Block(nnx.Module):
+    """A bottleneck: 1x1, 3x3, 3x3 and 1x1 convolution at a quarter of the width.
+
+    The shortcut has no weights but for channels that are missing at its end, which a 1x1
+    convolution adds; channels too many are dropped.
+    """
+
+    def __init__(self, c_in: int, c_out: int, scale: Scale, *, batch_norm_fn, dims, **shared):
+        def norm_conv(c_in, c_out, size, scale="none"):
+            return NormConv(c_in, c_out, size, scale, batch_norm_fn=batch_norm_fn, dims=dims, **shared)
+
+        narrow = max(c_in // 4, c_out // 4, 1)
+        self.scale, self.c_out = scale, c_out
+        self.conv1 = norm_conv(c_in, narrow, 1)
+        self.conv2 = norm_conv(narrow, narrow, 3, "up" if scale == "up" else "none")
+        self.conv3 = norm_conv(narrow, narrow, 3)
+        self.conv4 = norm_conv(narrow, c_out, 1, "down" if scale == "down" else "none")
+        self.add_channels = Conv(c_in, c_out - c_in, size=1, **shared) if c_in < c_out else None
+
+    def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
+        h = self.conv4(self.conv3(self.conv2(self.conv1(x, cond), cond), cond), cond)
+        x = rescaled(x[..., : self.c_out], self.scale)
+        if self.add_channels is not None:
+            x = jnp.concatenate([x, self.add_channels(x, train=cond.train)], -1)
+        return h + x
+
+
+class Trunk(nnx.Module):
+    """Blocks in pairs, which scale the image by turns as `scales` says.
+
+    After `pairs` of them, where there are so many, the image is 64x64 and there is self-attention.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        scales: tuple[Scale, Scale],
+        pairs: int,
+        *,
+        batch_norm_fn: Callable[..., Any] | None,
+        dims: CondDims,
+        **shared,
+    ):
+        norms: dict = dict(batch_norm_fn=batch_norm_fn, dims=dims)
+        self.blocks = nnx.List(
+            [
+                Block(c_in, c_out, scales[i % 2], **norms, **shared)
+                for i, (c_in, c_out) in enumerate(pairwise(channels))
+            ]
+        )
+        self.before = 2 * pairs
+        there = 0 < self.before < len(channels)
+        self.attention = NonLocalBlock(channels[self.before], **shared) if there else None
+
+    def __call__(self, x: Array, cond: Cond) -> Array:
+        for i, block in enumerate(self.blocks, 1):
+            x = block(x, cond)
+            if self.attention is not None and i == self.before:
+                x = self.attention(x, train=cond.train)
+        return x
+
+
+class Generator(nnx.Module):
+    """4x4, then pairs of blocks, the second of which doubles the image.
+
+    z and the label together go into the first layer and condition every block; `embed_y` passes
+    the label through a linear layer first. Without labels `embed_y` does nothing.
+    `experimental_fast_conv_to_rgb` makes the last convolution 128 channels wide, of which the
+    image is the first ones.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        z_dim: int,
+        y_dim: int,
+        *,
+        options: GeneratorOptions,
+        layers: Layers,
+        ch: int = 128,
+        embed_y: bool = True,
+        embed_y_dim: int = 128,
+        experimental_fast_conv_to_rgb: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        channels = widths("resnet_biggan_deep_arch", spec, GENERATOR, ch)
+        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
+        embed = embed_y and y_dim > 0
+        self.embed_y = Linear(y_dim, embed_y_dim, layers=layers, bias=None, rngs=rngs) if embed else None
+        both = z_dim + (embed_y_dim if embed else y_dim)
+        self.first_shape = (4, 4, channels[0])
+        self.fc_noise = Linear(both, 4 * 4 * channels[0], **shared)
+        self.trunk = Trunk(
+            channels,
+            ("none", "up"),
+            int(math.log2(ATTENTION_SIDE / 4)),
+            batch_norm_fn=options.batch_norm_fn,
+            dims=CondDims(both, both if y_dim else 0),
+            **shared,
+        )
+        self.to_image = ToImage(
+            channels[-1],
+            spec.image_shape[-1],
+            computed=128 if experimental_fast_conv_to_rgb else None,
+            **shared,
+        )
+
+    def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
+        if self.embed_y is not None:
+            cond = cond._replace(y=self.embed_y(cond.y, train=cond.train))
+        if cond.y is not None:
+            both = jnp.concatenate([cond.z, cond.y], 1)
+            cond = cond._replace(z=both, y=both)
+        x = self.fc_noise(cond.z, train=cond.train).reshape(-1, *self.first_shape)
+        return self.to_image(self.trunk(x, cond), cond)
+
+
+class Discriminator(nnx.Module):
+    """A convolution, then pairs of blocks, the first of which halves the image; sum; one linear layer.
+
+    With `project_y` the label enters as an inner product with the features.
+    `blocks_with_attention` is accepted, as in compare_gan, and says nothing: attention is at 64x64.
+    `D.layer_norm` says nothing either.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        y_dim: int,
+        *,
+        options: DiscriminatorOptions,
+        layers: Layers,
+        ch: int = 128,
+        blocks_with_attention: str = "B1",
+        project_y: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        del blocks_with_attention
+        channels = widths("resnet_biggan_deep_arch", spec, DISCRIMINATOR, ch)
+        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
+        self.initial_conv = Conv(spec.image_shape[-1], channels[0], **shared)
+        self.trunk = Trunk(
+            channels,
+            ("down", "none"),
+            int(math.log2(spec.image_shape[0] / ATTENTION_SIDE)),
+            batch_norm_fn=options.batch_norm_fn,
+            dims=CondDims(0, y_dim),
+            **shared,
+        )
+        owner = "resnet_biggan_deep.Discriminator"
+        self.head = ProjectionHead(channels[-1], y_dim, project_y=project_y, owner=owner, **shared)
+        self.feature_dim = channels[-1]
+
+    def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
+        return self.head(self.trunk(self.initial_conv(x, train=cond.train), cond), cond)
+
+
+def rescaled(x: Array, scale: Scale) -> Array:
+    """Twice or half the height and width, or the image as it is."""
+    match scale:
+        case "up":
+            return unpool(x)
+        case "down":
+            return average_pool(x)
+        case "none":
+            return x
+
+
+register_pair(
+    "resnet_biggan_deep_arch",
+    Generator,
+    Discriminator,
+    module="compare_gan.architectures.resnet_biggan_deep",
+)
