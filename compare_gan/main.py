@@ -256,6 +256,19 @@ def open_run(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
     return about, gan, state
 
 
+def explain(arguments: argparse.Namespace) -> None:
+    from compare_gan.config.explain import explain as explain_configuration
+    from compare_gan.config.show import text
+
+    shape = tuple(arguments.image_shape) if arguments.image_shape else None
+    explanation = explain_configuration(
+        arguments.configs, arguments.gin_bindings, shape, arguments.num_classes, arguments.compile
+    )
+    print(text(explanation))
+    if explanation.errors:
+        raise UserError("this configuration cannot be trained; see the errors above")
+
+
 def report(arguments: argparse.Namespace) -> None:
     from compare_gan.report.page import write_report
 
@@ -377,6 +390,20 @@ def parser() -> Parser:
     made.add_argument("--image_size", type=int, help="crop and resize images to this side")
     made.add_argument("--labels", help="label file to use instead; default: replace_labels.file_pattern")
     made.add_argument("--sample_every", type=int, default=500, help="steps between pictures")
+
+    made = command(
+        explain,
+        "explain",
+        "Tell what a gin configuration does and costs, what in it is dead and what is wrong; nothing runs.",
+        "resnet_cifar10.gin --gin_bindings 'options.disc_iters = 1'",
+    )
+    made.add_argument("configs", nargs="+", help="configuration files")
+    made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
+    made.add_argument(
+        "--image_shape", nargs=3, type=int, metavar=("H", "W", "C"), help="default: that of dataset.name"
+    )
+    made.add_argument("--num_classes", type=int, help="default: that of dataset.name")
+    made.add_argument("--compile", action="store_true", help="compile a step, to tell all of its memory")
 
     made = command(evaluate, "evaluate", "Score the newest checkpoint of a run.", "runs/demo/s3gan")
     made.add_argument("run", help="run folder")

@@ -55,6 +55,8 @@ class Options:
 @expose("dataset", module="compare_gan.datasets")
 @dataclasses.dataclass(frozen=True)
 class DatasetChoice:
+    """What to train on, unless the command line says otherwise."""
+
     name: str
 
 
@@ -69,12 +71,16 @@ class ReplaceLabels:
 @expose("loss", module="compare_gan.gans.loss_lib")
 @dataclasses.dataclass(frozen=True)
 class LossChoice:
+    """The loss of both players."""
+
     fn: GanLoss = non_saturating
 
 
 @expose("penalty", module="compare_gan.gans.penalty_lib")
 @dataclasses.dataclass(frozen=True)
 class PenaltyChoice:
+    """What is added to the discriminator's loss, times `options.lamba`."""
+
     fn: Penalty = no_penalty
 
 
@@ -161,14 +167,17 @@ def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
     return tried.parsed
 
 
-def attempt(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Attempt:
-    """As `parse`, but tells all mistakes, and what could be read in spite of them."""
+def attempt(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> Attempt:
+    """As `parse`, but tells all mistakes, and what could be read in spite of them.
+
+    `without` is the name of a parameter whose bindings are left out.
+    """
     register_all()
     gin.clear_config()
     READS.clear()
     parsed = None
     try:
-        reading = read(files, bindings)
+        reading = read(files, bindings, without)
         mistakes = list(reading.mistakes)
         try:
             parsed = build(reading.imports)
@@ -186,6 +195,7 @@ def attempt(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Attemp
 
 def build(imports: Sequence[str]) -> Parsed:
     """The values that the current bindings of gin describe."""
+    dataset = configured(DatasetChoice)()
     options = configured(Options)()
     gan_class = one_of(METHODS, "options.gan_class", options.gan_class)
     plain = getattr(gan_class, "func", gan_class) is GAN
@@ -211,7 +221,7 @@ def build(imports: Sequence[str]) -> Parsed:
         d_options=configured(DiscriminatorOptions)(),
     )
     return Parsed(
-        dataset=configured(DatasetChoice)(),
+        dataset=dataset,
         labels=configured(ReplaceLabels)(),
         train_transform=configured(TrainImagenetTransform)(),
         eval_transform=configured(EvalImagenetTransform)(),

@@ -40,14 +40,15 @@ class Reading:
     bindings: dict[str, Binding] = dataclasses.field(default_factory=dict)
     imports: list[str] = dataclasses.field(default_factory=list)
     mistakes: list[UserError] = dataclasses.field(default_factory=list)
+    without: str = ""  # the name of what is not to be bound
 
 
-def read(files: Sequence[Path | str], bindings: Sequence[str]) -> Reading:
+def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> Reading:
     """Binds what the files say, then what `bindings` say; goes on after a mistake.
 
     An `include` is looked for beside the file that includes it, then in the working directory.
     """
-    reading = Reading()
+    reading = Reading(without=without)
     for path in files:
         read_file(Path(path), reading, ())
     for text in bindings:
@@ -110,8 +111,10 @@ def apply(statement: Any, path: Path | None, reading: Reading, includers: tuple[
                 gin.bind_parameter((macro, "gin.macro", "value"), value)
                 reading.bindings[macro] = Binding(None, "", macro, value, where)
             case config_parser.BindingStatement(scope, name, parameter, value):
-                binding = Binding(bind(scope, name, parameter, value), scope, parameter, value, where)
-                reading.bindings[binding.name] = binding
+                binding = Binding(checked(name, parameter, value), scope, parameter, value, where)
+                if binding.name != reading.without:
+                    bind(binding)
+                    reading.bindings[binding.name] = binding
             case config_parser.ImportStatement(module):
                 importlib.import_module(module)
                 reading.imports.append(statement.format())
@@ -127,7 +130,8 @@ def apply(statement: Any, path: Path | None, reading: Reading, includers: tuple[
         read_file(included, reading, includers)
 
 
-def bind(scope: str, name: str, parameter: str, value: Any) -> Exposed:
+def checked(name: str, parameter: str, value: Any) -> Exposed:
+    """What `name` means, if it has this parameter and the value fits."""
     item = find(name, f"{name}.{parameter}")
     known = parameters(item)
     if parameter not in known:
@@ -136,8 +140,13 @@ def bind(scope: str, name: str, parameter: str, value: Any) -> Exposed:
         raise UserError(f"{name} has no parameter {parameter!r} to bind{hint}")
     if not has_reference(value):
         check(label(item), item.target, {parameter: value})
-    gin.bind_parameter((scope, f"{item.module}.{item.name}", parameter), value)
     return item
+
+
+def bind(binding: Binding) -> None:
+    assert binding.item is not None
+    whole = f"{binding.item.module}.{binding.item.name}"
+    gin.bind_parameter((binding.scope, whole, binding.parameter), binding.value)
 
 
 def find(name: str, whole: str = "") -> Exposed:

@@ -1,0 +1,114 @@
+"""What a GAN costs: parameters, memory and arithmetic of a step, told by its shapes; nothing is run."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from compare_gan.core.types import Batch, GANState, Tree
+from compare_gan.gans.modular import GAN
+from compare_gan.gans.step import train_step
+from compare_gan.nn.state import net_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a network: how many numbers are trained, and how many are kept beside them."""
+
+    name: str
+    trained: int
+    kept: int  # batch statistics, spectral vectors
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """Of networks and training. Bytes are those of one device; `temporaries` takes compiling to know."""
+
+    generator: tuple[Part, ...]
+    discriminator: tuple[Part, ...]
+    parameters: int  # bytes, as are the next five
+    statistics: int
+    optimisers: int
+    average: int
+    images: int
+    temporaries: int | None
+    flops: float  # of one step
+
+
+def costs(gan: GAN, compiled: bool = False) -> Costs:
+    """The costs of `gan`; `compiled` compiles its step, which may take minutes, to learn its temporaries."""
+    state = jax.eval_shape(gan.init, jax.random.key(0))
+    memory = lowered(gan).compile().memory_analysis() if compiled else None
+    return Costs(
+        generator=parts(lambda: gan.generator(nnx.Rngs(0))),
+        discriminator=parts(lambda: gan.discriminator(nnx.Rngs(0)).backbone)
+        + parts(lambda: gan.discriminator(nnx.Rngs(0)).heads, "head: "),
+        parameters=size((state.g.params, state.d.params)),
+        statistics=size((state.g.extra, state.d.extra)),
+        optimisers=size((state.g_opt, state.d_opt)),
+        average=size(state.g_ema),
+        images=size(batch(gan)),
+        temporaries=memory.temp_size_in_bytes if memory else None,
+        flops=flops(gan),
+    )
+
+
+def parts(make: Callable[[], nnx.Module], prefix: str = "") -> tuple[Part, ...]:
+    """The top-level parts of a network, in the order in which it makes them."""
+    names: list[str] = []
+
+    def noted() -> nnx.Module:
+        network = make()
+        names.extend(vars(network))  # NNX forgets the order
+        return network
+
+    state = net_state(nnx.eval_shape(noted))
+    return tuple(
+        Part(f"{prefix}{name}", count(state.params.get(name)), count(state.extra.get(name)))
+        for name in names
+        if name in state.params or name in state.extra
+    )
+
+
+def count(tree: Tree) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def size(tree: Tree) -> int:
+    """In bytes."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def batch(gan: GAN) -> Any:
+    """The images and labels of one step, without their values."""
+    lead = (gan.sub_batches, gan.batch_size)
+    images = jax.ShapeDtypeStruct((*lead, *gan.spec.image_shape), jnp.uint8)
+    return Batch(images, jax.ShapeDtypeStruct(lead, jnp.int32))  # type: ignore[arg-type]
+
+
+def lowered(gan: GAN) -> jax.stages.Lowered:
+    """The program of one step, not yet compiled."""
+    state: GANState = jax.eval_shape(gan.init, jax.random.key(0))
+    return jax.jit(functools.partial(train_step, gan)).lower(state, batch(gan), jax.random.key(0))
+
+
+def flops(gan: GAN) -> float:
+    """Floating-point operations of one step, as XLA counts them in the program.
+
+    It counts what is in a loop once, so the discriminator updates after the first are added here.
+    """
+
+    def counted(**changes: Any) -> float:
+        analysis: Any = lowered(dataclasses.replace(gan, **changes)).cost_analysis()
+        return analysis["flops"]
+
+    once = counted(disc_iters=1)
+    if gan.disc_iters == 1:
+        return once
+    apart: dict = dict(experimental_force_graph_unroll=False, experimental_joint_gen_for_disc=False)
+    return once + (gan.disc_iters - 1) * (counted(disc_iters=2, **apart) - counted(disc_iters=1, **apart))

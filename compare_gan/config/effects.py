@@ -1,0 +1,152 @@
+"""What in a configuration takes no effect, and what does not go together."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from flax import nnx
+
+from compare_gan.config.edge import Parsed
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, TASKS, Exposed
+from compare_gan.core.types import ImageSpec, NetState
+from compare_gan.gans.modular import GAN
+from compare_gan.losses.standard import wasserstein
+from compare_gan.nn.layers import SpectralVector
+from compare_gan.nn.options import OPS
+from compare_gan.nn.state import net_state
+from compare_gan.penalties.gradient import dragan_penalty, wgangp_penalty
+from compare_gan.penalties.weights import no_penalty
+from compare_gan.tasks.projection import Projection
+
+
+def deciders(item: Exposed) -> tuple[str, ...]:
+    """The parameters that say whether `item` takes part."""
+    for registry, name in (
+        (METHODS, "options.gan_class"),
+        (LOSSES, "loss.fn"),
+        (PENALTIES, "penalty.fn"),
+        (TASKS, "ModularGAN.tasks"),
+    ):
+        if any(registry[known] is item.target for known in registry):
+            return (name,)
+    if item.target.__module__ in {ARCHITECTURES[name][0].__module__ for name in ARCHITECTURES}:
+        return ("options.architecture",)
+    return {
+        OPS: ("G.batch_norm_fn", "D.batch_norm_fn"),
+        "tf.random": ("z.distribution_fn", "eval_z.distribution_fn"),
+        "tf.train": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
+    }.get(item.module, ())
+
+
+def idle(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
+    """Parameters whose value means nothing beside the others, and why."""
+    method = getattr(parsed.method, "keywords", {})
+    batch = gan.layers.batch
+    if not gan.g_use_ema:
+        yield "ModularGAN.ema_decay", "ModularGAN.g_use_ema is False"
+        yield "ModularGAN.ema_start_step", "ModularGAN.g_use_ema is False"
+    if not gan.conditional:
+        yield "ModularGAN.fit_label_distribution", "ModularGAN.conditional is False"
+    if not gan.adversarial_weight:
+        for name in ("loss.fn", "penalty.fn", "options.lamba"):
+            yield name, "SSGAN.self_supervision is 'rotation_only'"
+    if not gan.penalty_weight:
+        yield "penalty.fn", "options.lamba is 0"
+    if gan.penalty is no_penalty:
+        yield "options.lamba", "penalty.fn is @no_penalty"
+    if gan.layers.weights.initializer == "orthogonal":
+        yield "weights.stddev", "weights.initializer is 'orthogonal'"
+    if not any(spectral_norms(gan)):
+        yield "spectral_norm.singular_value", "no layer is under spectral normalisation"
+        yield "spectral_norm.epsilon", "no layer is under spectral normalisation"
+    if not batch.use_moving_averages:
+        yield "standardize_batch.decay", "standardize_batch.use_moving_averages is False"
+    if batch.use_cross_replica_mean is False:
+        yield "cross_replica_moments.group_size", "standardize_batch.use_cross_replica_mean is False"
+    if not gan.d_has_batch_statistics:
+        yield "ModularGAN.deprecated_split_disc_calls", "the discriminator has no batch statistics"
+    for name in (
+        "rotated_batch_size",
+        "rotated_batch_fraction",
+        "weight_rotation_loss_d",
+        "weight_rotation_loss_g",
+    ):
+        if not any(task.name == "rotation" for task in gan.tasks):
+            yield f"SSGAN.{name}", "SSGAN.self_supervision is 'none'"
+            yield f"S3GAN.{name}", "S3GAN.self_supervision is 'none'"
+    if not method.get("use_predictor"):
+        yield "S3GAN.use_soft_pred", "S3GAN.use_predictor is False"
+        yield "S3GAN.weight_class_loss", "S3GAN.use_predictor is False"
+    if "imagenet" not in parsed.dataset.name:
+        for name in ("train_imagenet_transform", "eval_imagenet_transform"):
+            yield f"{name}.crop_method", f"dataset.name is {parsed.dataset.name!r}"
+
+
+def same(one: Parsed, other: Parsed, spec: ImageSpec) -> bool:
+    """Do two configurations train the same networks in the same way?"""
+    if comparable(one) == comparable(other):
+        return True
+    if comparable(one, base=None) != comparable(other, base=None):
+        return False
+    gan = one.gan(spec)
+    try:
+        without = other.gan(spec)
+    except UserError:
+        return False
+    weights = dataclasses.replace(without.layers, weights=gan.layers.weights) == without.layers
+    fields = ("make_generator", "make_discriminator", "layers", "g_options", "d_options")
+    rest = dataclasses.replace(without, **{name: getattr(gan, name) for name in fields})
+    return weights and rest == gan and networks(gan) == networks(without)
+
+
+def comparable(parsed: Parsed, **changes: Any) -> Parsed:
+    return dataclasses.replace(parsed, operative_config="", **changes)
+
+
+def networks(gan: GAN) -> list[tuple[nnx.GraphDef, NetState]]:
+    """All of both networks but the values of their arrays."""
+    return [(nnx.graphdef(network), net_state(network)) for network in abstract(gan)]
+
+
+@functools.lru_cache(maxsize=2)
+def abstract(gan: GAN) -> tuple[nnx.Module, nnx.Module]:
+    return nnx.eval_shape(lambda: gan.generator(nnx.Rngs(0))), gan.abstract_d
+
+
+def spectral_norms(gan: GAN) -> list[bool]:
+    """Has the generator, has the discriminator a layer under spectral normalisation?"""
+    return [bool(jax.tree.leaves(nnx.state(module, SpectralVector))) for module in abstract(gan)]
+
+
+def remarks(parsed: Parsed, gan: GAN) -> Iterator[str]:
+    """What is allowed, and likely a mistake."""
+    _, normalised = spectral_norms(gan)
+    sloped = gan.penalty in (wgangp_penalty, dragan_penalty) and gan.penalty_weight
+    if sloped and gan.d_has_batch_statistics:
+        yield (
+            "the penalty asks for the slope at each image, but with D.batch_norm_fn the output at an image "
+            "depends on the others; with D.layer_norm it does not"
+        )
+    if gan.loss is wasserstein and not sloped and not normalised:
+        yield "the wasserstein loss needs a bounded slope; bind penalty.fn or D.spectral_norm"
+    if gan.g_use_ema and gan.ema_start_step >= parsed.options.training_steps:
+        yield (
+            f"the average of the generator is a copy: ModularGAN.ema_start_step is {gan.ema_start_step} and "
+            f"options.training_steps {parsed.options.training_steps}"
+        )
+    if gan.conditional and labels_are_unused(gan):
+        yield "ModularGAN.conditional is True, but neither network looks at the labels"
+    if parsed.eval_prior != gan.prior:
+        yield "eval_z differs from z: the generator is scored on latent vectors that it was not trained on"
+
+
+def labels_are_unused(gan: GAN) -> bool:
+    if any(isinstance(task, Projection) for task in gan.tasks):
+        return False
+    try:
+        return networks(gan) == networks(dataclasses.replace(gan, conditional=False))
+    except UserError:
+        return False

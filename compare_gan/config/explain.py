@@ -1,0 +1,209 @@
+"""What a configuration says: who reads each binding, what takes no effect, what it costs. Nothing is run."""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gin
+
+from compare_gan.config.checks import shown
+from compare_gan.config.costs import Costs, costs
+from compare_gan.config.edge import Attempt, Parsed, attempt
+from compare_gan.config.effects import deciders, idle, remarks, same
+from compare_gan.config.legacy import IGNORED
+from compare_gan.config.makers import Read, Unset, exposed, label, parameters
+from compare_gan.config.reader import Binding, find
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import DATASETS
+from compare_gan.core.types import ImageSpec
+from compare_gan.data.facts import FACTS
+from compare_gan.gans.modular import GAN
+
+GAN_CLASS = "options.gan_class"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A parameter with its value, and where that stands; nowhere if it is the default."""
+
+    parameter: str
+    value: str
+    place: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """What one configurable read."""
+
+    name: str
+    about: str
+    lines: tuple[Line, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """All there is to say of a configuration. Without a GAN there are no costs."""
+
+    groups: tuple[Group, ...]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+    parsed: Parsed | None
+    gan: GAN | None
+    costs: Costs | None
+
+
+def explain(
+    files: Sequence[Path | str],
+    bindings: Sequence[str] = (),
+    image_shape: tuple[int, int, int] | None = None,
+    num_classes: int | None = None,
+    compiled: bool = False,
+) -> Explanation:
+    """Explains configuration files with bindings on top.
+
+    Args:
+      files: the files, as for `parse`.
+      bindings: single bindings, which win.
+      image_shape: H, W, C of the images; default: what is known of the data set.
+      num_classes: number of classes; default: the same.
+      compiled: compile the step, to know all the memory that it needs.
+    """
+    tried, warnings = attempt(files, bindings), list[str]()
+    if any(isinstance(mistake, Unset) and GAN_CLASS in str(mistake) for mistake in tried.mistakes):
+        warnings.append(f"{GAN_CLASS} is not set, so this is a part of a configuration; read as @ModularGAN")
+        bindings = [f"{GAN_CLASS} = @ModularGAN", *bindings]
+        tried = attempt(files, bindings)
+    errors = [str(mistake) for mistake in tried.mistakes]
+    gan = None
+    if tried.parsed is not None:
+        try:
+            gan = tried.parsed.gan(image_spec(tried.parsed.dataset.name, image_shape, num_classes))
+        except UserError as error:
+            errors.append(str(error))
+        warnings += never_read(tried)
+        warnings += without_effect(tried, gan, files, bindings)
+    if tried.parsed is not None and gan is not None:
+        warnings += remarks(tried.parsed, gan)
+    return Explanation(
+        groups=tuple(groups(tried)),
+        errors=tuple(errors),
+        warnings=tuple(warnings),
+        parsed=tried.parsed,
+        gan=gan,
+        costs=None if gan is None else costs(gan, compiled),
+    )
+
+
+def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | None) -> ImageSpec:
+    """The images of the data set `name`, unless the other arguments say it.
+
+    Raises:
+      UserError: nothing is known of it.
+    """
+    if name in FACTS:
+        known = FACTS[name].spec
+    elif name in DATASETS:
+        known = DATASETS[name]().spec
+    elif shape is None:
+        raise UserError(f"no image shape is known of {name!r}; give --image_shape H W C and --num_classes K")
+    else:
+        known = ImageSpec(shape)
+    return ImageSpec(shape or known.image_shape, known.num_classes if classes is None else classes)
+
+
+def groups(tried: Attempt) -> Iterator[Group]:
+    """What each configurable read, in the order in which they did."""
+    for read in {(read.item, read.scope): read for read in tried.reads}.values():
+        ignored = IGNORED.get(read.item.name, {})
+        chosen, rest = [], []
+        for name, parameter in parameters(read.item).items():
+            binding = winner(tried, read, name)
+            if binding is not None:
+                chosen.append(Line(name, repr(binding.value), where(binding)))
+            elif name not in ignored and parameter.default is not parameter.empty:
+                rest.append(Line(name, told(parameter.default)))
+        scope = f"{read.scope}/" if read.scope else ""
+        yield Group(f"{scope}{label(read.item)}", about(read.item.target), (*chosen, *rest))
+
+
+def about(target: Any) -> str:
+    """The first sentence of what is written on it."""
+    text = " ".join((target.__doc__ or "").split("\n\n")[0].split())
+    return re.split(r"\. (?=[A-Z`])", text)[0].rstrip(".")
+
+
+def told(value: Any) -> str:
+    item = exposed(value)
+    return shown(value) if item is None else f"@{label(item)}"
+
+
+def winner(tried: Attempt, read: Read, parameter: str) -> Binding | None:
+    """The binding that a reader heard: the one in the narrowest scope around it."""
+    around = [
+        binding
+        for binding in tried.reading.bindings.values()
+        if (binding.item, binding.parameter) == (read.item, parameter)
+        and f"{read.scope}/".startswith(f"{binding.scope}/" if binding.scope else "")
+    ]
+    return max(around, key=lambda binding: len(binding.scope), default=None)
+
+
+def never_read(tried: Attempt) -> Iterator[str]:
+    """The bindings that nobody heard."""
+    heard = {
+        binding.name
+        for read in tried.reads
+        for name in read.bound
+        if (binding := winner(tried, read, name)) is not None
+    }
+    values = {f"{group.name}.{line.parameter}": line.value for group in groups(tried) for line in group.lines}
+    text = " ".join(repr(binding.value) for binding in tried.reading.bindings.values())
+    for binding in tried.reading.bindings.values():
+        if binding.name in heard or (binding.item is None and re.search(rf"%{binding.name}\b", text)):
+            continue
+        names = deciders(binding.item) if binding.item else ()
+        why = " and ".join(f"{name} is {values[name]}" for name in names if name in values)
+        yield f"{quoted(binding)} is never read{': ' if why else ''}{why}"
+
+
+def without_effect(
+    tried: Attempt, gan: GAN | None, files: Sequence[Path | str], bindings: Sequence[str]
+) -> Iterator[str]:
+    """The bindings that were read and change nothing, though they are not the default."""
+    assert tried.parsed is not None
+    reasons = {
+        f"{label(read.item)}.{name}": why for read in tried.reads for name, why in read.ignored().items()
+    }
+    if gan is not None:
+        reasons = dict(idle(tried.parsed, gan)) | reasons
+    for read in tried.reads:
+        for name in read.bound:
+            binding = winner(tried, read, name)
+            default = parameters(read.item)[name].default
+            if binding is None or says(binding.value, default):
+                continue
+            if binding.name in reasons:
+                yield f"{quoted(binding)} changes nothing: {reasons[binding.name]}"
+            elif gan is not None and default is not inspect.Parameter.empty:
+                other = attempt(files, bindings, without=binding.name)
+                if other.parsed is not None and same(tried.parsed, other.parsed, gan.spec):
+                    yield f"{quoted(binding)} changes nothing: training is the same without it"
+
+
+def says(value: Any, default: Any) -> bool:
+    """Does a value as gin reads it mean the default?"""
+    if not isinstance(value, gin.config.ConfigurableReference):
+        return value == default
+    return not (value.evaluate or value.scopes) and find(value.selector).target is default
+
+
+def quoted(binding: Binding) -> str:
+    return f"{binding.name} = {binding.value!r} ({where(binding)})"
+
+
+def where(binding: Binding) -> str:
+    """The place of a binding, short: a file without its folder."""
+    return "--gin_bindings" if binding.place.startswith("binding ") else binding.place.rpartition("/")[2]
