@@ -215,7 +215,7 @@ class Discriminator(nnx.Module):
         owner = "resnet_biggan.Discriminator"
         self.attention = Attention(blocks_with_attention, channels, default="B1", owner=owner, **shared)
         self.head = ProjectionHead(channels[-1], y_dim, project_y=project_y, owner=owner, **shared)
-        self.feature_dim = channels[-1]
+        self.feature_dim, self.projects_labels = channels[-1], project_y
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for i, block in enumerate(self.blocks):

@@ -203,7 +203,7 @@ class Discriminator(nnx.Module):
         )
         owner = "resnet_biggan_deep.Discriminator"
         self.head = ProjectionHead(channels[-1], y_dim, project_y=project_y, owner=owner, **shared)
-        self.feature_dim = channels[-1]
+        self.feature_dim, self.projects_labels = channels[-1], project_y
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         return self.head(self.trunk(self.initial_conv(x, train=cond.train), cond), cond)

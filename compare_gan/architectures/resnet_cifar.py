@@ -107,7 +107,7 @@ class Discriminator(nnx.Module):
         )
         self.final_fc = Linear(ch, 1, **shared)
         self.embedding_fc = Linear(y_dim, ch, bias=None, **shared) if project_y else None
-        self.feature_dim = ch
+        self.feature_dim, self.projects_labels = ch, project_y
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for block in self.blocks:

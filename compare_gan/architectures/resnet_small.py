@@ -147,7 +147,7 @@ class Discriminator(nnx.Module):
                 FlatBlock(widths[-1], **shared),
             ]
         )
-        self.feature_dim = widths[-1]
+        self.feature_dim, self.projects_labels = widths[-1], project_y
         self.final_fc = Linear(self.feature_dim, 1, **shared)
         self.embedding_fc = Linear(y_dim, self.feature_dim, bias=None, **shared) if project_y else None
 

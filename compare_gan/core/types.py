@@ -44,7 +44,7 @@ class Cond(NamedTuple):
     z: Any = None  # [B, Z] or None; who uses it has checked that it is there
     y: Any = None  # [B, K] or None
     train: bool = False
-    accumulate: bool = False  # outside training: add this batch to accumulated batch statistics first
+    accumulate: bool = False  # this batch joins accumulated batch statistics
 
 
 class DiscriminatorOut(NamedTuple):

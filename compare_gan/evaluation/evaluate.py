@@ -19,6 +19,7 @@ from compare_gan.core.types import GANState
 from compare_gan.data.base import ImageDataset
 from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.gans.modular import GAN
+from compare_gan.gans.standing import EXAMPLES, PREVIEW, with_statistics
 from compare_gan.gans.step import sample
 from compare_gan.metrics.context import EvalContext, ImageSet
 
@@ -36,6 +37,7 @@ class EvalSettings:
 
     images: int = 5000  # generated
     seed: int = 42
+    statistics_examples: int = EXAMPLES  # images from which accumulated batch statistics are taken
     metrics: tuple[str, ...] = ("frechet_distance", "class_agreement")
 
     def __post_init__(self):
@@ -45,11 +47,15 @@ class EvalSettings:
             raise UserError(f"{self.images} images are too few to score")
 
 
-def generate_images(gan: GAN, state: GANState, count: int, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def generate_images(
+    gan: GAN, state: GANState, count: int, seed: int, statistics_examples: int = PREVIEW
+) -> tuple[np.ndarray, np.ndarray | None]:
     """`count` images [count, H, W, C] uint8, classes in turn, and their labels [count] or None."""
+    root = jax.random.key(seed)
+    state = with_statistics(gan, state, jax.random.fold_in(root, count), statistics_examples)
     draw = jax.jit(functools.partial(sample, gan))
     labels = np.arange(count) % gan.y_dim if gan.conditional else None
-    parts, root = [], jax.random.key(seed)
+    parts = []
     for i in range(-(-count // BATCH)):
         z = gan.prior(jax.random.fold_in(root, i), (BATCH, gan.z_dim))
         y = None
@@ -63,7 +69,7 @@ def evaluate(
     gan: GAN, state: GANState, dataset: ImageDataset, extractor: TrainedEncoder, settings: EvalSettings
 ) -> dict[str, Any]:
     """The scores of one state, and all that they depend on, as one row."""
-    images, labels = generate_images(gan, state, settings.images, settings.seed)
+    images, labels = generate_images(gan, state, settings.images, settings.seed, settings.statistics_examples)
     real = ImageSet(dataset.test.images, None, extractor)
     context = EvalContext(real, ImageSet(images, labels, extractor))
     scores: dict[str, Any] = {"step": int(state.step)}

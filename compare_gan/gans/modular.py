@@ -111,7 +111,7 @@ class GAN:
     def discriminator(self, rngs: nnx.Rngs) -> HeadedDiscriminator:
         shared: dict[str, Any] = dict(options=self.d_options, layers=self.layers, rngs=rngs)
         backbone = self.make_discriminator(self.spec, self.y_dim, **shared)
-        if getattr(backbone, "embedding_fc", None) is not None and any(t.changes_logits for t in self.tasks):
+        if getattr(backbone, "projects_labels", False) and any(task.changes_logits for task in self.tasks):
             raise UserError(
                 "labels are projected twice; set S3GAN.project_y or the discriminator's project_y to False"
             )

@@ -32,8 +32,8 @@ class Standardize(nnx.Module):
     In training by the statistics of the batch. Under a sharded `jax.jit` the batch is the global
     one; where the devices are in groups, each group's part of it is standardised by its own. The
     variance is the biased one, in the moving average too, as in compare_gan. Outside training
-    by moving averages, or by the mean over the batches that were accumulated (`Cond.accumulate`). As in
-    compare_gan a batch that is added is itself standardised by all that were added so far.
+    by moving averages, or by the mean over the batches that were accumulated, which a batch joins
+    before it is standardised where `Cond.accumulate` is set.
     """
 
     def __init__(self, features: int, layers: Layers):
@@ -47,23 +47,30 @@ class Standardize(nnx.Module):
             self.accu_counter = nnx.BatchStat(jnp.full((), 1e-12, jnp.float32))
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        parts = x.reshape(self.groups, -1, *x.shape[1:]) if cond.train else x[None]
-        mean, variance = moments(parts) if cond.train else self.stored(x, cond.accumulate)
-        if cond.train and self.options.use_moving_averages:
+        if cond.accumulate and not self.options.use_moving_averages:
+            self.accumulate(*moments(x[None]))
+        if not cond.train:
+            return self.by(x, *self.stored())
+        parts = x.reshape(self.groups, -1, *x.shape[1:])
+        mean, variance = moments(parts)
+        if self.options.use_moving_averages:
             keep = self.options.decay
             for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 average[...] = keep * average[...] + (1 - keep) * new.mean(0).reshape(-1)
-        return ((parts - mean) * jax.lax.rsqrt(variance + self.options.epsilon)).reshape(x.shape)
+        return self.by(parts, mean, variance).reshape(x.shape)
 
-    def stored(self, x: Array, accumulate: bool) -> tuple[Array, Array]:
+    def by(self, x: Array, mean: Array, variance: Array) -> Array:
+        return (x - mean) * jax.lax.rsqrt(variance + self.options.epsilon)
+
+    def accumulate(self, mean: Array, variance: Array) -> None:
+        self.accu_mean[...] += mean.reshape(-1)
+        self.accu_variance[...] += variance.reshape(-1)
+        self.accu_counter[...] += 1
+
+    def stored(self) -> tuple[Array, Array]:
         """Mean and variance [C] outside training."""
         if self.options.use_moving_averages:
             return self.moving_mean[...], self.moving_variance[...]
-        if accumulate:
-            mean, variance = moments(x[None])
-            self.accu_mean[...] += mean.reshape(-1)
-            self.accu_variance[...] += variance.reshape(-1)
-            self.accu_counter[...] += 1
         count = self.accu_counter[...]
         return self.accu_mean[...] / count, self.accu_variance[...] / count
 

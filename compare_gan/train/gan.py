@@ -41,6 +41,8 @@ def train(
     """
     if gan.conditional:
         check_labels(split.labels, gan.spec.num_classes)
+    placement = placement or Placement.over()
+    gan = gan.over(placement.mesh.size)
     job = Job(
         run_dir.name,
         gan.init,

@@ -11,6 +11,7 @@ import numpy as np
 from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.types import Array, GANState
 from compare_gan.gans.modular import GAN
+from compare_gan.gans.standing import PREVIEW, with_statistics
 from compare_gan.gans.step import sample
 
 ROWS = COLUMNS = 10
@@ -63,8 +64,10 @@ class SampleWriter:
         self.rows = rows
         self.inputs = {"samples": z, "interpolations": between.reshape(-1, gan.z_dim)}
         self.draw = jax.jit(lambda state, z: sample(gan, state, z, y))
+        self.ready = lambda state: with_statistics(gan, state, z_rng, PREVIEW)
 
     def write(self, state: GANState, step: int) -> None:
+        state = self.ready(state)
         for folder, z in self.inputs.items():
             images = to_uint8(np.asarray(self.draw(state, z)))
             write_grid(self.run_dir / folder / f"{step:06}.png", images, self.rows, COLUMNS)

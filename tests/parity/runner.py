@@ -82,7 +82,9 @@ def run(path: Path) -> Outcome:
     except (OSError, ValueError, KeyError) as error:
         return Outcome(path.stem, "unreadable", trouble=f"{type(error).__name__}: {error}")
     if kind not in HANDLERS:
-        return Outcome(case.name, kind, trouble=f"no handler for kind {kind!r}; known: {', '.join(sorted(HANDLERS))}")
+        return Outcome(
+            case.name, kind, trouble=f"no handler for kind {kind!r}; known: {', '.join(sorted(HANDLERS))}"
+        )
     try:
         deviations = tuple(worst(HANDLERS[kind](case)))
     except Exception as error:

@@ -5,18 +5,19 @@ formula computed elsewhere.
 """
 
 import contextlib
-import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+import functools
+import re
+from collections.abc import Iterable, Iterator
 from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
 
-from compare_gan.core.types import Array, GANState, NetState, Tree
+from compare_gan.core.types import Array, NetState, Tree
 from compare_gan.gans import step
 from compare_gan.nn.norms import LayerNorm
 
+from .names import at, place
 from .reference import uniform
 
 
@@ -42,4 +43,61 @@ def layer_norm_moments() -> Iterator[None]:
 def given_coefficients() -> Iterator[None]:
     """The numbers that were put in the place of TensorFlow's random ones."""
     with patch.object(jax.random, "uniform", lambda rng, shape, *_: jnp.asarray(uniform(77, shape))):
+        yield
+
+
+@contextlib.contextmanager
+def early_sums(names: Iterable[str], architecture: str, start: Tree) -> Iterator[None]:
+    """A block that adds two convolutions with biases, b and c, sees b + c as they were when the call began.
+
+    TensorFlow's graph optimiser rewrites (x + b) + (y + c) as (x + y) + (b + c). The second sum hangs on
+    variables alone, so it is made before the discriminator is updated, and serves all passes of the
+    call: the losses of later passes are those of the updated discriminator but for these biases. A
+    discriminator's blocks without pooling have such a sum; with pooling, it stands between.
+
+    Args:
+      names: the variables of the discriminator.
+      architecture: theirs.
+      start: the discriminator's parameters before the call.
+    """
+    biases = [name for name in names if re.search("same_conv(2|_shortcut)/bias$", name)]
+    blocks = {name.rsplit("/", 2)[0] for name in biases if "shortcut" in name}
+    paths = [place(name, architecture) for name in biases if name.rsplit("/", 2)[0] in blocks]
+    real = step.both_losses
+
+    def with_early_sums(gan, d, *given, **named):
+        early = functools.reduce(as_begun, paths, d.params)
+        return real(gan, NetState(early, d.extra), *given, **named)
+
+    def as_begun(params: Tree, path: tuple) -> Tree:
+        now = at(params, path)  # its gradient is that of the bias itself
+        return with_leaf(params, path, now + jax.lax.stop_gradient(at(start, path) - now))
+
+    with patch.object(step, "both_losses", with_early_sums):
+        yield
+
+
+def with_leaf(tree: Tree, path: tuple, leaf: Array) -> Tree:
+    """The nested dictionary with another leaf at a path."""
+    if not path:
+        return leaf
+    return tree | {path[0]: with_leaf(tree[path[0]], path[1:], leaf)}
+
+
+@contextlib.contextmanager
+def generator_runs_again() -> Iterator[None]:
+    """compare_gan's S3GAN makes its images anew for the generator's update, by then with newer spectral
+    vectors, which move a second time. The weights are the same, so are the images but for that."""
+    generate, update, drawn = step.generate_to_learn, step.update_generator, []
+
+    def remember(gan, state, given):
+        drawn.append(given)
+        return generate(gan, state, given)
+
+    def again(gan, state, real, fake, pull_back, rng):
+        images, pull_back, g_extra = generate(gan, state, drawn.pop())
+        state = step.with_g_extra(state, g_extra)
+        return update(gan, state, real, fake._replace(images=images), pull_back, rng)
+
+    with patch.object(step, "generate_to_learn", remember), patch.object(step, "update_generator", again):
         yield

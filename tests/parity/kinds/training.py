@@ -1,0 +1,276 @@
+"""Training runs: the losses of each call, and the variables after the first and the last.
+
+compare_gan's unit is a session call: without unrolling one discriminator update and, in every
+`disc_iters`-th call, one generator update; unrolled, a whole step of ours. What TensorFlow's graph puts
+in is put in here too (`tensorflow.py`); without it the first call's losses differ by some 1e-4.
+
+Rounding errors grow from call to call, by as much as the notes of the reference say. Adam turns the
+rounding error of a gradient that is zero in exact arithmetic into whole steps, so a single value may be
+some steps apart where the mean and the deviation of its variable are not.
+"""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from compare_gan.core.types import Array, Batch, GANState, Metrics, NetState
+from compare_gan.gans import step
+from compare_gan.gans.modular import GAN
+from compare_gan.gans.step import Drawn, as_labeled, train_step
+
+from .. import build, tensorflow
+from ..names import SCOPES, at, place
+from ..reference import Case, Deviation, deviation, fill
+from ..runner import handles
+
+STATE = ("u_var", "moving_mean", "moving_variance", "accu_mean", "accu_variance", "accu_counter")
+AVERAGED = "/ExponentialMovingAverage"
+STATISTICS = (np.mean, np.std, np.min, np.max)
+FIRST, GROWTH = 1e-6, 500 ** (1 / 4)  # rounding of the first call's losses; to 5e-4 in the fifth
+STEADY = ("resnet_biggan", "resnet_biggan_deep", "dcgan")  # there it hardly grows
+TIMES = 10  # what a port may differ by, in units of that
+
+
+class Given(NamedTuple):
+    """What compare_gan was given in the place of data and random numbers: [B, ...] each."""
+
+    images: Array
+    labels: Array
+    z: Array
+    sampled_labels: Array
+
+
+class Trace(NamedTuple):
+    """What came of a run: the state after each call, and the losses of each."""
+
+    states: list[GANState]
+    losses: list[dict[str, float]]
+
+
+@handles("training")
+def training(case: Case) -> Iterator[Deviation]:
+    gan = build.gan(case)
+    names = [n for n in case.meta["variables_mean_std_min_max_after_first_call"] if is_network(n)]
+    trace = run(case, gan, started(case, gan, names), names)
+    rates = allowed_rates(case)
+    for key, stored in case.named("losses/"):
+        for i, value in enumerate(stored):
+            noise = case.meta.get("loss_change_per_call_under_1e-6_relative_input_noise", {}).get(key)
+            largest = max(abs(losses[i]) for _, losses in case.named("losses/"))
+            allowed = TIMES * max(rates[i] * largest, noise[i] if noise else 0.0)
+            yield Deviation(f"losses/{key}", abs(float(value) - trace.losses[i][key]), allowed)
+    for i, counters in enumerate(case.meta["step_counters_after_each_call"]):
+        steps = int(trace.states[i].step)
+        yield Deviation("generator updates", abs(steps - counters["global_step"]), 0)
+    yield from variables(case, gan, names, trace)
+
+
+def is_network(name: str) -> bool:
+    return name.startswith(tuple(SCOPES)) and not name.endswith((AVERAGED, "update_accus"))
+
+
+def allowed_rates(case: Case) -> list[float]:
+    """Rounding error of each call's losses, beside the largest of them."""
+    calls = len(next(iter(case.named("losses/")))[1])
+    updates = case.meta["disc_iters"] + 1 if is_unrolled(case) else 1  # that build on each other
+    growth = 1.0 if case.meta["architecture"] in STEADY else GROWTH
+    return [FIRST * growth ** (i * updates) for i in range(calls)]
+
+
+def is_unrolled(case: Case) -> bool:
+    return bool(case.meta["constructor_kwargs"].get("experimental_force_graph_unroll"))
+
+
+def started(case: Case, gan: GAN, names: list[str]) -> GANState:
+    """The state in which all variables have compare_gan's values. The case lists no shapes; ours serve."""
+    shapes = jax.eval_shape(gan.init, jax.random.key(0))
+    nets = {}
+    for side, net in (("generator", shapes.g), ("discriminator", shapes.d)):
+        flat = {of: traverse_util.flatten_dict(getattr(net, of)) for of in ("params", "extra")}
+        filled: dict[str, dict] = {"params": {}, "extra": {}}
+        for name in names:
+            if name.startswith(side):
+                path = place(name, case.meta["architecture"])
+                of = "params" if path in flat["params"] else "extra"
+                filled[of][path] = jnp.asarray(fill(name, flat[of][path].shape))
+        for of in flat:
+            missing = flat[of].keys() - filled[of].keys()
+            assert not missing, f"compare_gan has nothing for {sorted(map(str, missing))}"
+        nets[side] = NetState(*(traverse_util.unflatten_dict(filled[of]) for of in ("params", "extra")))
+    g, d = nets["generator"], nets["discriminator"]
+    return GANState(
+        step=jnp.zeros((), jnp.int32),
+        g=g,
+        d=d,
+        g_opt=gan.g_tx.init(g.params),
+        d_opt=gan.d_tx.init(d.params),
+        g_ema=jax.tree.map(jnp.copy, g.params) if gan.g_use_ema else None,
+    )
+
+
+def given(case: Case, gan: GAN, call: int, total: int) -> Given:
+    meta, rng = case.meta, np.random.RandomState
+    images = rng(1000 + call).uniform(size=(total, *gan.spec.image_shape))
+    if "z RandomState(2000+i).standard_normal" in meta["data"]:
+        z = rng(2000 + call).standard_normal((total, gan.z_dim))
+    else:
+        assert "z RandomState(2000+i).uniform(-1,1" in meta["data"], meta["data"]
+        z = rng(2000 + call).uniform(-1, 1, size=(total, gan.z_dim))
+    labels, sampled = (rng(n + call).randint(0, meta["num_classes"], size=total) for n in (3000, 4000))
+    return Given(images.astype(np.float32), labels, z.astype(np.float32), sampled)
+
+
+def run(case: Case, gan: GAN, state: GANState, names: list[str]) -> Trace:
+    calls, unrolled, batch = case.meta["steps"], is_unrolled(case), case.meta["batch"]
+    # Without unrolling each call has one discriminator update; that a step of ours is a sequence of
+    # these is shown in tests/gans.
+    per_call = gan if unrolled else dataclasses.replace(gan, disc_iters=1)
+    take = jax.jit(functools.partial(session_call, case, per_call, names), static_argnums=2)
+    trace = Trace([], [])
+    with d_losses() as log:
+        for call in range(1, calls + 1):
+            data = given(case, gan, call, batch * per_call.sub_batches)
+            data = jax.tree.map(lambda x: x.reshape(per_call.sub_batches, batch, *x.shape[1:]), data)
+            trains_g = unrolled or call % gan.disc_iters == 0
+            log.clear()
+            state, g_loss = take(state, data, trains_g)
+            jax.effects_barrier()
+            trace.states.append(jax.device_get(state))
+            trace.losses.append(
+                {f"loss/d_{i}": loss for i, loss in enumerate(log)} | {"loss/g": float(g_loss)}
+            )
+    return trace
+
+
+def session_call(
+    case: Case, gan: GAN, names: list[str], state: GANState, data: Given, trains_g: bool
+) -> tuple[GANState, Array]:
+    """One call, with what TensorFlow's graph puts in. The generator's loss is 0 if it is not trained."""
+    after_d: list[GANState] = []
+    update = step.update_discriminator
+
+    def remember(*given: Any) -> tuple[GANState, Metrics]:
+        new, metrics = update(*given)
+        after_d.append(new)
+        return new, metrics
+
+    def draw(gan: GAN, batch: Given, rng: Array, spread: Any) -> Drawn:
+        y = jax.nn.one_hot(batch.sampled_labels, gan.y_dim) if gan.conditional else None
+        return Drawn(as_labeled(gan, Batch(batch.images, batch.labels)), batch.z, y, rng)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(patch.object(step, "draw", draw))
+        stack.enter_context(patch.object(step, "update_discriminator", remember))
+        stack.enter_context(tensorflow.given_coefficients())
+        stack.enter_context(tensorflow.layer_norm_moments())
+        if is_unrolled(case) or case.meta["disc_iters"] == 1:  # else `tf.cond` keeps the passes apart
+            of_d = [name for name in names if name.startswith("discriminator/")]
+            stack.enter_context(tensorflow.early_sums(of_d, case.meta["architecture"], state.d.params))
+        if case.meta["gan_class"] == "S3GAN":
+            stack.enter_context(tensorflow.generator_runs_again())
+        new, metrics = train_step(gan, state, data, jax.random.key(0))
+    return (new, metrics["loss/g"]) if trains_g else (after_d[-1], jnp.zeros(()))
+
+
+@contextlib.contextmanager
+def d_losses() -> Iterator[list[float]]:
+    """The discriminator's loss at each of its updates, in order."""
+    log: list[float] = []
+    update = step.update_discriminator
+
+    def report(*given: Any) -> tuple[GANState, Metrics]:
+        state, metrics = update(*given)
+        jax.debug.callback(lambda loss: log.append(float(loss)), metrics["loss/d"], ordered=True)
+        return state, metrics
+
+    with patch.object(step, "update_discriminator", report):
+        yield log
+
+
+def variables(case: Case, gan: GAN, names: list[str], trace: Trace) -> Iterator[Deviation]:
+    """Statistics of all after the first and the last call; small ones in full; some after each call."""
+    room = Room(max(gan.g_lr, gan.d_lr or 0.0), allowed_rates(case), racing(case, gan, names))
+    for key, call in (("first", 1), ("last", len(trace.states))):
+        for name, reference in case.meta[f"variables_mean_std_min_max_after_{key}_call"].items():
+            if is_network(name):
+                value = np.asarray(find(case, trace.states[call - 1], name), np.float64)
+                ours = [statistic(value) for statistic in STATISTICS]
+                what, largest = f"after the {key} call: {name}", max(map(abs, reference))
+                for part, as_one in ((slice(2), True), (slice(2, 4), False)):
+                    allowed = room.allowed(name, call, largest, as_one)
+                    yield deviation(what, reference[part], ours[part], 0, allowed)
+    for name, stored in case.named("after_last_call/"):
+        if is_network(name):
+            ours, call = find(case, trace.states[-1], name), len(trace.states)
+            allowed = room.allowed(name, call, float(np.abs(stored).max()), False)
+            yield deviation(f"after_last_call/{name}", stored, ours, 0, allowed)
+    for name, stored in case.named("value_after_each_call/"):
+        for i, value in enumerate(stored):
+            allowed = room.allowed(name, i + 1, float(np.abs(value).max()), False)
+            ours = find(case, trace.states[i], name)
+            yield deviation(f"value_after_each_call/{name}", value, ours, 0, allowed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """How far a variable may be off.
+
+    A step of Adam is the learning rate times a sign, or nearly so. Moving means follow the biases of
+    the two convolutions before them, whose gradient is zero in exact arithmetic.
+    """
+
+    lr: float
+    rates: list[float]
+    racing: dict[str, float]
+
+    def allowed(self, name: str, call: int, largest: float, as_one: bool) -> float:
+        """`as_one`: of its mean and deviation, else of single values, of which some signs may differ."""
+        near, whole = 2e-6 * largest, 2 * self.lr * call
+        if name.removesuffix(AVERAGED).endswith(STATE):
+            if call > 1:
+                near += TIMES * (self.rates[call - 1] - self.rates[0]) * largest + whole / 100
+                near += 2 * whole if "moving" in name else 0.0
+            return near + call * self.racing.get(name, 0.0)
+        untouched = call == 1 and name.startswith("discriminator")  # no updated network came before
+        return near + (whole / 100 if as_one or untouched else whole)
+
+
+def racing(case: Case, gan: GAN, names: list[str]) -> dict[str, float]:
+    """By how much a moving statistic depends on the order in which the generator's runs move it.
+
+    Unrolled, that order is a race between TensorFlow's operations, decided for each statistic alone.
+    """
+    moving = [
+        n for n in names if n.startswith("generator") and n.endswith(("moving_mean", "moving_variance"))
+    ]
+    if not is_unrolled(case) or not moving:
+        return {}
+    g, runs = started(case, gan, names).g, gan.sub_batches
+    data = given(case, gan, 1, case.meta["batch"] * runs)
+    z = data.z.reshape(runs, -1, gan.z_dim)
+    y = None
+    if gan.conditional:
+        y = jax.nn.one_hot(data.sampled_labels, gan.y_dim).reshape(runs, -1, gan.y_dim)
+    moved = jax.jit(jax.vmap(lambda z, y: step.generate(gan, g.params, g.extra, z, y)[1]))(z, y)
+    keep = gan.layers.batch.decay
+    # A run that comes first counts keep**(runs - 1) of what the last does.
+    spread = {
+        name: np.ptp(at(moved, place(name, case.meta["architecture"])), axis=0).max() for name in moving
+    }
+    return {name: float(value * (1 - keep ** (runs - 1))) for name, value in spread.items()}
+
+
+def find(case: Case, state: GANState, name: str) -> Array:
+    if name.endswith(AVERAGED):
+        return at(state.g_ema, place(name.removesuffix(AVERAGED), case.meta["architecture"]))
+    net = state.g if name.startswith("generator/") else state.d
+    path = place(name, case.meta["architecture"])
+    return at(net.extra if name.endswith(STATE) else net.params, path)
