@@ -16,10 +16,12 @@ from compare_gan.nn import norms
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
 from compare_gan.nn.state import bind, net_state
 
-BATCH, Z, CLASSES, WIDTH = 3, 12, 4, 4
+BATCH, Z, CLASSES, WIDTH = 3, 60, 4, 4
 LAYERS = Layers(weights=Weights(stddev=0.3))
 SIDES = (4, 8, 16, 28, 30, 32, 48, 64, 128)
 WITHOUT_CONDITION = ["infogan_arch"]  # its generator's norms are plain, whatever is asked for
+LABEL_BESIDE_Z = ["resnet_biggan_deep_arch"]  # what gets z gets the label too
+PROJECTING = ["resnet_biggan_arch", "resnet_biggan_deep_arch"]  # unless told not to
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +35,10 @@ def networks(name, spec, norm=None, y_dim=0, spectral_norm=False, **d_options):
     make_g, make_d = ARCHITECTURES[name]
     g_options = GeneratorOptions(batch_norm_fn=norm, spectral_norm=spectral_norm)
     d_options = DiscriminatorOptions(spectral_norm=spectral_norm, **d_options)
+    given = {"project_y": False} if name in PROJECTING and not y_dim else {}
     return (
         lambda: make_g(spec, Z, y_dim, options=g_options, layers=LAYERS, ch=WIDTH, rngs=nnx.Rngs(0)),
-        lambda: make_d(spec, y_dim, options=d_options, layers=LAYERS, ch=WIDTH, rngs=nnx.Rngs(1)),
+        lambda: make_d(spec, y_dim, options=d_options, layers=LAYERS, ch=WIDTH, rngs=nnx.Rngs(1), **given),
     )
 
 
@@ -102,7 +105,8 @@ def test_generated_images_lie_between_zero_and_one_and_obey_z_and_y(name, norm):
     assert images.min() >= 0 and images.max() <= 1 and images.std() > 1e-4
     relabelled = np.abs(images - generate(state, z, y[[0, 2, 2]])).max((1, 2, 3))
     assert relabelled[0] < 1e-6 and relabelled[2] < 1e-6
-    obeys = norm is norms.conditional_batch_norm and name not in WITHOUT_CONDITION
+    labelled = norm is norms.conditional_batch_norm or name in LABEL_BESIDE_Z
+    obeys = labelled and name not in WITHOUT_CONDITION
     assert (relabelled[1] > 1e-4) == obeys
     other = np.abs(images - generate(state, z[[1, 1, 2]], y)).max((1, 2, 3))
     assert other[0] > 1e-4 and other[1] < 1e-6
@@ -138,7 +142,7 @@ def test_an_image_is_judged_alone(name):
     assert abs(changed[0] - logits[0]) > 1e-4
 
 
-@pytest.mark.parametrize("name", ["resnet_cifar_arch", "resnet_small_arch"])
+@pytest.mark.parametrize("name", ["resnet_cifar_arch", "resnet_small_arch", *PROJECTING])
 def test_projection_adds_the_inner_product_of_label_and_features(name):
     spec, options = ImageSpec((32, 32, 3)), DiscriminatorOptions()
     make = functools.partial(ARCHITECTURES[name][1], spec, options=options, layers=LAYERS, ch=WIDTH)
@@ -149,7 +153,8 @@ def test_projection_adds_the_inner_product_of_label_and_features(name):
     judge = jax.jit(lambda state, y: bind(definition, state.params, state.extra)(x, Cond(None, y, False)))
     nothing = judge(state, np.zeros((CLASSES, CLASSES), np.float32))
     projected = judge(state, np.eye(CLASSES, dtype=np.float32)).logits - nothing.logits
-    expected = np.sum(state.params["embedding_fc"]["kernel"] * nothing.features, 1)
+    embedding = state.params.get("head", state.params)["embedding_fc"]["kernel"]
+    expected = np.sum(embedding * nothing.features, 1)
     np.testing.assert_allclose(projected, expected, atol=2e-6 * np.abs(nothing.logits).max(), rtol=1e-5)
 
 

@@ -85,7 +85,7 @@ def shapes_agree(case: Case, side: str, state: NetState) -> None:
 def compared(case: Case, key: str, ours: Any) -> Deviation:
     reference, ours = case.part(key, ours)
     known = case.meta.get("sensitivity_rel_input_1e-6", {})
-    nearest = known.get(key) or known.get("G_eval_images" if key.startswith("G") else key)
+    nearest = known.get(key) or known.get("G_train_images")  # accumulation goes by batches too
     absolute = 10 * nearest["max_abs_change"] if nearest else UNTOLD
     return deviation(key, reference, np.reshape(ours, reference.shape), CLOSE, absolute)
 
@@ -157,8 +157,10 @@ def discriminator(case: Case, gan: GAN) -> Iterator[Deviation]:
             return network(images, y, (), train=train), net_state(network).extra
 
         out, extra = run(state.params, state.extra, case.images, case.labels())
-        yield compared(case, f"D_{mode}_logits", out.logits)
-        yield compared(case, f"D_{mode}_prob", nnx.sigmoid(out.logits))
+        logits = compared(case, f"D_{mode}_logits", out.logits)
+        prob = compared(case, f"D_{mode}_prob", nnx.sigmoid(out.logits))
+        yield logits
+        yield prob._replace(allowed=max(prob.allowed, logits.allowed / 4))  # a sigmoid's steepest slope
         yield compared(case, f"D_{mode}_features", out.features)
         yield from left_behind(case, mode, extra, state, "discriminator/")
 
@@ -193,7 +195,8 @@ def next_vectors(state: NetState) -> Tree:
         if path[-1].key != "u":
             return value
         kernel = at(state.params, (*(key.key for key in path[:-1]), "kernel"))
-        return spectral_normalize(kernel, value, "left" if value.shape[1] == 1 else "right", 1e-12)[1]
+        rows = kernel.size // kernel.shape[-1]
+        return spectral_normalize(kernel, value, "left" if value.shape == (rows, 1) else "right", 1e-12)[1]
 
     return jax.tree.map_with_path(moved, state.extra)
 
@@ -206,13 +209,14 @@ def accumulated(case: Case, definition: nnx.GraphDef, state: NetState) -> Iterat
         return jnp.full_like(value, fresh[path[-1].key]) if path[-1].key in fresh else value
 
     state = NetState(state.params, jax.tree.map_with_path(reset, state.extra))
+    moved = sensitivity(case, "G_train_preactivation")
     for i in range(3):
         z = np.random.RandomState(10 + i).standard_normal(case.z.shape).astype(np.float32)
         images, _, _, extra = generated(definition, state, Cond(z, case.labels(), False, True))
         yield compared(case, f"G_accumulate_pass{i}_images", images)
         for name, value in case.named(f"after_accumulate_pass{i}/generator/"):
             ours = at(extra, where(case, f"generator/{name}"))
-            yield deviation(f"after_accumulate_pass{i}/{name}", value, ours, 1e-5, 1e-6)
+            yield deviation(f"after_accumulate_pass{i}/{name}", value, ours, 1e-5, 1e-6 + moved)
         state = NetState(state.params, next_vectors(NetState(state.params, extra)))
     images, *_ = generated(definition, state, Cond(case.z, case.labels(), False))
     yield compared(case, "G_after_accumulate_images", images)

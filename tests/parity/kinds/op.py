@@ -31,6 +31,7 @@ from .architecture import next_vectors
 
 LAYERS = Layers()
 CLOSE = 2e-6  # of the largest value
+NO_RULE = "{}: no rule for an output of this name"
 LEARNED = ("/gamma", "/beta")
 UNEXACT = 5e-6  # compare_gan's variance is a difference of two means, and has an error of its own
 
@@ -51,7 +52,7 @@ def op(case: Case) -> Iterator[Deviation]:
                     yield from check[1](case, layers, waiting, f"{outputs}/{name}", stored, number, match)
                     break
             else:
-                raise KeyError(f"{outputs}/{name}: no rule for an output of this name")
+                raise KeyError(NO_RULE.format(f"{outputs}/{name}"))
 
 
 def scope_of(name: str) -> str:
@@ -147,7 +148,9 @@ def normalised(kernel, u, weight, side: str, epsilon: float):
 def spectral(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     if match["grad"]:  # checked with the kernel it belongs to
         return
-    scope = next(waiting)
+    scope = f"g/{match['name']}/"
+    if scope not in {scope_of(name) for name, *_ in case.meta["variables"]}:
+        raise KeyError(NO_RULE.format(what))
     kernel_name = f"{scope}kernel"
     kernel, start = (fill(name, case_shape(case, name)) for name in (kernel_name, f"{kernel_name}/u_var"))
     options = SpectralNorm(singular_value=singular_value(case))

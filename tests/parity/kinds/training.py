@@ -240,7 +240,8 @@ class Room:
                 near += 2 * whole if "moving" in name else 0.0
             return near + call * self.racing.get(name, 0.0)
         untouched = call == 1 and name.startswith("discriminator")  # no updated network came before
-        return near + (whole / 100 if as_one or untouched else whole)
+        noise = name.startswith("generator") and name.endswith("/bias")  # a norm may take it out again
+        return near + (whole / 100 if untouched or (as_one and not noise) else whole)
 
 
 def racing(case: Case, gan: GAN, names: list[str]) -> dict[str, float]:

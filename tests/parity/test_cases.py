@@ -1,0 +1,64 @@
+"""Every recorded case of compare_gan that comes with the tests, and the runner itself."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from .__main__ import main
+from .reference import CASES
+from .runner import cases, run
+
+
+@pytest.mark.parametrize("name", [path.stem for path in cases(CASES)])
+def test_case(name):
+    outcome = run(CASES / f"{name}.json")
+    assert outcome.passed, "\n".join(outcome.lines())
+
+
+def ran(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["tests.parity", *map(str, words)])
+    code = main()
+    return code, capsys.readouterr()
+
+
+def copied(name, folder):
+    for suffix in (".json", ".npz"):
+        shutil.copy(CASES / f"{name}{suffix}", folder)
+    return json.loads((folder / f"{name}.json").read_text()), dict(np.load(folder / f"{name}.npz"))
+
+
+def test_a_folder_of_cases_that_agree(tmp_path, monkeypatch, capsys):
+    copied("op_unpool", tmp_path)
+    (tmp_path / "index.json").write_text('{"cases": []}')
+    code, said = ran(monkeypatch, capsys, tmp_path)
+    assert code == 0 and said.out.splitlines()[-1] == "1 passed, 0 failed"
+    assert "output/y" in said.out
+
+
+def test_a_number_that_differs_is_told(tmp_path, monkeypatch, capsys):
+    _, arrays = copied("inception_score_64x20_flat", tmp_path)
+    np.savez(tmp_path / "inception_score_64x20_flat.npz", inception_score=arrays["inception_score"] + 0.01)
+    code, said = ran(monkeypatch, capsys, tmp_path)
+    assert code == 1 and said.out.splitlines()[-1] == "0 passed, 1 failed"
+    assert "off by 1.00e-02" in said.out
+
+
+def test_what_cannot_be_compared_fails(tmp_path, monkeypatch, capsys):
+    """An unknown kind, an unknown output, a broken file, and a case without its arrays."""
+    meta, _ = copied("op_unpool", tmp_path)
+    (tmp_path / "op_unpool.json").write_text(json.dumps(meta | {"kind": "dance"}))
+    meta, arrays = copied("op_rotate_images", tmp_path)
+    np.savez(tmp_path / "op_rotate_images.npz", **arrays, **{"output/somersault": arrays["input/x"]})
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "alone.json").write_text('{"kind": "op"}')
+    code, said = ran(monkeypatch, capsys, tmp_path)
+    assert code == 1 and said.out.splitlines()[-1] == "0 passed, 4 failed"
+    assert "no handler for kind 'dance'" in said.out and "somersault" in said.out
+
+
+def test_a_folder_without_cases(tmp_path, monkeypatch, capsys):
+    code, said = ran(monkeypatch, capsys, tmp_path)
+    assert code == 2 and "no cases here" in said.err
