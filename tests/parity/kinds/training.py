@@ -234,10 +234,9 @@ class Room:
     def allowed(self, name: str, call: int, largest: float, as_one: bool) -> float:
         """`as_one`: of its mean and deviation, else of single values, of which some signs may differ."""
         near, whole = 2e-6 * largest, 2 * self.lr * call
-        if name.removesuffix(AVERAGED).endswith(STATE):
-            if call > 1:
-                near += TIMES * (self.rates[call - 1] - self.rates[0]) * largest + whole / 100
-                near += 2 * whole if "moving" in name else 0.0
+        if name.removesuffix(AVERAGED).endswith(STATE):  # of the updated kernels, in part
+            near += TIMES * (self.rates[call - 1] - self.rates[0]) * largest + whole / 100
+            near += 2 * whole if "moving" in name and call > 1 else 0.0
             return near + call * self.racing.get(name, 0.0)
         untouched = call == 1 and name.startswith("discriminator")  # no updated network came before
         noise = name.startswith("generator") and name.endswith("/bias")  # a norm may take it out again
