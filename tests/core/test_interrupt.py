@@ -12,7 +12,8 @@ import compare_gan
 from compare_gan.core.interrupt import stop_requested
 
 WORK = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts jobs behind it ignores it
 from compare_gan.core.interrupt import stop_requested
 with stop_requested() as stop:
     print("ready", flush=True)
@@ -21,7 +22,7 @@ with stop_requested() as stop:
         time.sleep(0.01)
     print("saved" if stop() else "never asked", flush=True)
     {then}
-print("handler", __import__("signal").getsignal(__import__("signal").SIGINT).__name__, flush=True)
+print("handler", signal.getsignal(signal.SIGINT).__name__, flush=True)
 """
 
 
