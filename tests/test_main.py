@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from compare_gan.main import main, study_folder, underscored
+from compare_gan.commands.few_labels import study_folder
+from compare_gan.main import main, underscored
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -218,7 +219,7 @@ def last_checkpoint(run_dir, step):
 def leaves(run_dir):
     import jax
 
-    from compare_gan.main import open_run
+    from compare_gan.commands.shared import open_run
 
     return [np.asarray(leaf) for leaf in jax.tree.leaves(open_run(run_dir)[2])]
 

@@ -7,11 +7,12 @@ import time
 class Progress:
     """Prints step, rate, time left and the numbers that matter.
 
-    On a terminal the line is rewritten in place; elsewhere a new one appears every few seconds.
+    On a terminal the line is rewritten in place; elsewhere a new one appears every few seconds. Work that is
+    done within `patience` seconds prints nothing.
     """
 
-    def __init__(self, name: str, total: int, start: int = 0):
-        self.name, self.total, self.start = name, total, start
+    def __init__(self, name: str, total: int, start: int = 0, unit: str = "steps", patience: float = 0.0):
+        self.name, self.total, self.start, self.unit, self.patience = name, total, start, unit, patience
         self.began = time.monotonic()
         self.live = sys.stdout.isatty()
         self.every = 0.2 if self.live else 10.0
@@ -19,13 +20,13 @@ class Progress:
 
     def update(self, step: int, numbers: dict[str, float]) -> None:
         now = time.monotonic()
-        if now - self.printed < self.every and step < self.total:
+        if now - self.began < self.patience or now - self.printed < self.every and step < self.total:
             return
         self.printed = now
         rate = (step - self.start) / max(now - self.began, 1e-9)
         left = (self.total - step) / max(rate, 1e-9)
         shown = "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
-        line = f"{self.name}: {step}/{self.total}  {rate:.1f} steps/s  {clock(left)} left  {shown}"
+        line = f"{self.name}: {step}/{self.total}  {rate:.1f} {self.unit}/s  {clock(left)} left  {shown}"
         if not self.live:
             print(line, flush=True)
         else:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.data.base import UNLABELLED, ImageDataset, Split
-from compare_gan.data.images import fit_all
-from compare_gan.data.splits import class_indices, complete, numbered
+from compare_gan.data.base import UNLABELLED
+from compare_gan.data.records import Contents, Part, Pixels
+from compare_gan.data.splits import class_indices, numbered
 
 NAMES = ("images", "labels", "test_images", "test_labels")
 
@@ -29,7 +29,7 @@ def plain_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
-def read_arrays(path: Path, image_size: int | None) -> ImageDataset:
+def read_arrays(path: Path) -> Contents:
     """An `.npy` file of images, or an `.npz` file with these arrays:
 
       images: [N, H, W] or [N, H, W, C], C = 1 or 3; uint8, or float in [0, 1]
@@ -41,9 +41,9 @@ def read_arrays(path: Path, image_size: int | None) -> ImageDataset:
     """
     arrays = plain_arrays(path)
     _check_names(path, arrays)
-    train = _split(path, arrays, "", image_size)
-    test = _split(path, arrays, "test_", image_size) if "test_images" in arrays else None
-    return complete(path, train, test, numbered(train, test))
+    train = _part(path, arrays, "")
+    test = _part(path, arrays, "test_") if "test_images" in arrays else None
+    return Contents(str(path), path.resolve().name, train, test, numbered(train, test))
 
 
 def _check_names(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -58,13 +58,13 @@ def _check_names(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise UserError(f"{path}: has the labels of one split only; give labels and test_labels, or neither")
 
 
-def _split(path: Path, arrays: dict[str, np.ndarray], prefix: str, image_size: int | None) -> Split:
+def _part(path: Path, arrays: dict[str, np.ndarray], prefix: str) -> Part:
     name = f"{prefix}images"
-    images = fit_all(_pixels(path, name, arrays[name]), image_size)
+    images = _pixels(path, name, arrays[name])
     if f"{prefix}labels" not in arrays:
-        return Split(images, np.full(len(images), UNLABELLED, np.int32))
+        return Part(Pixels(images, str(path)), np.full(len(images), UNLABELLED, np.int32))
     name = f"{prefix}labels"
-    return Split(images, class_indices(path, name, arrays[name], len(images)))
+    return Part(Pixels(images, str(path)), class_indices(path, name, arrays[name], len(images)))
 
 
 def _pixels(path: Path, name: str, values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""What a data set is: two splits of images in memory, and the names of the classes."""
+"""What a data set is: two splits of images, and the names of the classes."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -10,12 +12,24 @@ from compare_gan.core.types import ImageSpec
 UNLABELLED = -1
 
 
+class Images(Protocol):
+    """Images by number, [N, H, W, C] uint8: an array, or `compare_gan.data.streamed.Streamed`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice | np.ndarray, /) -> np.ndarray: ...
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """Images with their labels."""
 
-    images: np.ndarray  # [N, H, W, C] uint8
+    images: Images  # [N, H, W, C] uint8
     labels: np.ndarray  # [N] int32 class indices, -1 = unlabelled; or [N, K] float32 soft labels
+    names: Sequence[str] = ()  # [N] what the source calls each image; empty if it has no names
 
     def __len__(self) -> int:
         return len(self.images)
@@ -32,6 +46,7 @@ class ImageDataset:
     train: Split
     test: Split
     class_names: tuple[str, ...]  # empty: a data set without labels
+    fit: str = "as stored"  # how test images were cropped and resized: scores depend on it
 
     @property
     def spec(self) -> ImageSpec:
@@ -46,4 +61,4 @@ class ImageDataset:
         """
         if len(labels) != len(self.train):
             raise UserError(f"{len(labels)} labels for the {len(self.train)} training images of {self.name}")
-        return dataclasses.replace(self, train=Split(self.train.images, labels))
+        return dataclasses.replace(self, train=dataclasses.replace(self.train, labels=labels))

@@ -3,12 +3,12 @@
 import numpy as np
 
 from compare_gan.core.registry import DATASETS
-from compare_gan.data.base import ImageDataset, Split
-from compare_gan.data.splits import split_off
+from compare_gan.data.records import Contents, Part, Pixels
+from compare_gan.data.splits import held_out
 
 
 @DATASETS.register("digits")
-def digits() -> ImageDataset:
+def digits() -> Contents:
     """1,347 train and 450 test images of handwritten digits, 8x8 grey, in ten classes.
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
@@ -20,5 +20,5 @@ def digits() -> ImageDataset:
 
     pixels, labels = load_digits(return_X_y=True)  # [N, 64] in 0..16, [N]
     images = np.rint(pixels.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    train, test = split_off(Split(images, labels.astype(np.int32)), 1 / 4)
-    return ImageDataset("digits", train, test, tuple("0123456789"))
+    train, test = held_out("digits", Part(Pixels(images, "digits"), labels.astype(np.int32)), 1 / 4)
+    return Contents("digits", "digits", train, test, tuple("0123456789"))

@@ -5,30 +5,49 @@ from pathlib import Path
 import numpy as np
 
 from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.data.base import ImageDataset, Split
-from compare_gan.data.images import decode, stack
-from compare_gan.data.splits import TEST_NAMES, complete
+from compare_gan.data.records import Contents, Encoded, Part
+from compare_gan.data.splits import TEST_NAMES
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 
 
-def read_folder(path: Path, image_size: int | None) -> ImageDataset:
+class Files(Encoded):
+    """Image files under a folder."""
+
+    def __init__(self, root: Path, files: list[Path]):
+        self.root, self.files = root, files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def data(self, i: int) -> bytes:
+        try:
+            return self.files[i].read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.files[i]}: cannot be read ({error.strerror})") from None
+
+    def where(self, i: int) -> str:
+        return str(self.files[i])
+
+    def name(self, i: int) -> str:
+        return self.files[i].relative_to(self.root).as_posix()
+
+
+def read_folder(path: Path) -> Contents:
     """`<path>/<class>/<image>`, or `<path>/train/<class>/<image>` and maybe the same under test/ (or val/).
 
     Classes are numbered in the order of their names. Hidden files and other suffixes are passed over.
 
     Raises:
-      UserError: there are no classes, a class has no images, test/ has a class of its own, an image is
-        broken, or the images differ in size and no `image_size` is given.
+      UserError: there are no classes, a class has no images, or test/ has a class of its own.
     """
     folders = _folders(path)
     if not _has_splits(folders):
-        return complete(path, _read(path, list(folders), image_size), None, tuple(folders))
+        return Contents(str(path), path.resolve().name, _read(path, list(folders)), None, tuple(folders))
     class_names = list(_folders(folders["train"]))
-    train = _read(folders["train"], class_names, image_size)
-    test = next((folders[name] for name in TEST_NAMES if name in folders), None)
-    held_out = _read(test, class_names, image_size) if test else None
-    return complete(path, train, held_out, tuple(class_names))
+    train = _read(folders["train"], class_names)
+    test = next((_read(folders[name], class_names) for name in TEST_NAMES if name in folders), None)
+    return Contents(str(path), path.resolve().name, train, test, tuple(class_names))
 
 
 def _has_splits(folders: dict[str, Path]) -> bool:
@@ -38,7 +57,7 @@ def _has_splits(folders: dict[str, Path]) -> bool:
     return set(folders) <= {"train", *TEST_NAMES} or any(item.is_dir() for item in _visible(folders["train"]))
 
 
-def _read(path: Path, class_names: list[str], image_size: int | None) -> Split:
+def _read(path: Path, class_names: list[str]) -> Part:
     files, labels = list[Path](), list[int]()
     for name, folder in _folders(path).items():
         if name not in class_names:
@@ -50,8 +69,7 @@ def _read(path: Path, class_names: list[str], image_size: int | None) -> Split:
             )
         files += found
         labels += [class_names.index(name)] * len(found)
-    images = stack(((str(file), decode(file.read_bytes(), str(file))) for file in files), image_size)
-    return Split(images, np.array(labels, np.int32))
+    return Part(Files(path, files), np.array(labels, np.int32))
 
 
 def _folders(path: Path) -> dict[str, Path]:

@@ -10,15 +10,37 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compare_gan.core.errors import UserError
-from compare_gan.data.base import ImageDataset, Split
-from compare_gan.data.images import decode, stack
-from compare_gan.data.splits import TEST_NAMES, class_indices, complete, numbered
+from compare_gan.data.records import Contents, Encoded, Part
+from compare_gan.data.splits import TEST_NAMES, class_indices, numbered
 
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
 
 
-def read_parquet(path: Path, image_size: int | None) -> ImageDataset:
+class Rows(Encoded):
+    """Image files in a column of parquet files, held in memory as they are: encoded."""
+
+    def __init__(self, files: list[Path], columns: list[pa.ChunkedArray]):
+        self.files, self.columns = files, columns
+        self.starts = np.cumsum([0, *(len(column) for column in columns)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def data(self, i: int) -> bytes:
+        file = int(np.searchsorted(self.starts, i, "right")) - 1
+        value = self.columns[file][i - int(self.starts[file])].as_py()
+        value = value["bytes"] if isinstance(value, dict) else value
+        if value is None:
+            raise UserError(f"{self.where(i)} has no image bytes; the file itself must hold the images")
+        return value
+
+    def where(self, i: int) -> str:
+        file = int(np.searchsorted(self.starts, i, "right")) - 1
+        return f"{self.files[file]}: row {i - int(self.starts[file])}"
+
+
+def read_parquet(path: Path) -> Contents:
     """One parquet file, or a folder of `train*.parquet` and maybe `test*.parquet` (or `validation*.parquet`).
 
     The image column is struct<bytes, path> or binary, named image or img, or the only one of such a kind.
@@ -28,29 +50,29 @@ def read_parquet(path: Path, image_size: int | None) -> ImageDataset:
       UserError: files or columns are missing, or what they hold is not images and class indices.
     """
     if path.is_file():
-        return _dataset(path, [path], [], image_size)
+        return _contents(path, [path], [])
     files = sorted(path.glob("*.parquet"))
     train = [file for file in files if file.name.startswith("train")]
     if not train:
         raise UserError(f"{path}: no train*.parquet; it has: {', '.join(file.name for file in files)}")
     tests = ([file for file in files if file.name.startswith(name)] for name in TEST_NAMES)
-    return _dataset(path, train, next(filter(None, tests), []), image_size)
+    return _contents(path, train, next(filter(None, tests), []))
 
 
-def _dataset(path: Path, train_files: list[Path], test_files: list[Path], size: int | None) -> ImageDataset:
-    train = _read(train_files, size)
-    test = _read(test_files, size) if test_files else None
+def _contents(path: Path, train_files: list[Path], test_files: list[Path]) -> Contents:
+    train = _read(train_files)
+    test = _read(test_files) if test_files else None
     names, found = _class_names(train_files[0]), numbered(train, test)
     if names and len(names) < len(found):
         raise UserError(f"{path}: holds the label {found[-1]}, but names only {len(names)} classes")
-    return complete(path, train, test, names or found)
+    return Contents(str(path), path.resolve().name, train, test, names or found)
 
 
-def _read(files: list[Path], size: int | None) -> Split:
+def _read(files: list[Path]) -> Part:
     labels = np.concatenate([_labels(file) for file in files])
     if not len(labels):
         raise UserError(f"{files[0]}: holds no rows")
-    return Split(stack((row for file in files for row in _images(file)), size), labels)
+    return Part(Rows(files, [_images(file) for file in files]), labels)
 
 
 def _labels(file: Path) -> np.ndarray:
@@ -68,16 +90,10 @@ def _class_names(file: Path) -> tuple[str, ...]:
         return _noted_names(schema).get(_label_column(file, schema), ())
 
 
-def _images(file: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _images(file: Path) -> pa.ChunkedArray:
     with _opened(file) as parquet:
         name = _image_column(file, parquet.schema_arrow)
-        batches = parquet.iter_batches(1000, columns=[name])
-        for row, value in enumerate(value for batch in batches for value in batch[0].to_pylist()):
-            data = value["bytes"] if isinstance(value, dict) else value
-            if data is None:
-                raise UserError(f"{file}: row {row} has no image bytes; the file itself must hold the images")
-            where = f"{file}: row {row}"
-            yield where, decode(data, where)
+        return parquet.read([name])[name]
 
 
 def _image_column(file: Path, schema: pa.Schema) -> str:

@@ -79,6 +79,7 @@ def evaluate(
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
         "data": dataset.name,
+        "fit": dataset.fit,
         "real_images": len(dataset.test),
         "generated_images": settings.images,
         "ema": gan.g_use_ema,

@@ -21,6 +21,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.core.types import Array, Cond, NetState
 from compare_gan.data.arrays import plain_arrays
+from compare_gan.data.base import Images
 from compare_gan.nn.blocks import activate
 from compare_gan.nn.images import TURNS
 from compare_gan.nn.layers import Conv, Linear
@@ -105,7 +106,7 @@ class TrainedEncoder:
     name: str = "encoder"
     sha256: str = ""  # of the file it was read from
 
-    def __call__(self, images: np.ndarray, batch_size: int = 500) -> EncoderOut:
+    def __call__(self, images: Images, batch_size: int = 500) -> EncoderOut:
         """uint8 images [N, H, W, C] -> NumPy arrays.
 
         Raises:

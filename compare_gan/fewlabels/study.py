@@ -71,7 +71,7 @@ class Study:
 
     @property
     def origin(self) -> dict[str, Any]:
-        return {name: self.settings[name] for name in ("data", "image_size", "seed")}
+        return {name: self.settings[name] for name in ("data", "reading", "seed")}
 
 
 def run_study(study: Study, folder: Path) -> dict[str, Any]:

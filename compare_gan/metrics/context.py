@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from compare_gan.data.base import Images
 from compare_gan.features.encoder import EncoderOut
 
 
@@ -13,9 +14,9 @@ from compare_gan.features.encoder import EncoderOut
 class ImageSet:
     """Images, what they are meant to show, and what an extractor sees in them."""
 
-    images: np.ndarray  # [N, H, W, C] uint8
+    images: Images  # [N, H, W, C] uint8
     labels: np.ndarray | None  # [N] class indices, or None
-    extractor: Callable[[np.ndarray], EncoderOut]
+    extractor: Callable[[Images], EncoderOut]
 
     @functools.cached_property
     def seen(self) -> EncoderOut:

@@ -66,7 +66,7 @@ def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict
       run_dir: the run folder, made if need be.
       dataset: what it is trained on.
       config: the operative configuration.
-      origin: where the data and the randomness come from: data, image_size, seed.
+      origin: where the data and the randomness come from: data, reading, seed.
 
     Raises:
       UserError: the folder cannot be written to, or holds a run of another configuration.

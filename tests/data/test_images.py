@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data.images import decode, fit, stack
+from compare_gan.data.images import decode, dimensions
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
@@ -85,30 +85,11 @@ def test_pixels_that_do_not_fit_are_refused(pixels, words):
         decode(encoded(Image.fromarray(pixels), "tiff"), "x.tif")
 
 
-def test_fit_takes_the_square_at_the_centre():
-    wide = np.zeros((4, 10, 3), np.uint8)
-    wide[:, 3:7] = 200
-    np.testing.assert_array_equal(fit(wide, 4), np.full((4, 4, 3), 200))
-    np.testing.assert_array_equal(fit(wide.transpose(1, 0, 2), 2), np.full((2, 2, 3), 200))
-
-
-def test_fit_is_antialiased():
-    """A checkerboard, shrunk four times, is its mean; picking pixels would give 0 or 200."""
-    board = (np.indices((32, 32)).sum(0) % 2 * 200).astype(np.uint8)[:, :, None]
-    assert np.abs(fit(board, 8).astype(int) - 100).max() <= 12
-    assert fit(board, 8).shape == (8, 8, 1) and fit(board, 64).shape == (64, 64, 1)
-
-
-def test_grey_among_colour_becomes_colour():
-    images = stack([("a", GREY[:, :, None]), ("b", COLOUR)], None)
-    assert images.shape == (2, 3, 4, 3)
-    np.testing.assert_array_equal(images[0], np.dstack([GREY] * 3))
-    assert stack([("a", GREY[:, :, None])], None).shape == (1, 3, 4, 1)
-
-
-def test_sizes_that_differ_are_named_unless_a_size_is_asked_for():
-    images = [("a.png", COLOUR), ("b.png", COLOUR[:2])]
-    with pytest.raises(UserError, match="^b.png: 2x4, but a.png is 3x4; give image_size") as caught:
-        stack(images, None)
-    assert "\n" not in str(caught.value)
-    assert stack(images, 2).shape == (2, 2, 2, 3)
+def test_dimensions_are_those_of_the_decoded_image():
+    exif = Image.Exif()
+    for orientation in range(1, 9):
+        exif[0x0112] = orientation
+        data = encoded(Image.fromarray(COLOUR), exif=exif)
+        assert dimensions(data, "x") == decode(data, "x").shape[:2]
+    with pytest.raises(UserError, match="^x: not a readable image"):
+        dimensions(b"junk", "x")

@@ -1,0 +1,36 @@
+"""Tell what a configuration does."""
+
+import argparse
+
+from compare_gan.commands.shared import declare
+from compare_gan.core.errors import UserError
+
+
+def add(commands) -> None:
+    made = declare(
+        commands,
+        explain,
+        "explain",
+        "Tell what a gin configuration does and costs, what in it is dead and what is wrong; nothing runs.",
+        "resnet_cifar10.gin --gin_bindings 'options.disc_iters = 1'",
+    )
+    made.add_argument("configs", nargs="+", help="configuration files")
+    made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
+    made.add_argument(
+        "--image_shape", nargs=3, type=int, metavar=("H", "W", "C"), help="default: that of dataset.name"
+    )
+    made.add_argument("--num_classes", type=int, help="default: that of dataset.name")
+    made.add_argument("--compile", action="store_true", help="compile a step, to tell all of its memory")
+
+
+def explain(arguments: argparse.Namespace) -> None:
+    from compare_gan.config.explain import explain as explain_configuration
+    from compare_gan.config.show import text
+
+    shape = tuple(arguments.image_shape) if arguments.image_shape else None
+    explanation = explain_configuration(
+        arguments.configs, arguments.gin_bindings, shape, arguments.num_classes, arguments.compile
+    )
+    print(text(explanation))
+    if explanation.errors:
+        raise UserError("this configuration cannot be trained; see the errors above")

@@ -1,0 +1,20 @@
+"""Write a report again."""
+
+import argparse
+from pathlib import Path
+
+from compare_gan.commands.shared import declare
+
+
+def add(commands) -> None:
+    made = declare(commands, report, "report", "Write the report of a study folder again.", "runs/demo")
+    made.add_argument("study", help="folder of demo or few-labels")
+    made.add_argument("--out", help="HTML file; default: report.html in the folder")
+
+
+def report(arguments: argparse.Namespace) -> None:
+    from compare_gan.report.page import write_report
+
+    out = Path(arguments.out or Path(arguments.study) / "report.html")
+    write_report(Path(arguments.study), out)
+    print(f"report: {out}")

@@ -1,0 +1,82 @@
+"""What commands share: how one is declared, arguments that name data, opening a run."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from compare_gan.core.errors import UserError
+
+FAKE = "fake:"  # before the name of a data set: noise of its shape
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"compare-gan: {message}; see {self.prog} --help\n")
+
+
+def declare(
+    commands: Any, run: Callable[[argparse.Namespace], None], name: str, text: str, example: str
+) -> Parser:
+    """A new command, for arguments to be added to."""
+    made = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example: compare-gan {name} {example}".rstrip(),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    made.set_defaults(command=run)
+    return made
+
+
+def add_reading(made: Parser) -> None:
+    """Arguments that say how a data set is read; `reading` takes them."""
+    made.add_argument("--image_size", type=int, help="crop and resize images to this side")
+    made.add_argument(
+        "--resize",
+        help="lanczos, bicubic, box or bilinear_tf1; default: lanczos, or what compare_gan does for the data",
+    )
+    made.add_argument(
+        "--broken",
+        choices=("fail", "skip"),
+        default="fail",
+        help="what to do about image files that cannot be read",
+    )
+    made.add_argument("--tfds_data_dir", help="where TensorFlow Datasets keeps prepared data")
+
+
+def reading(arguments: argparse.Namespace, **more: Any) -> Any:
+    from compare_gan.data import Reading
+
+    return Reading(arguments.image_size, arguments.resize, arguments.broken, arguments.tfds_data_dir, **more)
+
+
+def open_data(source: str, how: Any) -> Any:
+    """The data set of a name or path, or noise in the shape of a known one."""
+    from compare_gan.data import open_dataset
+    from compare_gan.data.synthetic import fake
+
+    if source.startswith(FAKE):
+        return fake(source.removeprefix(FAKE))
+    return open_dataset(source, reading=how)
+
+
+def open_run(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
+    """What a run folder tells of itself, its GAN, and its newest good state."""
+    import jax
+
+    from compare_gan.config.edge import parse
+    from compare_gan.core.types import ImageSpec
+    from compare_gan.train.checkpoints import Checkpoints
+    from compare_gan.train.gan import read_run
+
+    about = read_run(run_dir)
+    spec = ImageSpec(tuple(about["image_shape"]), about["num_classes"])
+    gan = parse([run_dir / "operative_config.gin"], []).gan(spec)
+    state = Checkpoints(run_dir).restore(jax.jit(gan.init)(jax.random.key(0)))
+    if state is None:
+        raise UserError(f"{run_dir}: no checkpoint in {run_dir / 'checkpoints'}; train it first")
+    return about, gan, state

@@ -1,0 +1,83 @@
+"""Train one GAN from a configuration."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from compare_gan.commands.shared import FAKE, add_reading, declare, open_data, reading
+from compare_gan.core.errors import UserError
+
+
+def add(commands) -> None:
+    made = declare(
+        commands,
+        train,
+        "train",
+        "Train one GAN from a gin configuration.",
+        "--model_dir runs/mine --gin_config resnet_cifar10.gin --data cifar10/",
+    )
+    made.add_argument("--model_dir", required=True, help="where everything is written")
+    made.add_argument(
+        "--gin_config", action="append", default=[], help="configuration file; may be given often"
+    )
+    made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
+    made.add_argument("--data", help="name or path; default: dataset.name of the configuration")
+    made.add_argument(
+        "--data_fake_dataset", action="store_true", help="noise in the shape that dataset.name says"
+    )
+    add_reading(made)
+    made.add_argument("--labels", help="label file to use instead; default: replace_labels.file_pattern")
+    made.add_argument("--sample_every", type=int, default=500, help="steps between pictures")
+
+
+def train(arguments: argparse.Namespace) -> None:
+    from compare_gan.config.edge import parse
+    from compare_gan.data.labels import read_labels
+    from compare_gan.train.gan import describe_run
+    from compare_gan.train.gan import train as train_gan
+    from compare_gan.train.loop import Schedule
+
+    parsed = parse([Path(path) for path in arguments.gin_config], arguments.gin_bindings)
+    source = data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name)
+    how = reading(
+        arguments,
+        like=parsed.dataset.name,
+        train_crop=parsed.train_transform.crop_method,
+        eval_crop=parsed.eval_transform.crop_method,
+    )
+    dataset = open_data(source, how)
+    labels = arguments.labels or parsed.labels.file_pattern
+    if labels:
+        dataset = dataset.with_labels(read_labels(Path(labels), len(dataset.train)))
+    gan = parsed.gan(dataset.spec)
+    schedule = Schedule(
+        parsed.options.training_steps,
+        sample_every=arguments.sample_every,
+        save_every=parsed.run_config.save_checkpoints_steps,
+        keep_checkpoints=parsed.run_config.keep_checkpoint_max,
+    )
+    seed = parsed.run_config.tf_random_seed or 0
+    run_dir = Path(arguments.model_dir)
+    origin = {"data": source, "reading": dataclasses.asdict(how), "seed": seed}
+    describe_run(run_dir, dataset, parsed.operative_config, origin)
+    train_gan(gan, dataset.train, run_dir=run_dir, schedule=schedule, seed=seed)
+    print(f"trained: {run_dir}")
+
+
+def data_source(given: str | None, fake: bool, name: str) -> str:
+    """What to train on, for `open_data`.
+
+    Raises:
+      UserError: `name`, which the configuration gives, comes without images.
+    """
+    from compare_gan.core.registry import DATASETS
+    from compare_gan.data.facts import FACTS
+
+    if fake:
+        return FAKE + name
+    if not given and name in FACTS and name not in DATASETS:
+        raise UserError(
+            f"the images of {name} do not come with this library; give --data PATH, "
+            f"or --data_fake_dataset to try the configuration on noise"
+        )
+    return given or name

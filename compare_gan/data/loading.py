@@ -1,0 +1,223 @@
+"""From what a source holds to a data set: held out, cropped, and in memory if it fits there."""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.progress import Progress
+from compare_gan.data.base import ImageDataset, Images, Split
+from compare_gan.data.facts import FACTS, Facts
+from compare_gan.data.fit import Fit
+from compare_gan.data.records import Contents, Part, Records
+from compare_gan.data.splits import held_out
+from compare_gan.data.streamed import Streamed
+
+NAMED = 3  # broken files that a message names
+AHEAD = 256  # images that the threads may decode before they are wanted
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a data set is read.
+
+    Raises:
+      UserError: a choice that there is not.
+    """
+
+    image_size: int | None = None  # crop each image to its middle square and resize that to this side
+    resize: str | None = None  # how: one of `compare_gan.data.fit.RESIZES`; None: Lanczos, or as `like`
+    broken: Literal["fail", "skip"] = "fail"  # what to do about image files that cannot be read
+    data_dir: str | None = None  # where TensorFlow Datasets keeps what it prepared
+    like: str | None = None  # crop and resize as compare_gan does for the data set of this name
+    train_crop: str | None = None  # how ImageNet is cropped, one of `compare_gan.data.preprocess.CROPS`
+    eval_crop: str | None = None
+    memory: int | None = None  # bytes that decoded images may take; None: a quarter of the machine's
+
+    def __post_init__(self):
+        if self.broken not in ("fail", "skip"):
+            raise UserError(f"broken is {self.broken!r}; use fail or skip")
+        self.fits()
+
+    @property
+    def facts(self) -> Facts | None:
+        """What is known of the data set, if it is to look as compare_gan has it."""
+        return FACTS.get(self.like or "") if self.image_size is None else None
+
+    def fits(self) -> tuple[Fit, Fit]:
+        """How training images become squares, and how test images do."""
+        if self.facts is None:
+            return (Fit(self.image_size, resize=self.resize or "lanczos"),) * 2
+        train, test = (
+            dataclasses.replace(fit, resize=self.resize or fit.resize)
+            for fit in (self.facts.train_fit, self.facts.eval_fit)
+        )
+        if train.crop == "distorted":
+            train = dataclasses.replace(train, crop=self.train_crop or train.crop)
+            test = dataclasses.replace(test, crop=self.eval_crop or test.crop)
+        return train, test
+
+
+def load(contents: Contents, reading: Reading) -> ImageDataset:
+    """The data set that a source holds.
+
+    Images are decoded here, once, if they fit into memory and are the same each time; else when wanted.
+
+    Raises:
+      UserError: images are broken, or differ in size and none was given.
+    """
+    train, test = contents.train, contents.test
+    if not len(train) or test is not None and not len(test):
+        raise UserError(f"{contents.path}: holds no images")
+    if test is None:
+        train, test = held_out(contents.path, train)
+    train_fit, test_fit = reading.fits()
+    channels = reading.facts.image_shape[2] if reading.facts else None
+    one = _split(contents.path, train, train_fit, reading, channels)
+    other = _split(contents.path, test, test_fit, reading, channels)
+    (h, w, c), (th, tw, tc) = one.images.shape[1:], other.images.shape[1:]
+    if (h, w) != (th, tw):
+        raise UserError(
+            f"{contents.path}: train images are {h}x{w} but test images {th}x{tw}; give image_size"
+        )
+    one, other = _deepened(one, max(c, tc)), _deepened(other, max(c, tc))
+    return ImageDataset(contents.name, one, other, contents.class_names, str(test_fit))
+
+
+def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | None) -> Split:
+    budget = memory_budget() if reading.memory is None else reading.memory
+    streams = fit.random or _bytes(part.records, fit) > budget
+    if streams and reading.broken == "skip":
+        part = _readable(path, part)
+    if not streams:
+        images, good = _in_memory(path, part.records, fit, reading.broken, channels)
+        part = part if len(good) == len(part) else part.chosen(good)
+        return Split(images, part.labels, Names(part.records))
+    side = part.records.size(0) if fit.size is None else (fit.size, fit.size)
+    return Split(Streamed(part.records, fit, (*side, channels or 3)), part.labels, Names(part.records))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Names(Sequence[str]):
+    """The names of records."""
+
+    records: Records
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self.records.name(k) for k in range(len(self))[i]]
+        return self.records.name(range(len(self))[i])
+
+
+def memory_budget() -> int:
+    """A quarter of the memory that this process may use, in bytes."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:  # a container may have less than its machine
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        pass
+    return total // 4
+
+
+def _bytes(records: Records, fit: Fit) -> int:
+    h, w = records.size(0) if fit.size is None else (fit.size, fit.size)
+    return len(records) * h * w * 3
+
+
+def _in_memory(
+    path: str, records: Records, fit: Fit, broken: str, channels: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """All images that can be read [M, H, W, C], and their numbers."""
+    whole, good, bad = np.empty((0, 0, 0, 3), np.uint8), list[int](), list[UserError]()
+    depth, first = 1, 0
+    for i, image in _decoded(path, records, fit):
+        if isinstance(image, UserError):
+            bad.append(image)
+            continue
+        if not good:
+            whole, first = np.empty((len(records), *image.shape[:2], 3), np.uint8), i
+        (h, w), (h0, w0) = image.shape[:2], whole.shape[1:3]
+        if (h, w) != (h0, w0):
+            raise UserError(
+                f"{records.where(i)}: {h}x{w}, but {records.where(first)} is {h0}x{w0}; "
+                f"give image_size to crop and resize all"
+            )
+        whole[len(good)] = image
+        depth = max(depth, image.shape[2])
+        good.append(i)
+    _tell(path, bad, len(records), broken)
+    if channels == 1 and depth == 3:
+        raise UserError(f"{path}: has colour images; wanted grey ones")
+    depth = channels or depth
+    return (whole[: len(good)] if depth == 3 else whole[: len(good), ..., :1].copy()), np.array(good)
+
+
+def _readable(path: str, part: Part) -> Part:
+    """Without the images that cannot be decoded; each is tried once."""
+    good, bad = list[int](), list[UserError]()
+    for i, image in _decoded(path, part.records, Fit()):
+        if isinstance(image, UserError):
+            bad.append(image)
+        else:
+            good.append(i)
+    _tell(path, bad, len(part), "skip")
+    return part.chosen(np.array(good)) if bad else part
+
+
+def _decoded(path: str, records: Records, fit: Fit) -> Iterator[tuple[int, np.ndarray | UserError]]:
+    """Each image in turn, or what is wrong with it. Threads read ahead, a little."""
+
+    def read(i: int) -> np.ndarray | UserError:
+        try:
+            return fit(records[i], np.random.default_rng(i))
+        except UserError as error:
+            return error
+
+    progress = Progress(f"reading {path}", len(records), unit="images", patience=5.0)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for start in range(0, len(records), AHEAD):
+                numbers = range(start, min(start + AHEAD, len(records)))
+                yield from zip(numbers, pool.map(read, numbers), strict=True)
+                progress.update(numbers.stop, {})
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _tell(path: str, bad: list[UserError], count: int, broken: str) -> None:
+    """Names broken images and counts them.
+
+    Raises:
+      UserError: there are some and that is fatal, or there are no others.
+    """
+    if not bad:
+        return
+    more = f" (and {len(bad) - 1} more like it)" if len(bad) > 1 else ""
+    if broken == "fail":
+        raise UserError(f"{bad[0]}{more}; or pass them over with --broken skip")
+    if len(bad) == count:
+        raise UserError(f"{path}: none of {count} images can be read; the first: {bad[0]}")
+    for error in bad[:NAMED]:
+        log.warning("skipped: %s", error)
+    log.warning("%s: skipped %d of %d images, which cannot be read", path, len(bad), count)
+
+
+def _deepened(split: Split, depth: int) -> Split:
+    images: Images = split.images
+    if images.shape[3] == depth:
+        return split
+    if isinstance(images, Streamed):
+        images = dataclasses.replace(images, image_shape=(*images.image_shape[:2], depth))
+    else:
+        images = np.repeat(images[:], depth, axis=3)
+    return dataclasses.replace(split, images=images)
