@@ -19,6 +19,7 @@ from compare_gan.config.reader import Binding, find
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import DATASETS
 from compare_gan.core.types import ImageSpec
+from compare_gan.data import open_dataset
 from compare_gan.data.facts import FACTS
 from compare_gan.gans.modular import GAN
 
@@ -106,7 +107,7 @@ def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | Non
     if name in FACTS:
         known = FACTS[name].spec
     elif name in DATASETS:
-        known = DATASETS[name]().spec
+        known = open_dataset(name).spec
     elif shape is None:
         raise UserError(f"no image shape is known of {name!r}; give --image_shape H W C and --num_classes K")
     else:
