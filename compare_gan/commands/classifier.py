@@ -26,7 +26,7 @@ def add(commands) -> None:
 def classifier(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from compare_gan.fewlabels.stages import train_classifier
+    from compare_gan.train.encoder import train_classifier
 
     dataset = open_data(arguments.data, reading(arguments))
     out = Path(arguments.out)

@@ -51,7 +51,7 @@ def few_labels(arguments: argparse.Namespace) -> None:
     from compare_gan.core.files import read_json
     from compare_gan.evaluation.evaluate import EvalSettings
     from compare_gan.features import open_extractor
-    from compare_gan.fewlabels.stages import LabelRecipe
+    from compare_gan.fewlabels.recipe import LabelRecipe
     from compare_gan.fewlabels.study import SUMMARY, Method, Study, run_study
     from compare_gan.report.page import write_report
     from compare_gan.train.loop import Schedule

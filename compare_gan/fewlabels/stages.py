@@ -1,61 +1,42 @@
 """The stages from a few labels to a label for every image. Each turns inputs into a file.
 
   labels-kept.npz    which images keep their label; all others are unlabelled from here on
-  pretrained.npz     an encoder that has seen all images and no label
-  classifier.npz     the same, fine-tuned by the kept labels
+  pretrained.npz     an encoder that has seen all images and no label   (`representation.pretrain`)
+  features.npz       what it makes of every image                       (`representation.extract`)
+  classifier.npz     the encoder fine-tuned by the kept labels (s4l)
+  predictions.npz    calibrated probabilities, or clusters, of every image
   labels-train.npz   a label for every training image
+  labels-soft.npz    the same as probabilities
 
-A stage whose file exists is not run again, so each can be replaced by a file from elsewhere.
+A stage whose file exists is not run again, so each can be replaced by a file from elsewhere. What depends
+on the kept labels, or on the classifier, wants a folder for each of them.
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.linear_model import LogisticRegression
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.labels import choose_kept, read_labels, write_labels
-from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
-from compare_gan.train.encoder import (
-    EncoderTraining,
-    Objective,
-    by_both,
-    by_class,
-    by_rotation,
-    train_encoder,
+from compare_gan.features.encoder import TrainedEncoder, load_encoder
+from compare_gan.fewlabels.inferred import (
+    LABELS,
+    PREDICTIONS,
+    SOFT_LABELS,
+    Inferred,
+    Predictions,
+    read_predictions,
 )
+from compare_gan.fewlabels.recipe import LabelRecipe
+from compare_gan.fewlabels.representation import Features, extract
+from compare_gan.train.encoder import by_both, train_encoder
 from compare_gan.train.loop import Schedule
 
-KEPT, PRETRAINED, CLASSIFIER, LABELS = (
-    "labels-kept.npz",
-    "pretrained.npz",
-    "classifier.npz",
-    "labels-train.npz",
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelRecipe:
-    """How labels are inferred.
-
-    Raises:
-      UserError: a number that makes no sense.
-    """
-
-    width: int = 32
-    pretrain_steps: int = 300
-    classify_steps: int = 300
-    labelled_batch: int = 32
-    rotation_weight: float = 1.0
-    training: EncoderTraining = EncoderTraining()
-
-    def __post_init__(self):
-        for name in ("width", "pretrain_steps", "classify_steps", "labelled_batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+KEPT, CLASSIFIER = "labels-kept.npz", "classifier.npz"
 
 
 def keep_labels(dataset: ImageDataset, fraction: float, seed: int, folder: Path) -> ImageDataset:
@@ -73,20 +54,64 @@ def keep_labels(dataset: ImageDataset, fraction: float, seed: int, folder: Path)
     return dataset.with_labels(read_labels(path, len(dataset.train)))
 
 
-def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path) -> TrainedEncoder:
-    """Features from rotation prediction on all training images. No label is read."""
-    unlabelled = Split(dataset.train.images, np.full(len(dataset.train), UNLABELLED, np.int32))
-    spec = EncoderSpec(dataset.spec.image_shape, dataset.class_names, recipe.width)
+def infer_labels(
+    dataset: ImageDataset, source: TrainedEncoder | Features, recipe: LabelRecipe, seed: int, folder: Path
+) -> Inferred:
+    """The data set with an inferred label on every training image, those with a given one included.
 
-    def make() -> TrainedEncoder:
-        return _train("pretrain", spec, unlabelled, by_rotation, recipe.pretrain_steps, recipe, seed, folder)
+    As in the paper the GAN sees only what was inferred: https://arxiv.org/abs/1903.02271.
 
-    return _once(folder / PRETRAINED, make, dict(task="rotation", seed=seed))
+    Args:
+      dataset: with the kept labels (`keep_labels`); clusters do not look at them.
+      source: the pre-trained encoder, or features; s4l needs the encoder.
+      recipe: how.
+      seed: of all that is drawn at random.
+      folder: gets the files.
+
+    Raises:
+      UserError: no label is left to learn from, or the source does not fit the data set or the recipe.
+    """
+    if not (folder / LABELS).exists():
+        if recipe.classifier == "s4l":
+            if isinstance(source, Features):
+                raise UserError(f"{source.name}: s4l trains an encoder; features go with linear or clusters")
+            predictions = classify(dataset, source, recipe, seed, folder)
+        else:
+            features = source if isinstance(source, Features) else extract(dataset, source, folder)
+            by = classify_linear if recipe.classifier == "linear" else cluster
+            predictions = by(dataset, features, recipe, seed)
+        predictions.save(folder / PREDICTIONS)
+        if recipe.classifier == "clusters":
+            write_labels(folder / LABELS, np.arange(len(dataset.train)), predictions.train)
+        else:
+            certain = np.flatnonzero(predictions.train.max(1) >= (recipe.confidence or 0.0))
+            write_labels(folder / SOFT_LABELS, certain, predictions.train[certain])
+            classes = predictions.train[certain].argmax(1).astype(np.int32)
+            write_labels(folder / LABELS, certain, classes)
+    return read_inferred(dataset, recipe, folder)
+
+
+def read_inferred(dataset: ImageDataset, recipe: LabelRecipe, folder: Path) -> Inferred:
+    """What `infer_labels` left in a folder.
+
+    Raises:
+      UserError: a file is missing, damaged, or for other images.
+    """
+    if recipe.classifier == "clusters":
+        names = tuple(f"cluster {k}" for k in range(recipe.clusters))
+        dataset = dataclasses.replace(dataset, class_names=names)
+    hard = dataset.with_labels(read_labels(folder / LABELS, len(dataset.train)))
+    soft, made = folder / SOFT_LABELS, folder / PREDICTIONS
+    return Inferred(
+        hard,
+        dataset.with_labels(read_labels(soft, len(dataset.train))) if soft.exists() else None,
+        read_predictions(made) if made.exists() else None,
+    )
 
 
 def classify(
     dataset: ImageDataset, encoder: TrainedEncoder, recipe: LabelRecipe, seed: int, folder: Path
-) -> TrainedEncoder:
+) -> Predictions:
     """A classifier on the encoder's features, learned from the labels that are left.
 
     The rotation task goes on beside it, on all images, so that features do not fit the few only.
@@ -99,93 +124,66 @@ def classify(
         raise UserError(f"{dataset.name}: no training image has a label to learn from")
     if (encoder.spec.image_shape, encoder.spec.classes) != (dataset.spec.image_shape, dataset.class_names):
         raise UserError(f"{encoder.name}: made for other images or classes than {dataset.name}; remove it")
-    few = Split(dataset.train.images[labelled], dataset.train.labels[labelled])
-    everything = Split(dataset.train.images, np.full(len(dataset.train), UNLABELLED, np.int32))
-
-    def objective(max_shift: int) -> Objective:
-        return by_both(few, recipe.labelled_batch, recipe.rotation_weight, max_shift)
-
-    def make() -> TrainedEncoder:
-        return _train(
+    path = folder / CLASSIFIER
+    if not path.exists():
+        few = Split(dataset.train.images[labelled], dataset.train.labels[labelled])
+        everything = Split(dataset.train.images, np.full(len(dataset.train), UNLABELLED, np.int32))
+        train_encoder(
             "classify",
             encoder.spec,
             everything,
-            objective,
-            recipe.classify_steps,
-            recipe,
-            seed + 1,
-            folder,
-            encoder,
-        )
+            by_both(few, recipe.labelled_batch, recipe.rotation_weight, recipe.training.max_shift),
+            training=recipe.training,
+            run_dir=folder / "classify",
+            schedule=Schedule(recipe.classify_steps, log_every=25, save_every=500),
+            seed=seed + 1,
+            start=encoder.net,
+        ).save(path, dict(task="rotation and few labels", seed=seed))
+    classifier = load_encoder(path)
 
-    return _once(folder / CLASSIFIER, make, dict(task="rotation and few labels", seed=seed))
+    def probabilities(split: Split) -> np.ndarray | None:
+        if not len(split):
+            return None
+        logits = classifier(split.images).classes.astype(np.float64)
+        exp = np.exp(logits - logits.max(1, keepdims=True))
+        return (exp / exp.sum(1, keepdims=True)).astype(np.float32)
 
-
-def infer_labels(dataset: ImageDataset, classifier: TrainedEncoder, folder: Path) -> ImageDataset:
-    """The data set with the classifier's label on every training image, the given ones included.
-
-    As in the paper the labels are hard, and the GAN sees only what was inferred.
-    """
-    path = folder / LABELS
-    if not path.exists():
-        inferred = classifier(dataset.train.images).classes.argmax(1)
-        write_labels(path, np.arange(len(dataset.train)), inferred.astype(np.int32))
-    return dataset.with_labels(read_labels(path, len(dataset.train)))
+    train = probabilities(dataset.train)
+    assert train is not None
+    return Predictions(train, probabilities(dataset.test))
 
 
-def label_quality(true: np.ndarray, inferred: np.ndarray, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """How good inferred labels are, against all true ones; for people to read, for nothing to learn from."""
-    confusion = np.zeros((len(class_names),) * 2, int)
-    known = true != UNLABELLED
-    np.add.at(confusion, (true[known], inferred[known]), 1)
-    return {
-        "accuracy": float(np.trace(confusion) / max(confusion.sum(), 1)),
-        "confusion": confusion.tolist(),
-        "class_names": list(class_names),
-        "balance": confusion.sum(0).tolist(),
-    }
-
-
-def train_classifier(
-    dataset: ImageDataset, width: int, steps: int, seed: int, run_dir: Path
-) -> TrainedEncoder:
-    """A classifier from all labels of a data set: what scores are measured with, not what GANs learn from.
+def classify_linear(dataset: ImageDataset, features: Features, recipe: LabelRecipe, seed: int) -> Predictions:
+    """Logistic regression on fixed features, from the labels that are left.
 
     Raises:
-      UserError: a training image has no label.
+      UserError: no label is left.
     """
-    if (dataset.train.labels == UNLABELLED).any():
-        raise UserError(f"{dataset.name}: a classifier to measure with needs a label on every training image")
-    training = EncoderTraining(batch_size=128)
-    spec = EncoderSpec(dataset.spec.image_shape, dataset.class_names, width)
-    return train_encoder(
-        "classifier",
-        spec,
-        dataset.train,
-        by_class(training.max_shift),
-        training=training,
-        run_dir=run_dir,
-        schedule=Schedule(steps),
-        seed=seed,
-    )
+    labelled = np.flatnonzero(dataset.train.labels != UNLABELLED)
+    if not len(labelled):
+        raise UserError(f"{dataset.name}: no training image has a label to learn from")
+    model = LogisticRegression(max_iter=1000, random_state=seed)
+    model.fit(features.train[labelled], dataset.train.labels[labelled])
+
+    def probabilities(x: np.ndarray | None) -> np.ndarray | None:
+        if x is None:
+            return None
+        found = np.zeros((len(x), len(dataset.class_names)), np.float32)
+        found[:, model.classes_] = model.predict_proba(x)
+        return found
+
+    train = probabilities(features.train)
+    assert train is not None
+    return Predictions(train, probabilities(features.test))
 
 
-def _train(name, spec, split, objective, steps, recipe, seed, folder, start=None) -> TrainedEncoder:
-    return train_encoder(
-        name,
-        spec,
-        split,
-        objective(recipe.training.max_shift),
-        training=recipe.training,
-        run_dir=folder / name,
-        schedule=Schedule(steps, log_every=25, save_every=500),
-        seed=seed,
-        start=None if start is None else start.net,
-    )
+def cluster(dataset: ImageDataset, features: Features, recipe: LabelRecipe, seed: int) -> Predictions:
+    """k-means on features of unit length. No label is read."""
+    model = MiniBatchKMeans(recipe.clusters, random_state=seed, n_init=3)
 
+    def unit(x: np.ndarray) -> np.ndarray:
+        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
-def _once(path: Path, make: Callable[[], TrainedEncoder], provenance: dict[str, Any]) -> TrainedEncoder:
-    """The encoder in a file, made first where there is none."""
-    if not path.exists():
-        make().save(path, provenance)
-    return load_encoder(path)
+    train = model.fit_predict(unit(features.train)).astype(np.int32)
+    test = None if features.test is None else model.predict(unit(features.test)).astype(np.int32)
+    return Predictions(train, test)

@@ -22,14 +22,10 @@ from compare_gan.data.base import ImageDataset
 from compare_gan.data.labels import choose_kept
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, write_scores
 from compare_gan.features.encoder import TrainedEncoder
-from compare_gan.fewlabels.stages import (
-    LabelRecipe,
-    classify,
-    infer_labels,
-    keep_labels,
-    label_quality,
-    pretrain,
-)
+from compare_gan.fewlabels.quality import write_quality
+from compare_gan.fewlabels.recipe import LabelRecipe
+from compare_gan.fewlabels.representation import pretrain
+from compare_gan.fewlabels.stages import infer_labels, keep_labels
 from compare_gan.gans.modular import GAN
 from compare_gan.train.gan import describe_run, train
 from compare_gan.train.loop import Schedule
@@ -92,15 +88,12 @@ def run_study(study: Study, folder: Path) -> dict[str, Any]:
     few = keep_labels(full, study.label_fraction, seed, folder)
     with seconds("pretrain"):
         encoder = pretrain(few, study.recipe, seed, folder)
-    with seconds("classify"):
-        classifier = classify(few, encoder, study.recipe, seed, folder)
     with seconds("label"):
-        inferred = infer_labels(few, classifier, folder)
-    quality = label_quality(full.train.labels, inferred.train.labels, full.class_names)
-    write_json(folder / "label_quality.json", quality)
+        inferred = infer_labels(few, encoder, study.recipe, seed, folder)
+    quality = write_quality(full, inferred, folder)
     show_real(full, folder)
 
-    by_kind = {"true": full, "inferred": inferred, "none": few}
+    by_kind = {"true": full, "inferred": inferred.hard, "none": few}
     extractor, evaluation = study.extractor or encoder, study.evaluation
     if study.extractor is None:  # the pre-trained encoder knows no classes
         evaluation = dataclasses.replace(evaluation, metrics=("frechet_distance",))

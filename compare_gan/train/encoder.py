@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx, struct
 
+from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, Batch, Metrics, NetState
-from compare_gan.data.base import Split
+from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
 from compare_gan.nn.images import TURNS, quarter_turns, random_shift
 from compare_gan.nn.state import bind, net_state
@@ -139,3 +140,27 @@ def train_encoder(
     job = Job(name, init, step, training.batch_size, shown=("loss", "accuracy"))
     state = run(job, split, run_dir=run_dir, schedule=schedule, seed=seed)
     return TrainedEncoder(spec, jax.device_get(state.net), name)
+
+
+def train_classifier(
+    dataset: ImageDataset, width: int, steps: int, seed: int, run_dir: Path
+) -> TrainedEncoder:
+    """A classifier from all labels of a data set: what scores are measured with, not what GANs learn from.
+
+    Raises:
+      UserError: a training image has no label.
+    """
+    if (dataset.train.labels == UNLABELLED).any():
+        raise UserError(f"{dataset.name}: a classifier to measure with needs a label on every training image")
+    training = EncoderTraining(batch_size=128)
+    spec = EncoderSpec(dataset.spec.image_shape, dataset.class_names, width)
+    return train_encoder(
+        "classifier",
+        spec,
+        dataset.train,
+        by_class(training.max_shift),
+        training=training,
+        run_dir=run_dir,
+        schedule=Schedule(steps),
+        seed=seed,
+    )

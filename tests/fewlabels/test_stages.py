@@ -7,21 +7,12 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Split, open_dataset
-from compare_gan.fewlabels.stages import (
-    CLASSIFIER,
-    KEPT,
-    LABELS,
-    PRETRAINED,
-    LabelRecipe,
-    classify,
-    infer_labels,
-    keep_labels,
-    label_quality,
-    pretrain,
-    train_classifier,
-)
-from compare_gan.train.encoder import EncoderTraining
+from compare_gan.data import ImageDataset, Split, open_dataset
+from compare_gan.fewlabels import LabelRecipe, infer_labels, keep_labels, label_quality, pretrain
+from compare_gan.fewlabels.inferred import LABELS, Inferred
+from compare_gan.fewlabels.representation import PRETRAINED
+from compare_gan.fewlabels.stages import CLASSIFIER, KEPT
+from compare_gan.train.encoder import EncoderTraining, train_classifier
 
 RECIPE = LabelRecipe(
     width=4, pretrain_steps=6, classify_steps=6, labelled_batch=8, training=EncoderTraining(batch_size=8)
@@ -31,8 +22,7 @@ RECIPE = LabelRecipe(
 def run_stages(dataset, folder):
     few = keep_labels(dataset, 0.1, seed=5, folder=folder)
     encoder = pretrain(few, RECIPE, 5, folder)
-    classifier = classify(few, encoder, RECIPE, 5, folder)
-    return infer_labels(few, classifier, folder)
+    return infer_labels(few, encoder, RECIPE, 5, folder).hard
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +99,7 @@ def test_no_label_left_is_refused(original, tmp_path):
     with pytest.raises(UserError, match="no image has a label"):
         keep_labels(nothing, 0.1, 0, tmp_path)
     with pytest.raises(UserError, match="no training image has a label"):
-        classify(nothing, pretrain(nothing, RECIPE, 5, folder), RECIPE, 5, tmp_path)
+        infer_labels(nothing, pretrain(nothing, RECIPE, 5, folder), RECIPE, 5, tmp_path)
     with pytest.raises(UserError, match="a label on every training image"):
         train_classifier(nothing, 4, 1, 0, tmp_path)
 
@@ -122,7 +112,10 @@ def test_a_fraction_that_makes_no_sense_is_refused(original, tmp_path, fraction)
 
 
 def test_label_quality_counts():
-    quality = label_quality(np.array([0, 0, 1, 2, -1]), np.array([0, 1, 1, 2, 0]), ("a", "b", "c"))
+    images = np.zeros((5, 2, 2, 1), np.uint8)
+    true = Split(images, np.array([0, 0, 1, 2, -1]))
+    full = ImageDataset("five", true, true, ("a", "b", "c"))
+    quality = label_quality(full, Inferred(full.with_labels(np.array([0, 1, 1, 2, 0])), None, None))
     assert quality["accuracy"] == 0.75
     assert quality["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
     assert quality["balance"] == [1, 2, 1]

@@ -1,0 +1,40 @@
+"""How labels are inferred, as one value."""
+
+import dataclasses
+from typing import Literal, get_args
+
+from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.train.encoder import EncoderTraining
+
+Classifier = Literal["s4l", "linear", "clusters"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelRecipe:
+    """How labels are inferred.
+
+    Raises:
+      UserError: a number or a word that makes no sense.
+    """
+
+    classifier: Classifier = "s4l"  # fine-tuned encoder, linear on fixed features, or k-means clusters
+    encoder: str = "small"  # a body of `compare_gan.features.encoder.BODIES`
+    width: int = 32  # channels of the encoder's first layer
+    pretrain_steps: int = 300
+    classify_steps: int = 300
+    labelled_batch: int = 32  # labelled images that each step of s4l sees, beside training.batch_size others
+    rotation_weight: float = 1.0  # of the rotation loss beside the class loss
+    class_rotations: bool = False  # classes are asked of all four turns; not for images like 6 and 9
+    clusters: int = 50
+    confidence: float | None = None  # an image whose label is less certain than this stays unlabelled
+    training: EncoderTraining = EncoderTraining()
+
+    def __post_init__(self):
+        if self.classifier not in get_args(Classifier):
+            known = did_you_mean(self.classifier, get_args(Classifier))
+            raise UserError(f"classifier is {self.classifier!r}; use s4l, linear or clusters{known}")
+        for name in ("width", "pretrain_steps", "classify_steps", "labelled_batch", "clusters"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise UserError(f"confidence is {self.confidence}; it is a probability, between 0 and 1")

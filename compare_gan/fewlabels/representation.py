@@ -1,0 +1,89 @@
+"""Stage 1, features without labels: from an encoder of ours, or from a file of anybody's."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import atomic
+from compare_gan.data.arrays import plain_arrays
+from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
+from compare_gan.fewlabels.recipe import LabelRecipe
+from compare_gan.train.encoder import by_rotation, train_encoder
+from compare_gan.train.loop import Schedule
+
+PRETRAINED, FEATURES = "pretrained.npz", "features.npz"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """One vector an image, of whatever model."""
+
+    train: np.ndarray  # [N, F] float
+    test: np.ndarray | None = None  # [M, F]; None: nothing is known of test images
+    name: str = "features"  # where they come from
+
+
+def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path) -> TrainedEncoder:
+    """An encoder from rotation prediction on all training images; `pretrained.npz`. No label is read.
+
+    Gidaris et al., https://arxiv.org/abs/1803.07728. Nothing about it depends on the label fraction, so
+    one folder serves a whole study.
+    """
+    unlabelled = Split(dataset.train.images, np.full(len(dataset.train), UNLABELLED, np.int32))
+    path = folder / PRETRAINED
+    if not path.exists():
+        encoder = train_encoder(
+            "pretrain",
+            EncoderSpec(dataset.spec.image_shape, dataset.class_names, recipe.width),
+            unlabelled,
+            by_rotation(recipe.training.max_shift),
+            training=recipe.training,
+            run_dir=folder / "pretrain",
+            schedule=Schedule(recipe.pretrain_steps, log_every=25, save_every=500),
+            seed=seed,
+        )
+        encoder.save(path, dict(task="rotation", seed=seed))
+    return load_encoder(path)
+
+
+def extract(dataset: ImageDataset, encoder: TrainedEncoder, folder: Path) -> Features:
+    """What an encoder makes of all images, test images included; `features.npz`. No label is read."""
+    path = folder / FEATURES
+    if not path.exists():
+        arrays = {"train": encoder(dataset.train.images).features}
+        if len(dataset.test):
+            arrays["test"] = encoder(dataset.test.images).features
+        with atomic(path) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+    return read_features(path, dataset)
+
+
+def read_features(path: Path, dataset: ImageDataset) -> Features:
+    """Features from a file: an `.npy` array [N, F] for the training images in their order, or an `.npz`
+    file with an array `train` like that, and perhaps `test` for the test images.
+
+    Raises:
+      UserError: it cannot be read, is not such a file, is for another number of images, or holds a number
+        that is not finite.
+    """
+    arrays: dict[str, Any] = plain_arrays(path)
+    if arrays.keys() == {"images"}:  # what an .npy file is called
+        arrays = {"train": arrays["images"]}
+    if "train" not in arrays or arrays.keys() - {"train", "test"}:
+        raise UserError(f"{path}: holds {', '.join(arrays)}; wanted the arrays train and, if at hand, test")
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        if name not in arrays:
+            continue
+        values = arrays[name]
+        if values.ndim != 2 or values.dtype.kind != "f":
+            raise UserError(f"{path}: {name} is {values.dtype} {list(values.shape)}; wanted [N, F] floats")
+        if len(values) != len(split):
+            raise UserError(f"{path}: {name} has {len(values)} rows for {len(split)} images")
+        if not np.isfinite(values).all():
+            row = int(np.argwhere(~np.isfinite(values).all(1))[0, 0])
+            raise UserError(f"{path}: row {row} of {name} holds a number that is not finite")
+    return Features(arrays["train"], arrays.get("test"), str(path))
