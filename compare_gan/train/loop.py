@@ -1,9 +1,10 @@
-"""The loop: gather some batches, take as many steps in one call, now and then write something down.
+"""The loop: get some batches, take as many steps in one call, now and then write something down.
 
 The position in the data is a function of seed and step, and so is every random number; the
 state is all that a checkpoint needs, and a job that was stopped goes on to the same bits.
 """
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -21,8 +22,8 @@ from compare_gan.core.interrupt import Interrupted, stop_requested
 from compare_gan.core.progress import Progress
 from compare_gan.core.types import Array, Batch, Metrics
 from compare_gan.data.base import Split
-from compare_gan.data.order import batch_indices
 from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.train.feed import open_feed
 from compare_gan.train.placement import Placement
 from compare_gan.train.writers import MetricsLog
 
@@ -76,6 +77,7 @@ def run(
     seed: int,
     placement: Placement | None = None,
     draw: Callable[[Any, int], None] = lambda state, step: None,
+    workers: int = 0,
 ) -> Any:
     """Does a job from its beginning, or from where an earlier call stopped.
 
@@ -87,6 +89,7 @@ def run(
       seed: of the initial weights, the order of the data and all that is drawn at random.
       placement: the devices; all of them unless given.
       draw: called with state and step every `sample_every` steps, at the first and at the last.
+      workers: processes that read images which are not in memory; 0: threads.
 
     Returns:
       The state after the last step.
@@ -97,7 +100,17 @@ def run(
     """
     run_folder(run_dir)
     placement = placement or Placement.over()
-    local = placement.local(job.batch_size)
+    feed = open_feed(
+        split,
+        batch_size=job.batch_size,
+        sub_batches=job.sub_batches,
+        seed=seed,
+        placement=placement,
+        length=schedule.log_every,
+        total=schedule.steps,
+        workers=workers,
+    )
+    schedule = dataclasses.replace(schedule, log_every=feed.length)
     init_rng, root = jax.random.split(jax.random.key(seed))
     init = jax.jit(job.init, out_shardings=placement.everywhere, compiler_options=RUNS_ONCE)
     state = init(init_rng)
@@ -110,17 +123,20 @@ def run(
         print(f"{job.name}: going on from step {step}", flush=True)
     else:
         draw(state, 0)
-    chunk = compile_chunk(job, placement)
+    chunk = compile_chunk(job, placement, feed.pick)
     metrics_log = MetricsLog(run_dir / "metrics.jsonl", step)
     progress = Progress(job.name, schedule.steps, step)
     began = time.monotonic()
-    with stop_requested() as stopping:
+    with contextlib.closing(feed), stop_requested() as stopping:
         while step < schedule.steps:
             stop = schedule.next_stop(step)
-            batches = gather(job, split, seed, step, stop, schedule.log_every, local)
-            state, metrics = chunk(
-                state, placement.put(batches), np.int32(stop - step), jax.random.key_data(root)
-            )
+            try:
+                given = feed.chunk(step, stop)
+            except UserError:  # an image that cannot be read must not cost what was computed
+                checkpoints.save(step, state)
+                raise
+            count = np.int32(stop - step)
+            state, metrics = chunk(state, feed.held, given, count, jax.random.key_data(root))
             step = stop
             reported = {name: float(value) for name, value in metrics.items()}
             metrics_log.append(step, time.monotonic() - began, reported)
@@ -138,18 +154,22 @@ def run(
     return state
 
 
-def compile_chunk(job: Job, placement: Placement) -> Callable[..., tuple[Any, Metrics]]:
-    """A compiled function of (state, batches, count, key data) that takes the first `count` steps.
+def compile_chunk(
+    job: Job, placement: Placement, pick: Callable[[Any, Any], Batch]
+) -> Callable[..., tuple[Any, Metrics]]:
+    """A compiled function of (state, held, given, count, key data) that takes the first `count` steps.
+
+    `pick` makes the batch of a step from what the feed holds and what it has given for this step.
 
     The count is an argument, not a shape: one program serves every count, so a job takes the
     same steps bit for bit wherever it is stopped. Metrics are means over the steps taken.
     """
 
-    def run(state: Any, batches: Batch, count: Array, key_data: Array) -> tuple[Any, Metrics]:
+    def run(state: Any, held: Any, given: Any, count: Array, key_data: Array) -> tuple[Any, Metrics]:
         root = jax.random.wrap_key_data(key_data)
 
         def step(state, i):
-            batch = jax.tree.map(lambda x: x[i], batches)
+            batch = pick(held, jax.tree.map(lambda x: x[i], given))
             return job.step(state, batch, jax.random.fold_in(root, state.step), placement.spread)
 
         def body(i, carry):
@@ -166,18 +186,6 @@ def compile_chunk(job: Job, placement: Placement) -> Callable[..., tuple[Any, Me
     return jax.jit(
         run,
         donate_argnums=0,
-        in_shardings=(everywhere, placement.chunk, everywhere, everywhere),
+        in_shardings=(everywhere, everywhere, placement.chunk, everywhere, everywhere),
         out_shardings=(everywhere, everywhere),
     )
-
-
-def gather(job: Job, split: Split, seed: int, start: int, stop: int, length: int, local: slice) -> Batch:
-    """This process's batches of steps start..stop-1, padded to `length` steps by unused zeros."""
-    per_step, steps = job.sub_batches, stop - start
-    index = batch_indices(len(split), job.batch_size, seed, start * per_step, steps * per_step)
-    index = index.reshape(steps, per_step, job.batch_size)[..., local]
-
-    def padded(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([x, np.zeros((length - steps, *x.shape[1:]), x.dtype)])
-
-    return Batch(padded(split.images[index]), padded(split.labels[index]))  # type: ignore[arg-type]

@@ -1,13 +1,14 @@
 """Where things live: the state on every device, batches split over them."""
 
 import dataclasses
+import sys
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.types import Array, Batch
+from compare_gan.core.types import Array, Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +48,19 @@ class Placement:
         size = batch_size // jax.process_count()
         return slice(jax.process_index() * size, (jax.process_index() + 1) * size)
 
-    def put(self, chunk: Batch) -> Batch:
-        """Joins the processes' NumPy slices to arrays over all devices."""
+    def put(self, chunk: Tree) -> Tree:
+        """Joins the processes' NumPy slices [steps, sub-batches, B, ...] to arrays over all devices."""
         return jax.tree.map(
             lambda x: jax.make_array_from_process_local_data(self.chunk, np.ascontiguousarray(x)), chunk
         )
+
+    def hold(self, whole: Tree) -> Tree:
+        """NumPy arrays, the same in every process, on every device."""
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self.everywhere, x), whole)
+
+    def room(self) -> int:
+        """Bytes of a data set that a device can spare: a quarter of its memory; on a CPU no limit."""
+        device = self.mesh.local_devices[0]
+        if device.platform == "cpu":  # what is in memory is on the device already
+            return sys.maxsize
+        return (device.memory_stats() or {}).get("bytes_limit", 0) // 4

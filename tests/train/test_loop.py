@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.data.order import batch_indices
 from compare_gan.gans.step import train_step
+from compare_gan.train.feed import open_feed
 from compare_gan.train.gan import check_labels, train
-from compare_gan.train.loop import Job, Schedule, compile_chunk, gather
+from compare_gan.train.loop import Job, Schedule, compile_chunk
 from compare_gan.train.placement import Placement
 from compare_gan.train.writers import MetricsLog, read_metrics, spherical
 from tests.train.tiny import GANS, blobs
@@ -38,24 +38,22 @@ def test_a_step_is_traced_once_whatever_the_count():
 
     job = Job("job", gan.init, step, gan.batch_size, gan.sub_batches)
     placement, split = Placement.over(), blobs().train
-    chunk = compile_chunk(job, placement)
+    feed = open_feed(
+        split,
+        batch_size=gan.batch_size,
+        sub_batches=gan.sub_batches,
+        seed=0,
+        placement=placement,
+        length=2,
+        total=5,
+    )
+    chunk = compile_chunk(job, placement, feed.pick)
     state = jax.jit(gan.init, out_shardings=placement.everywhere)(jax.random.key(0))
     key = jax.random.key_data(jax.random.key(1))
     for start, stop in ((0, 2), (2, 3), (3, 5)):
-        batches = placement.put(gather(job, split, 0, start, stop, 2, slice(None)))
-        state, _ = chunk(state, batches, np.int32(stop - start), key)
+        state, _ = chunk(state, feed.held, feed.chunk(start, stop), np.int32(stop - start), key)
     assert len(traces) == 2  # once for the shapes of the metrics, once for the program
     assert int(state.step) == 5
-
-
-def test_batches_follow_the_order_of_the_data():
-    gan, split = GANS["s3gan"], blobs().train  # two discriminator batches a step
-    job = Job("job", gan.init, lambda *a: None, gan.batch_size, gan.sub_batches)  # type: ignore[arg-type]
-    batch = gather(job, split, 7, 5, 8, 4, slice(4, 12))
-    index = batch_indices(len(split), 16, 7, 10, 6).reshape(3, 2, 16)[..., 4:12]
-    np.testing.assert_array_equal(batch.images[:3], split.images[index])
-    np.testing.assert_array_equal(batch.labels[:3], split.labels[index])
-    assert batch.images.shape[0] == 4 and not batch.images[3].any()
 
 
 @pytest.mark.parametrize("labels", [np.array([0, 4]), np.array([-2, 0]), np.zeros((2, 3), np.float32)])

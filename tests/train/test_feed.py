@@ -1,0 +1,194 @@
+"""Batches come in one order, wherever the images lie and whoever reads them."""
+
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import Reading, Split, open_dataset
+from compare_gan.data.fit import Fit
+from compare_gan.data.order import batch_indices
+from compare_gan.data.records import Pixels
+from compare_gan.data.streamed import Streamed
+from compare_gan.train.feed import InMemory, Reader, Resident, open_feed
+from compare_gan.train.gan import train
+from compare_gan.train.loop import Schedule
+from compare_gan.train.placement import Placement
+from tests.train.tiny import GANS, blobs
+
+ROOT = Path(__file__).parents[2]
+
+
+def streamed(split, fit=Fit()):  # noqa: B008  (a constant)
+    shape = split.images.shape[1:]
+    return dataclasses.replace(split, images=Streamed(Pixels(split.images), fit, shape))
+
+
+def feed_of(split, batch_size=16, sub_batches=2, length=3, total=40, **more):
+    return open_feed(
+        split,
+        batch_size=batch_size,
+        sub_batches=sub_batches,
+        seed=7,
+        placement=Placement.over(),
+        length=length,
+        total=total,
+        **more,
+    )
+
+
+def batches(feed, start, stop):
+    """What a step gets from a feed, as NumPy: images [steps, S, B, ...], labels."""
+    given = feed.chunk(start, stop)
+    steps = [feed.pick(feed.held, jax.tree.map(lambda x: x[i], given)) for i in range(stop - start)]  # noqa: B023
+    return tuple(np.stack(part) for part in zip(*steps, strict=True))
+
+
+def in_memory(split, *args):
+    return InMemory(split, 16, 2, 7, Placement.over(), 3)
+
+
+@pytest.mark.parametrize("make", [feed_of, in_memory, lambda split: feed_of(streamed(split))])
+def test_batches_follow_the_order_of_the_data(make):
+    split = blobs().train
+    feed = make(split)
+    index = batch_indices(len(split), 16, 7, 10, 6).reshape(3, 2, 16)
+    images, labels = batches(feed, 5, 8)
+    np.testing.assert_array_equal(images, split.images[index])
+    np.testing.assert_array_equal(labels, split.labels[index])
+
+
+def test_where_images_lie_decides_the_feed():
+    split = blobs().train
+    assert isinstance(feed_of(split), Resident) and isinstance(feed_of(streamed(split)), Reader)
+
+
+def test_a_chunk_of_large_images_is_short():
+    wide = np.broadcast_to(np.uint8(0), (10, 2048, 2048, 3))
+    split = Split(Streamed(Pixels(wide), Fit(), wide.shape[1:]), np.zeros(10, np.int32))
+    assert feed_of(split, batch_size=4, length=50).length == 2  # 96 MiB a step
+    assert feed_of(split, batch_size=64, length=50).length == 1
+
+
+def random_crops(count=48):
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (count, 9, 12, 3), np.uint8), np.arange(count, dtype=np.int32))
+    return Split(Streamed(Pixels(split.images), Fit(6, "random"), (6, 6, 3)), split.labels)
+
+
+def test_going_on_in_the_middle_of_an_epoch_gives_the_same_batches():
+    """Random crops included; another feed starts at step 4 of an epoch of 1.5 steps."""
+    whole, rest = feed_of(random_crops()), feed_of(random_crops())
+    first = [batches(whole, step, step + 1) for step in range(7)]
+    second = batches(rest, 4, 7)
+    for part in range(2):
+        np.testing.assert_array_equal(np.concatenate([one[part] for one in first[4:]]), second[part])
+    assert len(np.unique(first[0][0].reshape(32, -1), axis=0)) == 32
+
+
+def test_an_image_is_cropped_anew_in_each_epoch():
+    images, labels = batches(feed_of(random_crops()), 0, 3)  # 96 images of 48
+    images, labels = images.reshape(96, -1), labels.ravel()
+    same = [np.ptp(images[labels == k], axis=0).max() == 0 for k in range(48)]
+    assert sum(same) < 12  # 21 crops of each image; by chance 1 in 21 agree
+
+
+def test_the_number_of_workers_changes_nothing():
+    expected = batches(feed_of(random_crops()), 1, 4)
+    for workers in (1, 2):
+        feed = feed_of(random_crops(), workers=workers)
+        for found, wanted in zip(batches(feed, 1, 4), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        feed.close()
+
+
+def test_a_data_set_smaller_than_the_batch():
+    few = Split(blobs().train.images[:3], blobs().train.labels[:3])
+    for split in (few, streamed(few)):
+        images, _ = batches(feed_of(split), 0, 3)
+        found, times = np.unique(images.reshape(96, -1), axis=0, return_counts=True)
+        assert times.tolist() == [32, 32, 32]
+
+
+def test_no_images_are_refused():
+    with pytest.raises(UserError, match="no images"):
+        feed_of(Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int32)))
+
+
+def test_training_is_the_same_wherever_the_images_lie(tmp_path):
+    gan, split = GANS["ssgan"], blobs().train
+    states = [
+        train(gan, each, run_dir=tmp_path / name, schedule=Schedule(3, log_every=2), seed=1)
+        for name, each in (("held", split), ("read", streamed(split)))
+    ]
+    for a, b in zip(*map(jax.tree.leaves, states), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_file_that_breaks_while_training_costs_nothing_that_was_computed(tmp_path):
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    for i in range(40):
+        Image.fromarray(blobs().train.images[i]).save(tmp_path / "data" / "a" / f"{i:02}.png")
+    dataset = open_dataset(str(tmp_path / "data"), reading=Reading(memory=0))
+    order = batch_indices(len(dataset.train), 16, 0, 0, 2)
+    late = next(i for i in order[1] if i not in order[0])
+    broken = Path(dataset.train.images.records.where(int(late)))
+    whole = broken.read_bytes()
+    broken.write_bytes(b"junk")
+    gan = dataclasses.replace(GANS["ssgan"], spec=dataset.spec)
+    options = dict(schedule=Schedule(4, log_every=1), seed=0)
+    with pytest.raises(UserError, match=f"{broken.name}: not a readable image"):
+        train(gan, dataset.train, run_dir=tmp_path / "run", **options)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["1"]
+    broken.write_bytes(whole)
+    mended = train(gan, dataset.train, run_dir=tmp_path / "run", **options)
+    undisturbed = train(gan, dataset.train, run_dir=tmp_path / "other", **options)
+    for a, b in zip(*map(jax.tree.leaves, (mended, undisturbed)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+PROGRAM = """
+import sys
+import jax
+jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
+import numpy as np
+from tests.train.test_feed import feed_of, random_crops, streamed
+from tests.train.tiny import blobs
+for split in (random_crops(64), blobs().train):
+    feed = feed_of(split, sub_batches=1, total=8)
+    mine = [feed.indices(step, step + 1).ravel() for step in range(len(split) // 16)]
+    given = feed.read(0, 3)
+    labels = split.labels[given] if isinstance(given, np.ndarray) else given.labels
+    np.testing.assert_array_equal(labels.ravel(), split.labels[np.concatenate(mine[:3])])
+    print("read", *np.concatenate(mine), flush=True)
+whole = feed.chunk(0, 3)
+print("shape", *whole.shape, flush=True)
+"""
+
+
+def test_two_processes_read_disjoint_shards_whose_union_is_the_epoch():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", PROGRAM, address]
+    started = [
+        subprocess.Popen([*command, str(i)], env=environment, cwd=ROOT, stdout=-1, stderr=-1, text=True)
+        for i in range(2)
+    ]
+    ended = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], ended[0][1][-3000:] + ended[1][1][-3000:]
+    lines = [[line.split() for line in out.splitlines()] for out, _ in ended]
+    for part, count in ((0, 64), (1, 256)):
+        mine, other = (set(map(int, read[part][1:])) for read in lines)
+        assert not mine & other and mine | other == set(range(count))
+        assert len(mine) == len(other) == count // 2
+    assert lines[0][2] == ["shape", "3", "1", "16"]
