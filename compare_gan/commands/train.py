@@ -27,6 +27,9 @@ def add(commands) -> None:
     )
     add_reading(made)
     made.add_argument("--labels", help="label file to use instead; default: replace_labels.file_pattern")
+    made.add_argument(
+        "--data_workers", type=int, default=0, help="processes that read images not in memory; 0: threads"
+    )
     made.add_argument("--sample_every", type=int, default=500, help="steps between pictures")
 
 
@@ -60,7 +63,15 @@ def train(arguments: argparse.Namespace) -> None:
     run_dir = Path(arguments.model_dir)
     origin = {"data": source, "reading": dataclasses.asdict(how), "seed": seed}
     describe_run(run_dir, dataset, parsed.operative_config, origin)
-    train_gan(gan, dataset.train, run_dir=run_dir, schedule=schedule, seed=seed)
+    train_gan(
+        gan,
+        dataset.train,
+        run_dir=run_dir,
+        schedule=schedule,
+        seed=seed,
+        random_flip=parsed.dataset.random_flip,
+        workers=arguments.data_workers,
+    )
     print(f"trained: {run_dir}")
 
 

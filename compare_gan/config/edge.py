@@ -55,9 +55,10 @@ class Options:
 @expose("dataset", module="compare_gan.datasets")
 @dataclasses.dataclass(frozen=True)
 class DatasetChoice:
-    """What to train on, unless the command line says otherwise."""
+    """What to train on, unless the command line says otherwise; compare_gan itself flips nothing."""
 
     name: str
+    random_flip: bool = False  # mirror training images left to right half of the time
 
 
 @expose("replace_labels", module="compare_gan.datasets")

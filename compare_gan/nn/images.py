@@ -13,6 +13,12 @@ def quarter_turns(images: Array, turns: tuple[int, ...] = tuple(range(TURNS))) -
     return jnp.concatenate([jnp.rot90(images, k, axes=(1, 2)) for k in turns])
 
 
+def random_flip(rng: Array, images: Array) -> Array:
+    """Each image [..., H, W, C] mirrored left to right, or not, with even chances."""
+    coins = jax.random.bernoulli(rng, shape=images.shape[:-3])
+    return jnp.where(coins[..., None, None, None], images[..., ::-1, :], images)
+
+
 def random_shift(rng: Array, images: Array, most: int) -> Array:
     """Each image [H, W, C] moved by up to `most` pixels either way, the rim repeated."""
     if not most:

@@ -10,14 +10,16 @@ import numpy as np
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, read_json, run_folder, write_json
-from compare_gan.core.types import GANState
+from compare_gan.core.types import Array, Batch, GANState, Metrics
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.gans.modular import GAN
-from compare_gan.gans.step import train_step
+from compare_gan.gans.step import Spread, train_step
+from compare_gan.nn.images import random_flip as flipped
 from compare_gan.train.loop import Job, Schedule, run
 from compare_gan.train.placement import Placement
 from compare_gan.train.writers import SampleWriter
 
+FLIPS = 2**31  # sets the coins apart from all else that the key of a step decides
 CONFIG, ABOUT, DONE = "operative_config.gin", "run.json", "TRAIN_DONE"
 
 
@@ -29,11 +31,23 @@ def train(
     schedule: Schedule,
     seed: int = 0,
     placement: Placement | None = None,
+    random_flip: bool = False,
+    workers: int = 0,
 ) -> GANState:
     """Trains a GAN, or goes on where an earlier call stopped; see `compare_gan.train.loop.run`.
 
     Besides checkpoints and metrics the run folder gets `samples/`, `interpolations/` and, at the
     end, the file `TRAIN_DONE`.
+
+    Args:
+      gan: what is trained.
+      split: training images with the labels it may see.
+      run_dir: the run folder.
+      schedule: for how long.
+      seed: of all that is random.
+      placement: the devices; all of them unless given.
+      random_flip: mirror real images left to right half of the time.
+      workers: processes that read images which are not in memory; 0: threads.
 
     Raises:
       UserError: the run folder, the batch size or the labels do not fit.
@@ -46,17 +60,32 @@ def train(
     job = Job(
         run_dir.name,
         gan.init,
-        functools.partial(train_step, gan),
+        functools.partial(flipping_step if random_flip else train_step, gan),
         gan.batch_size,
         gan.sub_batches,
         ("loss/d", "loss/g"),
     )
     pictures = SampleWriter(gan, run_dir, seed)
     state = run(
-        job, split, run_dir=run_dir, schedule=schedule, seed=seed, placement=placement, draw=pictures.write
+        job,
+        split,
+        run_dir=run_dir,
+        schedule=schedule,
+        seed=seed,
+        placement=placement,
+        draw=pictures.write,
+        workers=workers,
     )
     (run_dir / DONE).touch()
     return state
+
+
+def flipping_step(
+    gan: GAN, state: GANState, batch: Batch, rng: Array, spread: Spread
+) -> tuple[GANState, Metrics]:
+    """`train_step` on real images that are mirrored half of the time."""
+    images = flipped(jax.random.fold_in(rng, FLIPS), batch.images)
+    return train_step(gan, state, batch._replace(images=images), rng, spread)
 
 
 def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict[str, Any]) -> None:

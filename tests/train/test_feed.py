@@ -18,6 +18,7 @@ from compare_gan.data.fit import Fit
 from compare_gan.data.order import batch_indices
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
+from compare_gan.nn.images import random_flip
 from compare_gan.train.feed import InMemory, Reader, Resident, open_feed
 from compare_gan.train.gan import train
 from compare_gan.train.loop import Schedule
@@ -192,3 +193,29 @@ def test_two_processes_read_disjoint_shards_whose_union_is_the_epoch():
         assert not mine & other and mine | other == set(range(count))
         assert len(mine) == len(other) == count // 2
     assert lines[0][2] == ["shape", "3", "1", "16"]
+
+
+def test_half_of_the_images_are_mirrored():
+    images = np.random.default_rng(0).random((3, 200, 4, 5, 2)).astype(np.float32)
+    found = np.asarray(random_flip(jax.random.key(0), images))
+    mirrored = (found == images[..., ::-1, :]).all((2, 3, 4))
+    np.testing.assert_array_equal(
+        found, np.where(mirrored[..., None, None, None], images[..., ::-1, :], images)
+    )
+    assert 250 < mirrored.sum() < 350
+
+
+def test_flips_change_training_but_not_the_order(tmp_path):
+    """On images that are their own mirror, flips change nothing."""
+    gan, split = GANS["ssgan"], blobs().train
+    images = np.concatenate([split.images[:, :, :4], split.images[:, :, 3::-1]], axis=2)
+    even = dataclasses.replace(split, images=images)
+
+    def trained(name, split, flip):
+        options = dict(run_dir=tmp_path / name, schedule=Schedule(2, log_every=2), seed=1)
+        return jax.tree.leaves(train(gan, split, random_flip=flip, **options).g.params)
+
+    for a, b in zip(trained("a", even, False), trained("b", even, True), strict=True):
+        np.testing.assert_array_equal(a, b)
+    pairs = zip(trained("c", split, False), trained("d", split, True), strict=True)
+    assert any(np.any(a != b) for a, b in pairs)
