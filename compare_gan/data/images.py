@@ -1,34 +1,95 @@
 """Image files to arrays [H, W, C], C = 1 (grey) or 3 (RGB)."""
 
 import io
+import warnings
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from compare_gan.core.errors import UserError
 
+MOST_BYTES = 2**29  # of one image file
+# Not all that Pillow knows: it hands EPS to another program, and rare formats are rarely tested.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Pillow refuses huge images, and only warns of large ones. Both are refused here.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 def decode(data: bytes, where: str) -> np.ndarray:
     """The pixels of one image file: [H, W, 1] uint8 if it is grey, else [H, W, 3].
 
-    It is turned upright as its EXIF entry says; transparency is dropped; 16 bits become 8.
+    It is turned upright as its EXIF entry says; transparency is dropped; 16 bits become 8; of an animation
+    this is the first frame.
 
     Args:
       where: what to call the image in an error.
 
     Raises:
-      UserError: it is broken, or of a kind that does not fit into 8 bits.
+      UserError: it is broken, too large, or of a kind that does not fit into 8 bits.
     """
+    image = _opened(data, where)
     try:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        image.load()
+        turn = UPRIGHT.get(_orientation(image))
+        return _eight_bits(image if turn is None else image.transpose(turn), where)
+    except UserError:
+        raise
     except Exception:  # each of Pillow's readers has its own ways to fail
         raise _broken(where) from None
-    if image.mode in ("1", "L", "LA", "La"):
+
+
+def dimensions(data: bytes, where: str) -> tuple[int, int]:
+    """Height and width of one image file as `decode` gives it, without decoding the pixels.
+
+    Raises:
+      UserError: it is broken or too large.
+    """
+    image = _opened(data, where)
+    swapped = image.format != "TIFF" and _orientation(image) in SIDEWAYS  # Pillow has turned a TIFF's size
+    return image.size if swapped else image.size[::-1]
+
+
+def _opened(data: bytes, where: str) -> Image.Image:
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{where}: larger than {MOST_BYTES >> 20} MiB; make it smaller, or remove it")
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise UserError(
+            f"{where}: has more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels; "
+            f"make it smaller, or remove it"
+        ) from None
+    except Exception:
+        raise _broken(where) from None
+
+
+def _broken(where: str) -> UserError:
+    return UserError(f"{where}: not a readable image; mend or remove it")
+
+
+def _orientation(image: Image.Image) -> int:
+    """A camera's note; one that is damaged says nothing, and harms no pixel."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+
+
+def _eight_bits(image: Image.Image, where: str) -> np.ndarray:
+    if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))[:, :, None]
     if image.mode.startswith("I"):
-        return _eight_bits(np.asarray(image), where)[:, :, None]
+        return _from_sixteen(np.asarray(image), where)[:, :, None]
     if image.mode == "F":
         raise UserError(f"{where}: has floating point pixels; save it with 8 or 16 bits")
     if image.mode in ("P", "PA"):  # a palette may hold transparent colours, which RGB alone cannot read
@@ -36,25 +97,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def dimensions(data: bytes, where: str) -> tuple[int, int]:
-    """Height and width of one image file as `decode` gives it, without decoding the pixels.
-
-    Raises:
-      UserError: it is broken.
-    """
-    try:
-        image = Image.open(io.BytesIO(data))
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
-    except Exception:
-        raise _broken(where) from None
-    return image.size if turned else image.size[::-1]
-
-
-def _broken(where: str) -> UserError:
-    return UserError(f"{where}: not a readable image; mend or remove it")
-
-
-def _eight_bits(values: np.ndarray, where: str) -> np.ndarray:
+def _from_sixteen(values: np.ndarray, where: str) -> np.ndarray:
     if values.min() < 0 or values.max() > 65535:
         raise UserError(f"{where}: has 32-bit pixels; save it with 8 or 16 bits")
     return ((values.astype(np.int32) + 128) // 257).astype(np.uint8)

@@ -1,16 +1,22 @@
-"""Decoding, against images made by hand."""
+"""Decoding, against images made by hand and formulas written out here."""
 
+import importlib
 import io
+import struct
+import warnings
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
+from compare_gan.data import images
 from compare_gan.data.images import decode, dimensions
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
+RNG = np.random.default_rng(0)
 
 
 def encoded(image, kind="png", **options):
@@ -19,15 +25,38 @@ def encoded(image, kind="png", **options):
     return file.getvalue()
 
 
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(pixels, colour_type, *chunks, size=None):
+    """A PNG file as its specification says, without Pillow. Pixels are [H, W] or [H, W, C], 8 or 16 bits."""
+    h, w = size or pixels.shape[:2]
+    rows = b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", w, h, 8 * pixels.itemsize, colour_type, 0, 0, 0)
+    pieces = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(pieces)
+
+
+def upright(stored, orientation):
+    """What EXIF says of a stored image: which edge its first row is, and which its first column."""
+    flipped = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 7: (-1, -1), 6: (-1, 1), 8: (1, -1)}
+    down, right = flipped.get(orientation, (1, 1))
+    image = stored[::down, ::right]
+    return image.swapaxes(0, 1) if orientation >= 5 else image
+
+
 def test_grey_stays_grey():
+    np.testing.assert_array_equal(decode(png(GREY, 0), "x")[:, :, 0], GREY)
     np.testing.assert_array_equal(decode(encoded(Image.fromarray(GREY)), "x")[:, :, 0], GREY)
-    with_alpha = Image.merge("LA", [Image.fromarray(GREY), Image.new("L", (4, 3), 99)])
-    np.testing.assert_array_equal(decode(encoded(with_alpha), "x")[:, :, 0], GREY)
+    with_alpha = np.stack([GREY, np.full_like(GREY, 99)], axis=2)
+    np.testing.assert_array_equal(decode(png(with_alpha, 4), "x")[:, :, 0], GREY)
 
 
-def test_black_and_white():
+@pytest.mark.parametrize("kind", ["png", "tiff", "bmp", "ppm"])
+def test_black_and_white(kind):
     bits = GREY > 100
-    np.testing.assert_array_equal(decode(encoded(Image.fromarray(bits)), "x")[:, :, 0], bits * 255)
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(bits), kind), "x")[:, :, 0], bits * 255)
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff", "ppm"])
@@ -38,42 +67,151 @@ def test_sixteen_bits_become_eight(kind):
     np.testing.assert_array_equal(found[:, :, 0], GREY)
 
 
+def test_any_sixteen_bits():
+    """Grey is rounded; of colours Pillow drops the lower half, which is a grey level at most."""
+    grey = RNG.integers(0, 65536, (9, 7), np.uint16)
+    np.testing.assert_array_equal(decode(png(grey, 0), "x")[:, :, 0], np.rint(grey / 257))
+    for channels, kind in ((3, 2), (4, 6)):
+        colour = RNG.integers(0, 65536, (9, 7, channels), np.uint16)
+        found = decode(png(colour, kind), "x")
+        assert found.dtype == np.uint8 and np.abs(found - colour[:, :, :3] / 257).max() < 1
+    with_alpha = RNG.integers(0, 65536, (9, 7, 2), np.uint16)
+    assert np.abs(decode(png(with_alpha, 4), "x") - with_alpha[:, :, :1] / 257).max() < 1
+
+
 def test_colour_with_and_without_transparency():
-    np.testing.assert_array_equal(decode(encoded(Image.fromarray(COLOUR)), "x"), COLOUR)
     rgba = np.concatenate([COLOUR, np.full((3, 4, 1), 10, np.uint8)], axis=2)
-    np.testing.assert_array_equal(decode(encoded(Image.fromarray(rgba)), "x"), COLOUR)
+    for data in (png(COLOUR, 2), png(rgba, 6), encoded(Image.fromarray(rgba), "webp", lossless=True)):
+        np.testing.assert_array_equal(decode(data, "x"), COLOUR)
+    keyed = png(COLOUR, 2, chunk(b"tRNS", struct.pack(">3H", *map(int, COLOUR[1, 1]))))
+    np.testing.assert_array_equal(decode(keyed, "x"), COLOUR)
 
 
-@pytest.mark.parametrize("options", [{}, {"transparency": bytes([0, 128, 255])}, {"transparency": 1}])
-def test_a_palette_is_looked_up(options):
+@pytest.mark.parametrize("opacity", [None, [0, 128, 255], [0]])
+def test_a_palette_is_looked_up(opacity):
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
     indices = (GREY // 20 % 3).astype(np.uint8)
-    image = Image.fromarray(indices)
-    image.putpalette(colours.tobytes())
-    np.testing.assert_array_equal(decode(encoded(image, **options), "x"), colours[indices])
+    chunks = [chunk(b"PLTE", colours.tobytes())]
+    chunks += [] if opacity is None else [chunk(b"tRNS", bytes(opacity))]
+    np.testing.assert_array_equal(decode(png(indices, 3, *chunks), "x"), colours[indices])
 
 
 def test_cmyk_becomes_rgb():
-    cyan = Image.new("CMYK", (4, 3), (255, 0, 0, 0))
-    np.testing.assert_array_equal(decode(encoded(cyan, "tiff"), "x"), np.tile([0, 255, 255], (3, 4, 1)))
+    """(1 - ink) (1 - black); a JPEG of Adobe's holds the inks upside down."""
+    inks = RNG.integers(0, 256, (6, 5, 4), np.uint8)
+    expected = (255.0 - inks[:, :, :3]) * (255.0 - inks[:, :, 3:]) / 255
+    tiff = decode(encoded(Image.fromarray(inks, "CMYK"), "tiff"), "x")
+    assert np.abs(tiff - expected).max() <= 1
+    plain = np.full((16, 16, 4), [200, 40, 0, 60], np.uint8)
+    jpeg = decode(encoded(Image.fromarray(plain, "CMYK"), "jpeg", quality=100), "x")
+    assert np.abs(jpeg - np.array([255 - 200, 255 - 40, 255]) * (255 - 60) / 255).max() <= 3
 
 
-def test_exif_turns_the_image_upright():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera lay on its side: turn a quarter clockwise
-    np.testing.assert_array_equal(
-        decode(encoded(Image.fromarray(COLOUR), exif=exif), "x"), np.rot90(COLOUR, k=-1)
+def test_luma_and_chroma_become_rgb():
+    """ITU-R BT.601 in full range, as JPEG has it."""
+    values = RNG.integers(60, 190, (6, 5, 3), np.uint8)
+    y, cb, cr = np.moveaxis(values.astype(float), 2, 0)
+    expected = np.stack(
+        [y + 1.402 * (cr - 128), y - 0.344136 * (cb - 128) - 0.714136 * (cr - 128), y + 1.772 * (cb - 128)], 2
     )
+    found = decode(encoded(Image.fromarray(values, "YCbCr"), "tiff"), "x")
+    assert np.abs(found - np.clip(expected, 0, 255)).max() <= 1.5
+    plain = np.tile(np.array([220, 130, 40], np.uint8), (16, 16, 1))
+    assert np.abs(decode(encoded(Image.fromarray(plain), "jpeg", quality=100), "x") - 1.0 * plain).max() <= 2
 
 
-WHOLE = {kind: encoded(Image.fromarray(COLOUR), kind) for kind in ("png", "jpeg")}
+def test_lab_becomes_rgb():
+    """Greys of CIE L*, and the sign of a*: towards red."""
+    lightness = np.array([[0, 64, 128, 255]], np.uint8)
+    lab = np.stack([lightness, np.zeros_like(lightness), np.zeros_like(lightness)], axis=2)
+    found = decode(encoded(Image.fromarray(lab, "LAB"), "tiff"), "x").astype(float)
+    t = (lightness * (100 / 255) + 16) / 116
+    linear = np.where(t > 6 / 29, t**3, 3 * (6 / 29) ** 2 * (t - 4 / 29))
+    srgb = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    assert np.abs(found - 255 * srgb[:, :, None]).max() <= 3
+    lab[:, :, 1] = 60  # signed
+    red = decode(encoded(Image.fromarray(lab, "LAB"), "tiff"), "x").astype(float)
+    assert (red[0, 1:3, 0] > red[0, 1:3, 1] + 40).all()
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", WHOLE["png"][:50], WHOLE["jpeg"][:-40]])
+def test_of_an_animation_the_first_frame_is_taken():
+    frames = [Image.new("RGB", (4, 3), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    for kind, options in (("gif", {}), ("webp", {"lossless": True}), ("png", {}), ("tiff", {})):
+        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        np.testing.assert_array_equal(decode(data, "x"), np.tile([250, 0, 0], (3, 4, 1)))
+
+
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        ("png", {}),
+        ("webp", {"lossless": True}),
+        ("tiff", {}),
+        ("tiff", {"compression": "tiff_lzw"}),
+        ("jpeg", {"quality": 100, "subsampling": 0}),
+    ],
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_the_image_upright(kind, options, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(COLOUR), kind, exif=exif, **options)
+    found, expected = decode(data, "x"), upright(COLOUR, orientation)
+    assert found.shape == expected.shape and np.abs(found - 1.0 * expected).max() <= (kind == "jpeg")
+    assert dimensions(data, "x") == expected.shape[:2]
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize(
+    "note", [b"", b"junk", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01" * 30]
+)
+def test_a_damaged_exif_entry_does_no_harm(note):
+    plain = encoded(Image.fromarray(COLOUR), "jpeg")
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(note)) + note
+    np.testing.assert_array_equal(decode(plain[:2] + segment + plain[2:], "x"), decode(plain, "x"))
+
+
+WHOLE = {kind: encoded(Image.fromarray(COLOUR), kind) for kind in ("png", "jpeg", "gif", "webp", "tiff")}
+EPS = encoded(Image.fromarray(COLOUR), "eps")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", *(file[: len(file) * 2 // 3] for file in WHOLE.values()), EPS, b"\0" * 500]
+)
 def test_a_broken_image_is_named(data):
-    with pytest.raises(UserError, match="^a/b.png: not a readable image") as caught:
-        decode(data, "a/b.png")
+    for function in (decode, dimensions) if len(data) < 40 else (decode,):
+        with pytest.raises(UserError, match="^a/b.png: not a readable image") as caught:
+            function(data, "a/b.png")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [(100_000, 100_000), (10_000, 10_000), (2**31 - 1, 1)])
+@pytest.mark.parametrize("function", [decode, dimensions])
+def test_a_decompression_bomb_is_refused(function, size):
+    data = png(np.zeros((1, 1, 3), np.uint8), 2, size=size)
+    with pytest.raises(UserError, match="^x.png: has more than 89 million pixels; make it smaller") as caught:
+        function(data, "x.png")
     assert "\n" not in str(caught.value)
+
+
+def test_what_pillow_only_warns_of_is_refused_without_a_warning():
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("default")
+        importlib.reload(images)
+        with pytest.raises(UserError, match="has more than 89 million pixels"):
+            images.decode(png(GREY, 0, size=(10_000, 10_000)), "x")
+    assert not warned
+
+
+def test_large_is_no_bomb():
+    data = png(np.zeros((3000, 4000), np.uint8), 0)
+    assert decode(data, "x").shape == (3000, 4000, 1)
+
+
+def test_a_file_that_is_too_large_is_not_opened(monkeypatch):
+    monkeypatch.setattr(images, "MOST_BYTES", 2**20)
+    with pytest.raises(UserError, match="^x.png: larger than 1 MiB"):
+        decode(bytes(2**20 + 1), "x.png")
 
 
 @pytest.mark.parametrize(
@@ -83,13 +221,3 @@ def test_a_broken_image_is_named(data):
 def test_pixels_that_do_not_fit_are_refused(pixels, words):
     with pytest.raises(UserError, match=f"^x.tif: has {words}"):
         decode(encoded(Image.fromarray(pixels), "tiff"), "x.tif")
-
-
-def test_dimensions_are_those_of_the_decoded_image():
-    exif = Image.Exif()
-    for orientation in range(1, 9):
-        exif[0x0112] = orientation
-        data = encoded(Image.fromarray(COLOUR), exif=exif)
-        assert dimensions(data, "x") == decode(data, "x").shape[:2]
-    with pytest.raises(UserError, match="^x: not a readable image"):
-        dimensions(b"junk", "x")
