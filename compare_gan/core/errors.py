@@ -11,6 +11,14 @@ class UserError(ValueError):
     command line prints it and exits with code 2; from Python it is a ValueError.
     """
 
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Text that may hold any file name, as one line: control characters and stray bytes become escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the known name nearest to `name`, else what is known."""
