@@ -1,5 +1,6 @@
 """The order in which training sees the images: arithmetic on the batch number, no state."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -39,6 +40,39 @@ def batch_indices(count: int, batch_size: int, seed: int, start: int, batches: i
         before = epoch * count
         pieces.append(_epoch(count, seed, epoch)[max(begin - before, 0) : end - before])
     return np.concatenate(pieces).reshape(batches, batch_size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Order:
+    """Which images each batch of a job holds: some from among a few, the others from all, two streams."""
+
+    count: int  # images in all
+    batch_size: int
+    seed: int
+    few: np.ndarray | None = None  # numbers of the images that are drawn from more often
+    first: int = 0  # images at the beginning of each batch that are drawn from among the few
+
+    def batches(self, start: int, batches: int) -> np.ndarray:
+        """Image indices of the batches `start` to `start + batches - 1`, [batches, batch_size] int64.
+
+        Raises:
+          UserError: there are no images, or a batch would be empty.
+        """
+        if self.few is None:
+            return batch_indices(self.count, self.batch_size, self.seed, start, batches)
+        drawn = self.few[batch_indices(len(self.few), self.first, self.seed, start, batches)]
+        others = self.batch_size - self.first
+        if not others:
+            return drawn
+        return np.concatenate([drawn, batch_indices(self.count, others, self.seed, start, batches)], axis=1)
+
+    def at(self, batch: int, row: int) -> int:
+        """The image at one place of a batch."""
+        if self.few is not None and row < self.first:
+            place = batch * self.first + row
+            return int(self.few[batch_indices(len(self.few), 1, self.seed, place, 1)[0, 0]])
+        place = batch * (self.batch_size - self.first) + row - self.first
+        return int(batch_indices(self.count, 1, self.seed, place, 1)[0, 0])
 
 
 @functools.lru_cache(maxsize=4)

@@ -16,8 +16,8 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, Batch
-from compare_gan.data.base import Split
-from compare_gan.data.order import batch_indices
+from compare_gan.data.base import UNLABELLED, Split
+from compare_gan.data.order import Order
 from compare_gan.data.streamed import Streamed
 from compare_gan.train.placement import Placement
 
@@ -30,12 +30,10 @@ class Feed(abc.ABC):
     length: int  # steps that one chunk has room for
     held: Any = ()  # what `pick` looks things up in; lies on the devices all the time
 
-    def __init__(
-        self, split: Split, batch_size: int, sub_batches: int, seed: int, placement: Placement, length: int
-    ):
-        self.split, self.batch_size, self.sub_batches = split, batch_size, sub_batches
-        self.seed, self.placement, self.length = seed, placement, length
-        self.local = placement.local(batch_size)
+    def __init__(self, split: Split, order: Order, sub_batches: int, placement: Placement, length: int):
+        self.split, self.order, self.sub_batches = split, order, sub_batches
+        self.placement, self.length = placement, length
+        self.local = placement.local(order.batch_size)
 
     @abc.abstractmethod
     def read(self, start: int, stop: int) -> Any:
@@ -61,8 +59,8 @@ class Feed(abc.ABC):
     def indices(self, start: int, stop: int) -> np.ndarray:
         """Numbers of the images that this process reads for steps start..stop-1, [stop - start, S, B]."""
         per_step, steps = self.sub_batches, stop - start
-        index = batch_indices(len(self.split), self.batch_size, self.seed, start * per_step, steps * per_step)
-        return index.reshape(steps, per_step, self.batch_size)[..., self.local]
+        index = self.order.batches(start * per_step, steps * per_step)
+        return index.reshape(steps, per_step, self.order.batch_size)[..., self.local]
 
 
 class Resident(Feed):
@@ -117,7 +115,7 @@ class Reader(Feed):
         """Batches `first` onwards."""
         last = self.total * self.sub_batches
         size = self.local.stop - self.local.start
-        where = functools.partial(_example, self.split, self.batch_size, self.seed, self.local.start, size)
+        where = functools.partial(_example, self.split, self.order, self.local.start, size)
         rows = grain.MapDataset.range(first * size, last * size).map(where)
         threads = os.cpu_count() or 1
         options = grain.ReadOptions(threads, prefetch_buffer_size=max(threads, 2 * self.sub_batches))
@@ -130,16 +128,14 @@ class Reader(Feed):
         return batches.mp_prefetch(grain.MultiprocessingOptions(self.workers))
 
 
-def _example(
-    split: Split, batch_size: int, seed: int, first: int, size: int, place: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _example(split: Split, order: Order, first: int, size: int, place: int) -> tuple[np.ndarray, np.ndarray]:
     """The image and label at a place in the stream of this process, whose batches have `size` images."""
     batch, row = divmod(place, size)
-    position = batch * batch_size + first + row  # among all processes
-    i = int(batch_indices(len(split), 1, seed, position, 1)[0, 0])
+    position = batch * order.batch_size + first + row  # among all processes
+    i = order.at(batch, first + row)
     images = split.images
     assert isinstance(images, Streamed)
-    return images.read(i, np.random.default_rng((seed, position))), split.labels[i]
+    return images.read(i, np.random.default_rng((order.seed, position))), split.labels[i]
 
 
 def _mistake(error: BaseException | None) -> UserError | None:
@@ -159,6 +155,7 @@ def open_feed(
     length: int,
     total: int,
     workers: int = 0,
+    labelled: int = 0,
 ) -> Feed:
     """Batches of `split` for a job of `total` steps, at most `length` steps a chunk.
 
@@ -169,6 +166,7 @@ def open_feed(
       seed: of the order, and of random crops.
       placement: the devices.
       workers: processes that read images which are not in memory; 0: threads.
+      labelled: images at the beginning of each batch that are drawn from among those with a class index.
 
     Raises:
       UserError: the batch cannot be split over the devices, or there are no images.
@@ -178,7 +176,9 @@ def open_feed(
     h, w, c = split.images.shape[1:]
     step_bytes = batch_size // jax.process_count() * sub_batches * h * w * c
     fewer = max(1, min(length, CHUNK_BYTES // max(step_bytes, 1)))
-    arguments = (batch_size, sub_batches, seed, placement)
+    few = np.flatnonzero(split.labels != UNLABELLED) if labelled else None
+    order = Order(len(split), batch_size, seed, few, labelled)
+    arguments = (order, sub_batches, placement)
     if isinstance(split.images, Streamed):
         return Reader(split, *arguments, fewer, total=total, workers=workers)
     if len(split) * h * w * c <= placement.room():

@@ -66,6 +66,7 @@ class Job:
     batch_size: int
     sub_batches: int = 1  # batches that one step uses, on the leading axis of what it gets
     shown: tuple[str, ...] = ()  # the numbers worth a place in the progress line
+    labelled: int = 0  # images at the beginning of a batch that are drawn from among the labelled ones
 
 
 def run(
@@ -109,6 +110,7 @@ def run(
         length=schedule.log_every,
         total=schedule.steps,
         workers=workers,
+        labelled=job.labelled,
     )
     schedule = dataclasses.replace(schedule, log_every=feed.length)
     init_rng, root = jax.random.split(jax.random.key(seed))

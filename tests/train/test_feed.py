@@ -15,7 +15,7 @@ from PIL import Image
 from compare_gan.core.errors import UserError
 from compare_gan.data import Reading, Split, open_dataset
 from compare_gan.data.fit import Fit
-from compare_gan.data.order import batch_indices
+from compare_gan.data.order import Order, batch_indices
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.nn.images import random_flip
@@ -54,7 +54,7 @@ def batches(feed, start, stop):
 
 
 def in_memory(split, *args):
-    return InMemory(split, 16, 2, 7, Placement.over(), 3)
+    return InMemory(split, Order(len(split), 16, 7), 2, Placement.over(), 3)
 
 
 @pytest.mark.parametrize("make", [feed_of, in_memory, lambda split: feed_of(streamed(split))])
@@ -65,6 +65,20 @@ def test_batches_follow_the_order_of_the_data(make):
     images, labels = batches(feed, 5, 8)
     np.testing.assert_array_equal(images, split.images[index])
     np.testing.assert_array_equal(labels, split.labels[index])
+
+
+def test_a_part_of_each_batch_is_drawn_from_the_labelled_images():
+    split = blobs().train
+    labels = np.where(np.arange(len(split)) % 10 == 3, split.labels, -1)
+    split = dataclasses.replace(split, labels=labels)
+    images, seen = batches(feed_of(split, labelled=6), 5, 8)
+    assert (seen[..., :6] >= 0).all() and (seen[..., 6:] < 0).any()
+    known = np.flatnonzero(labels >= 0)
+    few = known[batch_indices(len(known), 6, 7, 10, 6)].reshape(3, 2, 6)
+    others = batch_indices(len(split), 10, 7, 10, 6).reshape(3, 2, 10)
+    np.testing.assert_array_equal(images, split.images[np.concatenate([few, others], axis=2)])
+    for one, other in zip((images, seen), batches(feed_of(streamed(split), labelled=6), 5, 8), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_where_images_lie_decides_the_feed():
