@@ -1,6 +1,7 @@
 """Score a run."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from compare_gan.commands.shared import declare, open_data, open_run
@@ -23,6 +24,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     run_dir = Path(arguments.run)
     about, gan, state = open_run(run_dir)
     dataset = open_data(arguments.data or about["data"], Reading(**about["reading"]))
+    dataset = dataclasses.replace(dataset, class_names=tuple(about["class_names"]))
     row = score(gan, state, dataset, open_extractor(arguments.extractor), EvalSettings(arguments.images))
     write_scores(run_dir, row)
     for name, value in row.items():

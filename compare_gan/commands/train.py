@@ -26,7 +26,12 @@ def add(commands) -> None:
         "--data_fake_dataset", action="store_true", help="noise in the shape that dataset.name says"
     )
     add_reading(made)
-    made.add_argument("--labels", help="label file to use instead; default: replace_labels.file_pattern")
+    made.add_argument(
+        "--labels",
+        help="in place of the data's own: single, random[:SEED], clusters:FILE, or a label FILE (.csv, .npz, "
+        "TFRecords); default: replace_labels.file_pattern",
+    )
+    made.add_argument("--labelled_only", action="store_true", help="leave out training images without label")
     made.add_argument(
         "--data_workers", type=int, default=0, help="processes that read images not in memory; 0: threads"
     )
@@ -35,7 +40,7 @@ def add(commands) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     from compare_gan.config.edge import parse
-    from compare_gan.data.labels import read_labels
+    from compare_gan.data.labels import described, labelled_only, relabelled
     from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
     from compare_gan.train.loop import Schedule
@@ -48,10 +53,13 @@ def train(arguments: argparse.Namespace) -> None:
         train_crop=parsed.train_transform.crop_method,
         eval_crop=parsed.eval_transform.crop_method,
     )
+    choice = arguments.labels or parsed.labels.file_pattern
+    labels = described(choice) if choice else None  # before images are read, which may take long
     dataset = open_data(source, how)
-    labels = arguments.labels or parsed.labels.file_pattern
-    if labels:
-        dataset = dataset.with_labels(read_labels(Path(labels), len(dataset.train)))
+    if choice:
+        dataset = relabelled(dataset, choice)
+    if arguments.labelled_only:
+        dataset = labelled_only(dataset)
     gan = parsed.gan(dataset.spec)
     schedule = Schedule(
         parsed.options.training_steps,
@@ -61,7 +69,13 @@ def train(arguments: argparse.Namespace) -> None:
     )
     seed = parsed.run_config.tf_random_seed or 0
     run_dir = Path(arguments.model_dir)
-    origin = {"data": source, "reading": dataclasses.asdict(how), "seed": seed}
+    origin = {
+        "data": source,
+        "reading": dataclasses.asdict(how),
+        "labels": labels,
+        "labelled_only": arguments.labelled_only,
+        "seed": seed,
+    }
     describe_run(run_dir, dataset, parsed.operative_config, origin)
     train_gan(
         gan,

@@ -53,12 +53,16 @@ class ImageDataset:
         h, w, c = self.train.images.shape[1:]
         return ImageSpec((h, w, c), len(self.class_names))
 
-    def with_labels(self, labels: np.ndarray) -> "ImageDataset":
-        """The same images under other training labels.
+    def with_labels(self, labels: np.ndarray, class_names: tuple[str, ...] | None = None) -> "ImageDataset":
+        """The same images under other training labels; of other classes, if these are named.
+
+        Test labels stay those of the old classes.
 
         Raises:
           UserError: not one label for each training image.
         """
         if len(labels) != len(self.train):
             raise UserError(f"{len(labels)} labels for the {len(self.train)} training images of {self.name}")
-        return dataclasses.replace(self, train=dataclasses.replace(self.train, labels=labels))
+        train = dataclasses.replace(self.train, labels=labels)
+        names = self.class_names if class_names is None else class_names
+        return dataclasses.replace(self, train=train, class_names=names)

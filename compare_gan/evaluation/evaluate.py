@@ -68,9 +68,18 @@ def generate_images(
 def evaluate(
     gan: GAN, state: GANState, dataset: ImageDataset, extractor: TrainedEncoder, settings: EvalSettings
 ) -> dict[str, Any]:
-    """The scores of one state, and all that they depend on, as one row."""
+    """The scores of one state, and all that they depend on, as one row.
+
+    Args:
+      gan, state: what is scored.
+      dataset: whose test images it is compared with, under the classes that the GAN was trained on. Where
+        these are not the extractor's (clusters, say), nothing can tell whether an image shows its class.
+      extractor: what scores are measured with.
+      settings: how.
+    """
     images, labels = generate_images(gan, state, settings.images, settings.seed, settings.statistics_examples)
     real = ImageSet(dataset.test.images, None, extractor)
+    labels = labels if dataset.class_names == extractor.spec.classes else None
     context = EvalContext(real, ImageSet(images, labels, extractor))
     scores: dict[str, Any] = {"step": int(state.step)}
     for name in settings.metrics:

@@ -21,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
-from compare_gan.data.labels import choose_kept, read_labels, write_labels
+from compare_gan.data.label_files import write_labels
+from compare_gan.data.labels import choose_kept, from_file
 from compare_gan.features.encoder import TrainedEncoder, load_encoder
 from compare_gan.fewlabels.inferred import (
     LABELS,
@@ -50,8 +51,8 @@ def keep_labels(dataset: ImageDataset, fraction: float, seed: int, folder: Path)
     path = folder / KEPT
     if not path.exists():
         kept = choose_kept(dataset.train.labels, fraction, seed)
-        write_labels(path, kept, dataset.train.labels[kept])
-    return dataset.with_labels(read_labels(path, len(dataset.train)))
+        write_labels(path, kept, dataset.train.labels[kept], dataset.train.names)
+    return from_file(dataset, path)
 
 
 def infer_labels(
@@ -71,6 +72,7 @@ def infer_labels(
     Raises:
       UserError: no label is left to learn from, or the source does not fit the data set or the recipe.
     """
+    names = dataset.train.names
     if not (folder / LABELS).exists():
         if recipe.classifier == "s4l":
             if isinstance(source, Features):
@@ -82,12 +84,12 @@ def infer_labels(
             predictions = by(dataset, features, recipe, seed)
         predictions.save(folder / PREDICTIONS)
         if recipe.classifier == "clusters":
-            write_labels(folder / LABELS, np.arange(len(dataset.train)), predictions.train)
+            write_labels(folder / LABELS, np.arange(len(dataset.train)), predictions.train, names)
         else:
             certain = np.flatnonzero(predictions.train.max(1) >= (recipe.confidence or 0.0))
-            write_labels(folder / SOFT_LABELS, certain, predictions.train[certain])
+            write_labels(folder / SOFT_LABELS, certain, predictions.train[certain], names)
             classes = predictions.train[certain].argmax(1).astype(np.int32)
-            write_labels(folder / LABELS, certain, classes)
+            write_labels(folder / LABELS, certain, classes, names)
     return read_inferred(dataset, recipe, folder)
 
 
@@ -100,11 +102,10 @@ def read_inferred(dataset: ImageDataset, recipe: LabelRecipe, folder: Path) -> I
     if recipe.classifier == "clusters":
         names = tuple(f"cluster {k}" for k in range(recipe.clusters))
         dataset = dataclasses.replace(dataset, class_names=names)
-    hard = dataset.with_labels(read_labels(folder / LABELS, len(dataset.train)))
     soft, made = folder / SOFT_LABELS, folder / PREDICTIONS
     return Inferred(
-        hard,
-        dataset.with_labels(read_labels(soft, len(dataset.train))) if soft.exists() else None,
+        from_file(dataset, folder / LABELS),
+        from_file(dataset, soft) if soft.exists() else None,
         read_predictions(made) if made.exists() else None,
     )
 

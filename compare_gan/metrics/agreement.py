@@ -13,7 +13,7 @@ def agreement(logits: np.ndarray, labels: np.ndarray) -> float:
 
 @METRICS.register("class_agreement")
 def class_agreement(ctx: EvalContext) -> dict[str, float | None]:
-    """How often a generated image is classified as its class; None without classes.
+    """How often a generated image is classified as its class; None without classes, or under others.
 
     The classifier is the extractor's, which has learned from real images and all their labels.
     """

@@ -95,10 +95,10 @@ def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict
       run_dir: the run folder, made if need be.
       dataset: what it is trained on.
       config: the operative configuration.
-      origin: where the data and the randomness come from: data, reading, seed.
+      origin: where the data and the randomness come from: data, reading, seed; labels, labelled_only.
 
     Raises:
-      UserError: the folder cannot be written to, or holds a run of another configuration.
+      UserError: the folder cannot be written to, or holds a run of another configuration or on other labels.
     """
     about = {
         **origin,
@@ -110,6 +110,9 @@ def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict
     run_folder(run_dir)
     if (run_dir / CONFIG).exists() and (run_dir / CONFIG).read_text() != config:
         raise UserError(f"{run_dir}: holds a run of another configuration; choose another --model_dir")
+    before = read_json(run_dir / ABOUT) if (run_dir / ABOUT).exists() else {}
+    if any(before.get(name, about.get(name)) != about.get(name) for name in ("labels", "labelled_only")):
+        raise UserError(f"{run_dir}: holds a run on other labels; choose another --model_dir")
     with atomic(run_dir / CONFIG) as file:
         file.write(config.encode())
     write_json(run_dir / ABOUT, about)
