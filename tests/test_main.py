@@ -62,7 +62,7 @@ def two_sizes(folder):
 
 def no_label_column(folder):
     path = folder / "x.parquet"
-    pq.write_table(pa.table({"image": [{"bytes": b"", "path": ""}]}), path)
+    pq.write_table(pa.table({"image": [{"bytes": b"", "path": ""}], "id": [0]}), path)
     return path, "label"
 
 

@@ -1,83 +1,70 @@
-"""Image files in folders, one folder a class."""
+"""Image files in folders."""
 
+import os
 from pathlib import Path
 
-import numpy as np
-
-from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.data.records import Contents, Encoded, Part
-from compare_gan.data.splits import TEST_NAMES
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+from compare_gan.core.errors import UserError
+from compare_gan.data.images import MOST_BYTES
+from compare_gan.data.layout import arrange, is_hidden, is_image
+from compare_gan.data.parquet import read_shards
+from compare_gan.data.records import Contents, Encoded
 
 
 class Files(Encoded):
     """Image files under a folder."""
 
-    def __init__(self, root: Path, files: list[Path]):
-        self.root, self.files = root, files
+    def __init__(self, root: Path, names: list[str]):
+        self.root, self.names = root, names
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.names)
 
     def data(self, i: int) -> bytes:
         try:
-            return self.files[i].read_bytes()
+            with open(self.root / self.names[i], "rb") as file:
+                return file.read(MOST_BYTES + 1)
         except OSError as error:
-            raise UserError(f"{self.files[i]}: cannot be read ({error.strerror})") from None
+            raise UserError(f"{self.where(i)}: cannot be read ({error.strerror})") from None
 
     def where(self, i: int) -> str:
-        return str(self.files[i])
+        return str(self.root / self.names[i])
 
     def name(self, i: int) -> str:
-        return self.files[i].relative_to(self.root).as_posix()
+        return self.names[i]
 
 
 def read_folder(path: Path) -> Contents:
-    """`<path>/<class>/<image>`, or `<path>/train/<class>/<image>` and maybe the same under test/ (or val/).
-
-    Classes are numbered in the order of their names. Hidden files and other suffixes are passed over.
+    """A folder of images in one of the layouts of `compare_gan.data.layout`, or of parquet files.
 
     Raises:
-      UserError: there are no classes, a class has no images, or test/ has a class of its own.
+      UserError: see `compare_gan.data.layout.arrange` and `compare_gan.data.parquet.read_shards`.
     """
-    folders = _folders(path)
-    if not _has_splits(folders):
-        return Contents(str(path), path.resolve().name, _read(path, list(folders)), None, tuple(folders))
-    class_names = list(_folders(folders["train"]))
-    train = _read(folders["train"], class_names)
-    test = next((_read(folders[name], class_names) for name in TEST_NAMES if name in folders), None)
-    return Contents(str(path), path.resolve().name, train, test, tuple(class_names))
+    names = _listed(path)
+    shards = [name for name in names if name.endswith(".parquet")]
+    if shards:
+        return read_shards(path, shards)
+    return arrange(
+        str(path), path.resolve().name, names, False, lambda shelf: Files(path / shelf.root, shelf.names)
+    )
 
 
-def _has_splits(folders: dict[str, Path]) -> bool:
-    """Whether these are splits, and not classes of which one happens to be called train."""
-    if "train" not in folders:
-        return False
-    return set(folders) <= {"train", *TEST_NAMES} or any(item.is_dir() for item in _visible(folders["train"]))
-
-
-def _read(path: Path, class_names: list[str]) -> Part:
-    files, labels = list[Path](), list[int]()
-    for name, folder in _folders(path).items():
-        if name not in class_names:
-            raise UserError(f"{folder}: no class of the training images{did_you_mean(name, class_names)}")
-        found = [file for file in _visible(folder) if file.suffix.lower() in SUFFIXES]
-        if not found:
-            raise UserError(
-                f"{folder}: no images in this class; wanted files that end in {', '.join(SUFFIXES)}"
-            )
-        files += found
-        labels += [class_names.index(name)] * len(found)
-    return Part(Files(path, files), np.array(labels, np.int32))
-
-
-def _folders(path: Path) -> dict[str, Path]:
-    folders = {item.name: item for item in _visible(path) if item.is_dir()}
-    if not folders:
-        raise UserError(f"{path}: no class folders; put the images of each class into a folder of its own")
-    return folders
-
-
-def _visible(path: Path) -> list[Path]:
-    return sorted((item for item in path.iterdir() if item.name[0] != "."), key=lambda item: item.name)
+def _listed(path: Path) -> list[str]:
+    """Images, parquet files and folders below a folder. Links are followed; each folder is read once."""
+    names, waiting, seen = list[str](), [""], set[tuple[int, int]]()
+    while waiting:
+        prefix = waiting.pop()
+        about = os.stat(path / prefix)
+        if (about.st_dev, about.st_ino) in seen:  # a link back, or to what has been read
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        with os.scandir(path / prefix) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name, reverse=True):
+                if is_hidden(entry.name):
+                    continue
+                if entry.is_dir():
+                    names.append(f"{prefix}{entry.name}/")
+                    waiting.append(names[-1])
+                elif is_image(entry.name) or entry.name.endswith(".parquet"):
+                    if entry.is_file() or not os.path.exists(entry.path):  # a dangling link is a broken image
+                        names.append(prefix + entry.name)
+    return names

@@ -1,9 +1,12 @@
 """What a user may name as a data set."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import DATASETS
+from compare_gan.data.archive import SUFFIXES as ARCHIVES
+from compare_gan.data.archive import read_archive
 from compare_gan.data.arrays import read_arrays
 from compare_gan.data.base import ImageDataset
 from compare_gan.data.folder import read_folder
@@ -11,7 +14,12 @@ from compare_gan.data.loading import Reading, load
 from compare_gan.data.parquet import read_parquet
 from compare_gan.data.records import Contents
 
-READERS = {".npz": read_arrays, ".npy": read_arrays, ".parquet": read_parquet}
+READERS: dict[str, Callable[[Path], Contents]] = {
+    ".npz": read_arrays,
+    ".npy": read_arrays,
+    ".parquet": read_parquet,
+    **dict.fromkeys(ARCHIVES, read_archive),
+}
 
 
 def open_dataset(source: str, image_size: int | None = None, reading: Reading | None = None) -> ImageDataset:
@@ -53,7 +61,8 @@ def find(source: str) -> Contents:
 
 def _read(path: Path) -> Contents:
     if path.is_dir():
-        return (read_parquet if any(path.glob("*.parquet")) else read_folder)(path)
-    if path.suffix.lower() not in READERS:
-        raise UserError(f"{path}: a data set is a folder or one of {', '.join(READERS)}")
-    return READERS[path.suffix.lower()](path)
+        return read_folder(path)
+    for suffix, reader in READERS.items():
+        if path.name.lower().endswith(suffix):
+            return reader(path)
+    raise UserError(f"{path}: a data set is a folder or one of {', '.join(READERS)}")

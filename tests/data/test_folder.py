@@ -1,5 +1,7 @@
 """Folders of image files."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,19 +80,116 @@ def test_a_broken_image_is_named(tmp_path):
     refused(tmp_path, "/a/3.png: not a readable image")
 
 
-def test_an_empty_folder(tmp_path):
-    refused(tmp_path, "no class folders; put the images of each class into a folder of its own")
+@pytest.mark.parametrize("inside", [[], ["a/"], ["notes.txt", "a/b/"], [".hidden.png", "__MACOSX/1.png"]])
+def test_a_folder_without_images(tmp_path, inside):
+    for name in inside:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).mkdir(parents=True) if name.endswith("/") else (tmp_path / name).write_text("")
+    refused(tmp_path, "holds no images; wanted files that end in .png")
 
 
-def test_images_without_classes(tmp_path):
+def test_a_flat_folder_is_unlabelled(tmp_path):
     fill(tmp_path, 10)
-    refused(tmp_path, "no class folders")
+    (tmp_path / "thumbs").mkdir()
+    data = open_dataset(str(tmp_path))
+    assert (len(data.train), len(data.test), data.class_names) == (4, 1, ())
+    assert set(data.train.labels) == set(data.test.labels) == {-1}
+    assert list(data.train.names) == ["0.png", "1.png", "3.png", "4.png"] and list(data.test.names) == [
+        "2.png"
+    ]
 
 
-def test_splits_without_classes(tmp_path):
+def test_flat_splits_are_unlabelled(tmp_path):
     fill(tmp_path / "train", 10)
-    fill(tmp_path / "test", 10)
-    refused(tmp_path, "/train: no class folders")
+    fill(tmp_path / "test", 20, count=2)
+    data = open_dataset(str(tmp_path))
+    assert (len(data.train), len(data.test), data.class_names) == (5, 2, ())
+    assert set(data.test.labels) == {-1} and set(data.test.images[:, 0, 0, 0]) == {20}
+
+
+def test_a_class_may_have_folders(tmp_path):
+    """As in Tiny ImageNet: train/<class>/images/<image>."""
+    fill(tmp_path / "train" / "a" / "images", 10, count=2)
+    fill(tmp_path / "train" / "b" / "x" / "y", 20, count=2)
+    fill(tmp_path / "train" / "b" / "x", 30, count=1)
+    fill(tmp_path / "val" / "b", 40, count=1)
+    data = open_dataset(str(tmp_path))
+    assert data.class_names == ("a", "b") and data.train.labels.tolist() == [0, 0, 1, 1, 1]
+    assert list(data.train.names) == [
+        "a/images/0.png",
+        "a/images/1.png",
+        "b/x/0.png",
+        "b/x/y/0.png",
+        "b/x/y/1.png",
+    ]
+    assert data.train.images[:, 0, 0, 0].tolist() == [10, 10, 30, 20, 20]
+
+
+def test_one_folder_around_the_classes_is_passed_over(tmp_path):
+    fill(tmp_path / "pets" / "v2" / "cat", 10)
+    fill(tmp_path / "pets" / "v2" / "dog", 20)
+    data = open_dataset(str(tmp_path))
+    assert data.class_names == ("cat", "dog") and data.train.names[0] == "cat/0.png"
+    fill(tmp_path / "one" / "cat", 10)
+    assert open_dataset(str(tmp_path / "one")).class_names == ("cat",)
+
+
+def test_images_beside_folders_of_images(tmp_path):
+    fill(tmp_path / "cat", 10)
+    fill(tmp_path, 20, count=1)
+    refused(tmp_path, "/0.png: lies beside folders of images, as cat/0.png; put every image into the folder")
+
+
+@pytest.mark.parametrize(
+    "train, test, words",
+    [
+        ("train", "test/a", "/test: has classes, but train/ has none"),
+        ("train/a", "test", "/test/0.png: in no class, but train/ has classes"),
+    ],
+)
+def test_classes_in_one_split_only(tmp_path, train, test, words):
+    fill(tmp_path / train, 10)
+    fill(tmp_path / test, 10)
+    refused(tmp_path, words)
+
+
+def test_what_lies_beside_the_splits_is_passed_over(tmp_path):
+    fill(tmp_path / "train" / "a", 10)
+    fill(tmp_path / "test" / "a", 10)
+    fill(tmp_path / "extra", 99)
+    fill(tmp_path, 99, count=1)
+    data = open_dataset(str(tmp_path))
+    assert (len(data.train), len(data.test), data.class_names) == (5, 5, ("a",))
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    fill(tmp_path / "elsewhere" / "cat", 10)
+    (tmp_path / "data" / "dog").mkdir(parents=True)
+    (tmp_path / "data" / "cat").symlink_to(tmp_path / "elsewhere" / "cat")
+    (tmp_path / "data" / "dog" / "0.png").symlink_to(tmp_path / "elsewhere" / "cat" / "3.png")
+    (tmp_path / "data" / "dog" / "up").symlink_to(tmp_path / "data")
+    data = open_dataset(str(tmp_path / "data"))
+    assert data.class_names == ("cat", "dog") and np.bincount(data.train.labels).tolist() == [4, 1]
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    """Reading a pipe would wait for ever; a link to nothing is a broken image."""
+    fill(tmp_path / "a", 10)
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    (tmp_path / "a" / "dir.png").mkdir()
+    assert len(open_dataset(str(tmp_path)).train) == 4
+    (tmp_path / "a" / "link.png").symlink_to(tmp_path / "nothing")
+    refused(tmp_path, "/a/link.png: cannot be read .No such file")
+
+
+def test_names_that_are_no_text(tmp_path):
+    fill(tmp_path / "a", 10)
+    name = os.fsdecode(b"\xff\n.png")
+    (tmp_path / "a" / "0.png").rename(tmp_path / "a" / name)
+    data = open_dataset(str(tmp_path))
+    assert f"a/{name}" in [*data.train.names, *data.test.names]
+    (tmp_path / "a" / name).write_bytes(b"junk")
+    refused(tmp_path, r"/a/.udcff.n.png: not a readable image")
 
 
 def test_a_class_without_images(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import open_dataset
+from compare_gan.data import open_dataset, parquet
 
 BESIDE = Path(__file__).parents[3] / "shared/data/cifar10/test.parquet"
 CIFAR10 = Path(os.environ.get("CIFAR10_TEST_PARQUET", BESIDE))
@@ -127,9 +127,89 @@ def test_more_labels_than_names(tmp_path):
     refused(path, "holds the label 1, but names only 1 classes")
 
 
-def test_a_folder_without_train_files(tmp_path):
-    write(tmp_path / "0000.parquet", {"image": PNGS, "label": LABELS})
-    refused(tmp_path, r"no train\*.parquet; it has: 0000.parquet")
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ("data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"),
+        ("default/train/0000.parquet", "default/validation/0000.parquet"),
+        ("snapshots/0a1b/plain_text/train-0.parquet", "snapshots/0a1b/plain_text/test-0.parquet"),
+        ("train/0.parquet", "test/0.parquet"),
+        ("train/train-0.parquet", "val.parquet"),
+    ],
+)
+def test_nested_as_the_hub_has_them(tmp_path, train, test):
+    for name, count in ((train, 10), (test, 4)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name, {"image": PNGS[:count], "label": LABELS[:count]})
+    (tmp_path / "README.md").write_text("")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "train.parquet").write_text("")
+    data = open_dataset(str(tmp_path))
+    assert (len(data.train), len(data.test)) == (10, 4)
+
+
+def test_files_of_no_split_are_all_for_training(tmp_path):
+    write(tmp_path / "0000.parquet", {"image": PNGS[:6], "label": LABELS[:6]})
+    write(tmp_path / "values.parquet", {"image": PNGS[6:], "label": LABELS[6:]})
+    data = open_dataset(str(tmp_path))
+    assert (len(data.train), len(data.test)) == (8, 2)
+
+
+def test_a_folder_of_test_files_alone(tmp_path):
+    write(tmp_path / "test.parquet", {"image": PNGS, "label": LABELS})
+    refused(tmp_path, r"no train\*.parquet; it has: test.parquet")
+
+
+def test_two_data_sets_in_a_folder(tmp_path):
+    for name in ("cifar10", "cifar100"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "train.parquet", {"image": PNGS, "label": LABELS})
+    refused(tmp_path, "holds several data sets, in cifar10 and cifar100; name one folder")
+    assert len(open_dataset(str(tmp_path / "cifar10")).train) == 8
+
+
+def test_without_labels(tmp_path):
+    data = open_dataset(write(tmp_path / "a.parquet", {"image": PNGS, "caption": ["a"] * 10}))
+    assert (len(data.train), len(data.test), data.class_names) == (8, 2, ())
+    assert set(data.train.labels) == set(data.test.labels) == {-1}
+
+
+def test_labels_in_one_split_only(tmp_path):
+    write(tmp_path / "train.parquet", {"image": PNGS, "label": LABELS})
+    write(tmp_path / "test.parquet", {"image": PNGS})
+    refused(tmp_path, "/test.parquet: has no label column, but train.parquet has one")
+
+
+def test_files_that_name_other_classes(tmp_path):
+    for split, names in (("train", ["cat", "dog"]), ("test", ["dog", "cat"])):
+        note = {"label": {"names": names, "_type": "ClassLabel"}}
+        write(tmp_path / f"{split}.parquet", {"image": PNGS, "label": LABELS}, note)
+    refused(tmp_path, "/test.parquet: names other classes than train.parquet")
+
+
+def test_names_of_images(tmp_path):
+    images = [{"bytes": data, "path": f"{i}.png" if i else None} for i, data in enumerate(PNGS)]
+    write(tmp_path / "train.parquet", {"image": images, "label": LABELS})
+    write(tmp_path / "test.parquet", {"image": PNGS, "label": LABELS})
+    data = open_dataset(str(tmp_path))
+    assert list(data.train.names) == ["", *(f"{i}.png" for i in range(1, 10))]
+    assert list(data.test.names) == [""] * 10
+
+
+def test_more_images_than_memory(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    noise = [rng.bytes(1000) for _ in range(10)]
+    path = write(tmp_path / "a.parquet", {"image": noise, "label": LABELS})
+    monkeypatch.setattr(parquet, "memory_budget", lambda: 9_000)
+    refused(path, "its images take 0.0 GB, and 0.0 GB of memory may be used; write them to a folder of image")
+
+
+def test_one_image_many_times_over_is_more_than_memory(tmp_path, monkeypatch):
+    """The file holds it once, in a dictionary, so only reading tells."""
+    path = write(tmp_path / "a.parquet", {"image": [bytes(1000)] * 1000, "label": [0] * 1000})
+    assert os.path.getsize(path) < 9_000
+    monkeypatch.setattr(parquet, "memory_budget", lambda: 100_000)
+    refused(path, "its images take .* GB of memory may be used")
 
 
 @pytest.mark.parametrize("spoil", [lambda data: b"", lambda data: b"text", lambda data: data[:-20]])

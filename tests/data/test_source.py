@@ -10,7 +10,7 @@ from compare_gan.data import open_dataset
     ("source", "words"),
     [
         ("digts", "^'digts' is neither a known data set nor a path that exists; did you mean 'digits'"),
-        ("no/such/place", "^'no/such/place' is neither .*; known: blobs, digits"),
+        ("no/such/place", "^'no/such/place' is neither .*; known: blobs, .*digits"),
         ("", "^'' is neither"),
     ],
 )
@@ -22,7 +22,9 @@ def test_an_unknown_source(source, words):
 
 def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "a.csv").write_text("")
-    with pytest.raises(UserError, match="a.csv: a data set is a folder or one of .npz, .npy, .parquet"):
+    with pytest.raises(
+        UserError, match="a.csv: a data set is a folder or one of .npz, .npy, .parquet, .zip, .tar, "
+    ):
         open_dataset(str(tmp_path / "a.csv"))
 
 

@@ -1,0 +1,202 @@
+"""Image files in zip and tar archives. Nothing is ever unpacked to disk."""
+
+import bz2
+import dataclasses
+import functools
+import gzip
+import io
+import logging
+import lzma
+import stat
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from compare_gan.core.errors import UserError
+from compare_gan.data.images import MOST_BYTES
+from compare_gan.data.layout import arrange, is_hidden, is_image
+from compare_gan.data.loading import memory_budget
+from compare_gan.data.records import Contents, Encoded
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # what a file begins with says what it is; the suffix may be wrong
+PACKED: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+CHUNK = 2**20
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """The images in an archive by name, each with what it takes to read it."""
+
+    path: Path
+    members: dict[str, Any]  # None: a folder
+    read: Callable[[Any], bytes]  # by any thread
+
+
+class Members(Encoded):
+    """Image files in an archive."""
+
+    def __init__(self, archive: Archive, root: str, names: list[str]):
+        self.archive, self.root, self.names = archive, root, names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def data(self, i: int) -> bytes:
+        try:
+            return self.archive.read(self.archive.members[self.root + self.names[i]])
+        except Exception:  # zip has many ways to pack, and each its own ways to fail
+            raise UserError(f"{self.where(i)}: cannot be unpacked; mend the archive") from None
+
+    def where(self, i: int) -> str:
+        return f"{self.archive.path}/{self.root}{self.names[i]}"
+
+    def name(self, i: int) -> str:
+        return self.names[i]
+
+
+def read_archive(path: Path) -> Contents:
+    """A zip or tar archive of a folder in one of the layouts of `compare_gan.data.layout`.
+
+    Members of a zip file, and of a plain tar file, are read when they are wanted; a compressed tar file can
+    only be read from its beginning, so it is held in memory. Links and devices are passed over. Of members
+    with one name the last counts.
+
+    Raises:
+      UserError: it is damaged, names a place outside itself, needs a password or more than the memory can
+        take, or does not hold images in such a layout.
+    """
+    with open(path, "rb") as file:
+        start = file.read(8)
+        unpack = next((unpack for magic, unpack in PACKED.items() if start.startswith(magic)), None)
+        if start.startswith(ZIP):
+            archive = _zip(path)
+        elif unpack is None:
+            archive = _tar(path, file, functools.partial(_read_at, path))
+        else:
+            unpacked = _unpacked(path, unpack)
+            view = unpacked.getbuffer()
+            archive = _tar(path, unpacked, lambda place: bytes(view[slice(*place)]))
+    return arrange(
+        str(path),
+        path.resolve().name,
+        archive.members,
+        True,
+        lambda shelf: Members(archive, shelf.root, shelf.names),
+    )
+
+
+def _zip(path: Path) -> Archive:
+    try:
+        opened = zipfile.ZipFile(path)
+    except Exception:
+        raise _damaged(path) from None
+    members, odd = dict[str, zipfile.ZipInfo | None](), 0
+    for info in opened.infolist():
+        name = _inside(path, info.filename.replace("\\", "/"))  # as some programs for Windows write it
+        if info.is_dir():
+            _add(members, f"{name}/", None)
+        elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            odd += is_image(name)
+        else:
+            if info.flag_bits & 1:
+                raise UserError(f"{path}: needs a password; unpack it, and name the folder")
+            _add(members, name, info)
+    _tell_odd(path, odd)
+    lock = threading.Lock()
+
+    def read(info: zipfile.ZipInfo) -> bytes:
+        with lock, opened.open(info) as file:
+            return file.read(MOST_BYTES + 1)
+
+    return Archive(path, members, read)
+
+
+def _tar(path: Path, file: IO[bytes], read: Callable[[tuple[int, int]], bytes]) -> Archive:
+    """Members by where they begin and end."""
+    members, odd = dict[str, tuple[int, int] | None](), 0
+    for member in _tar_members(path, file):
+        name = _inside(path, member.name)
+        if member.isdir():
+            _add(members, f"{name}/", None)
+        elif member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse:
+            odd += is_image(name)
+        else:
+            begin = member.offset_data
+            _add(members, name, (begin, begin + min(member.size, MOST_BYTES + 1)))
+    _tell_odd(path, odd)
+    return Archive(path, members, read)
+
+
+def _read_at(path: Path, place: tuple[int, int]) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(place[0])
+        return file.read(place[1] - place[0])
+
+
+def _tar_members(path: Path, file: IO[bytes]) -> Iterable[tarfile.TarInfo]:
+    """All of them. `tarfile` takes a damaged member for the end, and may go back to one that it has read."""
+    try:
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:") as opened:
+            end = 0
+            while (member := opened.next()) is not None:
+                if opened.offset <= end:
+                    raise _damaged(path)
+                end = opened.offset
+                opened.members.clear()  # type: ignore[attr-defined]  # they would pile up
+                yield member
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise _damaged(path)
+    except UserError:
+        raise
+    except Exception:
+        raise _damaged(path) from None
+
+
+def _unpacked(path: Path, unpack: Callable[[Path], Any]) -> io.BytesIO:
+    whole, most = io.BytesIO(), memory_budget()
+    try:
+        with unpack(path) as file:
+            while chunk := file.read(CHUNK):
+                whole.write(chunk)
+                if whole.tell() > most:
+                    raise UserError(
+                        f"{path}: unpacks to more than the {most / 1e9:.1f} GB of memory that may be used; "
+                        f"unpack it, and name the folder"
+                    )
+    except UserError:
+        raise
+    except Exception:
+        raise _damaged(path) from None
+    return whole
+
+
+def _inside(path: Path, name: str) -> str:
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts:
+        raise UserError(f"{path}: its member {name} lies outside of it; pack the folder anew")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _add(members: dict[str, Any], name: str, how: Any) -> None:
+    if (name.endswith("/") or is_image(name)) and not any(map(is_hidden, name.split("/"))) and name != "/":
+        members[name] = how
+
+
+def _tell_odd(path: Path, count: int) -> None:
+    if count:
+        log.warning("%s: passed over %d images that are links or no plain files", path, count)
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path}: not a whole zip or tar archive; get it anew")

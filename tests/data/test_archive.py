@@ -1,0 +1,286 @@
+"""Archives hold what the folder holds that they were made from, and nothing leaves them."""
+
+import io
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import Reading, archive, open_dataset
+from compare_gan.data.source import find
+
+KINDS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+LAYOUTS = {
+    "classes": ["cat/0.png", "cat/1.png", "cat/2.png", "cat/3.png", "dog/0.png", "dog/deep/1.png"],
+    "splits": ["train/a/0.png", "train/b/0.png", "test/b/7.png", "beside.png"],
+    "flat": ["0.png", "1.png", "2.png", "3.png"],
+    "flat splits": ["train/0.png", "train/1.png", "val/0.png"],
+}
+
+
+def png(name):
+    """An image that only this name has."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(list(name.encode())).integers(0, 256, (4, 5, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+def pack(path, members):
+    """An archive of these (name, content) pairs, in their order; a name that ends in a slash is a folder."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+            for name, content in members:
+                opened.writestr(name, content)
+        return path
+    packing = path.name.rpartition(".")[2].replace("tgz", "gz").replace("tbz2", "bz2").replace("txz", "xz")
+    with tarfile.open(path, "w" if packing == "tar" else f"w:{packing}") as opened:
+        for name, content in members:
+            info = tarfile.TarInfo(name.rstrip("/"))
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            info.size = len(content)
+            opened.addfile(info, io.BytesIO(content))
+    return path
+
+
+def add(path, **fields):
+    """One more member of a tar file, with these fields."""
+    with tarfile.open(path, "a") as opened:
+        info = tarfile.TarInfo()
+        for name, value in fields.items():
+            setattr(info, name, value)
+        opened.addfile(info)
+
+
+def refused(path, words):
+    with pytest.raises(UserError, match=words) as caught:
+        open_dataset(str(path))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def same(one, other):
+    assert one.class_names == other.class_names
+    for a, b in ((one.train, other.train), (one.test, other.test)):
+        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert list(a.names) == list(b.names)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_holds_what_its_folder_holds(tmp_path, kind, layout):
+    names = LAYOUTS[layout]
+    for name in names:
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_bytes(png(name))
+    shuffled = random.Random(0).sample(names, len(names))
+    junk = [("notes.txt", b"x"), (".DS_Store", b"x"), ("__MACOSX/cat/0.png", b"x"), ("__MACOSX/", b"")]
+    folder = open_dataset(str(tmp_path / "folder"))
+    for top in ("", "./", "my images/"):
+        members = [(top + name, content) for name, content in [*((n, png(n)) for n in shuffled), *junk]]
+        path = pack(tmp_path / f"a{kind}", [("./", b""), *members] if top == "./" else members)
+        same(open_dataset(str(path)), folder)
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar", ".tar.gz"])
+def test_a_flat_folder_packed_with_its_name_is_unlabelled(tmp_path, kind):
+    data = open_dataset(
+        str(pack(tmp_path / f"a{kind}", [(f"photos/{i}.png", png(str(i))) for i in range(5)]))
+    )
+    assert data.class_names == () and list(data.train.names) == ["0.png", "1.png", "3.png", "4.png"]
+
+
+@pytest.mark.parametrize("command", [["tar", "-cf"], ["tar", "-czf"]])
+def test_what_gnu_tar_packs(tmp_path, command):
+    long = "a" * 120 + "/" + "é" * 60 + ".png"
+    for name in ("cat/0.png", "dog/1.png", long):
+        (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pets" / name).write_bytes(png(name))
+    path = tmp_path / "x.tar"
+    for inside in (["-C", tmp_path, "pets"], ["-C", tmp_path / "pets", "."]):
+        subprocess.run([*command, path, *inside], check=True)
+        same(open_dataset(str(path)), open_dataset(str(tmp_path / "pets")))
+
+
+def test_a_suffix_may_be_wrong(tmp_path):
+    path = pack(tmp_path / "a.zip", [("cat/0.png", png("0")), ("dog/0.png", png("1"))])
+    expected = open_dataset(str(path))
+    same(open_dataset(str(path.rename(tmp_path / "a.tar.gz"))), expected)
+
+
+def test_of_members_with_one_name_the_last_counts(tmp_path):
+    members = [("a/0.png", png("old")), ("b/0.png", png("b")), ("a/0.png", png("new"))]
+    for kind in (".tar", ".tgz"):
+        contents = find(str(pack(tmp_path / f"a{kind}", members)))
+        assert len(contents.train) == 2 and contents.train.records.data(0) == png("new")
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path = pack(tmp_path / "a.zip", members)
+    assert find(str(path)).train.records.data(0) == png("new")
+
+
+def test_a_zip_file_of_windows(tmp_path):
+    path = pack(tmp_path / "a.zip", [("pets\\cat\\0.png", png("0")), ("pets\\dog\\0.png", png("1"))])
+    assert open_dataset(str(path)).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar", ".tgz"])
+def test_many_threads_read_what_one_reads(tmp_path, kind):
+    names = [f"{label}/{i:02}.png" for label in "ab" for i in range(40)]
+    records = find(str(pack(tmp_path / f"x{kind}", [(name, png(name)) for name in names]))).train.records
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(records.data, [*range(len(names))] * 5))
+    assert found == [png(name) for name in names] * 5
+
+
+def test_archives_can_be_streamed(tmp_path):
+    path = str(pack(tmp_path / "x.zip", [(f"{c}/{i}.png", png(f"{c}{i}")) for c in "ab" for i in range(5)]))
+    streamed, whole = open_dataset(path, reading=Reading(memory=0)), open_dataset(path)
+    assert not isinstance(streamed.train.images, np.ndarray)
+    np.testing.assert_array_equal(streamed.train.images[:], whole.train.images)
+
+
+OUTSIDE = ["../0.png", "a/../../0.png", "/tmp/0.png", "..", "a/.."]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("kind", [".zip", ".tar", ".tgz"])
+def test_a_name_outside_of_the_archive(tmp_path, kind, name):
+    (tmp_path / "0.png").write_bytes(png("mine"))
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    path = pack(tmp_path / f"x{kind}", [("a/1.png", png("1")), (name, png("0"))])
+    refused(path, "lies outside of it; pack the folder anew")
+    assert {file: file.read_bytes() for file in tmp_path.iterdir() if file != path} == before
+
+
+def test_backslashes_lead_nowhere_either(tmp_path):
+    refused(pack(tmp_path / "x.zip", [("a\\..\\..\\0.png", png("0"))]), "lies outside of it")
+
+
+def test_links_and_devices_are_passed_over(tmp_path, caplog):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(png("secret"))
+    path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), ("b/0.png", png("1"))])
+    for i, kind in enumerate((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)):
+        add(path, name=f"a/{i + 1}.png", type=kind, linkname=str(secret))
+    data = open_dataset(str(path))
+    assert [*data.train.names] == ["a/0.png", "b/0.png"]
+    assert "x.tar: passed over 4 images that are links" in caplog.text
+    zipped = tmp_path / "x.zip"
+    with zipfile.ZipFile(zipped, "w") as opened:
+        opened.writestr("a/0.png", png("0"))
+        link = zipfile.ZipInfo("a/1.png")
+        link.external_attr = 0o120777 << 16
+        opened.writestr(link, str(secret))
+    assert list(open_dataset(str(zipped)).train.names) == ["0.png"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5])
+def test_a_cut_off_archive(tmp_path, kind, share):
+    rng = np.random.default_rng(0)
+    path = pack(tmp_path / f"x{kind}", [(f"{c}/0.png", rng.bytes(700)) for c in "abcd"])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    refused(path, "not a whole zip or tar archive; get it anew")
+
+
+def test_a_tar_file_cut_between_members(tmp_path):
+    path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), ("b/0.png", png("1"))])
+    path.write_bytes(path.read_bytes()[:2048])
+    refused(path, "not a whole zip or tar archive")
+
+
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
+    path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), ("b/0.png", png("1"))])
+    data = bytearray(path.read_bytes())
+    data[1024 + 10] ^= 1  # in the second header
+    path.write_bytes(data)
+    refused(path, "not a whole zip or tar archive")
+
+
+def test_a_header_that_leads_back_is_no_endless_loop(tmp_path):
+    path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), ("b/0.png", b"")])
+    data = bytearray(path.read_bytes())
+    header = data[1024:1536]
+    header[124:136] = (2**96 - 512).to_bytes(12, "big")[:12]  # minus 512, as GNU tar writes large numbers
+    header[124] = 0xFF
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    data[1024:1536] = header
+    path.write_bytes(data)
+    refused(path, "not a whole zip or tar archive")
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar", ".tgz"])
+def test_a_broken_image_is_named(tmp_path, kind):
+    path = pack(tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", b"junk")])
+    refused(
+        path,
+        f"x{kind}/b/1.png: not a readable image; mend or remove it; or pass them over with --broken skip",
+    )
+
+
+def test_damage_inside_of_a_zip_file(tmp_path):
+    path = pack(tmp_path / "x.zip", [("a/0.png", png("0")), ("b/1.png", png("1"))])
+    data = bytearray(path.read_bytes())
+    data[60] ^= 255  # in the packed bytes of the first member
+    path.write_bytes(data)
+    refused(path, "x.zip/a/0.png: cannot be unpacked; mend the archive")
+
+
+def test_a_zip_file_with_a_password(tmp_path):
+    path = pack(tmp_path / "x.zip", [("a/0.png", png("0"))])
+    data = bytearray(path.read_bytes())
+    for start in (data.index(b"PK\1\2") + 8, 6):
+        data[start] |= 1
+    path.write_bytes(data)
+    refused(path, "needs a password; unpack it, and name the folder")
+
+
+@pytest.mark.parametrize("kind", [".tgz", ".tbz2", ".txz"])
+def test_a_packed_tar_file_that_is_more_than_memory(tmp_path, kind, monkeypatch):
+    """Also one whose images alone are not."""
+    path = pack(
+        tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", png("1")), ("zeros", bytes(10**7))]
+    )
+    assert len(open_dataset(str(path)).train) == 2 and os.path.getsize(path) < 20_000
+    monkeypatch.setattr(archive, "memory_budget", lambda: 2**20)
+    refused(path, "unpacks to more than the .* GB of memory that may be used; unpack it, and name the folder")
+
+
+def test_a_member_that_claims_much_takes_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_BYTES", 2**20)
+    for kind in (".zip", ".tar", ".tgz"):
+        path = pack(tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", bytes(2**22))])
+        assert len(find(str(path)).train.records.data(1)) == 2**20 + 1
+
+
+def test_names_that_are_no_text(tmp_path):
+    name = os.fsdecode(b"b/\xff\n.png")
+    path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), (name, b"junk")])
+    refused(path, r"x.tar/b/.udcff.n.png: not a readable image")
+
+
+def test_deep_folders(tmp_path):
+    path = pack(tmp_path / "x.tar", [("a/" * 3000 + "0.png", png("0")), ("a/b/1.png", png("1"))])
+    assert len(open_dataset(str(path)).train) == 2
+
+
+def test_no_file_stays_open(tmp_path):
+    """Python warns of files that are forgotten, and here a warning fails."""
+    paths = [pack(tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", b"x")]) for kind in KINDS]
+    command = (
+        "import sys\nfrom compare_gan.data.source import find\nfor path in sys.argv[1:]:\n    find(path)"
+    )
+    words = [sys.executable, "-W", "error::ResourceWarning", "-c", command, *map(str, paths)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0 and not done.stderr
