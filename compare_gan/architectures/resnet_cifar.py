@@ -11,6 +11,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import register_pair
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
 from compare_gan.nn.blocks import activate, check_side, make_norm, resnet_blocks
+from compare_gan.nn.latents import block_conds, block_dims
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
@@ -40,18 +41,13 @@ class Generator(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_side("resnet_cifar_arch", spec, [32])
-        if hierarchical_z and z_dim % (BLOCKS + 1):
-            raise UserError(
-                f"options.z_dim is {z_dim}; with hierarchical_z it must be a multiple of {BLOCKS + 1}"
-            )
         shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
         self.ch, self.hierarchical_z = ch, hierarchical_z
         self.embed_z = Linear(z_dim, z_dim, **shared) if embed_z else None
         self.embed_y = Linear(y_dim, z_dim, **shared) if embed_y and y_dim else None
-        chunk = z_dim // (BLOCKS + 1) if hierarchical_z else z_dim
         y_dim = z_dim if self.embed_y is not None else y_dim
-        dims = CondDims(chunk, y_dim + chunk if hierarchical_z and y_dim else y_dim)
-        self.fc_noise = Linear(chunk, 4 * 4 * ch, **shared)
+        dims = block_dims(z_dim, y_dim, BLOCKS, hierarchical_z)
+        self.fc_noise = Linear(dims.z, 4 * 4 * ch, **shared)
         self.blocks = resnet_blocks(
             [ch] * (BLOCKS + 1), ["up"] * BLOCKS, batch_norm_fn=options.batch_norm_fn, dims=dims, **shared
         )
@@ -59,18 +55,15 @@ class Generator(nnx.Module):
         self.final_conv = Conv(ch, spec.image_shape[-1], **shared)
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, 32, 32, C] in [0, 1]
-        z, y, train = cond.z, cond.y, cond.train
         if self.embed_z is not None:
-            z = self.embed_z(z, train=train)
+            cond = cond._replace(z=self.embed_z(cond.z, train=cond.train))
         if self.embed_y is not None:
-            y = self.embed_y(y, train=train)
-        first, *rest = jnp.split(z, BLOCKS + 1, axis=1) if self.hierarchical_z else [z] * (BLOCKS + 1)
-        x = self.fc_noise(first, train=train).reshape(-1, 4, 4, self.ch)
-        for block, chunk in zip(self.blocks, rest, strict=True):
-            block_y = jnp.concatenate([chunk, y], 1) if self.hierarchical_z and y is not None else y
-            x = block(x, cond._replace(z=chunk, y=block_y))
-        x = activate(x, self.final_norm, cond._replace(z=z, y=y))
-        return nnx.sigmoid(self.final_conv(x, train=train))
+            cond = cond._replace(y=self.embed_y(cond.y, train=cond.train))
+        first, conds = block_conds(cond, BLOCKS, self.hierarchical_z)
+        x = self.fc_noise(first, train=cond.train).reshape(-1, 4, 4, self.ch)
+        for block, given in zip(self.blocks, conds, strict=True):
+            x = block(x, given)
+        return nnx.sigmoid(self.final_conv(activate(x, self.final_norm, cond), train=cond.train))
 
 
 class Discriminator(nnx.Module):
