@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import open_dataset
+from compare_gan.data import Reading, arrays, open_dataset
+from compare_gan.data.source import find
 
 IMAGES = np.arange(10 * 2 * 3, dtype=np.uint8).reshape(10, 2, 3)
 LABELS = np.arange(10) % 2
@@ -55,13 +56,28 @@ def test_image_size(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "words"),
+    ("members", "words"),
     [
         ({"labels": LABELS}, "no array 'images'; it has: labels"),
         ({}, "no array 'images'; it has: nothing"),
         ({"image": IMAGES}, "unknown array 'image'; did you mean 'images'"),
         ({"images": IMAGES[0]}, r"images has the shape \[2, 3\]"),
         ({"images": IMAGES[:, :, :, None].repeat(5, 3)}, r"images has the shape \[10, 2, 3, 5\]"),
+        (
+            {"images": IMAGES.reshape(10, 6)},
+            r"images has the shape \[10, 6\]; .*images.reshape\(N, H, W, C\)",
+        ),
+        (
+            {"images": np.zeros((5, 4, 4, 4), np.uint8)},
+            r"shape \[5, 4, 4, 4\].*transparency: images\[..., :3\]",
+        ),
+        ({"images": np.zeros((5, 3, 8, 8))}, r"channels come last: images.transpose\(0, 2, 3, 1\)"),
+        ({"images": np.zeros((5, 4, 4, 2))}, r"images has the shape \[5, 4, 4, 2\]; wanted .* C = 1 or 3$"),
+        ({"images": IMAGES > 3}, "images is bool; wanted uint8"),
+        ({"images": IMAGES.astype(np.uint16)}, "images is uint16; wanted uint8"),
+        ({"images": np.array(3)}, r"images has the shape \[\]"),
+        ({"images": IMAGES.astype(str)}, "images is <U3; wanted uint8"),
+        ({"images": IMAGES, "labels": np.eye(10)}, r"labels is float64 \[10, 10\]; wanted \[N\] integers"),
         ({"images": IMAGES[:0]}, r"images has the shape \[0, 2, 3\]"),
         ({"images": IMAGES.astype(np.int64)}, "images is int64; wanted uint8"),
         ({"images": IMAGES.astype(float)}, "images runs from 0 to 59"),
@@ -77,9 +93,9 @@ def test_image_size(tmp_path):
         ({"images": IMAGES, "test_images": IMAGES[:, :1]}, "train images are 2x3 but test images 1x3"),
     ],
 )
-def test_a_bad_file_is_told_in_one_line(tmp_path, arrays, words):
+def test_a_bad_file_is_told_in_one_line(tmp_path, members, words):
     path = tmp_path / "a.npz"
-    np.savez(path, **arrays)
+    np.savez(path, **members)
     with pytest.raises(UserError, match=words) as caught:
         open_dataset(str(path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
@@ -93,6 +109,43 @@ def test_a_cut_off_file(tmp_path, name, keep):
     with pytest.raises(UserError, match=f"{name}: cannot be read .damaged") as caught:
         open_dataset(str(tmp_path / name))
     assert "\n" not in str(caught.value)
+
+
+def test_an_npy_file_stays_on_disk(tmp_path):
+    """More than memory is no more than a stream; the same images come out of both."""
+    images = np.random.default_rng(0).integers(0, 256, (10, 4, 5, 3), np.uint8)
+    for name, stored in (("a.npy", images), ("b.npy", np.asfortranarray(images))):
+        np.save(tmp_path / name, stored)
+        whole = open_dataset(str(tmp_path / name))
+        streamed = open_dataset(str(tmp_path / name), reading=Reading(memory=0))
+        assert not isinstance(streamed.train.images, np.ndarray)
+        np.testing.assert_array_equal(streamed.train.images[:], whole.train.images)
+        assert isinstance(find(str(tmp_path / name)).train.records.array, np.memmap)
+
+
+def test_more_arrays_than_memory(tmp_path, monkeypatch):
+    """By what they unpack to, not by what the file takes."""
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((10, 50, 50), np.uint8))
+    np.save(tmp_path / "b.npy", np.zeros((10, 50, 50), np.float32))
+    np.save(tmp_path / "c.npy", np.zeros((10, 50, 50), np.uint8))
+    monkeypatch.setattr(arrays, "memory_budget", lambda: 20_000)
+    for name in ("a.npz", "b.npy"):
+        with pytest.raises(
+            UserError, match=f"{name}: its arrays take .*; save the images alone, as uint8 in an"
+        ):
+            open_dataset(str(tmp_path / name))
+    assert len(open_dataset(str(tmp_path / "c.npy")).train) == 8
+
+
+def test_a_header_that_claims_too_much(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    data = (tmp_path / "a.npy").read_bytes().replace(b"(10, 2, 3)", b"(9**9,2,3)")
+    (tmp_path / "a.npy").write_bytes(data)
+    with pytest.raises(UserError, match="a.npy: cannot be read .damaged"):
+        open_dataset(str(tmp_path / "a.npy"))
+    (tmp_path / "a.npy").write_bytes(data.replace(b"(9**9,2,3)", b"(99999,2,3"[:9] + b")"))
+    with pytest.raises(UserError, match="a.npy: cannot be read .damaged"):
+        open_dataset(str(tmp_path / "a.npy"))
 
 
 def test_nothing_is_unpickled(tmp_path):
