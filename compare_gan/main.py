@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from compare_gan import __version__
@@ -12,6 +11,7 @@ from compare_gan.commands import load_commands
 from compare_gan.commands.shared import Parser
 from compare_gan.core.allocator import keep_freed_memory
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import user_cache
 from compare_gan.core.interrupt import Interrupted
 
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         use_compilation_cache()
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except UserError as error:
         print(f"compare-gan: {error}", file=sys.stderr)
         return 2
@@ -37,7 +37,6 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint")
         return 130
-    return 0
 
 
 def use_compilation_cache() -> None:
@@ -45,8 +44,7 @@ def use_compilation_cache() -> None:
     import jax
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "compare_gan" / "jax"))
+        jax.config.update("jax_compilation_cache_dir", str(user_cache() / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

@@ -141,7 +141,9 @@ def test_a_configuration_that_is_not_there(tmp_path, capsys):
     refused(capsys, ["train", "--model_dir", tmp_path / "run", "--gin_config", tmp_path / "x.gin"], "x.gin")
 
 
-def test_images_that_do_not_come_with_the_library(tmp_path, capsys):
+def test_images_that_are_not_there(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("tensorflow_datasets", reason="the extra compare_gan[tfds] is not installed")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     words = [
         "train",
         "--model_dir",
@@ -150,7 +152,7 @@ def test_images_that_do_not_come_with_the_library(tmp_path, capsys):
         "--gin_bindings",
         "dataset.name = 'cifar10'",
     ]
-    refused(capsys, words, "the images of cifar10 do not come", "--data PATH", "--data_fake_dataset")
+    refused(capsys, words, "cifar10: not prepared in", "run: compare-gan prepare cifar10")
     misspelt = ["--data_fake_dataset", "--gin_bindings", "dataset.name = 'cifr10'"]
     refused(capsys, [*words, *misspelt], "did you mean 'cifar10'")
 

@@ -40,6 +40,7 @@ def add(commands) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     from compare_gan.config.edge import parse
+    from compare_gan.data.facts import FACTS
     from compare_gan.data.labels import described, labelled_only, relabelled
     from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
@@ -49,16 +50,20 @@ def train(arguments: argparse.Namespace) -> None:
     source = data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name)
     how = reading(
         arguments,
-        like=parsed.dataset.name,
+        like=source if source in FACTS else parsed.dataset.name,
         train_crop=parsed.train_transform.crop_method,
         eval_crop=parsed.eval_transform.crop_method,
     )
     choice = arguments.labels or parsed.labels.file_pattern
     labels = described(choice) if choice else None  # before images are read, which may take long
+    meant = how.facts.labels if how.facts else "stored"
+    if meant == "soft" and not choice and not arguments.data_fake_dataset:
+        raise UserError(f"{how.like}: needs a label file; give --labels or replace_labels.file_pattern")
+    labelled_alone = arguments.labelled_only or meant == "given"
     dataset = open_data(source, how)
     if choice:
         dataset = relabelled(dataset, choice)
-    if arguments.labelled_only:
+    if labelled_alone:
         dataset = labelled_only(dataset)
     gan = parsed.gan(dataset.spec)
     schedule = Schedule(
@@ -73,7 +78,7 @@ def train(arguments: argparse.Namespace) -> None:
         "data": source,
         "reading": dataclasses.asdict(how),
         "labels": labels,
-        "labelled_only": arguments.labelled_only,
+        "labelled_only": labelled_alone,
         "seed": seed,
     }
     describe_run(run_dir, dataset, parsed.operative_config, origin)
@@ -90,19 +95,5 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def data_source(given: str | None, fake: bool, name: str) -> str:
-    """What to train on, for `open_data`.
-
-    Raises:
-      UserError: `name`, which the configuration gives, comes without images.
-    """
-    from compare_gan.core.registry import DATASETS
-    from compare_gan.data.facts import FACTS
-
-    if fake:
-        return FAKE + name
-    if not given and name in FACTS and name not in DATASETS:
-        raise UserError(
-            f"the images of {name} do not come with this library; give --data PATH, "
-            f"or --data_fake_dataset to try the configuration on noise"
-        )
-    return given or name
+    """What to train on, for `open_data`."""
+    return FAKE + name if fake else given or name

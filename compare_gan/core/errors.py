@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+MOST = 30  # names that a message lists
+
 
 class UserError(ValueError):
     """A bad configuration, file or argument.
@@ -24,4 +26,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the known name nearest to `name`, else what is known."""
     folded = {word.casefold(): word for word in sorted(known)}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f"; did you mean {folded[close[0]]!r}?" if close else f"; known: {', '.join(folded.values())}"
+    if close:
+        return f"; did you mean {folded[close[0]]!r}?"
+    words, more = list(folded.values()), len(folded) - MOST
+    return f"; known: {', '.join(words[:MOST])}{f' and {more} more' if more > 0 else ''}"

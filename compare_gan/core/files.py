@@ -27,6 +27,11 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def user_cache() -> Path:
+    """Where what can be made again is kept between runs; it may not be there yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "compare_gan"
+
+
 def write_json(path: Path, value: Any) -> None:
     with atomic(path) as file:
         file.write((json.dumps(value, indent=2) + "\n").encode())

@@ -1,55 +1,154 @@
-"""What is known of the data sets that compare_gan's configurations name, without their files."""
+"""What is known of the data sets that have a name, without their files."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from compare_gan.core.types import ImageSpec
 from compare_gan.data.fit import Fit
 
+LSUN_SCENES = (
+    "bedroom",
+    "bridge",
+    "church_outdoor",
+    "classroom",
+    "conference_room",
+    "dining_room",
+    "kitchen",
+    "living_room",
+    "restaurant",
+    "tower",
+)
+LSUN_OBJECTS = (
+    "airplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "dining_table",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "potted_plant",
+    "sheep",
+    "sofa",
+    "train",
+    "tv-monitor",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Shape and classes of the images, how they are cropped and resized, and what scores are measured on."""
+    """Where the images are, how they are cropped and resized, and what scores are measured on.
 
+    Training labels are those that are stored with the images, unless `labels` says otherwise:
+
+      single: every image is of the one class.
+      random: a class for each image, drawn once.
+      soft: those of a label file, and there must be one.
+      given: images that are unlabelled once a label file has had its say are left out.
+    """
+
+    tfds: str  # the name in TensorFlow Datasets: NAME or NAME/CONFIG
     image_shape: tuple[int, int, int]  # H, W, C
     num_classes: int = 0  # 0: the images have no labels
     train_split: str = "train"
     eval_split: str = "test"
-    eval_images: int = 10_000
+    eval_images: int = 10_000  # the first of `eval_split`
     train_fit: Fit = Fit()
     eval_fit: Fit = Fit()
+    labels: Literal["stored", "single", "random", "soft", "given"] = "stored"
+    least_side: int = 0  # training leaves out images whose shorter side has fewer pixels
+    by_hand: tuple[str, ...] = ()  # files that TensorFlow Datasets cannot download, and where to get them
+    by_hand_from: str = ""
 
     @property
     def spec(self) -> ImageSpec:
         return ImageSpec(self.image_shape, self.num_classes)
 
 
-def _imagenet(side: int, num_classes: int = 1000) -> Facts:
-    fits = (Fit(side, crop, "bilinear_tf1") for crop in ("distorted", "middle"))
-    return Facts((side, side, 3), num_classes, "train", "validation", 50_000, *fits)
-
-
-def _squared(side: int, crop: int, **more: Any) -> Facts:
+def _squared(tfds: str, side: int, crop: int, **more: Any) -> Facts:
     fit = Fit(side, crop, "bilinear_tf1")
-    return Facts((side, side, 3), train_fit=fit, eval_fit=fit, **more)
+    return Facts(tfds, (side, side, 3), train_fit=fit, eval_fit=fit, **more)
+
+
+def _celeb_a_hq(side: int) -> Facts:
+    """The images are stored in this size. A tenth of them is set aside for tests."""
+    return Facts(
+        f"celeb_a_hq/{side}",
+        (side, side, 3),
+        train_split="train[:90%]",
+        eval_split="train[90%:]",
+        eval_images=3_000,
+        by_hand=(f"data{side}x{side}.tar",),
+        by_hand_from="https://github.com/tkarras/progressive_growing_of_gans",
+    )
+
+
+def _lsun() -> Iterator[tuple[str, Facts]]:
+    """One data set for each class. Tests have a hundredth of the bedrooms, as in compare_gan, or 10,000."""
+    for name in (*LSUN_SCENES, *LSUN_OBJECTS):
+        splits, images = ("train[:-10000]", "train[-10000:]"), 10_000
+        if name == "bedroom":
+            splits, images = ("train[:99%]", "train[99%:]"), 30_000
+        train, test = splits
+        yield (
+            f"lsun-{name}",
+            _squared(f"lsun/{name}", 128, 128, train_split=train, eval_split=test, eval_images=images),
+        )
+
+
+def _stl10() -> Facts:
+    """Few labels as they were meant: 5,000 training images have one and 100,000 have none.
+
+    Both train, as 48x48 images, the size of `resnet_stl_arch`. compare_gan has no STL-10, so no score
+    depends on its bilinear resize: these are antialiased. The 8,000 test images are all labelled.
+    """
+    fit = Fit(48)
+    return Facts("stl10", (48, 48, 3), 10, "train+unlabelled", "test", 8_000, fit, fit)
+
+
+def _imagenet(side: int, num_classes: int = 1000, **more: Any) -> Facts:
+    train, test = (Fit(side, crop, "bilinear_tf1") for crop in ("distorted", "middle"))
+    return Facts(
+        "imagenet2012",
+        (side, side, 3),
+        num_classes,
+        eval_split="validation",
+        eval_images=50_000,
+        train_fit=train,
+        eval_fit=test,
+        by_hand=("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"),
+        by_hand_from="https://image-net.org/download-images",
+        **more,
+    )
 
 
 FACTS: dict[str, Facts] = {
-    "mnist": Facts((28, 28, 1), 10),
-    "fashion-mnist": Facts((28, 28, 1), 10),
-    "cifar10": Facts((32, 32, 3), 10),
-    "celeb_a": _squared(64, 160),
-    "celeb_a_hq_128": Facts((128, 128, 3)),  # an example configuration names it; compare_gan has no such data
-    "lsun-bedroom": _squared(
-        128, 128, train_split="train[:99%]", eval_split="train[99%:]", eval_images=30_000
-    ),
+    "mnist": Facts("mnist", (28, 28, 1), 10),
+    "fashion-mnist": Facts("fashion_mnist", (28, 28, 1), 10),
+    "cifar10": Facts("cifar10", (32, 32, 3), 10),
+    "cifar100": Facts("cifar100", (32, 32, 3), 100),
+    "svhn": Facts("svhn_cropped", (32, 32, 3), 10, eval_images=26_032),
+    "stl10": _stl10(),
+    "celeb_a": _squared("celeb_a", 64, 160),
+    "celeb_a_128": _squared("celeb_a", 128, 160),
+    **{f"celeb_a_hq_{side}": _celeb_a_hq(side) for side in (64, 128, 256, 512, 1024)},
+    **dict(_lsun()),
     **{f"imagenet_{side}": _imagenet(side) for side in (64, 128, 256, 512)},
-    "imagenet_512_hq400": _imagenet(512),  # images whose shorter side has at least 400 pixels
-    "soft_labeled_imagenet_128": _imagenet(128),
-    "single_class_imagenet_128": _imagenet(128, 1),
-    "random_class_imagenet_128": _imagenet(128),
-    "labeled_only_imagenet_128": _imagenet(128),
-    # Half and a quarter of the images: Zhao et al., https://arxiv.org/abs/2006.10738.
-    "imagenet_128_0.5": _imagenet(128),
-    "imagenet_128_0.25": _imagenet(128),
+    "imagenet_512_hq400": _imagenet(512, least_side=400),
+    "soft_labeled_imagenet_128": _imagenet(128, labels="soft"),
+    "single_class_imagenet_128": _imagenet(128, 1, labels="single"),
+    "random_class_imagenet_128": _imagenet(128, labels="random"),
+    "labeled_only_imagenet_128": _imagenet(128, labels="given"),
+    # Half and a quarter of the images, as many as the code of Zhao et al. takes,
+    # https://arxiv.org/abs/2006.10738. TensorFlow Datasets stores them shuffled, so the first are any.
+    "imagenet_128_0.5": _imagenet(128, train_split="train[:640583]"),
+    "imagenet_128_0.25": _imagenet(128, train_split="train[:320291]"),
 }

@@ -3,15 +3,14 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.progress import Progress
+from compare_gan.core.threads import in_turn
 from compare_gan.data.base import ImageDataset, Images, Split
 from compare_gan.data.facts import FACTS, Facts
 from compare_gan.data.fit import Fit
@@ -20,8 +19,8 @@ from compare_gan.data.splits import held_out
 from compare_gan.data.streamed import Streamed
 
 NAMED = 3  # broken files that a message names
-AHEAD = 256  # images that the threads may decode before they are wanted
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Reading:
     resize: str | None = None  # how: one of `compare_gan.data.fit.RESIZES`; None: Lanczos, or as `like`
     broken: Literal["fail", "skip"] = "fail"  # what to do about image files that cannot be read
     data_dir: str | None = None  # where TensorFlow Datasets keeps what it prepared
-    like: str | None = None  # crop and resize as compare_gan does for the data set of this name
+    like: str | None = None  # crop, resize and choose as compare_gan does for the data set of this name
     train_crop: str | None = None  # how ImageNet is cropped, one of `compare_gan.data.preprocess.CROPS`
     eval_crop: str | None = None
     memory: int | None = None  # bytes that decoded images may take; None: a quarter of the machine's
@@ -48,16 +47,21 @@ class Reading:
 
     @property
     def facts(self) -> Facts | None:
-        """What is known of the data set, if it is to look as compare_gan has it."""
-        return FACTS.get(self.like or "") if self.image_size is None else None
+        """What is known of the data set that it is to be like."""
+        return FACTS.get(self.like or "")
+
+    @property
+    def look(self) -> Facts | None:
+        """The same, if it is to look like that, too: images of a given size do not."""
+        return self.facts if self.image_size is None else None
 
     def fits(self) -> tuple[Fit, Fit]:
         """How training images become squares, and how test images do."""
-        if self.facts is None:
+        if self.look is None:
             return (Fit(self.image_size, resize=self.resize or "lanczos"),) * 2
         train, test = (
             dataclasses.replace(fit, resize=self.resize or fit.resize)
-            for fit in (self.facts.train_fit, self.facts.eval_fit)
+            for fit in (self.look.train_fit, self.look.eval_fit)
         )
         if train.crop == "distorted":
             train = dataclasses.replace(train, crop=self.train_crop or train.crop)
@@ -71,15 +75,17 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
     Images are decoded here, once, if they fit into memory and are the same each time; else when wanted.
 
     Raises:
-      UserError: images are broken, or differ in size and none was given.
+      UserError: images are broken, differ in size and none was given, or are all too small.
     """
     train, test = contents.train, contents.test
     if not len(train) or test is not None and not len(test):
         raise UserError(f"{contents.path}: holds no images")
     if test is None:
         train, test = held_out(contents.path, train)
+    if reading.facts is not None and reading.facts.least_side:
+        train = _large(contents.path, train, reading.facts.least_side)
     train_fit, test_fit = reading.fits()
-    channels = reading.facts.image_shape[2] if reading.facts else None
+    channels = reading.look.image_shape[2] if reading.look else None
     one = _split(contents.path, train, train_fit, reading, channels)
     other = _split(contents.path, test, test_fit, reading, channels)
     (h, w, c), (th, tw, tc) = one.images.shape[1:], other.images.shape[1:]
@@ -92,16 +98,29 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
 
 
 def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | None) -> Split:
-    budget = memory_budget() if reading.memory is None else reading.memory
-    streams = fit.random or _bytes(part.records, fit) > budget
-    if streams and reading.broken == "skip":
-        part = _readable(path, part)
-    if not streams:
+    if not streams(part.records, fit, reading):
         images, good = _in_memory(path, part.records, fit, reading.broken, channels)
         part = part if len(good) == len(part) else part.chosen(good)
         return Split(images, part.labels, Names(part.records))
-    side = part.records.size(0) if fit.size is None else (fit.size, fit.size)
-    return Split(Streamed(part.records, fit, (*side, channels or 3)), part.labels, Names(part.records))
+    if reading.broken == "skip":
+        part = _readable(path, part)
+    images = Streamed(part.records, fit, (*_fitted_size(part.records, fit), channels or 3))
+    return Split(images, part.labels, Names(part.records))
+
+
+def _large(path: str, part: Part, least: int) -> Part:
+    """Without the images that have fewer pixels on the shorter side."""
+
+    def large(i: int) -> bool:
+        try:
+            return min(part.records.size(i)) >= least
+        except UserError:
+            return True  # to be told of by who reads it
+
+    index = np.flatnonzero(list(in_turn(f"measuring {path}", len(part), large)))
+    if not len(index):
+        raise UserError(f"{path}: no training image has {least} pixels on its shorter side")
+    return part if len(index) == len(part) else part.chosen(index)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,9 +148,27 @@ def memory_budget() -> int:
     return total // 4
 
 
-def _bytes(records: Records, fit: Fit) -> int:
-    h, w = records.size(0) if fit.size is None else (fit.size, fit.size)
+def streams(records: Records, fit: Fit, reading: Reading) -> bool:
+    """Whether images are read when they are wanted, for there are too many, or they differ each time."""
+    most = memory_budget() if reading.memory is None else reading.memory
+    return fit.random or bytes_needed(records, fit) > most
+
+
+def bytes_needed(records: Records, fit: Fit) -> int:
+    """What the images take in memory, if all are as large as the first and have colours."""
+    h, w = _fitted_size(records, fit)
     return len(records) * h * w * 3
+
+
+def _fitted_size(records: Records, fit: Fit) -> tuple[int, int]:
+    if fit.size is not None:
+        return fit.size, fit.size
+    for i in range(len(records)):
+        try:
+            return records.size(i)
+        except UserError:  # to be told of by who reads it
+            continue
+    return 0, 0
 
 
 def _in_memory(
@@ -140,7 +177,7 @@ def _in_memory(
     """All images that can be read [M, H, W, C], and their numbers."""
     whole, good, bad = np.empty((0, 0, 0, 3), np.uint8), list[int](), list[UserError]()
     depth, first = 1, 0
-    for i, image in _decoded(path, records, fit):
+    for i, image in enumerate(tried(path, records, lambda i, image: fit(image, np.random.default_rng(i)))):
         if isinstance(image, UserError):
             bad.append(image)
             continue
@@ -164,34 +201,22 @@ def _in_memory(
 
 def _readable(path: str, part: Part) -> Part:
     """Without the images that cannot be decoded; each is tried once."""
-    good, bad = list[int](), list[UserError]()
-    for i, image in _decoded(path, part.records, Fit()):
-        if isinstance(image, UserError):
-            bad.append(image)
-        else:
-            good.append(i)
+    found = list(tried(path, part.records, lambda i, image: None))
+    bad = [error for error in found if error is not None]
     _tell(path, bad, len(part), "skip")
-    return part.chosen(np.array(good)) if bad else part
+    return part.chosen(np.flatnonzero([error is None for error in found])) if bad else part
 
 
-def _decoded(path: str, records: Records, fit: Fit) -> Iterator[tuple[int, np.ndarray | UserError]]:
-    """Each image in turn, or what is wrong with it. Threads read ahead, a little."""
+def tried(path: str, records: Records, use: Callable[[int, np.ndarray], T]) -> Iterator[T | UserError]:
+    """What `use` makes of each image, of its number and pixels; or what is wrong with the image."""
 
-    def read(i: int) -> np.ndarray | UserError:
+    def read(i: int) -> T | UserError:
         try:
-            return fit(records[i], np.random.default_rng(i))
+            return use(i, records[i])
         except UserError as error:
             return error
 
-    progress = Progress(f"reading {path}", len(records), unit="images", patience=5.0)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            for start in range(0, len(records), AHEAD):
-                numbers = range(start, min(start + AHEAD, len(records)))
-                yield from zip(numbers, pool.map(read, numbers), strict=True)
-                progress.update(numbers.stop, {})
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return in_turn(f"reading {path}", len(records), read)
 
 
 def _tell(path: str, bad: list[UserError], count: int, broken: str) -> None:

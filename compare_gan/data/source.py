@@ -1,5 +1,6 @@
 """What a user may name as a data set."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from compare_gan.data.archive import SUFFIXES as ARCHIVES
 from compare_gan.data.archive import read_archive
 from compare_gan.data.arrays import read_arrays
 from compare_gan.data.base import ImageDataset
+from compare_gan.data.facts import FACTS
 from compare_gan.data.folder import read_folder
+from compare_gan.data.labels import relabelled
 from compare_gan.data.loading import Reading, load
 from compare_gan.data.parquet import read_parquet
+from compare_gan.data.prepared import is_named
 from compare_gan.data.records import Contents
+from compare_gan.data.tfds import read_tfds
 
 READERS: dict[str, Callable[[Path], Contents]] = {
     ".npz": read_arrays,
@@ -23,10 +28,12 @@ READERS: dict[str, Callable[[Path], Contents]] = {
 
 
 def open_dataset(source: str, image_size: int | None = None, reading: Reading | None = None) -> ImageDataset:
-    """The data set of a registered name, or of a path: `.npz`, `.npy`, `.parquet`, or a folder.
+    """The data set of a name, or of a path: a folder, an archive, `.parquet`, `.npz` or `.npy`.
 
-    A folder holds parquet files or one folder of images for each class. A registered name goes before a path
-    of that name. Where a source has no test split, a fifth of each class is held out, always the same.
+    A name is a registered one, one that has facts, or `tfds:NAME` for any other data set of TensorFlow
+    Datasets; it goes before a path of that name. Data sets with facts are cropped, resized and labelled as
+    these say. A folder holds parquet files, or images as `compare_gan.data.layout` says, and so does an
+    archive. Where a source has no test split, a fifth of each class is held out, always the same.
 
     Args:
       image_size: short for `Reading(image_size)`.
@@ -36,23 +43,31 @@ def open_dataset(source: str, image_size: int | None = None, reading: Reading | 
       UserError: nothing has that name, or it does not hold images of one size.
     """
     reading = reading or Reading(image_size)
-    contents = find(source)
-    return load(contents, reading)
+    if source in FACTS:
+        reading = dataclasses.replace(reading, like=source)
+    dataset = load(find(source, reading.data_dir), reading)
+    if reading.facts is not None and reading.facts.labels in ("single", "random"):
+        dataset = relabelled(dataset, reading.facts.labels)
+    return dataset
 
 
-def find(source: str) -> Contents:
+def find(source: str, data_dir: str | None = None) -> Contents:
     """What a source holds, before a pixel is read.
+
+    Args:
+      data_dir: where TensorFlow Datasets keeps what it prepared.
 
     Raises:
       UserError: nothing has that name, or it holds no images.
     """
     if source in DATASETS:
         return DATASETS[source]()
+    if is_named(source):
+        return read_tfds(source, data_dir)
     path = Path(source)
     if not source or not path.exists():
-        raise UserError(
-            f"{source!r} is neither a known data set nor a path that exists{did_you_mean(source, DATASETS)}"
-        )
+        hint = did_you_mean(source, [*DATASETS, *FACTS])
+        raise UserError(f"{source!r} is neither a known data set nor a path that exists{hint}")
     try:
         return _read(path)
     except OSError as error:

@@ -41,6 +41,7 @@ def test_an_unknown_name():
     with pytest.raises(UserError, match="unknown fruit 'zzz'; known: apple, pear"):
         shelf["zzz"]
     assert did_you_mean("x", []) == "; known: "
+    assert did_you_mean("x", [f"{i:02}" for i in range(40)]).endswith(", 28, 29 and 10 more")
 
 
 def test_a_name_is_given_once(exposed):
