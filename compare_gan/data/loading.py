@@ -104,8 +104,8 @@ def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | No
         return Split(images, part.labels, Names(part.records))
     if reading.broken == "skip":
         part = _readable(path, part)
-    images = Streamed(part.records, fit, (*_fitted_size(part.records, fit), channels or 3))
-    return Split(images, part.labels, Names(part.records))
+    streamed = Streamed(part.records, fit, (*_fitted_size(part.records, fit), channels or 3))
+    return Split(streamed, part.labels, Names(part.records))
 
 
 def _large(path: str, part: Part, least: int) -> Part:

@@ -1,0 +1,100 @@
+"""Images in memory and streamed: the same ones, and the same ones passed over."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import Reading, open_dataset
+from compare_gan.data.streamed import Streamed
+
+STREAMED, WHOLE = {"memory": 0}, {}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twenty images in two classes; the green value of each is its number."""
+    for i in range(20):
+        path = tmp_path / "ab"[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (6, 4), (i % 2 * 100, i, 0)).save(path)
+    return tmp_path
+
+
+def spoil(folder, *numbers):
+    for i in numbers:
+        path = folder / "ab"[i % 2] / f"{i:02}.png"
+        path.write_bytes(b"junk" if i % 3 else path.read_bytes()[:44])  # some have a good header
+
+
+def numbers(split):
+    return split.images[:][:, 0, 0, 1].tolist()
+
+
+@pytest.mark.parametrize("memory", [STREAMED, WHOLE], ids=["streamed", "whole"])
+@pytest.mark.parametrize("broken", [[0], [5, 6], [0, 1, 2, 3, 18], range(0, 20, 2)])
+@pytest.mark.parametrize("size", [None, 2])
+def test_broken_images_are_skipped_named_and_counted(folder, memory, broken, size, caplog):
+    spoil(folder, *broken)
+    data = open_dataset(str(folder), reading=Reading(size, broken="skip", **memory))
+    assert isinstance(data.train.images, Streamed) is (memory is STREAMED)
+    found = [*numbers(data.train), *numbers(data.test)]
+    assert sorted(found) == sorted(set(range(20)) - set(broken))
+    for split in (data.train, data.test):
+        assert numbers(split) == [int(name[2:4]) for name in split.names]
+        np.testing.assert_array_equal(split.labels, np.array(numbers(split)) % 2)
+    named = [record.getMessage() for record in caplog.records]
+    counts = [int(line.split("skipped ")[1].split(" of ")[0]) for line in named if " of " in line]
+    assert sum(counts) == len(broken) and sum("skipped: " in line for line in named) == sum(
+        min(3, count) for count in counts
+    )
+    assert all(str(folder) in line and "\n" not in line for line in named)
+
+
+def test_broken_images_are_fatal_in_memory(folder):
+    spoil(folder, 6, 7, 8)
+    with pytest.raises(
+        UserError, match=r"/06.png: not a readable image; .* \(and 2 more like it\); or pass them"
+    ):
+        open_dataset(str(folder))
+
+
+def test_streamed_images_fail_when_they_are_wanted(folder):
+    spoil(folder, 0, 4)
+    data = open_dataset(str(folder), reading=Reading(memory=0))
+    with pytest.raises(UserError, match="/a/00.png: not a readable image"):
+        data.train.images[np.array([3, 0])]
+    assert data.train.images[3:5].shape == (2, 4, 6, 3)
+
+
+@pytest.mark.parametrize("memory", [STREAMED, WHOLE], ids=["streamed", "whole"])
+def test_no_image_can_be_read(folder, memory):
+    spoil(folder, *range(20))
+    with pytest.raises(
+        UserError, match="none of 16 images can be read; the first: .*/a/00.png: not a"
+    ) as caught:
+        open_dataset(str(folder), reading=Reading(broken="skip", **memory))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_streamed_images_are_those_of_memory(folder, size):
+    whole, streamed = (open_dataset(str(folder), reading=Reading(size, **m)) for m in (WHOLE, STREAMED))
+    for a, b in ((whole.train, streamed.train), (whole.test, streamed.test)):
+        np.testing.assert_array_equal(a.images, b.images[:])
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert list(a.names) == list(b.names)
+    assert whole.spec == streamed.spec and whole.fit == streamed.fit
+
+
+@pytest.mark.parametrize("memory, streams", [(16 * 4 * 6 * 3, False), (16 * 4 * 6 * 3 - 1, True)])
+def test_what_does_not_fit_is_streamed(folder, memory, streams):
+    data = open_dataset(str(folder), reading=Reading(memory=memory))
+    assert isinstance(data.train.images, Streamed) is streams
+
+
+def test_streamed_images_of_two_sizes(folder):
+    Image.new("RGB", (9, 9)).save(folder / "a" / "08.png")
+    data = open_dataset(str(folder), reading=Reading(memory=0))
+    with pytest.raises(UserError, match="/a/08.png: 9x9, but others are 4x6; give image_size"):
+        data.train.images[:]
