@@ -19,11 +19,12 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
 from compare_gan.core.interrupt import Interrupted, stop_requested
+from compare_gan.core.lock import claimed
 from compare_gan.core.progress import Progress
 from compare_gan.core.types import Array, Batch, Metrics
 from compare_gan.data.base import Split
 from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.feed import open_feed
+from compare_gan.train.feed import Feed, open_feed
 from compare_gan.train.placement import Placement
 from compare_gan.train.writers import MetricsLog
 
@@ -96,23 +97,42 @@ def run(
       The state after the last step.
 
     Raises:
-      UserError: the run folder or the batch size does not fit.
+      UserError: the run folder is in use or cannot be written, or the batch size does not fit.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
     run_folder(run_dir)
     placement = placement or Placement.over()
-    feed = open_feed(
-        split,
-        batch_size=job.batch_size,
-        sub_batches=job.sub_batches,
-        seed=seed,
-        placement=placement,
-        length=schedule.log_every,
-        total=schedule.steps,
-        workers=workers,
-        labelled=job.labelled,
-    )
-    schedule = dataclasses.replace(schedule, log_every=feed.length)
+    alone = claimed(run_dir) if jax.process_index() == 0 else contextlib.nullcontext()
+    with (
+        alone,
+        contextlib.closing(
+            open_feed(
+                split,
+                batch_size=job.batch_size,
+                sub_batches=job.sub_batches,
+                seed=seed,
+                placement=placement,
+                length=schedule.log_every,
+                total=schedule.steps,
+                workers=workers,
+                labelled=job.labelled,
+            )
+        ) as feed,
+    ):
+        schedule = dataclasses.replace(schedule, log_every=feed.length)
+        return _advance(job, feed, run_dir, schedule, seed, placement, draw)
+
+
+def _advance(
+    job: Job,
+    feed: Feed,
+    run_dir: Path,
+    schedule: Schedule,
+    seed: int,
+    placement: Placement,
+    draw: Callable[[Any, int], None],
+) -> Any:
+    """The loop itself, from the newest checkpoint to the last step."""
     init_rng, root = jax.random.split(jax.random.key(seed))
     init = jax.jit(job.init, out_shardings=placement.everywhere, compiler_options=RUNS_ONCE)
     state = init(init_rng)
@@ -129,7 +149,7 @@ def run(
     metrics_log = MetricsLog(run_dir / "metrics.jsonl", step)
     progress = Progress(job.name, schedule.steps, step)
     began = time.monotonic()
-    with contextlib.closing(feed), stop_requested() as stopping:
+    with stop_requested() as stopping:
         while step < schedule.steps:
             stop = schedule.next_stop(step)
             try:
