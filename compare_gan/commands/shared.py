@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def declare(
-    commands: Any, run: Callable[[argparse.Namespace], None], name: str, text: str, example: str
+    commands: Any, run: Callable[[argparse.Namespace], int | None], name: str, text: str, example: str
 ) -> Parser:
     """A new command, for arguments to be added to."""
     made = commands.add_parser(
@@ -45,7 +45,10 @@ def add_reading(made: Parser) -> None:
         default="fail",
         help="what to do about image files that cannot be read",
     )
-    made.add_argument("--tfds_data_dir", help="where TensorFlow Datasets keeps prepared data")
+    made.add_argument(
+        "--tfds_data_dir",
+        help="where TensorFlow Datasets prepared data; default: $TFDS_DATA_DIR or ~/tensorflow_datasets",
+    )
 
 
 def reading(arguments: argparse.Namespace, **more: Any) -> Any:

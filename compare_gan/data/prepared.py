@@ -143,7 +143,8 @@ def prepare(source: str, data_dir: str | None) -> Path:
 def _needs(source: str, module: str) -> UserError:
     install = "'compare_gan[prepare]'" if module.partition(".")[0] == "tensorflow" else module
     return UserError(
-        f"{source}: TensorFlow Datasets needs {module} to prepare it (to read it, not); pip install {install}"
+        f"{source}: TensorFlow Datasets needs {module} to prepare it, though not to read it; "
+        f"pip install {install}"
     )
 
 

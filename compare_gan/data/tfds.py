@@ -6,6 +6,7 @@ Their images are stored as files and are decoded as all others are here, so noth
 import contextlib
 import dataclasses
 import functools
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,14 +78,15 @@ def _info(library: Any, folder: Path, asked: Wanted, root: Path) -> Any:
     """What a prepared data set says of itself."""
     try:
         info = library.builder_from_directory(str(folder)).info
-        stored_as = info.file_format.value
+        formats = sorted(each.value for each in info.available_file_formats())
     except Exception as error:  # of whatever reads JSON and protocol buffers
         why = one_line(error)
         raise UserError(f"{folder}: cannot be read ({why}); remove it, then {asked.how(root)}") from None
-    if stored_as != FORMAT:
+    if FORMAT not in formats:
         raise UserError(
-            f"{folder}: prepared as {stored_as}, which cannot be read by number; move it away, "
-            f"then {asked.how(root)}"
+            f"{folder}: prepared as {' and '.join(formats)}, which cannot be read by number; "
+            f"with TensorFlow and apache-beam run: tfds convert_format --out_file_format={FORMAT} "
+            f"--dataset_version_dir={shlex.quote(str(folder))}; or move it away, then {asked.how(root)}"
         )
     return info
 
@@ -144,7 +146,7 @@ class Stored(Encoded):
         _allow_many_files()
         try:
             raw = library.decode.DeserializeMethod.RAW_BYTES
-            self.rows = builder.as_data_source(split, deserialize_method=raw)
+            self.rows = builder.as_data_source(split, deserialize_method=raw, file_format=FORMAT)
         except ValueError as error:
             raise UserError(f"{folder}: has no images for {split!r} ({one_line(error)})") from None
         # A row of CelebA has fifty features, so to parse all of them would take ten times as long.

@@ -319,7 +319,11 @@ def spoil(path, change):
         (
             "dataset_info.json",
             lambda data: data.replace(b"array_record", b"tfrecord"),
-            ["prepared as tfrecord", "move it away, then run: compare-gan prepare cifar10"],
+            [
+                "prepared as tfrecord",
+                "tfds convert_format",
+                "move it away, then run: compare-gan prepare cifar10",
+            ],
         ),
         ("cifar10-train.array_record-00000-of-00001", lambda data: b"", ["train, image 0: cannot be read"]),
         (
@@ -332,6 +336,14 @@ def spoil(path, change):
 def test_what_is_damaged(own, name, change, words):
     spoil(own / name, change)
     refused("cifar10", str(own), *words, data_dir=own.parents[1])
+
+
+def test_what_was_converted(own):
+    """The converter of TensorFlow Datasets leaves the old files and notes the new ones beside them."""
+    other = b'"alternativeFileFormats": ["array_record"], "fileFormat": "tfrecord"'
+    spoil(own / "dataset_info.json", lambda data: data.replace(b'"fileFormat": "array_record"', other))
+    data = open_dataset("cifar10", reading=Reading(data_dir=str(own.parents[1])))
+    np.testing.assert_array_equal(data.train.images, CIFAR[:10])
 
 
 def test_what_is_incomplete(own):
