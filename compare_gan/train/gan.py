@@ -1,6 +1,7 @@
 """Training a GAN on a data set into a run folder."""
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict
       origin: where the data and the randomness come from: data, reading, seed; labels, labelled_only.
 
     Raises:
-      UserError: the folder cannot be written to, or holds a run of another configuration or on other labels.
+      UserError: the folder cannot be written to, or holds a run of another configuration or origin.
     """
     about = {
         **origin,
@@ -111,8 +112,11 @@ def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict
     if (run_dir / CONFIG).exists() and (run_dir / CONFIG).read_text() != config:
         raise UserError(f"{run_dir}: holds a run of another configuration; choose another --model_dir")
     before = read_json(run_dir / ABOUT) if (run_dir / ABOUT).exists() else {}
-    if any(before.get(name, about.get(name)) != about.get(name) for name in ("labels", "labelled_only")):
-        raise UserError(f"{run_dir}: holds a run on other labels; choose another --model_dir")
+    for name, value in json.loads(json.dumps(origin)).items():
+        if before.get(name, value) != value:
+            raise UserError(
+                f"{run_dir}: its run has {name} {before[name]}, not {value}; choose another --model_dir"
+            )
     with atomic(run_dir / CONFIG) as file:
         file.write(config.encode())
     write_json(run_dir / ABOUT, about)

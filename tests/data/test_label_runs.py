@@ -63,7 +63,7 @@ def test_a_run_on_a_table_of_soft_labels(tmp_path, command, capsys):
     assert about["labels"] == {"choice": str(path), "sha256": digest} and about["labelled_only"]
     assert about["num_classes"] == 4 and (tmp_path / "run" / "TRAIN_DONE").exists()
     path.write_text(path.read_text().replace("\n0,", "\n1,"))
-    refused(capsys, [*command, "--labels", str(path), "--labelled_only"], "holds a run on other labels")
+    refused(capsys, [*command, "--labels", str(path), "--labelled_only"], "its run has labels {")
 
 
 def test_a_run_on_one_class_has_no_class_agreement(tmp_path, command):
