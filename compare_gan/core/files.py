@@ -62,5 +62,5 @@ def run_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise UserError(f"{path}: cannot write here ({error.strerror}); choose another --model_dir") from None
+        raise UserError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
     return path

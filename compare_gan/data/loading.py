@@ -77,13 +77,7 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
     Raises:
       UserError: images are broken, differ in size and none was given, or are all too small.
     """
-    train, test = contents.train, contents.test
-    if not len(train) or test is not None and not len(test):
-        raise UserError(f"{contents.path}: holds no images")
-    if test is None:
-        train, test = held_out(contents.path, train)
-    if reading.facts is not None and reading.facts.least_side:
-        train = _large(contents.path, train, reading.facts.least_side)
+    train, test = parts(contents, reading)
     train_fit, test_fit = reading.fits()
     channels = reading.look.image_shape[2] if reading.look else None
     one = _split(contents.path, train, train_fit, reading, channels)
@@ -95,6 +89,22 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
         )
     one, other = _deepened(one, max(c, tc)), _deepened(other, max(c, tc))
     return ImageDataset(contents.name, one, other, contents.class_names, str(test_fit))
+
+
+def parts(contents: Contents, reading: Reading) -> tuple[Part, Part]:
+    """The training images and the test images of a source, before any is decoded.
+
+    Raises:
+      UserError: there are none, or all are too small.
+    """
+    train, test = contents.train, contents.test
+    if not len(train) or test is not None and not len(test):
+        raise UserError(f"{contents.path}: holds no images")
+    if test is None:
+        train, test = held_out(contents.path, train)
+    if reading.facts is not None and reading.facts.least_side:
+        train = _large(contents.path, train, reading.facts.least_side)
+    return train, test
 
 
 def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | None) -> Split:

@@ -42,13 +42,16 @@ def open_dataset(source: str, image_size: int | None = None, reading: Reading | 
     Raises:
       UserError: nothing has that name, or it does not hold images of one size.
     """
-    reading = reading or Reading(image_size)
-    if source in FACTS:
-        reading = dataclasses.replace(reading, like=source)
+    reading = as_known(source, reading or Reading(image_size))
     dataset = load(find(source, reading.data_dir), reading)
     if reading.facts is not None and reading.facts.labels in ("single", "random"):
         dataset = relabelled(dataset, reading.facts.labels)
     return dataset
+
+
+def as_known(source: str, reading: Reading) -> Reading:
+    """How a data set is read that may have facts."""
+    return dataclasses.replace(reading, like=source) if source in FACTS else reading
 
 
 def find(source: str, data_dir: str | None = None) -> Contents:
