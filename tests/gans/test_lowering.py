@@ -1,0 +1,41 @@
+"""The step of every architecture and method is a program for TPUs and for GPUs, told without having one.
+
+Two methods of each architecture in turn; with COMBINATIONS=all in the environment all, in two minutes.
+"""
+
+import functools
+import itertools
+import os
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import export
+
+from compare_gan.core.registry import ARCHITECTURES
+from compare_gan.core.types import Batch
+from compare_gan.gans.step import train_step
+
+from .test_combinations import METHODS, combination, shallow  # noqa: F401  (a fixture)
+
+
+def chosen():
+    every = os.environ.get("COMBINATIONS") == "all"
+    pairs = itertools.product(enumerate(ARCHITECTURES), enumerate(METHODS))
+    return [(a, m) for (i, a), (j, m) in pairs if every or (i + j) % 2]
+
+
+@pytest.mark.parametrize("architecture, method", chosen())
+def test_the_step_lowers(architecture, method):
+    labelled = method in ("conditional", "S3GAN")
+    gan = combination(architecture, "@conditional_batch_norm" if labelled else "@batch_norm", method)()
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(gan.init, key)
+    shape = (gan.sub_batches, gan.batch_size)
+    batch = Batch(
+        jax.ShapeDtypeStruct((*shape, *gan.spec.image_shape), jnp.uint8),
+        jax.ShapeDtypeStruct(shape, jnp.int32),
+    )
+    step = jax.jit(functools.partial(train_step, gan), donate_argnums=0)
+    lowered = export.export(step, platforms=["tpu", "cuda"])(state, batch, key)
+    assert lowered.platforms == ("tpu", "cuda") and "stablehlo.convolution" in lowered.mlir_module()
