@@ -30,7 +30,22 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     """ "SAME" convolution: [B, H, W, C], [kh, kw, C, O] -> [B, ceil(H/s), ceil(W/s), O]."""
     padding = [same_padding(x.shape[1 + i], kernel.shape[i], stride) for i in range(2)]
-    return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=_LAYOUT)
+    return _slide(x, kernel, stride, padding, spread=1)
+
+
+def _slide(x: Array, kernel: Array, stride: int, padding: list[tuple[int, int]], spread: int) -> Array:
+    """XLA's convolution of images whose pixels are `spread` apart.
+
+    Its CPU backend has a slow loop only, ten times slower, where an image is smaller than the kernel; so
+    there the padding becomes part of the image, behind a barrier lest XLA fold it back.
+    """
+    if x.shape[1] < kernel.shape[0] or x.shape[2] < kernel.shape[1]:
+        around = [(0, 0, 0), *((low, high, spread - 1) for low, high in padding), (0, 0, 0)]
+        x = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), around))
+        padding, spread = [(0, 0), (0, 0)], 1
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, lhs_dilation=(spread, spread), dimension_numbers=_LAYOUT
+    )
 
 
 def _convolve_fwd(x, kernel, stride):
@@ -58,9 +73,7 @@ def convolve_transpose(y: Array, kernel: Array, size: tuple[int, int], stride: i
         spread = (y.shape[1 + i] - 1) * stride + 1
         padding.append((k - 1 - low, size[i] - spread + low))
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    return lax.conv_general_dilated(
-        y, flipped, (1, 1), padding, lhs_dilation=(stride, stride), dimension_numbers=_LAYOUT
-    )
+    return _slide(y, flipped, 1, padding, spread=stride)
 
 
 def _transpose_fwd(y, kernel, size, stride):
