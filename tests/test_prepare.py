@@ -91,6 +91,14 @@ def test_what_is_prepared_stays(root, capsys):
     assert capsys.readouterr().out.count("prepared: ") == 2
 
 
+def test_what_is_prepared_otherwise(root, capsys):
+    assert run(root) == 0
+    file = root / BUILDER / "1.0.0" / "dataset_info.json"
+    file.write_text(file.read_text().replace("array_record", "tfrecord"))
+    capsys.readouterr()
+    refused(capsys, root, NAME, "prepared as tfrecord", "tfds convert_format --out_file_format=array_record")
+
+
 def test_stopped_and_continued(root, capsys, monkeypatch):
     monkeypatch.setattr(Source, "rows", staticmethod(stopped))
     assert run(root) == 130
@@ -124,6 +132,7 @@ def test_what_fails_on_the_way(root, capsys, monkeypatch, make, words):
 def test_what_is_known_to_need_tensorflow_is_told_before_the_download(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     refused(capsys, tmp_path, "cifar10", "cifar10: TensorFlow Datasets needs tensorflow", "[prepare]")
+    refused(capsys, tmp_path, "tfds:fashion_mnist", "needs tensorflow", "[prepare]")
     assert not list(tmp_path.iterdir())
 
 
@@ -137,9 +146,12 @@ def test_files_that_must_be_there_first(tmp_path, capsys):
 
 
 def test_names_that_there_are_not(tmp_path, capsys):
-    refused(capsys, tmp_path, "cifr10", "called 'cifr10'; did you mean 'cifar10'?", "tfds:NAME")
-    refused(capsys, tmp_path, "tfds:no_such_set", "tfds:no_such_set: cannot be prepared")
-    refused(capsys, tmp_path, "tfds:", "'tfds:' names no data set")
+    refused(capsys, tmp_path, "cifr10", "called 'cifr10'", "tfds:NAME", "did you mean 'cifar10'?")
+    refused(
+        capsys, tmp_path, "tfds:no_such_set", "tfds:no_such_set: TensorFlow Datasets has no such data set"
+    )
+    refused(capsys, tmp_path, "tfds:food_101", "has no such data set; did you mean 'food101'?")
+    refused(capsys, tmp_path, "tfds:", "no data set is called 'tfds:'")
 
 
 def test_without_the_library(tmp_path, capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """Have a data set prepared by TensorFlow Datasets."""
 
 import argparse
+import logging
 
 from compare_gan.commands.shared import declare
 
@@ -20,4 +21,5 @@ def add(commands) -> None:
 def prepare(arguments: argparse.Namespace) -> None:
     from compare_gan.data import prepared
 
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of each of many attempts to connect
     print(f"prepared: {prepared.prepare(arguments.name, arguments.tfds_data_dir)}")

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from compare_gan.data.facts import FACTS, Facts
 PREFIX = "tfds:"
 FORMAT = "array_record"  # the only one in which every part of a split can be read by number
 INFO = "dataset_info.json"
+NEED_TENSORFLOW = {facts.tfds.partition("/")[0] for facts in FACTS.values()}  # to be prepared
 NO_LSUN = (
     "TensorFlow Datasets needs tensorflow-io to prepare LSUN, which does not run with a TensorFlow of today; "
     "export the images with https://github.com/fyu/lsun and give their folder as --data"
@@ -63,12 +65,10 @@ def wanted(source: str) -> Wanted:
     """
     if source in FACTS:
         return Wanted(source, FACTS[source].tfds, FACTS[source].train_split, FACTS[source])
-    others = f"any other of TensorFlow Datasets is {PREFIX}NAME or {PREFIX}NAME/CONFIG"
-    if not source.startswith(PREFIX):
-        raise UserError(f"no data set is called {source!r}{did_you_mean(source, FACTS)}; {others}")
     name, _, split = source.removeprefix(PREFIX).partition(":")
-    if not name:
-        raise UserError(f"{source!r} names no data set; {others}")
+    if not name or not source.startswith(PREFIX):
+        others = f"others of TensorFlow Datasets are {PREFIX}NAME or {PREFIX}NAME/CONFIG"
+        raise UserError(f"no data set is called {source!r} ({others}){did_you_mean(source, FACTS)}")
     return Wanted(source, name, split or "train")
 
 
@@ -94,16 +94,40 @@ def prepared_folder(root: Path, name: str) -> Path | None:
     """The newest version of NAME or NAME/CONFIG, or NAME/CONFIG/VERSION itself; None: it is not prepared.
 
     Raises:
-      UserError: no configuration is named, and several are prepared.
+      UserError: no configuration is named and several are prepared, or a folder cannot be read.
     """
     base = root / name
-    if (base / INFO).is_file():
-        return base
-    found = {folder: newest for folder in (base, *_folders(base)) if (newest := _newest(folder))}
+    try:
+        if (base / INFO).is_file():
+            return base
+        found = {folder: newest for folder in (base, *_folders(base)) if (newest := _newest(folder))}
+    except OSError as error:
+        raise UserError(f"{error.filename or base}: cannot be read ({error.strerror})") from None
     if base not in found and len(found) > 1:
         choice = " or ".join(f"{PREFIX}{folder.relative_to(root).as_posix()}" for folder in found)
         raise UserError(f"{base}: holds several configurations; say {choice}")
     return next(iter(found.values()), None)
+
+
+def prepared_info(library: Any, folder: Path, asked: Wanted, root: Path) -> Any:
+    """What a prepared data set says of itself: a `tfds.core.DatasetInfo`.
+
+    Raises:
+      UserError: it is damaged, or cannot be read by number.
+    """
+    try:
+        info = library.builder_from_directory(str(folder)).info
+        formats = sorted(each.value for each in info.available_file_formats())
+    except Exception as error:  # of whatever reads JSON and protocol buffers
+        why = one_line(error)
+        raise UserError(f"{folder}: cannot be read ({why}); remove it, then {asked.how(root)}") from None
+    if FORMAT not in formats:
+        raise UserError(
+            f"{folder}: prepared as {' and '.join(formats)}, which cannot be read by number; "
+            f"with TensorFlow and apache-beam run: tfds convert_format --out_file_format={FORMAT} "
+            f"--dataset_version_dir={shlex.quote(str(folder))}; or move it away, then {asked.how(root)}"
+        )
+    return info
 
 
 def prepare(source: str, data_dir: str | None) -> Path:
@@ -118,12 +142,13 @@ def prepare(source: str, data_dir: str | None) -> Path:
     asked, root, library = wanted(source), data_root(data_dir), tfds_library(source)
     folder = prepared_folder(root, asked.tfds)
     if folder is not None:
+        prepared_info(library, folder, asked, root)
         return folder
     if asked.tfds.startswith("lsun"):
         raise UserError(f"{source}: {NO_LSUN}")
     if missing := asked.missing(root):
         raise UserError(f"{source}: {missing}")
-    if asked.facts is not None and importlib.util.find_spec("tensorflow") is None:
+    if _base(asked.tfds) in NEED_TENSORFLOW and importlib.util.find_spec("tensorflow") is None:
         raise _needs(source, "tensorflow")  # said before the download and not after it
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress goes to stderr
@@ -132,6 +157,9 @@ def prepare(source: str, data_dir: str | None) -> Path:
             builder.download_and_prepare(download_config=config)
     except KeyboardInterrupt:
         raise Interrupted(f"{source}: stopped; what was downloaded is kept") from None
+    except library.core.DatasetNotFoundError:
+        hint = did_you_mean(_base(asked.tfds), library.list_builders(with_community_datasets=False))
+        raise UserError(f"{source}: TensorFlow Datasets has no such data set{hint}") from None
     except Exception as error:  # of downloads, archives and each data set's own code
         for cause in _causes(error):
             if isinstance(cause, ModuleNotFoundError) and cause.name:
@@ -156,7 +184,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def one_line(error: BaseException) -> str:
     """What an error of another library says."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return textwrap.shorten(str(error), 300) or type(error).__name__
+
+
+def _base(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _newest(folder: Path) -> Path | None:

@@ -6,7 +6,6 @@ Their images are stored as files and are decoded as all others are here, so noth
 import contextlib
 import dataclasses
 import functools
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from compare_gan.data.prepared import (
     data_root,
     one_line,
     prepared_folder,
+    prepared_info,
     tfds_library,
     wanted,
 )
@@ -52,7 +52,7 @@ def read_tfds(source: str, data_dir: str | None) -> Contents:
     if folder is None:
         here = f"; or say ./{source} for what is here" if Path(source).exists() else ""
         raise UserError(f"{source}: not prepared in {root}; {asked.how(root)}{here}")
-    info = _info(library, folder, asked, root)
+    info = prepared_info(library, folder, asked, root)
     keys = _keys(library, folder, info)
     facts = asked.facts
     if facts is not None and not facts.num_classes:
@@ -72,23 +72,6 @@ def read_tfds(source: str, data_dir: str | None) -> Contents:
         test = test.chosen(np.arange(min(len(test), facts.eval_images)))
     names = () if keys.label is None else tuple(info.features[keys.label].names)
     return Contents(str(folder), source, train, test, names)
-
-
-def _info(library: Any, folder: Path, asked: Wanted, root: Path) -> Any:
-    """What a prepared data set says of itself."""
-    try:
-        info = library.builder_from_directory(str(folder)).info
-        formats = sorted(each.value for each in info.available_file_formats())
-    except Exception as error:  # of whatever reads JSON and protocol buffers
-        why = one_line(error)
-        raise UserError(f"{folder}: cannot be read ({why}); remove it, then {asked.how(root)}") from None
-    if FORMAT not in formats:
-        raise UserError(
-            f"{folder}: prepared as {' and '.join(formats)}, which cannot be read by number; "
-            f"with TensorFlow and apache-beam run: tfds convert_format --out_file_format={FORMAT} "
-            f"--dataset_version_dir={shlex.quote(str(folder))}; or move it away, then {asked.how(root)}"
-        )
-    return info
 
 
 @dataclasses.dataclass(frozen=True)

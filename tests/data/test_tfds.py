@@ -268,7 +268,7 @@ def test_which_configuration_is_meant(others, shown):
         ("tfds:flowers", ["tfds:flowers: not prepared in", "run: compare-gan prepare tfds:flowers"]),
         ("celeb_a_hq_256", ["put data256x256.tar from https://", "downloads/manual, then run: compare-gan"]),
         ("lsun-cat", ["lsun-cat: not prepared", "tensorflow-io", "--data"]),
-        ("tfds:", ["'tfds:' names no data set", "tfds:NAME/CONFIG"]),
+        ("tfds:", ["no data set is called 'tfds:'", "tfds:NAME/CONFIG"]),
         ("cifr10", ["neither a known data set nor a path", "did you mean 'cifar10'?"]),
         ("tfds:cifar10:trian", ["cifar10/3.0.2: has no images for 'trian'", "Should be one of ["]),
         ("tfds:cifar10:train[", ["has no images for 'train['"]),
