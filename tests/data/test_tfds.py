@@ -472,6 +472,13 @@ def test_a_configuration_finds_its_images(train, tmp_path):
     assert about["data"] == "cifar10" and about["reading"]["like"] == "cifar10"
 
 
+def test_images_that_are_still_to_be_prepared(train, tmp_path, capsys):
+    train("svhn", code=2)
+    said = capsys.readouterr().err
+    assert said.startswith("compare-gan: svhn: not prepared in") and said.count("\n") == 1
+    assert "run: compare-gan prepare svhn" in said and not (tmp_path / "run").exists()
+
+
 def test_named_images_look_as_their_own_facts_say(train):
     gan, _ = train("cifar10", "--data", "stl10", architecture="resnet_stl_arch")
     assert gan.spec.image_shape == (48, 48, 3)
