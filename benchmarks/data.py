@@ -1,0 +1,257 @@
+"""Images a second from each kind of source, beside what training steps consume.
+
+    python -m benchmarks.data --json out.json
+
+All sources hold made-up images in a temporary folder. Each is read through the whole of our pipeline into a
+compiled step that only adds the images up. PyTorch's DataLoader reads the same folder with Pillow where torch
+is installed. `per core` counts images per second of processor time.
+"""
+
+import argparse
+import contextlib
+import functools
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from benchmarks.timing import interleaved
+from compare_gan.config.edge import parse
+from compare_gan.config.recipes import recipe
+from compare_gan.core.types import ImageSpec
+from compare_gan.data import Reading, Split, open_dataset
+from compare_gan.gans.step import train_step
+from compare_gan.train.feed import Feed, InMemory, open_feed
+from compare_gan.train.loop import Job, compile_chunk
+from compare_gan.train.placement import Placement
+
+BATCH = 64
+RESNET_CIFAR10 = [  # the settings of compare_gan's resnet_cifar10.gin
+    "dataset.name = 'cifar10'",
+    "options.architecture = 'resnet_cifar_arch'",
+    "options.batch_size = 64",
+    "options.gan_class = @ModularGAN",
+    "options.training_steps = 40000",
+    "options.disc_iters = 5",
+    "options.z_dim = 128",
+    "D.spectral_norm = True",
+    "G.batch_norm_fn = @batch_norm",
+]
+
+
+def picture(rng: np.random.Generator, side: int) -> Image.Image:
+    """Coloured clouds with some grain: compresses about as a photograph does."""
+    coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((side, side))
+    noise = rng.normal(0, 8, (side, side, 3))
+    return Image.fromarray(np.clip(np.asarray(coarse) + noise, 0, 255).astype(np.uint8))
+
+
+def jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "jpeg", quality=90)
+    return file.getvalue()
+
+
+def write_sources(folder: Path, count: int) -> None:
+    """A parquet file of small JPEGs, a folder of large ones, and the small ones as TFDS keeps them."""
+    rng = np.random.default_rng(0)
+    small = [picture(rng, 32) for _ in range(count)]
+    labels = np.arange(count) % 2
+    pq.write_table(pa.table({"image": [jpeg(each) for each in small], "label": labels}), folder / "x.parquet")
+    for i in range(count):
+        (folder / "large" / str(i % 2)).mkdir(parents=True, exist_ok=True)
+        (folder / "large" / str(i % 2) / f"{i}.jpg").write_bytes(jpeg(picture(rng, 256)))
+    with contextlib.suppress(ImportError):
+        write_tfds(folder / "tfds", small, labels)
+
+
+def write_tfds(folder: Path, images: list[Image.Image], labels: np.ndarray) -> None:
+    import tensorflow_datasets as tfds
+
+    class Clouds(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(32, 32, 3), encoding_format="jpeg"),
+                "label": tfds.features.ClassLabel(num_classes=2),
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            del dl_manager
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+                yield i, {"image": io.BytesIO(jpeg(image)), "label": int(label)}
+
+    Clouds(data_dir=str(folder), file_format="array_record").download_and_prepare()
+
+
+def reading(feed: Feed) -> Callable[[], int]:
+    """Reads a few chunks; the step they go through adds up the pixels."""
+    placement = feed.placement
+
+    def step(state: Any, batch: Any, rng: Any, spread: Any) -> tuple[Any, dict[str, Any]]:
+        del rng, spread
+        total = jnp.sum(batch.images.astype(jnp.float32))
+        return state._replace(step=state.step + 1), {"sum": total}
+
+    job = Job("read", lambda key: None, step, feed.batch_size)
+    chunk = compile_chunk(job, placement, feed.pick)
+    at = [0]
+    key = jax.random.key_data(jax.random.key(0))
+
+    def call() -> int:
+        start = at[0]
+        given = feed.chunk(start, start + feed.length)
+        state, _ = chunk(Counter(jnp.int32(start)), feed.held, given, np.int32(feed.length), key)
+        jax.block_until_ready(state)
+        at[0] += feed.length
+        return feed.length * feed.batch_size
+
+    return call
+
+
+class Counter(NamedTuple):
+    """The state of a job that does nothing."""
+
+    step: Any
+
+
+def feed_of(split: Split, length: int, kind: type | None = None) -> Feed:
+    placement = Placement.over()
+    if kind is not None:
+        return kind(split, BATCH, 1, 0, placement, length)
+    return open_feed(
+        split, batch_size=BATCH, sub_batches=1, seed=0, placement=placement, length=length, total=10**6
+    )
+
+
+def torch_loader(folder: Path, length: int, workers: int) -> Callable[[], int] | None:
+    """PyTorch's DataLoader on the folder of large images, with the crop and resize that ours has."""
+    try:
+        from torch.utils.data import DataLoader, Dataset
+    except ImportError:
+        return None
+
+    files = sorted(folder.glob("*/*.jpg"))
+
+    class Folder(Dataset):
+        def __len__(self):
+            return len(files)
+
+        def __getitem__(self, i):
+            with Image.open(files[i]) as image:
+                small = image.convert("RGB").resize((128, 128), Image.Resampling.LANCZOS)
+                return np.asarray(small), int(files[i].parent.name)
+
+    def endless() -> Iterator[Any]:
+        loader = DataLoader(Folder(), BATCH, shuffle=True, drop_last=True, num_workers=workers)
+        while True:
+            yield from loader
+
+    batches = endless()
+
+    def call() -> int:
+        for _ in range(length):
+            next(batches)[0].float().sum()
+        return length * BATCH
+
+    return call
+
+
+def training(bindings: list[str], name: str | None, spec: ImageSpec) -> tuple[Callable[[], int], int]:
+    """Steps of a GAN on noise, and how many images one takes."""
+    parsed = parse([recipe(name)] if name else [], bindings)
+    gan = parsed.gan(spec)
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (512, *spec.image_shape), np.uint8), np.zeros(512, np.int32))
+    placement = Placement.over()
+    feed = open_feed(
+        split,
+        batch_size=gan.batch_size,
+        sub_batches=gan.sub_batches,
+        seed=0,
+        placement=placement,
+        length=50,
+        total=10**6,
+    )
+    job = Job("train", gan.init, functools.partial(train_step, gan), gan.batch_size, gan.sub_batches)
+    chunk = compile_chunk(job, placement, feed.pick)
+    state = [jax.jit(gan.init, out_shardings=placement.everywhere)(jax.random.key(0))]
+    key = jax.random.key_data(jax.random.key(1))
+    steps = 20 if spec.image_shape[0] <= 8 else 2
+
+    def call() -> int:
+        state[0], metrics = chunk(state[0], feed.held, feed.chunk(0, steps), np.int32(steps), key)
+        jax.block_until_ready(metrics)
+        return steps * gan.sub_batches * gan.batch_size
+
+    return call, gan.sub_batches * gan.batch_size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--images", type=int, default=1000, help="images of each source")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", help="file for the figures")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_sources(folder, arguments.images)
+        pixels = np.random.default_rng(0).integers(0, 256, (50_000, 32, 32, 3), np.uint8)
+        memory = Split(pixels, np.zeros(len(pixels), np.int32))
+        streamed = {
+            "parquet, JPEG 32": (str(folder / "x.parquet"), Reading(memory=0)),
+            "folder, JPEG 256 to 128": (str(folder / "large"), Reading(128, memory=0)),
+        }
+        if (folder / "tfds").exists():
+            how = Reading(memory=0, data_dir=str(folder / "tfds"))
+            streamed["TFDS array_record, JPEG 32"] = ("tfds:clouds", how)
+        contenders: dict[str, Callable[[], int]] = {
+            "on the device, 32": reading(feed_of(memory, 50)),
+            "in memory, 32": reading(feed_of(memory, 50, InMemory)),
+        }
+        for title, (source, how) in streamed.items():
+            contenders[title] = reading(feed_of(open_dataset(source, reading=how).train, 10))
+        for workers in (0, 2):
+            call = torch_loader(folder / "large", 10, workers)
+            if call is not None:
+                contenders[f"PyTorch DataLoader, JPEG 256 to 128, {workers} workers"] = call
+        consumers = {
+            "demo (S3GAN, 8x8)": training([], "small_s3gan", ImageSpec((8, 8, 1), 10)),
+            "resnet_cifar10": training(RESNET_CIFAR10, None, ImageSpec((32, 32, 3), 10)),
+        }
+        contenders |= {f"step of {title}": call for title, (call, _) in consumers.items()}
+        rates = interleaved(contenders, arguments.rounds)
+    print(f"{'images a second':<50} {'wall':>10} {'per core':>10}")
+    for title, rate in rates.items():
+        print(f"{title:<50} {rate.per_second:>10,.0f} {rate.per_cpu_second:>10,.0f}")
+    needed = {title: rates[f"step of {title}"].per_second for title in consumers}
+    ratios = {
+        f"{source} / {title}": rates[source].per_second / need
+        for title, need in needed.items()
+        for source in rates
+        if not source.startswith("step of")
+    }
+    print("\nread by this source / consumed by this step")
+    for title, ratio in ratios.items():
+        print(f"{title:<75} {ratio:>8.1f}")
+    if arguments.json:
+        figures = {"rates": {name: rate._asdict() for name, rate in rates.items()}, "ratios": ratios}
+        Path(arguments.json).write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
