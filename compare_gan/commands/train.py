@@ -35,6 +35,18 @@ def add(commands) -> None:
     made.add_argument(
         "--data_workers", type=int, default=0, help="processes that read images not in memory; 0: threads"
     )
+    made.add_argument(
+        "--on_divergence",
+        choices=("stop", "rollback", "note"),
+        default="stop",
+        help="if a loss explodes or is not a number; rollback goes on from the last checkpoint with new dice",
+    )
+    made.add_argument(
+        "--on_collapse",
+        choices=("stop", "rollback", "note"),
+        default="note",
+        help="if the discriminator has nothing left to learn, or samples are all the same",
+    )
     made.add_argument("--sample_every", type=int, default=500, help="steps between pictures")
 
 
@@ -45,6 +57,7 @@ def train(arguments: argparse.Namespace) -> None:
     from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
     from compare_gan.train.loop import Schedule
+    from compare_gan.train.watch import Watch
 
     parsed = parse([Path(path) for path in arguments.gin_config], arguments.gin_bindings)
     source = data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name)
@@ -90,6 +103,7 @@ def train(arguments: argparse.Namespace) -> None:
         seed=seed,
         random_flip=parsed.dataset.random_flip,
         workers=arguments.data_workers,
+        watch=Watch(arguments.on_divergence, arguments.on_collapse),
     )
     print(f"trained: {run_dir}")
 

@@ -18,9 +18,11 @@ from compare_gan.gans.step import Spread, train_step
 from compare_gan.nn.images import random_flip as flipped
 from compare_gan.train.loop import Job, Schedule, run
 from compare_gan.train.placement import Placement
-from compare_gan.train.writers import SampleWriter
+from compare_gan.train.watch import Watch, Watcher
+from compare_gan.train.writers import SampleWriter, spread
 
 FLIPS = 2**31  # sets the coins apart from all else that the key of a step decides
+LOOKED_AT = 500  # real images whose spread that of generated ones is held against
 CONFIG, ABOUT, DONE = "operative_config.gin", "run.json", "TRAIN_DONE"
 
 
@@ -34,6 +36,7 @@ def train(
     placement: Placement | None = None,
     random_flip: bool = False,
     workers: int = 0,
+    watch: Watch = Watch(),
 ) -> GANState:
     """Trains a GAN, or goes on where an earlier call stopped; see `compare_gan.train.loop.run`.
 
@@ -49,10 +52,12 @@ def train(
       placement: the devices; all of them unless given.
       random_flip: mirror real images left to right half of the time.
       workers: processes that read images which are not in memory; 0: threads.
+      watch: what to do when training goes wrong.
 
     Raises:
       UserError: the run folder, the batch size or the labels do not fit.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
+      Diverged: training went wrong, and `watch` says to stop.
     """
     if gan.conditional:
         check_labels(split.labels, gan.spec.num_classes)
@@ -76,6 +81,7 @@ def train(
         placement=placement,
         draw=pictures.write,
         workers=workers,
+        watcher=Watcher(watch, run_dir, gan.loss, spread(split.images[:LOOKED_AT] / np.float32(255))),
     )
     (run_dir / DONE).touch()
     return state

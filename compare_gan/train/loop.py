@@ -26,9 +26,11 @@ from compare_gan.data.base import Split
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.feed import Feed, open_feed
 from compare_gan.train.placement import Placement
+from compare_gan.train.watch import INCIDENTS, ROLLED_BACK, Diverged, Watcher
 from compare_gan.train.writers import MetricsLog
 
 RUNS_ONCE = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
+Draw = Callable[[Any, int], float | None]
 log = logging.getLogger(__name__)
 
 
@@ -78,8 +80,9 @@ def run(
     schedule: Schedule,
     seed: int,
     placement: Placement | None = None,
-    draw: Callable[[Any, int], None] = lambda state, step: None,
+    draw: Draw = lambda state, step: None,
     workers: int = 0,
+    watcher: Watcher | None = None,
 ) -> Any:
     """Does a job from its beginning, or from where an earlier call stopped.
 
@@ -90,8 +93,10 @@ def run(
       schedule: for how long.
       seed: of the initial weights, the order of the data and all that is drawn at random.
       placement: the devices; all of them unless given.
-      draw: called with state and step every `sample_every` steps, at the first and at the last.
+      draw: called with state and step every `sample_every` steps, at the first and at the last; may return
+        the spread of what it drew.
       workers: processes that read images which are not in memory; 0: threads.
+      watcher: looks at what is reported and drawn.
 
     Returns:
       The state after the last step.
@@ -99,6 +104,7 @@ def run(
     Raises:
       UserError: the run folder is in use or cannot be written, or the batch size does not fit.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
+      Diverged: the watcher was told to stop when training goes wrong, and it did.
     """
     run_folder(run_dir)
     placement = placement or Placement.over()
@@ -120,7 +126,7 @@ def run(
         ) as feed,
     ):
         schedule = dataclasses.replace(schedule, log_every=feed.length)
-        return _advance(job, feed, run_dir, schedule, seed, placement, draw)
+        return _advance(job, feed, run_dir, schedule, seed, placement, draw, watcher)
 
 
 def _advance(
@@ -130,7 +136,8 @@ def _advance(
     schedule: Schedule,
     seed: int,
     placement: Placement,
-    draw: Callable[[Any, int], None],
+    draw: Draw,
+    watcher: Watcher | None,
 ) -> Any:
     """The loop itself, from the newest checkpoint to the last step."""
     init_rng, root = jax.random.split(jax.random.key(seed))
@@ -146,6 +153,7 @@ def _advance(
     else:
         draw(state, 0)
     chunk = compile_chunk(job, placement, feed.pick)
+    thrown = 0 if watcher is None else watcher.rollbacks()
     metrics_log = MetricsLog(run_dir / "metrics.jsonl", step)
     progress = Progress(job.name, schedule.steps, step)
     began = time.monotonic()
@@ -158,14 +166,38 @@ def _advance(
                 checkpoints.save(step, state)
                 raise
             count = np.int32(stop - step)
-            state, metrics = chunk(state, feed.held, given, count, jax.random.key_data(root))
+            dice = jax.random.fold_in(root, thrown) if thrown else root
+            state, metrics = chunk(state, feed.held, given, count, jax.random.key_data(dice))
             step = stop
             reported = {name: float(value) for name, value in metrics.items()}
             metrics_log.append(step, time.monotonic() - began, reported)
             progress.update(step, {name: reported[name] for name in job.shown})
             last, asked = step >= schedule.steps, stopping()
+            trouble = None if watcher is None else watcher.reported(reported)
             if step % schedule.sample_every == 0 or last:
-                draw(state, step)
+                spread = draw(state, step)
+                if watcher is not None and trouble is None and spread is not None:
+                    trouble = watcher.drawn(spread)
+            if watcher is not None and trouble is not None:
+                action = watcher.watch.action(trouble)
+                good = max(checkpoints.steps(), default=0)
+                if action == "rollback" and thrown < watcher.watch.most_rollbacks:
+                    watcher.note(step, trouble, f"{ROLLED_BACK} to step {good}")
+                    watcher.forget()
+                    thrown += 1
+                    state = init(init_rng)
+                    state = checkpoints.restore(state) or state
+                    step = int(state.step)
+                    metrics_log = MetricsLog(run_dir / "metrics.jsonl", step)
+                    began = time.monotonic()
+                    continue
+                watcher.note(step, trouble, "noted" if action == "note" else "stopped")
+                told = f"{run_dir}: {trouble.what} at step {step}"
+                if action != "note":
+                    raise Diverged(
+                        f"{told}; stopped, the last good checkpoint is that of step {good}; see {INCIDENTS}"
+                    )
+                log.warning("%s; going on, see %s", told, INCIDENTS)
             if step % schedule.save_every == 0 or last or asked:
                 checkpoints.save(step, state)
             if asked and not last:

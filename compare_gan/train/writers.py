@@ -66,11 +66,19 @@ class SampleWriter:
         self.draw = jax.jit(lambda state, z: sample(gan, state, z, y))
         self.ready = lambda state: with_statistics(gan, state, z_rng, PREVIEW)
 
-    def write(self, state: GANState, step: int) -> None:
+    def write(self, state: GANState, step: int) -> float:
+        """Draws the pictures of a step. Returns the spread of the samples."""
         state = self.ready(state)
-        for folder, z in self.inputs.items():
-            images = to_uint8(np.asarray(self.draw(state, z)))
-            write_grid(self.run_dir / folder / f"{step:06}.png", images, self.rows, COLUMNS)
+        drawn = {folder: np.asarray(self.draw(state, z)) for folder, z in self.inputs.items()}
+        for folder, images in drawn.items():
+            picture = to_uint8(np.nan_to_num(images))
+            write_grid(self.run_dir / folder / f"{step:06}.png", picture, self.rows, COLUMNS)
+        return spread(drawn["samples"])
+
+
+def spread(images: np.ndarray) -> float:
+    """How much images [N, H, W, C] in [0, 1] differ: the mean over pixels of their standard deviation."""
+    return float(images.std(0, dtype=np.float64).mean())
 
 
 def spherical(a: Array, b: Array, t: Array) -> Array:
