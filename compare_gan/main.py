@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
         return arguments.command(arguments) or 0
     except UserError as error:
         print(f"compare-gan: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except Interrupted as stop:
         print(f"{stop}; the same command goes on from there")
         return 130

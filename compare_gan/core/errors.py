@@ -13,6 +13,8 @@ class UserError(ValueError):
     command line prints it and exits with code 2; from Python it is a ValueError.
     """
 
+    exit_code = 2
+
     def __init__(self, message: str):
         super().__init__(printable(message))
 

@@ -20,6 +20,8 @@ Action = Literal["stop", "rollback", "note"]
 class Diverged(UserError):
     """Training went wrong and was stopped; what was good is saved."""
 
+    exit_code = 1  # no mistake in what was given, as far as one can tell
+
 
 @dataclasses.dataclass(frozen=True)
 class Trouble:
