@@ -17,7 +17,7 @@ from compare_gan.core.pictures import to_uint8
 from compare_gan.core.registry import METRICS
 from compare_gan.core.types import GANState
 from compare_gan.data.base import ImageDataset
-from compare_gan.features.encoder import TrainedEncoder
+from compare_gan.features.base import Extractor
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import EXAMPLES, PREVIEW, with_statistics
 from compare_gan.gans.step import sample
@@ -66,7 +66,7 @@ def generate_images(
 
 
 def evaluate(
-    gan: GAN, state: GANState, dataset: ImageDataset, extractor: TrainedEncoder, settings: EvalSettings
+    gan: GAN, state: GANState, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings
 ) -> dict[str, Any]:
     """The scores of one state, and all that they depend on, as one row.
 
@@ -79,11 +79,11 @@ def evaluate(
     """
     images, labels = generate_images(gan, state, settings.images, settings.seed, settings.statistics_examples)
     real = ImageSet(dataset.test.images, None, extractor)
-    labels = labels if dataset.class_names == extractor.spec.classes else None
+    labels = labels if dataset.class_names == extractor.class_names else None
     context = EvalContext(real, ImageSet(images, labels, extractor))
     scores: dict[str, Any] = {"step": int(state.step)}
     for name in settings.metrics:
-        scores |= METRICS[name](context)
+        scores |= METRICS[name].compute(context)
     return scores | {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
@@ -121,4 +121,5 @@ def _text(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _makings(row: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in row.items() if name not in METRICS}
+    scores = {column for name in METRICS for column in METRICS[name].columns}
+    return {name: value for name, value in row.items() if name not in scores}

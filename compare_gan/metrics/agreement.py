@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from compare_gan.core.registry import METRICS
-from compare_gan.metrics.context import EvalContext
+from compare_gan.metrics.context import EvalContext, Scores, metric
 
 
 def agreement(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -11,12 +10,13 @@ def agreement(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits.argmax(1) == labels))
 
 
-@METRICS.register("class_agreement")
-def class_agreement(ctx: EvalContext) -> dict[str, float | None]:
-    """How often a generated image is classified as its class; None without classes, or under others.
+@metric("class_agreement", needs={"summary"})
+def class_agreement(ctx: EvalContext) -> Scores:
+    """How often a generated image is classified as its class; None without classes.
 
     The classifier is the extractor's, which has learned from real images and all their labels.
     """
-    if ctx.fake.labels is None or not ctx.fake.seen.classes.shape[1]:
+    predictions = ctx.fake.summary.predictions
+    if ctx.fake.labels is None or predictions is None:
         return {"class_agreement": None}
-    return {"class_agreement": agreement(ctx.fake.seen.classes, ctx.fake.labels)}
+    return {"class_agreement": float(np.mean(np.concatenate(predictions.likeliest) == ctx.fake.labels))}

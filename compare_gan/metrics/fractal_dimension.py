@@ -6,9 +6,13 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from compare_gan.core.errors import UserError
+from compare_gan.data.base import Images
+from compare_gan.metrics.context import BATCH, EvalContext, Scores, metric
+
+CENTERS = 100  # as in compare_gan
 
 
-def fractal_dimension(points: np.ndarray, centers: np.ndarray, bins: int = 1000, scale: float = 0.1) -> float:
+def fractal_dimension(points: Images, centers: np.ndarray, bins: int = 1000, scale: float = 0.1) -> float:
     """How log N(r) grows with log r, where N(r) counts pairs of a point and a centre nearer than r.
 
     As in compare_gan a line is fitted where N(r) is near the middle of its range, on a logarithmic scale.
@@ -22,8 +26,9 @@ def fractal_dimension(points: np.ndarray, centers: np.ndarray, bins: int = 1000,
     Raises:
       UserError: there are too few different distances.
     """
-    points = points.reshape(len(points), -1)
-    distances = np.sort(cdist(points, points[centers]), axis=None)
+    around = flat(points[centers])
+    parts = (points[start : start + BATCH] for start in range(0, len(points), BATCH))
+    distances = np.sort(np.concatenate([cdist(flat(part), around) for part in parts]), axis=None)
     apart = distances[distances > 0]
     if not len(apart):
         raise UserError("fractal dimension of points that are all the same: there is no distance to measure")
@@ -37,3 +42,18 @@ def fractal_dimension(points: np.ndarray, centers: np.ndarray, bins: int = 1000,
             f"fractal dimension: {len(points)} points have too few different distances; give more"
         )
     return float(np.polyfit(x[start:end], y[start:end], 1)[0])
+
+
+def flat(points: np.ndarray) -> np.ndarray:
+    return points.reshape(len(points), -1)
+
+
+@metric("fractal_dimension", needs={"images"})
+def fractal_dimension_of(ctx: EvalContext) -> Scores:
+    """Of the pixels of generated images; None where these are too few or too much alike."""
+    images = ctx.fake.images
+    centers = np.random.default_rng(ctx.seed).integers(len(images), size=CENTERS)
+    try:
+        return {"fractal_dimension": fractal_dimension(images, centers)}
+    except UserError:
+        return {"fractal_dimension": None}

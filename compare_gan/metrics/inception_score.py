@@ -1,10 +1,10 @@
 """Inception score: Salimans et al., https://arxiv.org/abs/1606.03498, section 4."""
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+from scipy.special import xlogy
 
-from compare_gan.core.registry import METRICS
-from compare_gan.metrics.context import EvalContext
+from compare_gan.metrics.context import EvalContext, Scores, metric
+from compare_gan.metrics.summaries import Predictions
 
 
 def inception_score(logits: np.ndarray) -> float:
@@ -12,13 +12,19 @@ def inception_score(logits: np.ndarray) -> float:
 
     All samples count at once, as in compare_gan; many papers split them into ten parts, which gives less.
     """
-    log_p = log_softmax(logits.astype(np.float64), axis=1)
-    log_marginal = logsumexp(log_p, axis=0) - np.log(len(log_p))
-    return float(np.exp(np.mean(np.sum(np.exp(log_p) * (log_p - log_marginal), axis=1))))
+    predictions = Predictions()
+    predictions.add(logits)
+    return score_of(predictions)
 
 
-@METRICS.register("inception_score")
-def inception_score_of(ctx: EvalContext) -> dict[str, float | None]:
+def score_of(predictions: Predictions) -> float:
+    """The same of what is kept of logits: the mean KL is the entropy of p(y) less the mean of p(y|x)'s."""
+    marginal = predictions.probability / predictions.count
+    return float(np.exp(predictions.negative_entropy / predictions.count - xlogy(marginal, marginal).sum()))
+
+
+@metric("inception_score", needs={"summary"})
+def inception_score_of(ctx: EvalContext) -> Scores:
     """Of what the extractor takes generated images for; None if it knows no classes."""
-    logits = ctx.fake.seen.classes
-    return {"inception_score": inception_score(logits) if logits.shape[1] else None}
+    predictions = ctx.fake.summary.predictions
+    return {"inception_score": None if predictions is None else score_of(predictions)}

@@ -9,7 +9,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from compare_gan.core.types import Array
+from compare_gan.core.progress import Progress
+from compare_gan.core.types import Array, Tree
+from compare_gan.metrics.context import EvalContext, Generator, Scores, known, metric
+
+VECTORS = 64  # as many as compare_gan takes: a batch
+NUMBERS = 2**24  # in a Jacobian that is held
 
 
 class Spectrum(NamedTuple):
@@ -22,8 +27,17 @@ class Spectrum(NamedTuple):
 
 def jacobians(generator: Callable[[Array], Array], z: Array) -> np.ndarray:
     """Derivative [B, F, D] of all outputs, flattened, of a function of one vector [D], at each of [B, D]."""
-    flat = jax.jacfwd(lambda one: generator(one).ravel())
-    return np.asarray(jax.jit(jax.vmap(flat))(z))
+    return np.asarray(derivative(generator, (0,))(z))
+
+
+def derivative(function: Callable[..., Array], axes: tuple[int | None, ...]) -> Callable[..., Array]:
+    """The same as a program to be run on several batches. Only the first argument is differentiated by.
+
+    Args:
+      function: of one vector [D], and of other things.
+      axes: 0 for each argument of which the program gets a batch; None where all share it.
+    """
+    return jax.jit(jax.vmap(jax.jacfwd(lambda *given: function(*given).ravel()), in_axes=axes))
 
 
 def metric_tensors(jacobian: np.ndarray) -> np.ndarray:
@@ -37,3 +51,39 @@ def spectrum(tensors: np.ndarray) -> Spectrum:
     return Spectrum(
         np.linalg.eigvalsh(tensors), np.linalg.slogdet(tensors).logabsdet, np.log(np.linalg.cond(tensors))
     )
+
+
+def tensors_of(generator: Generator, rng: Array, count: int = VECTORS) -> np.ndarray:
+    """Metric tensors [count, D, D] of a generator at latent vectors drawn at random."""
+
+    def image(z: Array, y: Array | None, state: Tree) -> Array:
+        return generator.apply(state, z[None], None if y is None else y[None])
+
+    z, y = generator.inputs(rng, count)
+    outputs = jax.eval_shape(generator.apply, generator.state, z, y).size // count
+    size = max(1, NUMBERS // (outputs * z.shape[1]))
+    program, found = derivative(image, (0, 0, None)), []
+    progress = Progress("jacobian_conditioning", count, unit="vectors", patience=5.0)
+    for start in range(0, count, size):
+        given = jax.tree.map(lambda x, a=start: x[a : a + size], (z, y))
+        found.append(metric_tensors(np.asarray(program(*given, generator.state))))
+        progress.update(min(start + size, count), {})
+    return np.concatenate(found)
+
+
+@metric(
+    "jacobian_conditioning",
+    "log_condition_number_count",
+    "log_condition_number_mean",
+    "log_condition_number_std",
+    needs={"generator"},
+)
+def jacobian_conditioning(ctx: EvalContext) -> Scores:
+    """How the logarithm of the condition number is spread over latent vectors."""
+    tensors = tensors_of(known(ctx.generator, "a generator"), jax.random.key(ctx.seed))
+    found = spectrum(tensors).log_condition_number
+    return {
+        "log_condition_number_count": len(found),
+        "log_condition_number_mean": float(found.mean()),
+        "log_condition_number_std": float(found.std()),
+    }

@@ -4,13 +4,13 @@ Shape letters: N, M samples; F features.
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import METRICS
-from compare_gan.metrics.context import EvalContext
+from compare_gan.metrics.context import EvalContext, Scores, metric
 
 FEWEST_BLOCKS = 5  # from which a standard error is told
 
@@ -31,23 +31,35 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, max_block_size: int = 10
     Raises:
       UserError: a block would have fewer than two samples of either kind.
     """
+    estimates = [squared_discrepancy(x, y) for x, y in pairs_of_blocks(real, fake, max_block_size)]
+    count = len(estimates)
+    error = float(np.std(estimates) / math.sqrt(count)) if count >= FEWEST_BLOCKS else None
+    return KernelDistance(float(np.mean(estimates)), error)
+
+
+def pairs_of_blocks(
+    real: np.ndarray, fake: np.ndarray, max_block_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of both, in double precision.
+
+    Raises:
+      UserError: a block would have fewer than two samples of either kind.
+    """
     count = math.ceil(max(len(real), len(fake)) / max_block_size)
     if min(len(real), len(fake)) < 2 * count:
         raise UserError(
             f"kernel distance of {len(real)} real and {len(fake)} generated samples in {count} blocks: "
             "each block needs two of both; give more samples or larger blocks"
         )
-    pairs = zip(blocks(real, count), blocks(fake, count), strict=True)
-    estimates = [squared_discrepancy(x, y) for x, y in pairs]
-    error = float(np.std(estimates) / math.sqrt(count)) if count >= FEWEST_BLOCKS else None
-    return KernelDistance(float(np.mean(estimates)), error)
+    for x, y in zip(blocks(real, count), blocks(fake, count), strict=True):
+        yield x.astype(np.float64), y.astype(np.float64)
 
 
 def blocks(samples: np.ndarray, count: int) -> list[np.ndarray]:
     """Consecutive parts whose sizes differ by one at most, the smaller ones first."""
     size, larger = divmod(len(samples), count)
     sizes = np.full(count, size) + (np.arange(count) >= count - larger)
-    return np.split(samples.astype(np.float64), np.cumsum(sizes)[:-1])
+    return np.split(samples, np.cumsum(sizes)[:-1])
 
 
 def squared_discrepancy(x: np.ndarray, y: np.ndarray) -> float:
@@ -63,10 +75,18 @@ def mean_over_pairs(x: np.ndarray) -> float:
 
 def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(x y / F + 1)^3 for all pairs, [N, M]."""
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    k = x @ y.T / x.shape[1] + 1
+    return k * k * k  # many times faster than a power
 
 
-@METRICS.register("kernel_distance")
-def kernel_distance_of(ctx: EvalContext) -> dict[str, float | None]:
-    """Between the features of held-out real images and of generated ones."""
-    return {"kernel_distance": kernel_distance(ctx.real.seen.features, ctx.fake.seen.features).mean}
+@metric("kid_score", needs={"features"})
+def kid_score(ctx: EvalContext) -> Scores:
+    """Between the features of held-out real images and of generated ones, each in random order."""
+    return {"kid_score": kernel_distance(*shuffled_features(ctx)).mean}
+
+
+def shuffled_features(ctx: EvalContext) -> tuple[np.ndarray, np.ndarray]:
+    """Those of real and of generated images, so that no block is of one class only."""
+    rng = np.random.default_rng(ctx.seed)
+    real, fake = (rng.permutation(images.seen.features) for images in (ctx.real, ctx.fake))
+    return real, fake

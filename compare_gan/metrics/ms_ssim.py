@@ -11,8 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import correlate1d
 
+from compare_gan.metrics.context import EvalContext, Scores, metric
+
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
 WINDOW, SIGMA = 11, 1.5
+GROUPS, GROUP = 5, 64  # of images that are compared with each other, as in compare_gan
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -95,3 +98,13 @@ def _combined(x: Sequence[Scale], y: Sequence[Scale], weights: Sequence[float]) 
     factors = [contrast_structure for _, contrast_structure in found[:-1]] + [found[-1][0]]
     powers = [np.maximum(factor, 0) ** weight for factor, weight in zip(factors, weights, strict=True)]
     return np.prod(powers, axis=0).mean(1)
+
+
+@metric("ms_ssim", needs={"images"})
+def ms_ssim_of(ctx: EvalContext) -> Scores:
+    """Mean similarity within some groups of generated images, as in https://arxiv.org/abs/1710.08446."""
+    size = min(GROUP, len(ctx.fake.images))
+    count = min(GROUPS, len(ctx.fake.images) // size)
+    order = np.random.default_rng(ctx.seed).permutation(len(ctx.fake.images))[: count * size]
+    groups = np.sort(order.reshape(count, size), axis=1)
+    return {"ms_ssim": float(np.mean([mean_ms_ssim(ctx.fake.images[group]) for group in groups]))}

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.progress import Progress
+from compare_gan.metrics.context import EvalContext, Scores, metric
 
 
 class Curve(NamedTuple):
@@ -51,7 +53,10 @@ def curve_of_features(
     """
     if len(fake) != len(real):
         raise UserError(f"{len(fake)} generated and {len(real)} real samples; PRD needs as many of both")
-    found = [curve(*histograms(fake, real, clusters, seed + run), angles) for run in range(runs)]
+    progress, found = Progress("prd", runs, unit="clusterings", patience=5.0), []
+    for run in range(runs):
+        found.append(curve(*histograms(fake, real, clusters, seed + run), angles))
+        progress.update(run + 1, {})
     return Curve(*np.mean(found, axis=0))
 
 
@@ -63,3 +68,17 @@ def histograms(fake: np.ndarray, real: np.ndarray, clusters: int, seed: int) -> 
     labels = MiniBatchKMeans(clusters, n_init=10, random_state=seed).fit(samples).labels_
     of_fake, of_real = (np.bincount(part, minlength=clusters) for part in np.split(labels, [len(fake)]))
     return of_fake / len(fake), of_real / len(real)
+
+
+def curve_of(ctx: EvalContext) -> Curve:
+    """Of the features of held-out real images and of generated ones; of the first of whichever are more."""
+    real, fake = ctx.real.seen.features, ctx.fake.seen.features
+    count = min(len(real), len(fake))
+    return curve_of_features(fake[:count], real[:count], seed=ctx.seed)
+
+
+@metric("prd", "prd_f8", "prd_f1_8", needs={"features"})
+def prd(ctx: EvalContext) -> Scores:
+    """What stands for recall, and for precision."""
+    f8, f1_8 = best_f_betas(curve_of(ctx))
+    return {"prd_f8": f8, "prd_f1_8": f1_8}

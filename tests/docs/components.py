@@ -102,9 +102,9 @@ def exposed(module: str, wanted: Callable[[Any], bool] = callable) -> Iterator[P
 def metrics() -> Iterator[Part]:
     for info in pkgutil.iter_modules(compare_gan.metrics.__path__):
         module = importlib.import_module(f"{compare_gan.metrics.__name__}.{info.name}")
-        found = [name for name in METRICS if METRICS[name].__module__ == module.__name__]
-        if info.name != "context":
-            yield Part(", ".join(found) or info.name, module, module.__name__)
+        found = [name for name in METRICS if METRICS[name].compute.__module__ == module.__name__]
+        if found:
+            yield Part(", ".join(found), module, module.__name__)
 
 
 def rows(title: str, bound: list[str], parts: Iterable[Part], cases: Counter) -> Iterator[str]:

@@ -1,0 +1,53 @@
+"""What classes a linear classifier reads from the discriminator's features: the evaluation of SSGAN,
+Chen et al., https://arxiv.org/abs/1811.11212.
+"""
+
+import dataclasses
+import warnings
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.metrics.context import EvalContext, Scores, known, metric
+from compare_gan.metrics.discriminator_accuracy import judged
+
+
+def probe_accuracy(
+    train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+) -> float:
+    """Accuracy on features [M, F] of a logistic regression learned from [N, F], of labels [M] and [N].
+
+    Features are scaled to a deviation of one over `train`. What has no label, -1, is left out.
+
+    Raises:
+      UserError: there are not two classes to tell apart, or nothing to test on.
+    """
+    from sklearn.exceptions import ConvergenceWarning  # slow to import, so not before it is wanted
+    from sklearn.linear_model import LogisticRegression
+
+    train, train_labels = train[train_labels >= 0], train_labels[train_labels >= 0]
+    test, test_labels = test[test_labels >= 0], test_labels[test_labels >= 0]
+    if len(np.unique(train_labels)) < 2 or not len(test_labels):
+        raise UserError("linear_probe needs labels of two classes, of training and of held-out images")
+    mean, deviation = train.mean(0), train.std(0)
+    scale = np.where(deviation > 0, deviation, 1)
+    with warnings.catch_warnings():  # a fit that stops early is a probe, too
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probe = LogisticRegression(max_iter=200).fit((train - mean) / scale, train_labels)
+    return float(probe.score((test - mean) / scale, test_labels))
+
+
+@metric("linear_probe", "linear_probe_accuracy", needs={"discriminator", "images", "real_labels", "train"})
+def linear_probe(ctx: EvalContext) -> Scores:
+    """Learned from training images and their labels; None without labels.
+
+    The discriminator is not told the labels: what it would be conditioned on is what is asked for.
+    """
+    discriminator, train = known(ctx.discriminator, "a discriminator"), known(ctx.train, "training images")
+    if train.labels is None or ctx.real.labels is None:
+        return {"linear_probe_accuracy": None}
+    seen = [
+        judged(discriminator, dataclasses.replace(images, labels=None), lambda out: out.features)
+        for images in (train, ctx.real)
+    ]
+    return {"linear_probe_accuracy": probe_accuracy(seen[0], train.labels, seen[1], ctx.real.labels)}

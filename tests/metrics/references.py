@@ -1,0 +1,122 @@
+"""What other libraries say of the same features, and what they said when it was recorded.
+
+Values of torch-fidelity, prdc and SciPy are kept in `recorded.json`, so that the suite compares with them
+where they are not installed. To record anew: `python -m tests.metrics.references`.
+"""
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+RECORDED = Path(__file__).with_name("recorded.json")
+KID_SIZE = 60  # so that there is one subset, of all samples
+
+
+def features(seed: int, n: int, dim: int, shift: float = 0.0) -> np.ndarray:
+    """[n, dim] float64: correlated, and spread over several orders of magnitude."""
+    random = np.random.RandomState(seed)
+    mix = np.random.RandomState(99).standard_normal((dim, dim)) / np.arange(1, dim + 1)
+    return (random.standard_normal((n, dim)) + shift) @ mix
+
+
+def pair(case: str) -> tuple[np.ndarray, np.ndarray]:
+    """Real and generated features of a case."""
+    match case:
+        case "apart":
+            return features(0, KID_SIZE, 12), features(1, KID_SIZE, 12, 0.4)
+        case "alike":
+            return features(2, KID_SIZE, 12), features(3, KID_SIZE, 12)
+        case "wide":  # fewer samples than features
+            return features(4, KID_SIZE, 80), features(5, KID_SIZE, 80, 0.2)
+        case _:
+            raise ValueError(case)
+
+
+CASES = ("apart", "alike", "wide")
+
+
+def logits(case: str) -> np.ndarray:
+    return 3 * pair(case)[1][:, :6]
+
+
+def torch_fidelity() -> Any:
+    """The library, without the operators of torchvision: those of PyPI want a torch that was built for CUDA.
+
+    Raises:
+      ImportError: it is not installed.
+    """
+    if "torch_fidelity" not in sys.modules:
+        torch = importlib.import_module("torch")
+        if importlib.util.find_spec("torchvision") is None:
+            raise ImportError("torchvision")
+        try:
+            importlib.import_module("torchvision")
+        except RuntimeError:
+            for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+                del sys.modules[name]
+            declared = torch.library.Library("torchvision", "FRAGMENT")
+            for name in ("nms", "qnms"):
+                declared.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+    for part in ("metric_fid", "metric_isc", "metric_kid", "metric_prc"):
+        importlib.import_module(f"torch_fidelity.{part}")
+    return sys.modules["torch_fidelity"]
+
+
+def of_torch_fidelity(case: str) -> dict[str, float]:
+    library, torch = torch_fidelity(), importlib.import_module("torch")
+    real, fake = (torch.from_numpy(x) for x in pair(case))
+    statistics = [library.metric_fid.fid_features_to_statistics(x) for x in (real, fake)]
+    kid = library.metric_kid.kid_features_to_metric(
+        real, fake, kid_subsets=1, kid_subset_size=KID_SIZE, verbose=False
+    )
+    prc = library.metric_prc.prc_features_to_metric(fake, real, verbose=False)
+    isc = library.metric_isc.isc_features_to_metric(torch.from_numpy(logits(case)), splits=1)
+    return {
+        "fid_score": library.metric_fid.fid_statistics_to_metric(*statistics, verbose=False)[
+            "frechet_inception_distance"
+        ],
+        "kid_score": kid["kernel_inception_distance_mean"],
+        "precision": prc["precision"],
+        "recall": prc["recall"],
+        "inception_score": isc["inception_score_mean"],
+    }
+
+
+def of_prdc(case: str) -> dict[str, float]:
+    """With five neighbours for all four."""
+    return {key: float(value) for key, value in _compute_prdc()(*pair(case), nearest_k=5).items()}
+
+
+def _compute_prdc() -> Callable[..., dict[str, Any]]:
+    return importlib.import_module("prdc").compute_prdc
+
+
+def of_scipy(case: str) -> dict[str, float]:
+    real, fake = pair(case)
+    cov1, cov2 = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
+    overlap = np.trace(scipy.linalg.sqrtm(cov1 @ cov2)).real
+    gap = real.mean(0) - fake.mean(0)
+    return {"fid_score": float(gap @ gap + np.trace(cov1) + np.trace(cov2) - 2 * overlap)}
+
+
+LIBRARIES: dict[str, Callable[[str], dict[str, float]]] = {
+    "torch-fidelity": of_torch_fidelity,
+    "prdc": of_prdc,
+    "scipy": of_scipy,
+}
+
+
+if __name__ == "__main__":
+    values = {
+        name: {"version": version(name)} | {case: of(case) for case in CASES}
+        for name, of in LIBRARIES.items()
+    }
+    RECORDED.write_text(json.dumps(values, indent=1) + "\n")

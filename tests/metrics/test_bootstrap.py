@@ -1,0 +1,53 @@
+"""Intervals hold what they should as often as they should."""
+
+import numpy as np
+import pytest
+
+from compare_gan.metrics.bootstrap import frechet_replicates, interval, kernel_replicates
+from compare_gan.metrics.frechet import frechet_distance, moments
+from compare_gan.metrics.kernel import kernel_distance
+
+
+def draws(count, n, dim):
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        yield rng, rng.normal(0, 1, (n, dim)), rng.normal(0.3, 1.2, (n, dim))
+
+
+def share_within(intervals, truth):
+    return np.mean([low <= truth <= high for low, high in intervals])
+
+
+def test_of_the_frechet_distance_hold_its_mean():
+    scores, intervals = [], []
+    for rng, real, fake in draws(100, 150, 3):
+        scores.append(frechet_distance(*moments(real), *moments(fake)))
+        intervals.append(interval(scores[-1], frechet_replicates(real, fake, rng, 40)))
+    assert 0.85 <= share_within(intervals, np.mean(scores)) <= 1
+    widths = np.array([high - low for low, high in intervals])
+    assert np.median(widths) < 2 * (np.quantile(scores, 0.975) - np.quantile(scores, 0.025))
+
+
+def test_of_the_kernel_distance_hold_its_mean():
+    scores, intervals = [], []
+    for rng, real, fake in draws(200, 80, 3):
+        scores.append(kernel_distance(real, fake, 30).mean)
+        intervals.append(interval(scores[-1], kernel_replicates(real, fake, rng, 200, 30)))
+    assert 0.88 <= share_within(intervals, np.mean(scores)) <= 1
+
+
+def test_kernel_replicates_are_distances_of_what_was_drawn():
+    """Of each sample drawn once, the distance itself."""
+
+    class Once:
+        def multinomial(self, n, p, size):
+            return np.ones((size, n), int)
+
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(20, 3)), rng.normal(size=(15, 3))
+    assert kernel_replicates(real, fake, Once(), 2) == pytest.approx([kernel_distance(real, fake).mean] * 2)
+
+
+def test_an_interval_is_around_the_score():
+    replicates = np.arange(101.0) + 1000
+    assert interval(7.0, replicates, level=0.5) == pytest.approx((7 - 25.5, 7 + 25.5))

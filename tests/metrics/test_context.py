@@ -1,0 +1,104 @@
+"""Every registered metric, and what it says of itself."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import METRICS
+from compare_gan.core.types import DiscriminatorOut
+from compare_gan.features.encoder import EncoderOut
+from compare_gan.gans.sampling import uniform
+from compare_gan.metrics import classification_accuracy_score, gilbo
+from compare_gan.metrics.context import EvalContext, Generator, ImageSet, check, in_order
+
+COMPARE_GANS = (  # the columns of its scores.csv
+    "fid_score inception_score kid_score ms_ssim fractal_dimension gilbo gilbo_train_consistency "
+    "gilbo_eval_consistency gilbo_self_consistency log_condition_number_count log_condition_number_mean "
+    "log_condition_number_std train_accuracy test_accuracy fake_accuracy"
+)
+ALL = {"summary", "features", "images", "labels", "real_labels", "train", "generator", "discriminator"}
+
+
+def apply(state, z, y):
+    x = jax.nn.sigmoid(z @ state + y @ jnp.ones((2, 1)))
+    return x.reshape(len(z), 8, 8, 1)
+
+
+def discriminator(images, labels):
+    flat = images.reshape(len(images), -1) / 255.0
+    return DiscriminatorOut(flat.mean(1) - 0.5, flat[:, :6], {})
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A context in which nothing is missing."""
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(64, 5)).astype(np.float32) / 255
+
+    def extractor(images):
+        features = np.asarray(images[:]).reshape(len(images), -1) @ mix
+        return EncoderOut(features, None, features[:, :2])
+
+    def drawn(n):
+        images = rng.integers(0, 256, (n, 8, 8, 1), dtype=np.uint8)
+        return ImageSet(images, np.arange(n) % 2, extractor)
+
+    state = jnp.asarray(rng.normal(size=(3, 64)), jnp.float32)
+    generator = Generator(apply, state, lambda key, count: uniform(key, (count, 3)), 2)
+    return EvalContext(drawn(40), drawn(50), drawn(30), generator, discriminator)
+
+
+@functools.cache
+def scores(name, ctx):
+    return METRICS[name].compute(ctx)
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_every_metric_fills_its_columns(name, whole, monkeypatch):
+    monkeypatch.setattr(gilbo, "reader_of", functools.partial(gilbo.reader_of, steps=2))
+    monkeypatch.setattr(
+        classification_accuracy_score,
+        "classifier_of",
+        functools.partial(classification_accuracy_score.classifier_of, steps=2, width=4),
+    )
+    assert METRICS[name].needs and METRICS[name].needs <= ALL
+    found = scores(name, whole)
+    assert tuple(found) == METRICS[name].columns
+    assert all(np.isfinite(value) for value in found.values())
+
+
+def test_columns_are_compare_gans_and_no_two_metrics_share_one():
+    columns = [column for name in METRICS for column in METRICS[name].columns]
+    assert len(columns) == len(set(columns))
+    assert set(COMPARE_GANS.split()) <= set(columns)
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if METRICS[name].needs <= {"summary", "features"}])
+def test_features_alone_are_enough_for_what_needs_no_more(name, whole):
+    real, fake = (ImageSet.of_features(s.seen.features, s.labels) for s in (whole.real, whole.fake))
+    found = METRICS[name].compute(EvalContext(real, fake))
+    if name in ("inception_score", "class_agreement"):  # which want logits
+        assert found == {name: None}
+    else:  # and nothing is drawn from a state that moves on
+        assert found == pytest.approx(scores(name, whole), rel=1e-9)
+
+
+def test_what_is_missing_is_told_before_long_work():
+    check(["fid_score", "kid_score"], {"summary", "features"})
+    with pytest.raises(UserError, match="the metric gilbo needs generator and images and train, which"):
+        check(["fid_score", "gilbo"], {"summary", "features"})
+    with pytest.raises(UserError, match="unknown metric 'fid'"):
+        check(["fid"], ALL)
+
+
+def test_what_needs_all_features_comes_first():
+    assert in_order(["fid_score", "kid_score", "inception_score", "prd"]) == [
+        "kid_score",
+        "prd",
+        "fid_score",
+        "inception_score",
+    ]

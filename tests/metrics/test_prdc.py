@@ -1,0 +1,94 @@
+"""Precision, recall, density and coverage by their definition, and where they are known."""
+
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.metrics import prdc
+from compare_gan.metrics.prdc import manifolds, nearest
+
+
+def samples(seed, n=40, dim=3, shift=0.0):
+    return np.random.default_rng(seed).normal(shift, 1, (n, dim))
+
+
+def by_definition(real, fake, balls, counted):
+    """One pair at a time."""
+
+    def reach(points, k):
+        return [sorted(np.linalg.norm(points - p, axis=1))[k] for p in points]  # the first is itself
+
+    def inside(p, centers, radii):
+        return [np.linalg.norm(p - c) <= r for c, r in zip(centers, radii, strict=True)]
+
+    small, others, large = reach(real, balls), reach(fake, balls), reach(real, counted)
+    return (
+        np.mean([any(inside(p, real, small)) for p in fake]),
+        np.mean([any(inside(p, fake, others)) for p in real]),
+        np.mean([sum(inside(p, real, large)) for p in fake]) / counted,
+        np.mean([any(np.linalg.norm(fake - p, axis=1) <= r) for p, r in zip(real, large, strict=True)]),
+    )
+
+
+@pytest.mark.parametrize("block", [7, 1024])
+def test_agrees_with_the_definition_in_blocks_of_any_size(monkeypatch, block):
+    monkeypatch.setattr(prdc, "BLOCK", block)
+    real, fake = samples(0), samples(1, 29, shift=0.7)
+    assert manifolds(real, fake) == pytest.approx(by_definition(real, fake, 3, 5), rel=1e-12)
+
+
+def test_never_more_than_a_block_of_distances(monkeypatch):
+    sizes, distances = [], prdc.squared_distances
+    monkeypatch.setattr(prdc, "BLOCK", 8)
+    monkeypatch.setattr(
+        prdc, "squared_distances", lambda x, y: sizes.append(x.shape + y.shape) or distances(x, y)
+    )
+    manifolds(samples(0), samples(1))
+    assert max(max(size[0], size[2]) for size in sizes) == 8
+
+
+def test_neighbours_are_those_of_a_full_table():
+    points = samples(0, 60)
+    table = ((points[:, None] - points) ** 2).sum(-1)
+    np.fill_diagonal(table, np.inf)
+    np.testing.assert_allclose(nearest(points, 4, points.mean(0)), np.sort(table)[:, :4], rtol=1e-9)
+
+
+def test_a_copy_is_precise_and_complete():
+    real = samples(0, 60) + 1e3
+    found = manifolds(real, np.random.default_rng(1).permutation(real))
+    assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
+    # Each point is in its own ball, and in those of which it is one of the five nearest.
+    assert found.density == pytest.approx(6 / 5)
+
+
+def test_a_copy_of_points_that_occur_several_times():
+    real = np.repeat(samples(0, 10) * 1e3, 6, axis=0).astype(np.float32)
+    found = manifolds(real, real)
+    assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
+
+
+def test_disjoint_sets():
+    assert manifolds(samples(0), samples(1) + 100) == (0, 0, 0, 0)
+
+
+def test_half_of_the_modes():
+    modes = 100 * np.repeat([[0.0], [1.0]], 30, axis=0)
+    found = manifolds(samples(0, 60) + modes, samples(1, 60))
+    assert found.precision > 0.8 and found.recall == pytest.approx(0.5, abs=0.1)
+    assert found.coverage == pytest.approx(0.5, abs=0.1) and found.density > 0.7
+
+
+def test_expected_density_and_coverage_of_equal_laws():
+    """Lemma 1 and 2 of Naeem et al.: density is 1; coverage (1 - (N-1)...(N-k)/((2N-1)...(2N-k))), N = M."""
+    n, k = 200, 5
+    found = np.mean(
+        [manifolds(samples(2 * i, n, 2), samples(2 * i + 1, n, 2))[2:] for i in range(20)], axis=0
+    )
+    expected = 1 - np.prod([(n - i) / (2 * n - i) for i in range(1, k + 1)])
+    assert found == pytest.approx([1, expected], abs=0.03)
+
+
+def test_too_few_samples():
+    with pytest.raises(UserError, match="each of which needs 5 neighbours"):
+        manifolds(samples(0, 5), samples(1))
