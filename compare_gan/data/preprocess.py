@@ -8,6 +8,7 @@ at i * H / h, half a pixel off the centre. It is worse than `images.fit`, but it
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -37,16 +38,16 @@ def imagenet(image: np.ndarray, size: int, crop_method: str, rng: np.random.Gene
     return resized(scaled(CROPS[crop_method](image, rng)), size)
 
 
-def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """[H, W, C] float32 to [size, size, C]."""
-    return _interpolated(_interpolated(image, size, 0), size, 1)
+def resized(images: Any, size: int) -> Any:
+    """[..., H, W, C] float32, of NumPy or of JAX, to [..., size, size, C]."""
+    return _interpolated(_interpolated(images, size, -3), size, -2)
 
 
-def _interpolated(image: np.ndarray, size: int, axis: int) -> np.ndarray:
+def _interpolated(image: Any, size: int, axis: int) -> Any:
     length = image.shape[axis]
-    at = np.arange(size) * (length / size)
-    before = at.astype(np.intp)
-    share = np.expand_dims((at - before).astype(np.float32), tuple(i for i in range(3) if i != axis))
+    at = np.arange(size, dtype=np.float32) * (np.float32(length) / np.float32(size))
+    before = at.astype(np.int32)
+    share = (at - before.astype(np.float32)).reshape(size, *(1,) * (-1 - axis))
     low, high = image.take(before, axis), image.take(np.minimum(before + 1, length - 1), axis)
     return low + share * (high - low)
 

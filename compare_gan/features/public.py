@@ -1,0 +1,47 @@
+"""Where the public weights of the Inception network are."""
+
+import os
+from pathlib import Path
+
+from compare_gan.core.download import download, sha256_of
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import user_cache
+
+VARIABLE = "COMPARE_GAN_INCEPTION"
+# Of torch-fidelity and of pytorch-fid, which both converted TensorFlow's; it is the same file.
+FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
+URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILES[0]}"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+
+def inception_file() -> Path:
+    """A file of weights: that of $COMPARE_GAN_INCEPTION, or else the public one.
+
+    The public one is looked for in the cache folder and among the files that PyTorch has fetched, then
+    downloaded.
+
+    Raises:
+      UserError: it is not there, damaged, or cannot be fetched.
+    """
+    if named := os.environ.get(VARIABLE):
+        if not Path(named).is_file():
+            raise UserError(f"{VARIABLE} is {named!r}, which is no file; correct or unset it")
+        return Path(named)
+    for path in [folder / name for folder in (user_cache(), _pytorch_cache()) for name in FILES]:
+        if path.is_file():
+            return _checked(path)
+    path = user_cache() / FILES[0]
+    download(URL, SHA256, path, f", or name a file of weights in ${VARIABLE}")
+    return path
+
+
+def _checked(path: Path) -> Path:
+    found = sha256_of(path)
+    if found != SHA256:
+        raise UserError(f"{path}: damaged, its SHA-256 is {found} instead of {SHA256}; remove it")
+    return path
+
+
+def _pytorch_cache() -> Path:
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return Path(home).expanduser() / "hub" / "checkpoints"

@@ -1,0 +1,66 @@
+"""A network that has learned nothing, for tests and for trying things out."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from compare_gan.core.registry import EXTRACTORS
+from compare_gan.core.types import Array
+from compare_gan.data.base import Images
+from compare_gan.features.base import FeaturesAndClasses, digest, in_batches, in_colour
+
+BATCH = 256
+SHAPES = {"conv1": (5, 5, 3, 32), "conv2": (3, 3, 32, 64), "classes": (64, 10)}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RandomNetwork:
+    """Two convolutions, each with a stride of 2 and relu, and the mean over the image."""
+
+    params: dict[str, np.ndarray]
+    sha256: str
+    name: str = "random"
+    class_names: tuple[str, ...] = ()
+
+    def __call__(self, images: Images, batch_size: int | None = None) -> FeaturesAndClasses:
+        """uint8 images [N, H, W, 1 or 3] of any size -> features [N, 64] and logits [N, 10].
+
+        Raises:
+          UserError: the images are neither grey nor RGB.
+        """
+        in_colour(images, self.name)
+        return in_batches(lambda batch: _apply(self.params, batch), images, batch_size or BATCH, self.name)
+
+
+@EXTRACTORS.register("random")
+def random_network() -> RandomNetwork:
+    """Features [N, 64] and logits [N, 10] of images of any size, by weights that are always the same."""
+    params = {name: drawn(shape, seed) for seed, (name, shape) in enumerate(SHAPES.items())}
+    return RandomNetwork(params, digest(params))
+
+
+def drawn(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Uniform numbers, scaled for relu by all axes but the last: He et al., https://arxiv.org/abs/1502.01852.
+
+    Of raw bits, since the streams of NumPy's distributions may change between versions.
+    """
+    bits = np.random.PCG64(seed).random_raw(math.prod(shape)).reshape(shape)
+    unit = (bits >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - 1  # in [-1, 1)
+    return unit * np.float32(math.sqrt(6 / math.prod(shape[:-1])))
+
+
+@jax.jit
+def _apply(params: dict[str, Array], images: Array) -> FeaturesAndClasses:
+    x = jnp.broadcast_to(images.astype(jnp.float32) / 127.5 - 1, (*images.shape[:3], 3))
+    for name in ("conv1", "conv2"):
+        x = jax.nn.relu(
+            lax.conv_general_dilated(
+                x, params[name], (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        )
+    features = x.mean((1, 2))
+    return FeaturesAndClasses(features, features @ params["classes"])

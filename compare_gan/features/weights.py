@@ -1,0 +1,165 @@
+"""Weights in files of the kinds that people have, read without the libraries that wrote them.
+
+Nothing in a file is ever run: what is not a plain array is an error.
+"""
+
+import collections
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.data.arrays import plain_arrays
+
+# Kinds of numbers as safetensors and as PyTorch call them.
+SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
+PYTORCH = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+OLD_PYTORCH = 0x1950A86A20F9469CFC6C  # how files begin that PyTorch wrote before version 1.6
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """The named arrays of a `.safetensors`, `.npz`, or PyTorch file (`.pth`, `.pt`) of a state_dict.
+
+    Raises:
+      UserError: it cannot be read, or holds something else.
+    """
+    if path.suffix not in READERS:
+        raise UserError(f"{path}: weights are in one of {', '.join(READERS)}")
+    try:
+        return READERS[path.suffix](path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or 'damaged'})") from None
+
+
+def _safetensors(path: Path) -> dict[str, np.ndarray]:
+    """https://huggingface.co/docs/safetensors: the length of a header in 8 bytes, the header, the numbers."""
+    content = memoryview(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(bytes(content[8:start]))
+        header.pop("__metadata__", None)
+        return {name: _entry(content[start:], **about) for name, about in header.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise UserError(f"{path}: damaged, or not a safetensors file of plain numbers") from None
+
+
+def _entry(data: memoryview, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    begin, end = data_offsets
+    values = np.frombuffer(data[begin:end], SAFETENSORS[dtype]).reshape(shape)
+    if values.nbytes != end - begin:
+        raise ValueError("numbers are missing")
+    return values
+
+
+def _pytorch(path: Path) -> dict[str, np.ndarray]:
+    """An archive of a pickle and numbers; before version 1.6 pickles and numbers, one after another."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return _new_pytorch(archive)
+        with open(path, "rb") as file:
+            return _old_pytorch(file)
+    except Refused as refused:
+        raise UserError(
+            f"{path}: holds more than plain numbers ({refused}); such a file is not opened"
+        ) from None
+    except OSError:
+        raise
+    except Exception:  # a damaged pickle can fail in any way
+        raise UserError(f"{path}: damaged, or not a PyTorch file of a state_dict") from None
+
+
+def _new_pytorch(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+    folder = name.removesuffix("data.pkl")
+    with archive.open(name) as file:
+        tensors = _Plain(file).load()
+    return {
+        name: tensor.values(archive.read(f"{folder}data/{tensor.key}")) for name, tensor in tensors.items()
+    }
+
+
+def _old_pytorch(file: IO[bytes]) -> dict[str, np.ndarray]:
+    magic, _version, _platform, tensors, keys = (_Plain(file).load() for _ in range(5))
+    if magic != OLD_PYTORCH:
+        raise ValueError("not a PyTorch file")
+    sizes = {tensor.key: np.dtype(tensor.dtype).itemsize for tensor in tensors.values()}
+    numbers = {key: file.read(int.from_bytes(file.read(8), "little") * sizes[key]) for key in keys}
+    return {name: tensor.values(numbers[tensor.key]) for name, tensor in tensors.items()}
+
+
+class Refused(pickle.UnpicklingError):
+    """A pickle names something that is no part of a tensor."""
+
+
+class _Storage(NamedTuple):
+    dtype: str
+    key: str  # where its numbers are
+
+
+class _Tensor(NamedTuple):
+    dtype: str
+    key: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def values(self, data: bytes) -> np.ndarray:
+        flat = np.frombuffer(data, self.dtype)[self.offset :]
+        last = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+        if min((0, *self.shape, *self.strides)) < 0 or last >= len(flat):
+            raise ValueError("a tensor beyond its numbers")
+        return np.lib.stride_tricks.as_strided(flat, self.shape, [n * flat.itemsize for n in self.strides])
+
+
+class _Plain(pickle.Unpickler):
+    """Knows no function but those below, so a pickle cannot call any other."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in PYTORCH:
+            return PYTORCH[name]
+        if (module, name) not in KNOWN:
+            raise Refused(f"it names {module}.{name}")
+        return KNOWN[module, name]
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, dtype, key, *_ = pid
+        if kind != "storage":
+            raise Refused(f"it names {kind!r}")
+        return _Storage(dtype, key)
+
+
+def _rebuild_tensor(
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+) -> _Tensor:
+    return _Tensor(*storage, offset, shape, strides)
+
+
+def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
+    return tensor
+
+
+KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+}
+READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
+    ".pth": _pytorch,
+    ".pt": _pytorch,
+    ".safetensors": _safetensors,
+    ".npz": plain_arrays,
+}

@@ -1,0 +1,89 @@
+"""torch-fidelity's Inception network on weights that a rule draws, and its answers, recorded.
+
+From the root of the repository: `python -m tests.features.inception_case` records them anew.
+"""
+
+import importlib
+import importlib.util
+import math
+import sys
+import tempfile
+import types
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+CASE = Path(__file__).with_name("inception_case.npz")
+
+
+def drawn(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
+    """Weights for which no layer's answers vanish or explode.
+
+    Uniform numbers of raw bits, which no version of NumPy draws differently.
+    """
+    bits, weights = np.random.PCG64(seed), {}
+    for name, shape in shapes.items():
+        raw = bits.random_raw(math.prod(shape)).reshape(shape)
+        unit = (raw >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - 1  # in [-1, 1)
+        if name.endswith(("conv.weight", "fc.weight")):
+            weights[name] = unit * np.float32(math.sqrt(6 / math.prod(shape[1:])))
+        elif name.endswith(("running_var", "bn.weight")):
+            weights[name] = 1 + unit / 2
+        else:
+            weights[name] = unit / 8
+    return weights
+
+
+def pictures(height: int, width: int) -> np.ndarray:
+    """[2, H, W, 3] uint8: a dim one with a bright corner, and noise."""
+    raw = np.random.PCG64(height).random_raw(height * width * 3).reshape(1, height, width, 3)
+    noise = (raw >> np.uint64(56)).astype(np.uint8)
+    rows, columns, channels = np.ogrid[:height, :width, :3]
+    slope = (255 * (rows / height) ** 2 * (columns / width) ** 2 * (channels + 1) / 3).astype(np.uint8)
+    return np.concatenate([slope[None], noise])
+
+
+SIZES = {"small": (32, 32), "tall": (320, 40)}  # enlarged, and made smaller one way
+
+
+def reference(weights: Mapping[str, np.ndarray], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features and logits without bias, of torch-fidelity.
+
+    Raises:
+      ImportError: torch or torch-fidelity is missing.
+    """
+    import torch
+
+    network = _torch_fidelity()
+    state = {name: torch.from_numpy(value) for name, value in weights.items()}
+    state["fc.bias"] = torch.linspace(-1, 1, 1008)
+    for name in weights:
+        if name.endswith("running_var"):
+            state[name.replace("running_var", "num_batches_tracked")] = torch.tensor(0)
+    with tempfile.NamedTemporaryFile(suffix=".pth") as file, torch.no_grad():
+        torch.save(state, file.name)
+        net = network("any", ["2048", "logits_unbiased"], feature_extractor_weights_path=file.name)
+        features, logits = net(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+    return features.numpy(), logits.numpy()
+
+
+def _torch_fidelity() -> type:
+    """The network alone: the package as a whole also imports torchvision, which this does not need."""
+    spec = importlib.util.find_spec("torch_fidelity")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ImportError("torch_fidelity is not installed")
+    if "torch_fidelity" not in sys.modules:
+        sys.modules["torch_fidelity"] = package = types.ModuleType("torch_fidelity")
+        package.__spec__, package.__path__ = spec, list(spec.submodule_search_locations)
+    return importlib.import_module("torch_fidelity.feature_extractor_inceptionv3").FeatureExtractorInceptionV3
+
+
+if __name__ == "__main__":
+    from compare_gan.features.inception import weight_shapes
+
+    arrays = {}
+    for key, size in SIZES.items():
+        features, logits = reference(drawn(weight_shapes(), 0), pictures(*size))
+        arrays |= {f"{key}_features": features, f"{key}_logits": logits}
+    np.savez_compressed(CASE, **arrays)

@@ -1,0 +1,118 @@
+"""What all extractors have in common, and how they are opened."""
+
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.features import open_extractor, public
+from compare_gan.features.base import FeaturesAndClasses, in_batches
+from compare_gan.features.inception import weight_shapes
+from compare_gan.metrics.frechet import frechet_distance, moments
+from compare_gan.metrics.inception_score import inception_score
+from compare_gan.metrics.kernel import kernel_distance
+
+from .inception_case import drawn
+
+
+class Lazy:
+    """Images that are made when they are asked for, and not all at once."""
+
+    def __init__(self, images, most):
+        self.images, self.most, self.shape = images, most, images.shape
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        found = self.images[index]
+        assert len(found) <= self.most
+        return found
+
+
+def images(count, size=8, channels=1):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, channels), dtype=np.uint8)
+
+
+@pytest.fixture(params=["digits", "random"])
+def extractor(request):
+    return open_extractor(request.param)
+
+
+def test_parts_of_images_have_parts_of_features(extractor):
+    whole = extractor(images(11))
+    assert whole.features.ndim == whole.classes.ndim == 2 and len(whole.features) == len(whole.classes) == 11
+    assert whole.features.dtype == np.float32
+    parts = [extractor(images(11)[part]) for part in (slice(4), slice(4, 11))]
+    for key in ("features", "classes"):
+        joined = np.concatenate([getattr(part, key) for part in parts])
+        np.testing.assert_allclose(joined, getattr(whole, key), rtol=1e-5, atol=1e-5)
+
+
+def test_images_are_read_a_batch_at_a_time(extractor):
+    lazy = extractor(Lazy(images(11), most=4), batch_size=4)
+    np.testing.assert_allclose(lazy.features, extractor(images(11)).features, rtol=1e-5, atol=1e-5)
+
+
+def test_opened_twice_it_is_the_same(extractor):
+    again = open_extractor(extractor.name)
+    assert again.sha256 == extractor.sha256 and len(again.sha256) == 64
+    np.testing.assert_array_equal(again(images(3)).features, extractor(images(3)).features)
+
+
+def test_metrics_take_what_any_says(extractor):
+    real, fake = extractor(images(30)), extractor(images(40)[10:] // 2)
+    assert frechet_distance(*moments(real.features), *moments(fake.features)) > 0
+    assert np.isfinite(kernel_distance(real.features, fake.features).mean)
+    assert 1 <= inception_score(fake.classes) <= fake.classes.shape[1]
+
+
+def test_batches_all_have_one_size_and_only_rows_of_images_are_kept():
+    sizes = []
+
+    def see(batch):
+        sizes.append(len(batch))
+        return FeaturesAndClasses(batch.reshape(len(batch), -1), np.zeros((len(batch), 0)))
+
+    for count in (0, 1, 4, 5):
+        seen = in_batches(see, images(count), 4, "any")
+        np.testing.assert_array_equal(seen.features, images(count).reshape(count, 64))
+        assert seen.classes.shape == (count, 0)
+    assert set(sizes) == {4} and len(sizes) == 5
+
+
+def test_the_random_network_never_changes():
+    """Pinned: what it says of a grey ramp, of any size and in grey as in colour."""
+    random = open_extractor("random")
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    seen = random(ramp)
+    assert random.sha256 == "f6122a54d26d29145771c3920effbdc0279085c181fe66450f0a8bd415a3806b"
+    np.testing.assert_allclose(
+        seen.features[0, :4], [0.01552654, 0.1964854, 0.03610895, 0.07735831], rtol=1e-4
+    )
+    np.testing.assert_allclose(random(ramp.repeat(3, 3)).features, seen.features, rtol=1e-6)
+    assert random(images(2, size=37, channels=3)).features.shape == (2, 64)
+    assert np.ptp(random(images(9, size=16)).features, axis=0).max() > 0.01
+    with pytest.raises(UserError, match="random: wants grey or RGB images, got 2 channels"):
+        random(images(1, channels=2))
+
+
+def test_weights_of_inception_are_opened_by_path_or_by_name(tmp_path, monkeypatch):
+    weights = drawn(weight_shapes(), seed=0)
+    path = tmp_path / "mine.npz"
+    np.savez(path, **weights, **{"fc.bias": np.zeros(1008, np.float32)})
+    opened = open_extractor(str(path))
+    monkeypatch.setenv(public.VARIABLE, str(path))
+    named, clean = open_extractor("inception"), open_extractor("inception_clean")
+    assert opened.name == named.name == "inception" and clean.name == "inception_clean"
+    assert opened.sha256 == named.sha256 != clean.sha256
+
+
+def test_what_is_no_extractor_is_told(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'inception'"):
+        open_extractor("inceptoin")
+    with pytest.raises(UserError, match="neither a known feature extractor nor a file"):
+        open_extractor(str(tmp_path))
+    for name in ("x.npz", "x.pth", "x.onnx", "x"):
+        (tmp_path / name).write_bytes(b"nothing")
+        with pytest.raises(UserError, match=rf"{name}: "):
+            open_extractor(str(tmp_path / name))

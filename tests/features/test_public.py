@@ -1,0 +1,118 @@
+"""Where the weights of the Inception network are looked for, and how they are fetched."""
+
+import functools
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from compare_gan.core import download as fetching
+from compare_gan.core.download import download
+from compare_gan.core.errors import UserError
+from compare_gan.features import public
+
+CONTENT = bytes(range(256)) * 9000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Neither the user's files nor the internet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("COMPARE_GAN_INCEPTION", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(public, "SHA256", SHA256)
+    monkeypatch.setattr(public, "URL", (tmp_path / "nowhere.pth").as_uri())
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The address of a server whose one file is `whole.pth`."""
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "whole.pth").write_bytes(CONTENT)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def send_header(self, keyword, value):
+            more = 10 if keyword == "Content-Length" and "cut" in self.path else 0
+            super().send_header(keyword, str(int(value) + more) if more else value)
+
+    handler = functools.partial(Handler, directory=tmp_path / "served")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_file_is_fetched_whole(served, tmp_path):
+    path = tmp_path / "deep" / "er" / "x.pth"
+    download(f"{served}/whole.pth", SHA256, path)
+    assert path.read_bytes() == CONTENT and list(path.parent.iterdir()) == [path]
+
+
+def test_the_wrong_file_is_not_kept(served, tmp_path):
+    with pytest.raises(UserError, match=f"is another file, its SHA-256 is {SHA256}; .*SHA-256 {'0' * 64}"):
+        download(f"{served}/whole.pth", "0" * 64, tmp_path / "into" / "x.pth")
+    assert not list((tmp_path / "into").iterdir())
+
+
+@pytest.mark.parametrize("url", ["{served}/missing.pth", "http://127.0.0.1:1/x", "file:///no/such/file"])
+def test_without_the_file_the_error_says_what_to_do(served, tmp_path, url):
+    path = tmp_path / "x.pth"
+    with pytest.raises(UserError) as error:
+        download(url.format(served=served), SHA256, path, ", or sing")
+    words = str(error.value)
+    assert "cannot be fetched (" in words and words.endswith(f"put it at {path} (SHA-256 {SHA256}), or sing")
+    assert "\n" not in words and not path.exists()
+
+
+def test_of_the_network_it_is_fetched_once(served, monkeypatch, tmp_path):
+    monkeypatch.setattr(public, "URL", f"{served}/whole.pth")
+    path = public.inception_file()
+    assert path == tmp_path / "cache" / "compare_gan" / public.FILES[0] and path.read_bytes() == CONTENT
+    monkeypatch.setattr(public, "URL", f"{served}/missing.pth")
+    assert public.inception_file() == path
+
+
+def test_what_pytorch_has_fetched_is_found(monkeypatch, tmp_path):
+    for home in (tmp_path / "cache" / "torch", tmp_path / "mine"):
+        path = home / "hub" / "checkpoints" / public.FILES[1]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(CONTENT)
+        assert public.inception_file() == path
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "mine"))
+        path.unlink() if home.name == "torch" else path.write_bytes(CONTENT[1:])
+    with pytest.raises(UserError, match="damaged, its SHA-256 is .*; remove it"):
+        public.inception_file()
+
+
+def test_the_variable_goes_first(monkeypatch, tmp_path):
+    mine = tmp_path / "mine.safetensors"
+    monkeypatch.setenv("COMPARE_GAN_INCEPTION", str(mine))
+    with pytest.raises(UserError, match="COMPARE_GAN_INCEPTION is '.*mine.safetensors', which is no file"):
+        public.inception_file()
+    mine.write_bytes(b"any")
+    assert public.inception_file() == mine
+
+
+def test_offline_one_line_says_where_to_put_the_file(tmp_path):
+    with pytest.raises(UserError) as error:
+        public.inception_file()
+    words = str(error.value)
+    assert f"put it at {tmp_path}/cache/compare_gan/{public.FILES[0]} (SHA-256 {SHA256})" in words
+    assert words.endswith("or name a file of weights in $COMPARE_GAN_INCEPTION") and "\n" not in words
+
+
+def test_the_public_file_is_called_by_its_hash(monkeypatch):
+    monkeypatch.undo()
+    assert all(public.SHA256[:8] in name for name in public.FILES) and public.URL.endswith(public.FILES[0])
+
+
+def test_hashes(tmp_path):
+    (tmp_path / "x").write_bytes(CONTENT)
+    assert fetching.sha256_of(tmp_path / "x") == SHA256

@@ -1,0 +1,133 @@
+"""Files of weights against the libraries that write them, and against files that want to do harm."""
+
+import importlib.util
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.features.weights import read_weights
+
+ARRAYS = {
+    "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "b": np.array(7),
+    "c": np.ones(2, np.float16),
+}
+
+
+def safetensors(path, arrays, **changes):
+    """Written by hand from the description of the format."""
+    header, data = {"__metadata__": {"from": "a test"}}, b""
+    for name, value in arrays.items():
+        kind = {"f4": "F32", "f2": "F16", "i8": "I64"}[value.dtype.str[1:]]
+        offsets = [len(data), len(data) + value.nbytes]
+        header[name] = {"dtype": kind, "shape": value.shape, "data_offsets": offsets} | changes
+        data += value.tobytes()
+    words = json.dumps(header).encode()
+    path.write_bytes(len(words).to_bytes(8, "little") + words + data)
+    return path
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_safetensors_and_npz(tmp_path):
+    assert_same(read_weights(safetensors(tmp_path / "x.safetensors", ARRAYS)), ARRAYS)
+    np.savez(tmp_path / "x.npz", **ARRAYS)
+    assert_same(read_weights(tmp_path / "x.npz"), ARRAYS)
+
+
+def test_safetensors_of_its_own_library(tmp_path):
+    library = pytest.importorskip("safetensors.numpy", reason="compares with the safetensors library")
+    library.save_file(ARRAYS, tmp_path / "x.safetensors", {"from": "a test"})
+    assert_same(read_weights(tmp_path / "x.safetensors"), ARRAYS)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_pytorch_files_of_both_kinds(version):
+    """Those of a linear layer and a batch norm, and some views of longer tensors."""
+    found = read_weights(Path(__file__).parent / "weights" / f"of_pytorch_{version}.pth")
+    zero, one = np.zeros(2, np.float32), np.ones(2, np.float32)
+    expected = {
+        "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "0.bias": np.array([0.5, -1], np.float32),
+        "1.weight": one,
+        "1.bias": zero,
+        "1.running_mean": zero,
+        "1.running_var": one,
+        "1.num_batches_tracked": np.array(0),
+        "turned": np.arange(6.0).reshape(2, 3).T,
+        "part": np.array([3, 4], np.float16),
+        "shared": np.array([3, 4], np.float32),
+    }
+    assert_same(found, expected)
+
+
+def test_pytorch_files_as_pytorch_reads_them(tmp_path):
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("compares with torch")
+    import torch
+
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last), torch.nn.Linear(2, 2)
+    )
+    for new in (True, False):
+        path = tmp_path / f"{new}.pth"
+        torch.save(net.state_dict(), path, _use_new_zipfile_serialization=new)
+        expected = torch.load(path, weights_only=True)
+        assert_same(read_weights(path), {name: value.numpy() for name, value in expected.items()})
+
+
+class Harm:
+    """Something whose pickle makes a folder when it is loaded."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_nothing_in_a_file_is_run(tmp_path, archive):
+    path, folder = tmp_path / "x.pth", tmp_path / "made"
+    harm = pickle.dumps({"a.weight": Harm(folder)}, protocol=2)
+    path.write_bytes(harm)
+    if archive:
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("x/data.pkl", harm)
+    with pytest.raises(UserError, match=r"holds more than plain numbers \(it names posix\.mkdir\)"):
+        read_weights(path)
+    assert not folder.exists()
+    pickle.loads(harm)
+    assert folder.exists()  # so it would have been
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors", ".npz"])
+def test_damaged_files_and_others_are_told_in_one_line(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    with pytest.raises(UserError, match="cannot be read"):
+        read_weights(path)
+    whole = Path(__file__).parent.joinpath("weights", "of_pytorch_2.pth").read_bytes()
+    for content in (b"", b"\x80", b"nothing at all", whole[: len(whole) // 2], pickle.dumps([1, 2])):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"x\{suffix}: (damaged|cannot be read)"):
+            read_weights(path)
+
+
+def test_safetensors_that_do_not_add_up(tmp_path):
+    for change in ({"dtype": "F8"}, {"shape": [5]}, {"data_offsets": [0, 10**9]}, {"more": 1}):
+        path = safetensors(tmp_path / "x.safetensors", {"a": np.ones(3, np.float32)}, **change)
+        with pytest.raises(UserError, match="damaged, or not a safetensors file"):
+            read_weights(path)
+    with pytest.raises(UserError, match="weights are in one of .pth, .pt, .safetensors, .npz"):
+        read_weights(tmp_path / "x.h5")
