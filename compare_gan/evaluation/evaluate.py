@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import functools
 import io
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from compare_gan.data.base import ImageDataset
 from compare_gan.features.base import Extractor
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import EXAMPLES, PREVIEW, with_statistics
-from compare_gan.gans.step import sample
+from compare_gan.gans.step import compiled_sample
 from compare_gan.metrics.context import EvalContext, ImageSet
 
 SCORES = "scores.csv"
@@ -53,7 +52,6 @@ def generate_images(
     """`count` images [count, H, W, C] uint8, classes in turn, and their labels [count] or None."""
     root = jax.random.key(seed)
     state = with_statistics(gan, state, jax.random.fold_in(root, count), statistics_examples)
-    draw = jax.jit(functools.partial(sample, gan))
     labels = np.arange(count) % gan.y_dim if gan.conditional else None
     parts = []
     for i in range(-(-count // BATCH)):
@@ -61,7 +59,7 @@ def generate_images(
         y = None
         if gan.conditional:
             y = jax.nn.one_hot((np.arange(BATCH) + i * BATCH) % gan.y_dim, gan.y_dim)
-        parts.append(to_uint8(np.asarray(draw(state, z, y))))
+        parts.append(to_uint8(np.asarray(compiled_sample(gan, state, z, y))))
     return np.concatenate(parts)[:count], labels
 
 

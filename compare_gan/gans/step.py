@@ -308,3 +308,6 @@ def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array
     """[B, Z] and [B, K] -> images [B, H, W, C] in [0, 1], with averaged weights where there are some."""
     params = state.g.params if state.g_ema is None else state.g_ema
     return bind(gan.g_def, params, state.g.extra)(Cond(z, y, train=False))
+
+
+compiled_sample = jax.jit(sample, static_argnums=0)  # compiled once for all equal GANs

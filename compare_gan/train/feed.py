@@ -39,7 +39,8 @@ class Feed(abc.ABC):
     def read(self, start: int, stop: int) -> Any:
         """What this process holds of steps start..stop-1: NumPy arrays [stop - start, S, B, ...]."""
 
-    def pick(self, held: Any, given: Any) -> Batch:
+    @staticmethod
+    def pick(held: Any, given: Any) -> Batch:
         """Inside a step: the batch [S, B, ...] that one entry of `chunk` stands for."""
         del held
         return given
@@ -73,7 +74,8 @@ class Resident(Feed):
     def read(self, start: int, stop: int) -> np.ndarray:
         return self.indices(start, stop).astype(np.int32)
 
-    def pick(self, held: Batch, given: Array) -> Batch:
+    @staticmethod
+    def pick(held: Batch, given: Array) -> Batch:
         return Batch(held.images[given], held.labels[given])
 
 

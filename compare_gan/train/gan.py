@@ -1,5 +1,6 @@
 """Training a GAN on a data set into a run folder."""
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -63,14 +64,7 @@ def train(
         check_labels(split.labels, gan.spec.num_classes)
     placement = placement or Placement.over()
     gan = gan.over(placement.mesh.size)
-    job = Job(
-        run_dir.name,
-        gan.init,
-        functools.partial(flipping_step if random_flip else train_step, gan),
-        gan.batch_size,
-        gan.sub_batches,
-        ("loss/d", "loss/g"),
-    )
+    job = dataclasses.replace(job_of(gan, random_flip), name=run_dir.name)
     pictures = SampleWriter(gan, run_dir, seed)
     state = run(
         job,
@@ -93,6 +87,13 @@ def flipping_step(
     """`train_step` on real images that are mirrored half of the time."""
     images = flipped(jax.random.fold_in(rng, FLIPS), batch.images)
     return train_step(gan, state, batch._replace(images=images), rng, spread)
+
+
+@functools.lru_cache(maxsize=32)
+def job_of(gan: GAN, random_flip: bool) -> Job:
+    """Training a GAN; the same for equal ones, so that a process compiles each program once."""
+    step = functools.partial(flipping_step if random_flip else train_step, gan)
+    return Job("gan", gan.init, step, gan.batch_size, gan.sub_batches, ("loss/d", "loss/g"))
 
 
 def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict[str, Any]) -> None:

@@ -70,6 +70,13 @@ class Job:
     sub_batches: int = 1  # batches that one step uses, on the leading axis of what it gets
     shown: tuple[str, ...] = ()  # the numbers worth a place in the progress line
     labelled: int = 0  # images at the beginning of a batch that are drawn from among the labelled ones
+    programs: dict[Any, Callable] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+
+    def program(self, *key: Any, make: Callable[[], Callable]) -> Callable:
+        """A compiled function, made the first time. A job that is done often keeps it from run to run."""
+        if key not in self.programs:
+            self.programs[key] = make()
+        return self.programs[key]
 
 
 def run(
@@ -141,7 +148,7 @@ def _advance(
 ) -> Any:
     """The loop itself, from the newest checkpoint to the last step."""
     init_rng, root = jax.random.split(jax.random.key(seed))
-    init = jax.jit(job.init, out_shardings=placement.everywhere, compiler_options=RUNS_ONCE)
+    init = job.program("init", placement, make=lambda: compile_init(job, placement))
     state = init(init_rng)
     checkpoints = Checkpoints(run_dir, schedule.keep_checkpoints)
     state = checkpoints.restore(state) or state
@@ -152,7 +159,7 @@ def _advance(
         print(f"{job.name}: going on from step {step}", flush=True)
     else:
         draw(state, 0)
-    chunk = compile_chunk(job, placement, feed.pick)
+    chunk = job.program("chunk", placement, feed.pick, make=lambda: compile_chunk(job, placement, feed.pick))
     thrown = 0 if watcher is None else watcher.rollbacks()
     metrics_log = MetricsLog(run_dir / "metrics.jsonl", step)
     progress = Progress(job.name, schedule.steps, step)
@@ -206,6 +213,11 @@ def _advance(
                 )
     log.info("%s: steps %d to %d in %.1f s", job.name, start, step, time.monotonic() - began)
     return state
+
+
+def compile_init(job: Job, placement: Placement) -> Callable[[Array], Any]:
+    """A compiled `job.init`."""
+    return jax.jit(job.init, out_shardings=placement.everywhere, compiler_options=RUNS_ONCE)
 
 
 def compile_chunk(

@@ -12,7 +12,7 @@ from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.types import Array, GANState
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import PREVIEW, with_statistics
-from compare_gan.gans.step import sample
+from compare_gan.gans.step import compiled_sample
 
 ROWS = COLUMNS = 10
 
@@ -63,7 +63,7 @@ class SampleWriter:
         y = jax.nn.one_hot(jnp.repeat(jnp.arange(rows), COLUMNS), gan.y_dim) if gan.conditional else None
         self.rows = rows
         self.inputs = {"samples": z, "interpolations": between.reshape(-1, gan.z_dim)}
-        self.draw = jax.jit(lambda state, z: sample(gan, state, z, y))
+        self.draw = lambda state, z: compiled_sample(gan, state, z, y)
         self.ready = lambda state: with_statistics(gan, state, z_rng, PREVIEW)
 
     def write(self, state: GANState, step: int) -> float:
