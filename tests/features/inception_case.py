@@ -13,17 +13,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from flax import nnx
+
+from compare_gan.features.inception_network import Network
 
 CASE = Path(__file__).with_name("inception_case.npz")
 
 
-def drawn(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
+def drawn(seed: int) -> dict[str, np.ndarray]:
     """Weights for which no layer's answers vanish or explode.
 
     Uniform numbers of raw bits, which no version of NumPy draws differently.
     """
     bits, weights = np.random.PCG64(seed), {}
-    for name, shape in shapes.items():
+    for name, shape in nnx.eval_shape(Network).shapes().items():
         raw = bits.random_raw(math.prod(shape)).reshape(shape)
         unit = (raw >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - 1  # in [-1, 1)
         if name.endswith(("conv.weight", "fc.weight")):
@@ -80,10 +83,8 @@ def _torch_fidelity() -> type:
 
 
 if __name__ == "__main__":
-    from compare_gan.features.inception import weight_shapes
-
     arrays = {}
     for key, size in SIZES.items():
-        features, logits = reference(drawn(weight_shapes(), 0), pictures(*size))
+        features, logits = reference(drawn(0), pictures(*size))
         arrays |= {f"{key}_features": features, f"{key}_logits": logits}
     np.savez_compressed(CASE, **arrays)

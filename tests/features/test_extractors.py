@@ -6,7 +6,6 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.features import open_extractor, public
 from compare_gan.features.base import FeaturesAndClasses, in_batches
-from compare_gan.features.inception import weight_shapes
 from compare_gan.metrics.frechet import frechet_distance, moments
 from compare_gan.metrics.inception_score import inception_score
 from compare_gan.metrics.kernel import kernel_distance
@@ -97,7 +96,7 @@ def test_the_random_network_never_changes():
 
 
 def test_weights_of_inception_are_opened_by_path_or_by_name(tmp_path, monkeypatch):
-    weights = drawn(weight_shapes(), seed=0)
+    weights = drawn(seed=0)
     path = tmp_path / "mine.npz"
     np.savez(path, **weights, **{"fc.bias": np.zeros(1008, np.float32)})
     opened = open_extractor(str(path))

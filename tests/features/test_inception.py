@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.features.inception import inception_of, weight_shapes
+from compare_gan.features.inception import inception_of
 from compare_gan.features.resize import RESIZES
 
 from .inception_case import CASE, SIZES, drawn, pictures, reference
@@ -16,7 +16,7 @@ SMALL = pictures(*SIZES["small"])
 
 @pytest.fixture(scope="module")
 def weights():
-    return drawn(weight_shapes(), seed=0)
+    return drawn(seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_agrees_with_torch_fidelity():
     for name in ("torch", "torch_fidelity"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"the reference needs {name}: pip install --no-deps torch-fidelity, and torch")
-    weights = drawn(weight_shapes(), seed=1)
+    weights = drawn(seed=1)
     features, logits = reference(weights, SMALL)
     seen = inception_of(weights, "drawn")(SMALL, batch_size=2)
     assert_close(seen.features, features)
