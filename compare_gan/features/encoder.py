@@ -106,6 +106,10 @@ class TrainedEncoder:
     name: str = "encoder"
     sha256: str = ""  # of the file it was read from
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.spec.classes
+
     def __call__(self, images: Images, batch_size: int = 500) -> EncoderOut:
         """uint8 images [N, H, W, C] -> NumPy arrays.
 
