@@ -101,8 +101,9 @@ def _zip(path: Path) -> Archive:
         raise _damaged(path) from None
     members, odd = dict[str, zipfile.ZipInfo | None](), 0
     for info in opened.infolist():
-        name = _inside(path, info.filename.replace("\\", "/"))  # as some programs for Windows write it
-        if info.is_dir():
+        stored = info.filename.replace("\\", "/")  # some programs for Windows write it so
+        name = _inside(path, stored)
+        if stored.endswith("/"):
             _add(members, f"{name}/", None)
         elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             odd += is_image(name)

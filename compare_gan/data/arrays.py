@@ -33,7 +33,9 @@ def plain_arrays(path: Path) -> dict[str, np.ndarray]:
     except UserError:
         raise
     except Exception as error:  # NumPy's reader, zip and zlib have their own ways to fail
-        reason = getattr(error, "strerror", None) or "damaged, or not a NumPy file of plain arrays"
+        reason = "damaged, or not a NumPy file of plain arrays"
+        if isinstance(error, OSError) and error.filename:  # the system's own, and not a reader's
+            reason = error.strerror or reason
         raise UserError(f"{path}: cannot be read ({reason})") from None
 
 

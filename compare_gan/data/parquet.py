@@ -168,8 +168,9 @@ def _check_fits(path: Path, files: list[Path]) -> None:
 
 
 def _too_large(path: Path, size: int) -> UserError:
+    most = memory_budget()
     return UserError(
-        f"{path}: its images take {size / 1e9:.1f} GB, and {memory_budget() / 1e9:.1f} GB of memory may be "
+        f"{path}: its images take {size / 1e9:.1f} GB or more, and {most / 1e9:.1f} GB of memory may be "
         f"used; write them to a folder of image files, which are read as they are needed"
     )
 

@@ -270,6 +270,13 @@ def test_names_that_are_no_text(tmp_path):
     refused(path, r"x.tar/b/.udcff.n.png: not a readable image")
 
 
+@pytest.mark.parametrize("name", ["", ".", "./", "a/", "a//b/"])
+def test_members_without_a_name_of_their_own(tmp_path, name):
+    members = [(name, b""), ("a/0.png", png("0")), ("b/1.png", png("1"))]
+    for kind in (".zip", ".tar"):
+        assert len(open_dataset(str(pack(tmp_path / f"x{kind}", members))).train) == 2
+
+
 def test_deep_folders(tmp_path):
     path = pack(tmp_path / "x.tar", [("a/" * 3000 + "0.png", png("0")), ("a/b/1.png", png("1"))])
     assert len(open_dataset(str(path)).train) == 2

@@ -201,7 +201,7 @@ def test_more_images_than_memory(tmp_path, monkeypatch):
     noise = [rng.bytes(1000) for _ in range(10)]
     path = write(tmp_path / "a.parquet", {"image": noise, "label": LABELS})
     monkeypatch.setattr(parquet, "memory_budget", lambda: 9_000)
-    refused(path, "its images take 0.0 GB, and 0.0 GB of memory may be used; write them to a folder of image")
+    refused(path, "its images take 0.0 GB or more, and 0.0 GB of memory may be used; write them to a folder")
 
 
 def test_one_image_many_times_over_is_more_than_memory(tmp_path, monkeypatch):

@@ -1,0 +1,207 @@
+"""Five hundred spoiled files: each is read, or told of in one line; nothing hangs, leaks or is written.
+
+What the files are stands in `tests/data/fuzz.py`. Case N is always the same file.
+"""
+
+import faulthandler
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import Reading, open_dataset
+from compare_gan.data.base import Split
+from compare_gan.data.label_files import read_labels
+from tests.data import fuzz
+
+SECONDS = 10  # that a case may take; a sound file takes hundredths
+MEMORY = 2**29  # bytes that it may take on top
+
+
+class Hang(BaseException):
+    """Not an Exception, so that nothing can take it for a damaged file."""
+
+
+def resident() -> int:
+    """Bytes of memory that this process has; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def peak() -> int:
+    """The most that it has had since it was last asked; 0 where the system does not say."""
+    try:
+        most = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+        Path("/proc/self/clear_refs").write_text("5")  # count anew
+        return most
+    except OSError:
+        return 0
+
+
+def listing(folder):
+    about = {path: path.lstat() for path in folder.rglob("*")}
+    return {path: (stat.st_mode, stat.st_size, stat.st_mtime_ns) for path, stat in about.items()}
+
+
+@pytest.fixture
+def case(tmp_path, monkeypatch):
+    """A folder for a file, and what must hold around reading it."""
+    run = tmp_path / "parent" / "run"
+    run.mkdir(parents=True)
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "outside.png").write_bytes(b"mine")
+    monkeypatch.chdir(run)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+    def attempt(path, read):
+        def stop(*_):
+            raise Hang(path.name)
+
+        before, least = listing(tmp_path), resident()
+        peak()
+        faulthandler.dump_traceback_later(
+            9 * SECONDS, exit=True, file=sys.__stderr__
+        )  # where no signal arrives
+        handler = signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        try:
+            read()
+        except UserError as error:
+            assert str(path) in str(error) and "\n" not in str(error) and str(error).isprintable()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, handler)
+            faulthandler.cancel_dump_traceback_later()
+        assert peak() - least < MEMORY
+        assert listing(tmp_path) == before
+
+    return run, attempt
+
+
+def fail(message):
+    raise UserError(message)
+
+
+@pytest.mark.parametrize(
+    "read, expected",
+    [
+        (lambda path: path.with_name("new").write_text(""), AssertionError),
+        (lambda path: (path.parents[2] / "outside.png").write_text("yours"), AssertionError),
+        (lambda path: tempfile.NamedTemporaryFile(delete=False).close(), AssertionError),
+        (lambda path: path.unlink(), AssertionError),
+        (lambda path: np.ones(MEMORY + 2**27, np.uint8), AssertionError),
+        (lambda path: fail("who knows what is wrong"), AssertionError),
+        (lambda path: 1 / 0, ZeroDivisionError),
+        (lambda path: time.sleep(SECONDS + 5), Hang),
+    ],
+)
+def test_the_watch_notices(read, expected, case, monkeypatch):
+    (run, attempt), module = case, sys.modules[__name__]
+    (run / "file").write_text("")
+    monkeypatch.setattr(module, "SECONDS", 0.3 if expected is Hang else SECONDS)
+    with pytest.raises(expected):
+        attempt(run / "file", lambda: read(run / "file"))
+
+
+def test_a_case_is_always_the_same():
+    for make in (fuzz.images, fuzz.archives, fuzz.parquets, fuzz.arrays, fuzz.label_files):
+        one, other = (make(np.random.default_rng(7)) for _ in range(2))
+        assert one == other
+
+
+def read_all(path, reading):
+    data = open_dataset(str(path), reading=reading)
+    assert data.spec.num_classes == len(data.class_names)
+    for split in (data.train, data.test):
+        images = split.images[:]
+        assert images.shape == (len(split), *data.spec.image_shape) and images.dtype == np.uint8
+        assert len(split.labels) == len(list(split.names)) == len(split)
+        assert split.labels.min() >= -1 and split.labels.max() < max(1, len(data.class_names))
+
+
+def readings(rng):
+    return Reading(
+        [None, 4][rng.integers(2)],
+        broken=["fail", "skip"][rng.integers(2)],
+        memory=[None, 0][rng.integers(2)],
+    )
+
+
+def spoiled(rng, kinds):
+    """A file of one of these kinds, its bytes spoiled, or with those of another file."""
+    name, other = (str(name) for name in rng.choice(list(kinds), 2))
+    if rng.random() < 0.1:
+        return name, kinds[other] if rng.random() < 0.5 else rng.bytes(int(rng.integers(999)))
+    data = kinds[name]
+    for _ in range(rng.integers(1, 3)):
+        data = fuzz.BYTES[rng.integers(len(fuzz.BYTES))](rng, data) if data else data
+    return name, data
+
+
+def written(run, file):
+    name, data = file
+    (run / name).write_bytes(data)
+    return run / name
+
+
+@pytest.mark.parametrize("number", range(180))
+def test_images(number, case):
+    """One spoiled image among sound ones, in a folder."""
+    (run, attempt), rng = case, np.random.default_rng([1, number])
+    kinds = fuzz.images(rng)
+    name, data = spoiled(rng, kinds)
+    if rng.random() < 0.3:
+        data = fuzz.huge(rng, kinds[name])
+    for label in "ab":
+        (run / "set" / label).mkdir(parents=True)
+        for i in range(3):
+            (run / "set" / label / f"{i}.png").write_bytes(kinds["colour.png"])
+    written(run / "set" / "a", (name, data))
+    attempt(run / "set", lambda: read_all(run / "set", readings(rng)))
+
+
+@pytest.mark.parametrize("number", range(110))
+def test_archives(number, case):
+    (run, attempt), rng = case, np.random.default_rng([2, number])
+    odd = number % 2
+    path = written(
+        run, fuzz.odd_archive(rng, run / "outside.png") if odd else spoiled(rng, fuzz.archives(rng))
+    )
+    attempt(path, lambda: read_all(path, readings(rng)))
+
+
+@pytest.mark.parametrize("number", range(80))
+def test_parquet_files(number, case):
+    (run, attempt), rng = case, np.random.default_rng([3, number])
+    path = written(run, fuzz.odd_parquet(rng) if number % 3 == 0 else spoiled(rng, fuzz.parquets(rng)))
+    attempt(path, lambda: read_all(path, readings(rng)))
+
+
+@pytest.mark.parametrize("number", range(50))
+def test_arrays(number, case):
+    (run, attempt), rng = case, np.random.default_rng([4, number])
+    path = written(run, fuzz.odd_arrays(rng) if number % 2 else spoiled(rng, fuzz.arrays(rng)))
+    attempt(path, lambda: read_all(path, readings(rng)))
+
+
+@pytest.mark.parametrize("number", range(80))
+def test_label_files(number, case):
+    (run, attempt), rng = case, np.random.default_rng([5, number])
+    path = written(run, fuzz.odd_labels(rng) if number % 2 else spoiled(rng, fuzz.label_files(rng)))
+    split = Split(np.zeros((10, 2, 2, 1), np.uint8), np.full(10, -1, np.int32), fuzz.NAMES)
+
+    def read():
+        labels, names = read_labels(path, split, [(), ("a", "b")][rng.integers(2)])
+        assert len(labels) == 10 and (
+            labels.max() < len(names) if labels.ndim == 1 else labels.shape[1] == len(names)
+        )
+
+    attempt(path, read)
