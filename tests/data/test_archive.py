@@ -40,7 +40,7 @@ def pack(path, members):
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
             for name, content in members:
-                opened.writestr(name, content)
+                opened.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
         return path
     packing = path.name.rpartition(".")[2].replace("tgz", "gz").replace("tbz2", "bz2").replace("txz", "xz")
     with tarfile.open(path, "w" if packing == "tar" else f"w:{packing}") as opened:
