@@ -11,7 +11,12 @@ def add(commands) -> None:
     made = declare(commands, evaluate, "evaluate", "Score the newest checkpoint of a run.", "runs/demo/s3gan")
     made.add_argument("run", help="run folder")
     made.add_argument("--data", help="name or path; default: what the run was trained on")
-    made.add_argument("--extractor", default="digits", help="name, or file of compare-gan classifier")
+    made.add_argument(
+        "--extractor",
+        default="digits",
+        help="digits, inception, inception_clean, or a file: of compare-gan classifier, weights of Inception, "
+        ".onnx",
+    )
     made.add_argument("--images", type=int, default=5000, help="images to generate")
 
 
