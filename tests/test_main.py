@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from compare_gan.commands.few_labels import study_folder
+from compare_gan.commands.studies import study_folder
 from compare_gan.main import main, underscored
 
 ROOT = Path(__file__).parents[1]
@@ -38,8 +38,14 @@ def bindings(*more):
     return [word for line in (*TINY, *more) for word in ("--gin_bindings", line)]
 
 
-def config(name="small_no_labels"):
-    return ["--gin_config", str(ROOT / "compare_gan" / "configs" / f"{name}.gin")]
+def config(name="no_labels"):
+    folder = ROOT / "compare_gan" / "configs"
+    return [
+        "--gin_config",
+        str(folder / "small.gin"),
+        "--gin_config",
+        str(folder / "methods" / f"{name}.gin"),
+    ]
 
 
 def png(path, size=(8, 8), color=128):
@@ -167,7 +173,7 @@ def test_the_label_file_of_the_configuration(tmp_path, capsys):
 def test_a_configuration_can_be_tried_on_noise(tmp_path, monkeypatch):
     trained = []
     monkeypatch.setattr("compare_gan.train.gan.train", lambda gan, split, **_: trained.append((gan, split)))
-    words = ["train", "--model_dir", tmp_path / "run", *config("small_all_labels"), "--data_fake_dataset"]
+    words = ["train", "--model_dir", tmp_path / "run", *config("conditional"), "--data_fake_dataset"]
     words += bindings("dataset.name = 'cifar10'")
     assert main([str(word) for word in words]) == 0
     ((gan, split),) = trained
@@ -268,14 +274,16 @@ def quick_demo(tmp_path_factory):
 def test_the_demo_leaves_what_it_promises(quick_demo):
     folder, output = quick_demo
     summary = json.loads((folder / "summary.json").read_text())
-    assert list(summary["methods"]) == ["all_labels", "s3gan", "no_labels"]
-    for name, row in summary["methods"].items():
+    assert [row["method"] for row in summary["runs"]] == ["all_labels", "s3gan", "no_labels"]
+    for row in summary["runs"]:
+        name = row["method"]
         assert row["steps"] == 8 and row["frechet_distance"] > 0
         assert (row["class_agreement"] is None) == (name == "no_labels")
         assert (folder / name / "TRAIN_DONE").exists() and (folder / name / "scores.csv").exists()
         assert list((folder / name / "samples").glob("*.png"))
-    assert summary["label_fraction"] == 0.1 and summary["seed"] == 0 and 0 < summary["label_accuracy"] <= 1
-    assert {"pretrain", "classify", "s3gan"} <= summary["seconds"].keys()
+    ((labels,), (few,)) = summary["labels"], [row for row in summary["runs"] if row["fraction"] is not None]
+    assert labels["kept"] == few["labels"] == 136 and 0 < labels["accuracy"] <= 1
+    assert {"features", "labels", "train", "evaluate"} <= summary["seconds"].keys()
     assert str(folder / "report.html") in output.splitlines()[-1]
     assert "Frechet distance" in output
     page = (folder / "report.html").read_text()

@@ -2,8 +2,9 @@
 
 import argparse
 
-from compare_gan.commands.few_labels import METHOD_LABELS, add_study, few_labels
+from compare_gan.commands.few_labels import add_labels, few_labels
 from compare_gan.commands.shared import declare
+from compare_gan.commands.studies import add_training
 
 
 def add(commands) -> None:
@@ -11,12 +12,12 @@ def add(commands) -> None:
         commands, demo, "demo", "The whole few-labels job on scikit-learn's digits, with a report.", "--quick"
     )
     made.add_argument("--model_dir", default="runs/demo", help="where everything is written")
-    add_study(made)
+    add_labels(made)
+    add_training(made)
 
 
-def demo(arguments: argparse.Namespace) -> None:
-    arguments.data, arguments.methods, arguments.extractor = "digits", list(METHOD_LABELS), "digits"
-    arguments.gin_bindings = []
+def demo(arguments: argparse.Namespace) -> int:
+    arguments.data, arguments.methods = "digits", ["all_labels", "s3gan", "no_labels"]
     arguments.image_size = arguments.resize = arguments.tfds_data_dir = None
     arguments.broken = "fail"
-    few_labels(arguments)
+    return few_labels(arguments)

@@ -9,12 +9,19 @@ FOLDER = Path(str(resources.files("compare_gan"))) / "configs"
 
 
 def recipe(name: str) -> Path:
-    """The file of a packaged configuration, such as "small_s3gan".
+    """The file of a packaged configuration, such as "small", or "s3gan" of the folder `methods`.
 
     Raises:
       UserError: there is none of that name.
     """
-    known = [path.stem for path in FOLDER.glob("*.gin")]
+    known = {path.stem: path for path in FOLDER.rglob("*.gin")}
     if name not in known:
         raise UserError(f"unknown recipe {name!r}{did_you_mean(name, known)}")
-    return FOLDER / f"{name}.gin"
+    return known[name]
+
+
+def config_file(text: str) -> Path:
+    """The file that a user means: a path, or the name of a packaged configuration, such as "small.gin"."""
+    path = Path(text)
+    packaged = {found.name: found for found in FOLDER.rglob("*.gin")}
+    return path if path.exists() else packaged.get(text, path)

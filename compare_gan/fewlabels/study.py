@@ -1,153 +1,263 @@
-"""The whole few-labels job on one data set: infer labels, train GANs, score them.
+"""Methods x label fractions x seeds on one data set: infer labels, train GANs, score them.
 
-A study folder holds settings.json, the label files (see `stages.py`), one run folder a method,
-and summary.json. Whatever is there already is not computed again.
+A study folder holds, besides settings and results:
+
+  seed-0/                        what a seed decides: the pre-trained encoder
+  seed-0/clusters/               labels by clusters of its features
+  seed-0/<method>/               runs of methods to which the label fraction makes no difference
+  seed-0/fraction-0.1/           the kept labels and what was inferred from them, see `stages.py`
+  seed-0/fraction-0.1/<method>/  runs of the other methods
+
+With one seed and one fraction (`few-labels`) all of that lies in the study folder itself. Whatever is there
+already is not computed again.
 """
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
-from compare_gan import __version__
 from compare_gan.core.files import read_json, run_folder, write_json
-from compare_gan.core.pictures import write_grid
+from compare_gan.core.methods import Method
 from compare_gan.core.types import ImageSpec
-from compare_gan.data.base import ImageDataset
-from compare_gan.data.labels import choose_kept
+from compare_gan.data.base import UNLABELLED, ImageDataset
+from compare_gan.data.labels import at_random, choose_kept, single
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, write_scores
+from compare_gan.features.base import Extractor
 from compare_gan.features.encoder import TrainedEncoder
-from compare_gan.fewlabels.quality import write_quality
+from compare_gan.fewlabels.inferred import LABELS, Inferred
+from compare_gan.fewlabels.quality import QUALITY, write_quality
 from compare_gan.fewlabels.recipe import LabelRecipe
-from compare_gan.fewlabels.representation import pretrain
+from compare_gan.fewlabels.representation import PRETRAINED, pretrain
 from compare_gan.fewlabels.stages import infer_labels, keep_labels
 from compare_gan.gans.modular import GAN
 from compare_gan.train.gan import describe_run, train
 from compare_gan.train.loop import Schedule
 
-SETTINGS, SUMMARY = "settings.json", "summary.json"
-Labels = Literal["true", "inferred", "none"]
+RESULT = "result.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Method:
-    """A GAN to train, and which labels it gets."""
+class Configured:
+    """A GAN but for the images, and its operative configuration."""
 
-    name: str
-    labels: Labels
-    make_gan: Callable[[ImageSpec], GAN]
-    config: str  # its operative configuration
+    gan: Callable[[ImageSpec], GAN]
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One thing to do: features, labels, clusters, or a GAN to train and score."""
+
+    kind: Literal["features", "labels", "clusters", "gan"]
+    seed: int
+    fraction: float | None = None
+    method: Method | None = None
+
+    @property
+    def name(self) -> str:
+        what = self.kind if self.method is None else self.method.name
+        share = "" if self.fraction is None else f"{self.fraction:.4g} of the labels, "
+        return f"{what}, {share}seed {self.seed}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What is done.
+    """What is done, and where.
 
     Raises:
-      UserError: the label fraction, the seed or the data set do not fit.
+      UserError: a label fraction, a seed or the data set does not fit.
     """
 
+    folder: Path
     dataset: ImageDataset
     methods: tuple[Method, ...]
-    label_fraction: float
-    seed: int
+    fractions: tuple[float, ...]
+    seeds: tuple[int, ...]
+    configured: Mapping[str, Configured]  # by the recipe of a method
     recipe: LabelRecipe
     schedule: Schedule
     evaluation: EvalSettings
-    extractor: TrainedEncoder | None  # what scores are measured with; None: the pre-trained encoder
+    extractor: Extractor | None  # what scores are measured with; None: the first seed's encoder
     settings: dict[str, Any]  # what the user chose, to be kept and shown
+    flat: bool = False  # everything in one folder; for one seed and one fraction
 
     def __post_init__(self):
-        choose_kept(self.dataset.train.labels, self.label_fraction, self.seed)  # before anything is written
+        for method in self.methods:  # before anything is written
+            self.gan(method)
+        for seed in self.seeds:
+            for fraction in self.fractions:
+                choose_kept(self.dataset.train.labels, fraction, seed)
 
-    @property
-    def origin(self) -> dict[str, Any]:
-        return {name: self.settings[name] for name in ("data", "reading", "seed")}
+    def gan(self, method: Method) -> GAN:
+        """The GAN of a method. Equal ones are equal in Python, too, and share their compiled programs."""
+        count = {"single": 1, "clusters": self.recipe.clusters}.get(
+            method.labels, self.dataset.spec.num_classes
+        )
+        return self.configured[method.recipe].gan(ImageSpec(self.dataset.spec.image_shape, count))
+
+    def seed_folder(self, seed: int) -> Path:
+        return self.folder if self.flat else self.folder / f"seed-{seed}"
+
+    def place(self, task: Task) -> Path:
+        """The folder of a task."""
+        seed = self.seed_folder(task.seed)
+        labels = seed if task.fraction is None or self.flat else seed / f"fraction-{task.fraction:g}"
+        if task.kind == "clusters":
+            return seed / "clusters"
+        return labels if task.method is None else labels / task.method.name
 
 
-def run_study(study: Study, folder: Path) -> dict[str, Any]:
-    """Does what of a study is not done yet, and returns its summary.
+def tasks(study: Study) -> list[list[Task]]:
+    """All that there is to do, in waves: a task needs none of its own wave, only earlier ones."""
+    wanted = {method.labels for method in study.methods}
+    learned = bool(wanted & {"clusters", "inferred", "soft"})
+    features = [
+        Task("features", seed)
+        for i, seed in enumerate(study.seeds)
+        if learned or (i == 0 and study.extractor is None)
+    ]
+    labels = [Task("clusters", seed) for seed in study.seeds if "clusters" in wanted]
+    if wanted & {"inferred", "soft"}:
+        labels += [Task("labels", seed, fraction) for seed in study.seeds for fraction in study.fractions]
+    gans = [
+        Task("gan", seed, fraction, method)
+        for seed in study.seeds
+        for method in study.methods
+        for fraction in (study.fractions if method.by_fraction else (None,))
+    ]
+    return [features, labels, gans]
+
+
+def done(study: Study, task: Task) -> bool:
+    """Whether a task has left what it was to leave."""
+    last = {"features": PRETRAINED, "labels": QUALITY, "clusters": LABELS, "gan": RESULT}
+    return (study.place(task) / last[task.kind]).exists()
+
+
+def perform(study: Study, task: Task) -> dict[str, Any]:
+    """Does a task, or goes on with it; of a GAN returns the result.
 
     Raises:
       UserError: something the user gave does not fit.
       Interrupted: Ctrl-C or SIGTERM; what was computed is kept.
     """
-    # Before anything is written, so that what does not fit is told at once.
-    gans = {method.name: method.make_gan(study.dataset.spec) for method in study.methods}
-    run_folder(folder)
-    for method in study.methods:
-        describe_run(folder / method.name, study.dataset, method.config, study.origin)
-    write_json(folder / SETTINGS, study.settings)
-    seconds = Stopwatch(folder / "seconds.json")
-    full, seed = study.dataset, study.seed
-    few = keep_labels(full, study.label_fraction, seed, folder)
-    with seconds("pretrain"):
-        encoder = pretrain(few, study.recipe, seed, folder)
-    with seconds("label"):
-        inferred = infer_labels(few, encoder, study.recipe, seed, folder)
-    quality = write_quality(full, inferred, folder)
-    show_real(full, folder)
-
-    by_kind = {"true": full, "inferred": inferred.hard, "none": few}
-    extractor, evaluation = study.extractor or encoder, study.evaluation
-    if study.extractor is None:  # the pre-trained encoder knows no classes
-        evaluation = dataclasses.replace(evaluation, metrics=("frechet_distance",))
-    methods = {}
-    for method in study.methods:
-        gan, run_dir = gans[method.name], folder / method.name
-        with seconds(method.name):
-            split = by_kind[method.labels].train
-            state = train(gan, split, run_dir=run_dir, schedule=study.schedule, seed=seed)
-        with seconds("evaluate"):
-            scores = evaluate(gan, state, full, extractor, evaluation)
-        write_scores(run_dir, scores)
-        methods[method.name] = {name: scores.get(name) for name in study.evaluation.metrics} | {
-            "steps": scores["step"],
-            "seconds": seconds.spent[method.name],
-        }
-    summary = {
-        "methods": methods,
-        "label_accuracy": quality["accuracy"],
-        "label_fraction": study.label_fraction,
-        "labels_kept": int((few.train.labels >= 0).sum()),
-        "seed": seed,
-        "seconds": seconds.spent,
-        "train_images": len(full.train),
-        "test_images": len(full.test),
-        "extractor": {"name": extractor.name, "sha256": extractor.sha256},
-        "versions": {"compare_gan": __version__, "jax": jax.__version__, "numpy": np.__version__},
-    }
-    write_json(folder / SUMMARY, summary)
-    return summary
+    run_folder(study.place(task))
+    if task.kind == "gan":
+        return train_and_score(study, task)
+    with stopwatch(study.place(task), task.kind):
+        if task.kind == "features":
+            pretrain(study.dataset, study.recipe, task.seed, study.place(task))
+        elif task.kind == "clusters":
+            clusters(study, task.seed)
+        else:
+            assert task.fraction is not None
+            write_quality(study.dataset, inferred(study, task.seed, task.fraction), study.place(task))
+    return {}
 
 
-class Stopwatch:
-    """Seconds by stage, kept in a file, so that an interrupted stage goes on counting."""
+def train_and_score(study: Study, task: Task) -> dict[str, Any]:
+    """Trains the GAN of a task and scores it; what came of it is in `result.json`, too."""
+    method, run_dir = task.method, study.place(task)
+    assert method is not None
+    dataset, gan = labelled(study, task), study.gan(method)
+    origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.seed}
+    origin |= {"method": method.name, "label_fraction": task.fraction}
+    describe_run(run_dir, dataset, study.configured[method.recipe].text, origin)
+    with stopwatch(run_dir, "train"):
+        state = train(gan, dataset.train, run_dir=run_dir, schedule=study.schedule, seed=task.seed)
+    extractor, evaluation = study.extractor, study.evaluation
+    if extractor is None:  # an encoder that has seen no label knows no classes
+        extractor = encoder(study, study.seeds[0])
+        metrics = tuple(name for name in evaluation.metrics if name != "class_agreement")
+        evaluation = dataclasses.replace(evaluation, metrics=metrics)
+    with stopwatch(run_dir, "evaluate"):
+        scores = evaluate(gan, state, dataset, extractor, evaluation)
+    write_scores(run_dir, scores)
+    result = {"method": method.name, "fraction": task.fraction, "seed": task.seed}
+    result |= {"labels": true_labels(study, task), "steps": scores["step"]}
+    result |= {name: scores.get(name) for name in study.evaluation.metrics}
+    result["seconds"] = read_json(run_dir / SECONDS)["train"]
+    write_json(run_dir / RESULT, result)
+    return result
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.spent: dict[str, float] = read_json(path) if path.exists() else {}
 
-    @contextlib.contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.spent[stage] = round(self.spent.get(stage, 0.0) + time.monotonic() - began, 2)
-            write_json(self.path, self.spent)
+def labelled(study: Study, task: Task) -> ImageDataset:
+    """The data set as the GAN of a task sees it."""
+    method, dataset, count = task.method, study.dataset, len(study.dataset.train)
+    assert method is not None
+    match method.labels:
+        case "true":
+            return dataset
+        case "none":
+            return dataset.with_labels(np.full(count, UNLABELLED, np.int32))
+        case "single":
+            return single(dataset)
+        case "random":
+            return at_random(dataset, task.seed)
+        case "clusters":
+            return clusters(study, task.seed).hard
+    assert task.fraction is not None
+    if method.labels == "few":
+        return few(study, task.seed, task.fraction)
+    made = inferred(study, task.seed, task.fraction)
+    if method.labels == "inferred":
+        return made.hard
+    assert made.soft is not None
+    return made.soft
 
 
-def show_real(dataset: ImageDataset, folder: Path, columns: int = 10) -> None:
-    """A picture of held-out images, one row a class."""
-    labels = dataset.test.labels
-    classes = [np.flatnonzero(labels == k) for k in range(min(len(dataset.class_names), 10))]
-    rows = [np.resize(members, columns) for members in classes if len(members)]
-    if rows:
-        images = dataset.test.images[np.concatenate(rows)]
-        write_grid(folder / "real" / "real.png", images, len(rows), columns)
+def true_labels(study: Study, task: Task) -> int:
+    """How many true labels the method of a task has made use of."""
+    assert task.method is not None
+    if task.fraction is not None:
+        return int((few(study, task.seed, task.fraction).train.labels != UNLABELLED).sum())
+    return int((study.dataset.train.labels != UNLABELLED).sum()) if task.method.labels == "true" else 0
+
+
+def encoder(study: Study, seed: int) -> TrainedEncoder:
+    """The pre-trained encoder of a seed, made if need be."""
+    return pretrain(study.dataset, study.recipe, seed, run_folder(study.seed_folder(seed)))
+
+
+def few(study: Study, seed: int, fraction: float) -> ImageDataset:
+    """The data set with the kept labels, chosen if need be."""
+    return keep_labels(study.dataset, fraction, seed, run_folder(study.place(Task("labels", seed, fraction))))
+
+
+def inferred(study: Study, seed: int, fraction: float) -> Inferred:
+    """The data set under labels inferred from the kept ones, made if need be."""
+    folder = study.place(Task("labels", seed, fraction))
+    return infer_labels(few(study, seed, fraction), encoder(study, seed), study.recipe, seed, folder)
+
+
+def clusters(study: Study, seed: int) -> Inferred:
+    """The data set under clusters of the features, made if need be. No label is read."""
+    recipe = dataclasses.replace(study.recipe, classifier="clusters")
+    unlabelled = study.dataset.with_labels(np.full(len(study.dataset.train), UNLABELLED, np.int32))
+    folder = run_folder(study.place(Task("clusters", seed)))
+    return infer_labels(unlabelled, encoder(study, seed), recipe, seed, folder)
+
+
+SECONDS = "seconds.json"
+
+
+@contextlib.contextmanager
+def stopwatch(folder: Path, stage: str) -> Iterator[None]:
+    """Adds what a stage took to the folder's `seconds.json`; an interrupted stage goes on counting."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        spent = read_json(folder / SECONDS) if (folder / SECONDS).exists() else {}
+        spent[stage] = round(spent.get(stage, 0.0) + time.monotonic() - began, 2)
+        write_json(folder / SECONDS, spent)
+
+
+def all_done(study: Study) -> bool:
+    """Whether nothing is left to do."""
+    return all(done(study, task) for wave in tasks(study) for task in wave)

@@ -41,9 +41,11 @@ class LabelQuality:
 
 
 @dataclass(frozen=True)
-class Method:
-    key: str
-    scores: Record
+class Run:
+    """A GAN whose pictures and curves are shown."""
+
+    key: str  # the method
+    record: Record  # method, fraction, seed, scores
     metrics: Log
     samples: Mapping[int, Grid]  # by step, some ten of them
     interpolation: Grid | None  # the last one
@@ -54,10 +56,12 @@ class Method:
 class Study:
     summary: Record
     settings: Record
-    labels: LabelQuality | None
+    lines: tuple[Record, ...]  # scores of a method at a label fraction, over all seeds
+    label_sets: tuple[Record, ...]  # how right inferred labels are, for each seed and fraction
+    labels: LabelQuality | None  # of the set that the runs shown were trained on
     pretrain: Log
     real: Grid | None
-    methods: tuple[Method, ...]
+    runs: tuple[Run, ...]
 
 
 def read_study(folder: Path) -> Study:
@@ -69,28 +73,32 @@ def read_study(folder: Path) -> Study:
     path = folder / "summary.json"
     if not path.is_file():
         raise UserError(
-            f"{folder}: no summary.json here; give a folder made by compare-gan demo or few-labels"
+            f"{folder}: no summary.json here; give a folder made by compare-gan demo, few-labels or study"
         )
     summary = read_object(path)
-    methods = summary.get("methods")
-    if not isinstance(methods, dict) or not all(isinstance(scores, dict) for scores in methods.values()):
-        raise UserError(f'{path}: needs "methods", the scores of each method by name; run the study again')
+    shown = summary.get("shown")
+    if not isinstance(shown, dict):
+        raise UserError(f'{path}: needs "shown", the folders that the page is about; do the study again')
+    features, labels = (folder / str(shown.get(key) or ".") for key in ("features", "labels"))
     return Study(
         summary=summary,
         settings=optional(folder / "settings.json", read_object) or {},
-        labels=optional(folder / "label_quality.json", read_labels),
-        pretrain=optional(folder / "pretrain" / "metrics.jsonl", read_log) or (),
+        lines=records(summary, path, "lines"),
+        label_sets=records(summary, path, "labels"),
+        labels=optional(labels / "label_quality.json", read_labels),
+        pretrain=optional(features / "pretrain" / "metrics.jsonl", read_log) or (),
         real=read_grid(folder / "real" / "real.png", folder / "real" / "grid.json"),
-        methods=tuple(read_method(folder / key, key, scores) for key, scores in methods.items()),
+        runs=tuple(read_run(folder, record) for record in records(shown, path, "runs")),
     )
 
 
-def read_method(folder: Path, key: str, scores: Record) -> Method:
+def read_run(study: Path, record: Record) -> Run:
+    folder = study / str(record.get("folder", ""))
     samples = images_by_step(folder / "samples")
     interpolations = images_by_step(folder / "interpolations")
-    return Method(
-        key=key,
-        scores=scores,
+    return Run(
+        key=str(record.get("method")),
+        record=record,
         metrics=optional(folder / "metrics.jsonl", read_log) or (),
         samples={
             step: grid
@@ -104,6 +112,14 @@ def read_method(folder: Path, key: str, scores: Record) -> Method:
             folder / "operative_config.gin", lambda p: p.read_text("utf-8", errors="replace")
         ),
     )
+
+
+def records(summary: Record, path: Path, key: str) -> tuple[Record, ...]:
+    """A list of objects of the summary."""
+    found = summary.get(key)
+    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
+        raise UserError(f'{path}: needs "{key}", a list of objects; do the study again')
+    return tuple(found)
 
 
 def optional(path: Path, read: Callable[[Path], T]) -> T | None:

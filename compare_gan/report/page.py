@@ -1,5 +1,6 @@
 """A study folder as one HTML page that needs nothing but itself."""
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from compare_gan.core.files import atomic
 from compare_gan.report import panels, tables
 from compare_gan.report.collect import Study, number, read_study
 from compare_gan.report.markup import Markup, tag
+from compare_gan.report.tables import median
 from compare_gan.report.words import command_line, count, percent, score
 
 # Nothing is fetched and nothing runs, whatever a file of the study may hold.
@@ -60,56 +62,72 @@ def page(study: Study) -> str:
 
 
 def title(study: Study) -> str:
-    fraction = number(study.summary.get("label_fraction"))
-    return "GANs with few labels" if fraction is None else f"GANs with {percent(fraction)} of the labels"
+    shares = fractions(study)
+    return f"GANs with {percent(shares[0])} of the labels" if len(shares) == 1 else "GANs with few labels"
+
+
+def fractions(study: Study) -> list[float]:
+    found = {number(line.get("fraction")) for line in study.lines}
+    return sorted(fraction for fraction in found if fraction is not None)
 
 
 def story(study: Study) -> Markup:
-    fraction = number(study.summary.get("label_fraction"))
-    kept = "a few" if fraction is None else percent(fraction)
+    shares = fractions(study)
+    kept = f"{listed([percent(share) for share in shares])} of the" if shares else "few"
     return tag(
         "p",
-        f"This study keeps {kept} of the labels of a data set, learns features from all images by telling "
-        "how they were rotated, fits a classifier to the labels that are left, infers the others with it, "
-        "and trains S3GAN on the result. It compares that generator with one given every label and with one "
-        "given none.",
+        f"This study keeps {kept} labels of a data set, learns features from all images by telling how they "
+        "were rotated, fits a classifier to the labels that are left, infers the others with it, and trains "
+        "GANs on the result. It compares them with GANs that are given every label, and none.",
         class_="lead",
     )
 
 
+def listed(words: Sequence[str]) -> str:
+    """`["a", "b", "c"]` -> `"a, b or c"`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def pipeline(study: Study) -> Markup:
     """The stages of the story, with the numbers this study has for them."""
-    summary = study.summary
-    images, kept = number(summary.get("train_images")), number(summary.get("labels_kept"))
-    accuracy = number(summary.get("label_accuracy"))
+    images = number(study.summary.get("train_images"))
+    kept = sorted({n for record in study.label_sets if (n := number(record.get("kept"))) is not None})
+    right = [a for record in study.label_sets if (a := number(record.get("accuracy"))) is not None]
+    counts = listed([count(n) for n in kept]) if kept else ""
+    low, high = (percent(min(right)), percent(max(right))) if right else ("", "")
+    best = min(
+        (d for line in study.lines if (d := median(line, "frechet_distance")) is not None), default=None
+    )
     stages = [
         ("Images", "" if images is None else f"{count(images)} to train on"),
-        ("Labels kept", "" if kept is None else count(kept)),
+        ("Labels kept", counts),
         ("Rotation pre\u2011training", "all images, no labels"),
-        ("Classifier", "" if kept is None else f"fitted to {count(kept)} labels"),
-        ("Inferred labels", "" if accuracy is None else f"{percent(accuracy)} right"),
-        ("S3GAN", score_line(study, "s3gan")),
+        ("Classifier", f"fitted to {counts} labels" if counts else ""),
+        ("Inferred labels", "" if not right else f"{low if low == high else f'{low} to {high}'} right"),
+        ("GANs", "" if best is None else f"Fréchet distance {score(best)} at best"),
     ]
     return tag(
         "ol", *(tag("li", tag("strong", name), tag("span", note)) for name, note in stages), class_="flow"
     )
 
 
-def score_line(study: Study, key: str) -> str:
-    distance = next((number(m.scores.get("frechet_distance")) for m in study.methods if m.key == key), None)
-    return "" if distance is None else f"Fréchet distance {score(distance)}"
-
-
 def findings(study: Study) -> Markup:
     """One sentence with the result, where the three methods of the story all have a score."""
-    found = {m.key: number(m.scores.get("frechet_distance")) for m in study.methods}
-    few, every, none = (found.get(key) for key in ("s3gan", "all_labels", "no_labels"))
-    if few is None or every is None or none is None:
+    shares = fractions(study)
+
+    def distance(method: str, fraction: float | None) -> float | None:
+        lines = [x for x in study.lines if (x.get("method"), x.get("fraction")) == (method, fraction)]
+        return median(lines[0], "frechet_distance") if lines else None
+
+    every, none = distance("all_labels", None), distance("no_labels", None)
+    few = [(share, d) for share in shares if (d := distance("s3gan", share)) is not None]
+    if not few or every is None or none is None:
         return Markup()
+    told = [f"{score(d)} with {percent(share)} of the labels" for share, d in few]
     return tag(
         "p",
         "Fréchet distance, lower is better: ",
-        tag("strong", f"{score(few)} with inferred labels"),
+        tag("strong", f"S3GAN {', '.join(told)}"),
         f", against {score(every)} with all labels and {score(none)} with none.",
         class_="finding",
     )

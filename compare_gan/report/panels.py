@@ -64,7 +64,7 @@ def samples(study: Study) -> Markup:
         names = study.labels.class_names if study.labels else ()
         if len(names) == study.real.rows:
             order = f" Rows of classes, from the top: {', '.join(names[: real.rows])}."
-    for m in study.methods:
+    for m in study.runs:
         if m.samples:
             step = max(m.samples)
             grid = figures.corner(m.samples[step])
@@ -79,7 +79,7 @@ def samples(study: Study) -> Markup:
 
 def evolution(study: Study) -> Markup:
     pictures = []
-    for m in study.methods:
+    for m in study.runs:
         if len(m.samples) > 1:
             grids = list(m.samples.values())
             name, first, last = name_of(m.key), min(m.samples), max(m.samples)
@@ -98,7 +98,7 @@ def step_axis(steps: Sequence[int]) -> Markup:
 
 def interpolations(study: Study) -> Markup:
     pictures = []
-    for m in study.methods:
+    for m in study.runs:
         if m.interpolation:
             grid = figures.corner(m.interpolation)
             name = name_of(m.key)
@@ -131,7 +131,7 @@ def picture(
 
 def training(study: Study) -> Markup:
     blocks = []
-    losses = {m.key: series_of(m.metrics, LOSSES) for m in study.methods}
+    losses = {m.key: series_of(m.metrics, LOSSES) for m in study.runs}
     everything = [s for series in losses.values() for s in series]
     if everything:
         axes = axes_for(everything)
@@ -142,7 +142,7 @@ def training(study: Study) -> Markup:
         blocks += [tag("h3", "Rotation pre-training"), tag("div", *pretrain, class_="charts")]
     others = other_values(study)
     if others:
-        keys = legend([name_of(m.key) for m in study.methods])
+        keys = legend([name_of(m.key) for m in study.runs])
         inner = (tag("summary", "All other recorded values"), keys, tag("div", *others, class_="charts"))
         blocks.append(tag("details", *inner))
     if not blocks:
@@ -163,10 +163,10 @@ def pretraining(log: Log) -> list[Markup]:
 def other_values(study: Study) -> list[Markup]:
     """A chart for each further key, one line a method, always in the colour of its place in the study."""
     hidden = {"step", "seconds", *LOSSES}
-    keys = dict.fromkeys(k for m in study.methods for record in m.metrics for k in record if k not in hidden)
+    keys = dict.fromkeys(k for m in study.runs for record in m.metrics for k in record if k not in hidden)
     charts = []
     for key in keys:
-        series = [Series(name_of(m.key), *curve(m.metrics, key), i) for i, m in enumerate(study.methods)]
+        series = [Series(name_of(m.key), *curve(m.metrics, key), i) for i, m in enumerate(study.runs)]
         if drawn := [s for s in series if len(s.x)]:
             charts.append(chart(key, drawn, axes_for(drawn), key))
     return charts

@@ -3,59 +3,92 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from compare_gan.report.collect import Study, number
+from compare_gan.report.collect import Record, Study, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.words import ABSENT, count, decimals, duration, heading, name_of, plain
 
 BASELINE = "all_labels"
-KNOWN_SCORES = ("frechet_distance", "class_agreement", "steps", "seconds")
+SCORES = ("frechet_distance", "class_agreement")
 Row = Sequence[Markup]
 
 
 def scores(study: Study) -> Markup:
-    if not study.methods:
+    lines = study.lines
+    if not lines:
         return Markup()
-    distances = [number(m.scores.get("frechet_distance")) for m in study.methods]
-    baseline = next((d for m, d in zip(study.methods, distances, strict=True) if m.key == BASELINE), None)
-    extra = list(dict.fromkeys(k for m in study.methods for k in m.scores if k not in KNOWN_SCORES))
+    distances = [median(line, "frechet_distance") for line in lines]
+    known = [d for d in distances if d is not None]
+    baseline = next((d for x, d in zip(lines, distances, strict=True) if x.get("method") == BASELINE), None)
+    several = any((number(line.get("seeds")) or 1) > 1 for line in lines)
+    extra = list(dict.fromkeys(name for line in lines for name in scores_of(line) if name not in SCORES))
+    places = decimals(known)
+
+    def distance(value: float) -> str:
+        return f"{value:,.{places}f}"
 
     def column(
-        key: str, show: Callable[[float], str], best: Callable[..., float] | None = None
+        name: str, show: Callable[[float], str], best: Callable[..., float] | None = None
     ) -> list[Markup]:
-        values = [number(m.scores.get(key)) for m in study.methods]
+        values = [median(line, name) for line in lines]
         known = [v for v in values if v is not None]
         winner = best(known) if best and len(known) > 1 else None
-        return [cell(heading(key), v, show, v is not None and v == winner) for v in values]
+        return [cell(heading(name), v, show, v is not None and v == winner) for v in values]
 
-    known = [d for d in distances if d is not None]
-    places = decimals(known)
+    def plain_column(key: str, label: str, show: Callable[[float], str]) -> list[Markup]:
+        return [cell(label, number(line.get(key)), show, False) for line in lines]
+
     columns = [
-        column("frechet_distance", lambda v: f"{v:,.{places}f}", min),
+        plain_column("labels", "Labels", lambda v: count(v) if v else ABSENT),
+        column("frechet_distance", distance, min),
         [bar_cell(d, max(known, default=0.0)) for d in distances],
+        *([[spread_cell(line, distance) for line in lines]] if several else []),
         *([[ratio(d, baseline) for d in distances]] if baseline else []),
         column("class_agreement", lambda v: f"{100 * v:.1f}%", max),
-        column("steps", count),
-        column("seconds", duration),
-        *(
-            [tag("td", plain(m.scores.get(key)), data_label=heading(key)) for m in study.methods]
-            for key in extra
-        ),
+        *(column(name, lambda v: f"{v:.10g}") for name in extra),
+        *([plain_column("seeds", "Seeds", count)] if several else []),
+        plain_column("steps", "Steps", count),
+        plain_column("seconds", "Time", duration),
     ]
+    kind = "median, lower is better" if several else "lower is better"
     heads = [
         tag("th", "Method", scope="col"),
-        tag("th", "Fréchet distance", tag("small", "lower is better"), scope="col", colspan=2, class_="wide"),
+        tag("th", "Labels", scope="col"),
+        tag("th", "Fréchet distance", tag("small", kind), scope="col", colspan=2, class_="wide"),
+        *([tag("th", "Range", tag("small", "over seeds"), scope="col")] if several else []),
         *([tag("th", "Ratio", tag("small", "to all labels"), scope="col")] if baseline else []),
         tag("th", "Class agreement", tag("small", "higher is better"), scope="col"),
+        *(tag("th", heading(name), scope="col") for name in extra),
+        *([tag("th", "Seeds", scope="col")] if several else []),
         tag("th", "Steps", scope="col"),
         tag("th", "Time", scope="col"),
-        *(tag("th", heading(key), scope="col") for key in extra),
     ]
     rows = [
-        tag("tr", tag("th", name_of(m.key), scope="row"), *cells)
-        for m, *cells in zip(study.methods, *columns, strict=True)
+        tag("tr", tag("th", name_of(str(line.get("method"))), scope="row"), *cells)
+        for line, *cells in zip(lines, *columns, strict=True)
     ]
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="scores cards")
     return join(tag("div", table, class_="scroll"), notes(study))
+
+
+def scores_of(line: Record) -> Record:
+    found = line.get("scores")
+    return found if isinstance(found, Mapping) else {}
+
+
+def part(line: Record, name: str, key: str) -> float | None:
+    """The median, lowest or highest of a score, where it is known."""
+    found = scores_of(line).get(name)
+    return number(found.get(key)) if isinstance(found, Mapping) else None
+
+
+def median(line: Record, name: str) -> float | None:
+    return part(line, name, "median")
+
+
+def spread_cell(line: Record, show: Callable[[float], str]) -> Markup:
+    low, high = (part(line, "frechet_distance", key) for key in ("lowest", "highest"))
+    known = low is not None and high is not None and (number(line.get("seeds")) or 1) > 1
+    return tag("td", f"{show(low)}–{show(high)}" if known else ABSENT, data_label="Range over seeds")  # type: ignore[arg-type]
 
 
 def cell(label: str, value: float | None, show: Callable[[float], str], best: bool) -> Markup:
@@ -86,7 +119,8 @@ def notes(study: Study) -> Markup:
     summary = study.summary
     extractor = summary.get("extractor")
     extractor = extractor if isinstance(extractor, dict) else {}
-    tests, seed = number(summary.get("test_images")), summary.get("seed")
+    tests = number(summary.get("test_images"))
+    seeds = max((int(number(line.get("seeds")) or 0) for line in study.lines), default=0)
     said = ["The Fréchet distance compares feature statistics of generated images with those of "]
     said.append("held-out real images" if tests is None else f"{count(tests)} held-out real images")
     if extractor.get("name"):
@@ -97,8 +131,8 @@ def notes(study: Study) -> Markup:
         ". Class agreement is the share of generated images that a classifier of real images puts in the "
     )
     said.append("class they were asked to be; a generator that takes no class has none")
-    if seed is not None:
-        said.append(f". All figures come from one run with seed {seed}, so small differences prove nothing")
+    if seeds == 1:
+        said.append(". All figures come from one run each, so small differences prove nothing")
     return tag("p", "".join(said) + ".", class_="note")
 
 
@@ -119,7 +153,7 @@ def configuration(study: Study) -> Markup:
             tag("summary", f"Operative configuration: {name_of(m.key)}"),
             tag("pre", tag("code", m.operative_config)),
         )
-        for m in study.methods
+        for m in study.runs
         if m.operative_config
     ]
     return join(tag("div", *blocks, class_="blocks"), *configs) if blocks or configs else Markup()

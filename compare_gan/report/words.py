@@ -5,13 +5,11 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from compare_gan.core.methods import METHODS
 from compare_gan.report.collect import number
 
 ABSENT = "–"
-NAMES = {
-    "all_labels": "All labels",
-    "s3gan": "S3GAN, inferred labels",
-    "no_labels": "No labels",
+NAMES = {method.name: method.title for method in METHODS.values()} | {
     "frechet_distance": "Fréchet distance",
     "class_agreement": "Class agreement",
     "seconds": "Time",

@@ -8,22 +8,25 @@ from flax import nnx
 
 from compare_gan.architectures import resnet_small
 from compare_gan.config.edge import parse
-from compare_gan.config.recipes import FOLDER, recipe
+from compare_gan.config.recipes import FOLDER, config_file, recipe
 from compare_gan.core.errors import UserError
+from compare_gan.core.methods import METHODS
 from compare_gan.core.types import ImageSpec
 from compare_gan.nn.norms import batch_norm, conditional_batch_norm
+from compare_gan.tasks.projection import Projection
+from compare_gan.tasks.rotation import Rotation
 
 DIGITS = ImageSpec((8, 8, 1), 10)
-WHOLE = ["small_all_labels", "small_no_labels", "small_s3gan"]
+RECIPES = sorted({method.recipe for method in METHODS.values()})
 
 
 def build(name: str):
-    return parse([recipe(name)]).gan(DIGITS)
+    return parse([recipe("small"), recipe(name)]).gan(DIGITS)
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_builds_networks(name):
-    parsed = parse([recipe(name)])
+    parsed = parse([recipe("small"), recipe(name)])
     gan = parsed.gan(DIGITS)
     assert parsed.dataset.name == "digits"
     assert parsed.eval_prior == gan.prior
@@ -31,34 +34,66 @@ def test_a_recipe_builds_networks(name):
     nnx.eval_shape(lambda: gan.generator(nnx.Rngs(0)))
 
 
-def test_labels_enter_as_the_methods_say():
-    every, none, few = (build(name) for name in WHOLE)
-    assert every.make_discriminator == functools.partial(resnet_small.Discriminator, project_y=True)
-    assert few.make_discriminator is none.make_discriminator is resnet_small.Discriminator
-    assert (every.conditional, none.conditional, few.conditional) == (True, False, True)
-    assert [task.name for task in few.tasks] == ["rotation", "class"]
-    assert every.tasks == none.tasks == ()
-    assert none.g_options.batch_norm_fn is batch_norm
-    norm = functools.partial(conditional_batch_norm, gamma_offset=1.0)
-    assert every.g_options.batch_norm_fn == few.g_options.batch_norm_fn == norm
+# What each recipe adds to the discriminator: (rotation?, projection?, predictor?, soft?).
+TASKS = {
+    "no_labels": (False, False, False, False),
+    "ssgan": (True, False, False, False),
+    "conditional": (False, True, False, False),
+    "s3gan": (True, True, False, False),
+    "s2gan_co": (False, True, True, False),
+    "s2gan_co_soft": (False, True, True, True),
+    "s3gan_co": (True, True, True, False),
+    "s3gan_co_soft": (True, True, True, True),
+}
 
 
-def test_all_else_is_shared():
-    every, none, few = (build(name) for name in WHOLE)
-    labels = dict(conditional=False, tasks=(), g_options=none.g_options)
-    labels["make_discriminator"] = none.make_discriminator
-    assert dataclasses.replace(every, **labels) == dataclasses.replace(few, **labels) == none
+def test_every_recipe_is_used_and_told_of_here():
+    assert set(TASKS) == set(RECIPES) == {path.stem for path in (FOLDER / "methods").glob("*.gin")}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_tasks_are_those_of_the_paper(name):
+    rotation, projection, predictor, soft = TASKS[name]
+    expected = [Rotation(num_images=4, d_weight=1.0, g_weight=0.2)] if rotation else []
+    expected += [Projection(True, predictor, soft, class_weight=1.0)] if projection else []
+    assert list(build(name).tasks) == expected
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_all_else_is_shared(name):
+    gan, none = build(name), build("no_labels")
+    assert gan.conditional == (name not in ("no_labels", "ssgan"))
+    norm = functools.partial(conditional_batch_norm, gamma_offset=1.0) if gan.conditional else batch_norm
+    assert gan.g_options.batch_norm_fn == norm
+    assert gan.make_discriminator is resnet_small.Discriminator
+    assert dataclasses.replace(gan, conditional=False, tasks=(), g_options=none.g_options) == none
 
 
 def test_every_file_begins_with_a_header():
-    for path in FOLDER.glob("*.gin"):
+    for path in FOLDER.rglob("*.gin"):
         header = path.read_text().split("\n\n")[0]
         assert all(line.startswith("#") for line in header.splitlines()), path
-        if path.stem in WHOLE:
+        if path.parent != FOLDER:
             for word in ("Paper: ", "Hardware: ", "Command: "):
                 assert f"# {word}" in header, path
 
 
+def test_a_method_goes_with_other_networks():
+    networks = ["options.architecture = 'dcgan_arch'", "options.batch_size = 16"]
+    gan = parse([recipe("small"), recipe("s3gan_co")], networks).gan(ImageSpec((32, 32, 3), 7))
+    assert gan.abstract_d.heads["class"].predictor is not None
+    assert gan.tasks[0].num_images == 2
+
+
+def test_files_are_found_by_their_names(tmp_path, monkeypatch):
+    assert config_file("small.gin") == FOLDER / "small.gin"
+    assert config_file("s3gan.gin") == FOLDER / "methods" / "s3gan.gin"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.gin").write_text("")
+    assert config_file("small.gin").resolve() == tmp_path / "small.gin"
+    assert str(config_file("none.gin")) == "none.gin"
+
+
 def test_an_unknown_recipe():
-    with pytest.raises(UserError, match="unknown recipe 'small_s3gn'; did you mean 'small_s3gan'"):
-        recipe("small_s3gn")
+    with pytest.raises(UserError, match="unknown recipe 's3gn'; did you mean 's3gan'"):
+        recipe("s3gn")

@@ -37,20 +37,29 @@ def write_method(folder: Path, seed: int) -> None:
     (folder / "operative_config.gin").write_text(f"S3GAN.seed = {seed}  # <&>\n")
 
 
+def line(method: str, fraction: float | None, distance: float, agreement: float | None, **more: Any) -> dict:
+    """Scores of a method as summary.json has them; the spread is a tenth up and down."""
+    scores = {"frechet_distance": {"median": distance, "lowest": 0.9 * distance, "highest": 1.1 * distance}}
+    scores["class_agreement"] = None if agreement is None else {"median": agreement}
+    known = {"labels": 0, "seeds": 1, "steps": 1200, "seconds": 70.1, "scores": scores}
+    return {"method": method, "fraction": fraction} | known | more
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     folder = tmp_path / "study"
-    scores = {
-        "all_labels": {"frechet_distance": 3.2, "class_agreement": 0.97, "steps": 1200, "seconds": 70.1},
-        "s3gan": {"frechet_distance": 4.0, "class_agreement": 0.9, "steps": 1200, "seconds": 95.0},
-        "no_labels": {"frechet_distance": 9.6, "class_agreement": None, "steps": 1200, "seconds": 3700},
-    }
+    lines = [
+        line("all_labels", None, 3.2, 0.97, labels=60),
+        line("s3gan", 0.1, 4.0, 0.9, labels=6, seconds=95.0),
+        line("no_labels", None, 9.6, None, seconds=3700),
+    ]
+    runs = [
+        {"method": x["method"], "fraction": x["fraction"], "seed": 7, "folder": x["method"]} for x in lines
+    ]
     summary = {
-        "methods": scores,
-        "label_accuracy": 0.9,
-        "label_fraction": 0.1,
-        "seed": 7,
-        "labels_kept": 6,
+        "lines": lines,
+        "labels": [{"folder": ".", "kept": 6, "accuracy": 0.9}],
+        "shown": {"runs": runs, "features": ".", "labels": "."},
         "train_images": 60,
         "test_images": 15,
         "seconds": {"pretrain": 30.0, "s3gan": 95.0},
@@ -69,6 +78,6 @@ def study(tmp_path: Path) -> Path:
     (folder / "real").mkdir()
     (folder / "pretrain" / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     write_grid(folder / "real" / "real.png", folder / "real" / "grid.json", 3, 5, 1)
-    for seed, method in enumerate(scores):
-        write_method(folder / method, seed)
+    for seed, run in enumerate(runs):
+        write_method(folder / run["folder"], seed)
     return folder

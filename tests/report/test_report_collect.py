@@ -11,7 +11,7 @@ from compare_gan.report.collect import curve, evenly, number, read_grid, read_la
 
 
 def test_some_ten_steps_are_read_with_the_first_and_the_last(study):
-    steps = [list(method.samples) for method in read_study(study).methods]
+    steps = [list(run.samples) for run in read_study(study).runs]
     assert steps == [[0, 100, 300, 400, 500, 700, 800, 900, 1100, 1200]] * 3
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 from compare_gan.core.errors import UserError
 from compare_gan.report.page import write_report
 
+from .conftest import line
+
 VOID = {"img", "meta", "link", "br"}
 
 
@@ -78,7 +80,7 @@ def test_a_whole_study_has_every_section_in_order(study):
         "scores", "labels", "samples", "evolution", "interpolation", "training", "configuration"
     ]  # fmt: skip
     assert "keeps 10% of the labels" in page.text
-    assert "4.00 with inferred labels, against 3.20 with all labels and 9.60 with none" in page.text
+    assert "S3GAN 4.00 with 10% of the labels, against 3.20 with all labels and 9.60 with none" in page.text
     assert "compare-gan demo --out 'a b'" in page.text
     assert "S3GAN.seed = 1  # <&>" in page.text
 
@@ -107,29 +109,43 @@ def test_images_decode_to_the_sizes_said_and_have_alt_texts(study):
 
 def test_the_score_table_equals_the_summary(study):
     rows = report(study).rows
-    assert rows[1] == ["All labels", "3.20 (best)", "", "1.00 ×", "97.0% (best)", "1,200", "1 min 10 s"]
-    assert rows[2] == ["S3GAN, inferred labels", "4.00", "", "1.25 ×", "90.0%", "1,200", "1 min 35 s"]
-    assert rows[3] == ["No labels", "9.60", "", "3.00 ×", "–", "1,200", "1 h 01 min"]
+    assert rows[1] == ["All labels", "60", "3.20 (best)", "", "1.00 ×", "97.0% (best)", "1,200", "1 min 10 s"]
+    assert rows[2] == ["S3GAN", "6", "4.00", "", "1.25 ×", "90.0%", "1,200", "1 min 35 s"]
+    assert rows[3] == ["No labels", "–", "9.60", "", "3.00 ×", "–", "1,200", "1 h 01 min"]
+
+
+def test_several_seeds_show_their_range(study):
+    lines = [line("all_labels", None, 3.2, 0.97, seeds=3), line("s3gan", 0.1, 4.0, 0.9)]
+    edit(study / "summary.json", lines=lines)
+    page = report(study)
+    assert page.rows[0][3] == "Rangeover seeds"
+    assert page.rows[1][4] == "2.88–3.52" and page.rows[1][7] == "3"
+    assert page.rows[2][4] == "–" and page.rows[2][7] == "1"
+    assert "one run each" not in page.text
 
 
 def test_unknown_methods_and_scores_keep_their_order_and_absent_values_are_dashes(study):
-    methods = {
-        "zeta": {"frechet_distance": float("nan"), "inception_score": 8.25},
-        "alpha_1": {"frechet_distance": 0.5},
-    }
-    edit(study / "summary.json", methods=methods)
+    lines = [
+        {
+            "method": "zeta",
+            "scores": {"frechet_distance": {"median": float("nan")}, "inception_score": {"median": 8.25}},
+        },
+        {"method": "alpha_1", "scores": {"frechet_distance": {"median": 0.5}}},
+    ]
+    edit(study / "summary.json", lines=lines)
     page = report(study)
-    assert page.rows[0][0] == "Method" and page.rows[0][-1] == "Inception score"
-    assert page.rows[1] == ["zeta", "–", "", "–", "–", "–", "8.25"]
-    assert page.rows[2] == ["alpha_1", "0.500", "", "–", "–", "–", "–"]
-    assert "with inferred labels, against" not in page.text
+    assert page.rows[0][0] == "Method" and page.rows[0][4] == "Inception score"
+    assert page.rows[1] == ["zeta", "–", "–", "", "–", "8.25", "–", "–"]
+    assert page.rows[2] == ["alpha_1", "–", "0.500", "", "–", "–", "–", "–"]
+    assert "with all labels and" not in page.text
 
 
 def test_hostile_names_are_only_text(study):
     evil = '<script>alert("1")</script>\'"&'
     summary = json.loads((study / "summary.json").read_text())
-    summary["methods"][evil] = {"frechet_distance": 5.0, evil: evil}
-    summary |= {"seed": evil, "extractor": {"name": evil}, "versions": {evil: evil}, "seconds": {evil: 1.0}}
+    summary["lines"] += [line(evil, None, 5.0, None) | {"scores": {evil: {"median": 1.0}}, "labels": evil}]
+    summary["shown"]["runs"] += [{"method": evil, "folder": "s3gan", "seed": evil, "fraction": evil}]
+    summary |= {"extractor": {"name": evil}, "versions": {evil: evil}, "seconds": {evil: 1.0}}
     (study / "summary.json").write_text(json.dumps(summary))
     edit(study / "settings.json", **{evil: [evil], "command": evil})
     edit(study / "label_quality.json", class_names=[evil, evil, evil])
@@ -187,7 +203,10 @@ def test_no_summary_is_one_line_to_the_user(study, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize("broken", ["[]", "{", '{"methods": []}', '{"methods": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "broken",
+    ["[]", "{", '{"lines": []}', '{"lines": {"a": 1}}', '{"shown": {"runs": 1}, "lines": [], "labels": []}'],
+)
 def test_a_broken_summary_is_one_line_too(study, tmp_path, broken):
     (study / "summary.json").write_text(broken)
     with pytest.raises(UserError) as caught:

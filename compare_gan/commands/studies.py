@@ -1,0 +1,177 @@
+"""What `few-labels`, `study` and `demo` share: arguments, and the study that they describe."""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from compare_gan import __version__
+from compare_gan.commands.shared import Parser, open_data, reading
+from compare_gan.core.methods import METHODS
+
+SETTINGS = "settings.json"
+GROWING = ("methods", "fractions", "seeds")  # settings that a folder may have more and more of
+
+
+def add_methods(made: Parser, default: list[str]) -> None:
+    made.add_argument(
+        "--methods", "--method", nargs="+", choices=list(METHODS), default=default, help="GANs to train"
+    )
+
+
+def add_training(made: Parser) -> None:
+    made.add_argument("--steps", type=int, help="generator updates of each GAN; default: 1500, quick 40")
+    made.add_argument("--quick", action="store_true", help="every stage shrunken, for a first look")
+    made.add_argument("--gin_config", default="small.gin", help="networks and training of every GAN")
+    made.add_argument(
+        "--gin_bindings", action="append", default=[], help="added to every GAN's configuration"
+    )
+    made.add_argument(
+        "--extractor",
+        help="measure with this classifier; default: one that knows the data set, or the pre-trained encoder",
+    )
+
+
+def settings_of(arguments: argparse.Namespace, fractions: list[float], seeds: list[int]) -> dict[str, Any]:
+    """What the user chose, as plain values: all that it takes to open the study again."""
+    steps = (40 if arguments.quick else 1500) if arguments.steps is None else arguments.steps
+    return {
+        "data": arguments.data,
+        "reading": dataclasses.asdict(reading(arguments)),
+        "methods": list(dict.fromkeys(arguments.methods)),
+        "fractions": list(dict.fromkeys(fractions)),
+        "seeds": list(dict.fromkeys(seeds)),
+        "steps": steps,
+        "quick": arguments.quick,
+        "extractor": arguments.extractor,
+        "gin_config": arguments.gin_config,
+        "gin_bindings": arguments.gin_bindings,
+        "compare_gan": __version__,
+    }
+
+
+def compile_quickly() -> None:
+    """Programs that run for seconds are compiled in seconds. To be called before JAX starts."""
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+
+
+def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
+    """The study that settings describe.
+
+    Raises:
+      UserError: a setting does not fit the others or the data.
+    """
+    from compare_gan.config.edge import parse
+    from compare_gan.config.recipes import config_file, recipe
+    from compare_gan.core.registry import EXTRACTORS
+    from compare_gan.data import Reading
+    from compare_gan.evaluation.evaluate import EvalSettings
+    from compare_gan.features import open_extractor
+    from compare_gan.fewlabels import LabelRecipe
+    from compare_gan.fewlabels.study import Configured, Study
+    from compare_gan.train.loop import Schedule
+
+    quick, steps = settings["quick"], settings["steps"]
+    methods = tuple(METHODS[name] for name in settings["methods"])
+    schedule = Schedule(
+        steps,
+        log_every=max(1, steps // 30),
+        sample_every=max(1, steps // 10),
+        save_every=max(1, steps // 5),
+    )
+    dataset = open_data(settings["data"], Reading(**settings["reading"]))
+    base, configured = config_file(settings["gin_config"]), {}
+    for name in dict.fromkeys(method.recipe for method in methods):
+        parsed = parse([base, recipe(name)], settings["gin_bindings"])
+        configured[name] = Configured(parsed.gan, parsed.operative_config)
+    extractor = settings["extractor"] or (settings["data"] if settings["data"] in EXTRACTORS else None)
+    return Study(
+        folder=folder,
+        dataset=dataset,
+        methods=methods,
+        fractions=tuple(settings["fractions"]),
+        seeds=tuple(settings["seeds"]),
+        configured=configured,
+        recipe=LabelRecipe(pretrain_steps=20, classify_steps=20) if quick else LabelRecipe(),
+        schedule=schedule,
+        evaluation=EvalSettings(images=500 if quick else 5000),
+        extractor=open_extractor(extractor) if extractor else None,
+        settings=settings,
+        flat=flat,
+    )
+
+
+def study_folder(base: Path, settings: dict[str, Any], varying: tuple[str, ...] = GROWING) -> Path:
+    """`base`, or beside it a folder named after the settings if `base` holds runs with others.
+
+    Args:
+      base: what the user asked for.
+      settings: what the user chose.
+      varying: settings in which runs of one folder may differ.
+    """
+    from compare_gan.core.files import read_json
+
+    def fixed(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if name not in (*varying, "command")}
+
+    there = base / SETTINGS
+    if not there.exists() or fixed(read_json(there)) == fixed(settings):
+        return base
+    digest = hashlib.sha256(json.dumps(fixed(settings), sort_keys=True).encode()).hexdigest()[:8]
+    folder = base.with_name(f"{base.name}-{digest}")
+    print(f"{base} holds runs with other settings; these go to {folder}")
+    return folder
+
+
+def command_line(command: str, settings: dict[str, Any]) -> list[str]:
+    """The command that does the same again."""
+    how, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
+    given = {name: settings[name] for name in ("data", "steps", "extractor")}
+    given |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
+    given |= {} if how["broken"] == "fail" else {"broken": how["broken"]}
+    given |= {} if settings["gin_config"] == "small.gin" else {"gin_config": settings["gin_config"]}
+    if command == "study":
+        given |= {"fractions": settings["fractions"], "seeds": settings["seeds"]}
+    else:
+        given |= {"label_fraction": settings["fractions"][0], "seed": settings["seeds"][0]}
+    for name, value in (given | {"methods": settings["methods"]}).items():
+        if value is not None:
+            words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+    for line in settings["gin_bindings"]:
+        words += ["--gin_bindings", line]
+    return [*words, *(["--quick"] if settings["quick"] else [])]
+
+
+def joined(command: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Settings of all that a folder holds, once `new` is added to `old`."""
+    both = {name: list(dict.fromkeys([*old[name], *new[name]])) for name in GROWING}
+    return new | both | {"command": command_line(command, new | both)}
+
+
+def carry_out(command: str, study: Any, workers: int = 1, reopen: Any = None) -> int:
+    """Does what is not done yet; writes and prints what all came to. Returns the exit code."""
+    from compare_gan.core.files import read_json, run_folder, write_json
+    from compare_gan.fewlabels.results import SUMMARY, summarise, table
+    from compare_gan.fewlabels.run import run_study
+    from compare_gan.fewlabels.study import all_done
+    from compare_gan.report.page import write_report
+
+    report, there = study.folder / "report.html", study.folder / SETTINGS
+    settings = joined(command, read_json(there) if there.exists() else study.settings, study.settings)
+    failed = []
+    if all_done(study) and report.exists():
+        print(f"{study.folder}: all done already")
+        summary = read_json(study.folder / SUMMARY)
+    else:
+        write_json(run_folder(study.folder) / SETTINGS, settings)
+        failed = run_study(study, workers, reopen)
+        summary = summarise(study)
+        write_report(study.folder, report)
+    print(table(summary))
+    for outcome in failed:
+        print(f"failed: {outcome.task.name}: {outcome.error}")
+    print(f"report: {report}")
+    return 1 if failed else 0

@@ -1,0 +1,56 @@
+"""Methods x label fractions x seeds on one data set."""
+
+import argparse
+import functools
+from pathlib import Path
+
+from compare_gan.commands.shared import add_reading, declare
+from compare_gan.commands.studies import (
+    add_methods,
+    add_training,
+    carry_out,
+    compile_quickly,
+    open_study,
+    settings_of,
+    study_folder,
+)
+from compare_gan.core.methods import METHODS
+
+
+def add(commands) -> None:
+    made = declare(
+        commands,
+        study,
+        "study",
+        "Train and score methods at several label fractions and seeds; they share what they can, and what is "
+        "done already is not done again.",
+        "--data digits --methods all_labels s3gan ssgan --fractions 0.05 0.1 0.2 --seeds 0 1 2 "
+        "--model_dir runs/study",
+    )
+    made.add_argument("--data", required=True, help="digits, a folder of class folders, .parquet, .npz")
+    made.add_argument("--model_dir", required=True, help="where everything is written")
+    add_reading(made)
+    add_methods(made, list(METHODS))
+    made.add_argument(
+        "--fractions", nargs="+", type=float, default=[0.05, 0.1, 0.2], help="labels that are kept, in (0, 1]"
+    )
+    made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of all that is random")
+    add_training(made)
+    made.add_argument("--workers", type=int, default=1, help="processes that share the work, on a CPU")
+    made.add_argument("--plan", action="store_true", help="say what is to do and how long it takes, no more")
+
+
+def study(arguments: argparse.Namespace) -> int:
+    if arguments.quick:
+        compile_quickly()
+    from compare_gan.fewlabels.plan import outline, text, timed
+
+    settings = settings_of(arguments, arguments.fractions, arguments.seeds)
+    open_study(settings, Path(), flat=False)  # what does not fit is told before anything is written
+    folder = study_folder(Path(arguments.model_dir), settings)
+    reopen = functools.partial(open_study, settings, folder, False)
+    whole = reopen()
+    if entries := outline(whole):
+        print(text(entries, 1))
+        print(text(timed(whole, entries), arguments.workers))
+    return 0 if arguments.plan else carry_out("study", whole, arguments.workers, reopen)

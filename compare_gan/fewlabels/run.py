@@ -1,0 +1,101 @@
+"""Doing a study: every task that is not done yet, in an order in which each finds what it needs."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from compare_gan.core.files import run_folder
+from compare_gan.core.pictures import write_grid
+from compare_gan.core.progress import clock
+from compare_gan.data.base import ImageDataset
+from compare_gan.fewlabels.execute import Call, Here, Outcome, Workers
+from compare_gan.fewlabels.study import Study, Task, done, perform, tasks
+
+
+def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None = None) -> list[Outcome]:
+    """Does what of a study is not done yet.
+
+    Args:
+      study: what to do.
+      workers: processes that do it; 1: this one.
+      reopen: makes the study anew in each of several processes; picklable.
+
+    Returns:
+      The outcomes of tasks that failed, those included that lack what a failed one was to make.
+
+    Raises:
+      UserError: the folder cannot be written to.
+      Interrupted: Ctrl-C or SIGTERM; what was computed is kept.
+    """
+    run_folder(study.folder)
+    show_real(study.dataset, study.folder)
+    waves = [[task for task in wave if not done(study, task)] for wave in tasks(study)]
+    total = sum(map(len, waves))
+    if not total:
+        return []
+    failed, finished = list[Outcome](), 0
+    with contextlib.closing(open_pool(study, workers, reopen)) as pool:
+        for wave in waves:
+            lacking = [task for task in wave if lacks(task, failed)]
+            failed += [Outcome(task, error="what it needs was not made") for task in lacking]
+            finished += len(lacking)
+            began, before = time.monotonic(), finished
+            for outcome in pool.each([task for task in wave if task not in lacking]):
+                finished += 1
+                failed += [outcome] if outcome.error is not None else []
+                pace = (time.monotonic() - began) / (finished - before)
+                left = clock(pace * (before + len(wave) - len(lacking) - finished))
+                print(f"[{finished}/{total}] {outcome.task.name}: {told(outcome)}; {left} left", flush=True)
+    return failed
+
+
+def open_pool(study: Study, workers: int, reopen: Callable[[], Study] | None) -> Here | Workers:
+    if workers == 1 or reopen is None:
+        return Here(functools.partial(perform, study))
+    return Workers(workers, functools.partial(performer, reopen))
+
+
+def performer(reopen: Callable[[], Study]) -> Call:
+    """What does a task in another process."""
+    return functools.partial(perform, reopen())
+
+
+def lacks(task: Task, failed: Sequence[Outcome]) -> bool:
+    """Whether a task needs what one that failed was to make."""
+    made_by = {
+        "features": {"clusters", "inferred", "soft"},
+        "labels": {"inferred", "soft"},
+        "clusters": {"clusters"},
+    }
+    need = (
+        task.method.labels if task.method else {"labels": "inferred", "clusters": "clusters"}.get(task.kind)
+    )
+    return any(
+        need in made_by.get(lost.kind, ())
+        and lost.seed == task.seed
+        and (lost.fraction is None or lost.fraction == task.fraction)
+        for lost in (outcome.task for outcome in failed)
+    )
+
+
+def told(outcome: Outcome) -> str:
+    """What came of a task, in a few words."""
+    if outcome.error is not None:
+        return f"failed ({outcome.error})"
+    if not outcome.value:
+        return "done"
+    return f"distance {outcome.value['frechet_distance']:.3f} in {outcome.value['seconds']:.0f} s"
+
+
+def show_real(dataset: ImageDataset, folder: Path, columns: int = 10) -> None:
+    """A picture of held-out images, one row a class."""
+    labels = dataset.test.labels
+    classes = [np.flatnonzero(labels == k) for k in range(min(len(dataset.class_names), 10))]
+    rows = [np.resize(members, columns) for members in classes if len(members)]
+    if rows:
+        images = dataset.test.images[np.concatenate(rows)]
+        write_grid(folder / "real" / "real.png", images, len(rows), columns)
