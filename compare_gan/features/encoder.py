@@ -1,8 +1,7 @@
-"""A small residual network that turns images into features, and its file.
+"""A residual network that turns images into features, and its file.
 
 Used in two places: pre-trained without labels it is where the few-labels pipeline starts;
-trained with all labels it is what scores are measured with. Blocks as in He et al.,
-https://arxiv.org/abs/1603.05027 (normalisation and relu before each convolution).
+trained with all labels it is what scores are measured with.
 """
 
 import dataclasses
@@ -17,19 +16,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.files import atomic
 from compare_gan.core.types import Array, Cond, NetState
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import Images
-from compare_gan.nn.blocks import activate
+from compare_gan.features.base import in_batches
+from compare_gan.features.resnet import BODIES, LAYERS, Body, ResNet
 from compare_gan.nn.images import TURNS
-from compare_gan.nn.layers import Conv, Linear
-from compare_gan.nn.norms import BatchNorm
-from compare_gan.nn.options import Layers, StandardizeBatch
+from compare_gan.nn.layers import Linear
 from compare_gan.nn.state import bind, net_state
 
-LAYERS = Layers(batch=StandardizeBatch(decay=0.9, epsilon=1e-5))
+BATCH_PIXELS = 500 * 64**2  # of images that go through an encoder at once, unless told otherwise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,18 +37,19 @@ class EncoderSpec:
     image_shape: tuple[int, int, int]  # H, W, C
     classes: tuple[str, ...]  # what the class head tells apart
     width: int = 32
+    body: str = "small"
+
+    def __post_init__(self):
+        if self.body not in BODIES:
+            raise UserError(f"no encoder is called {self.body!r}{did_you_mean(self.body, BODIES)}")
 
     @property
-    def widths(self) -> list[int]:
-        """Channels after the first layer and after each halving; the last is 2 to 4 pixels a side."""
-        size, widths = min(self.image_shape[:2]), [self.width]
-        while size >= 4 and len(widths) < 5:
-            size, widths = -(-size // 2), [*widths, 2 * widths[-1]]
-        return widths
+    def layout(self) -> Body:
+        return BODIES[self.body](self.image_shape, self.width)
 
     @property
     def feature_dim(self) -> int:
-        return self.widths[-1]
+        return self.layout.feature_dim
 
 
 class EncoderOut(NamedTuple):
@@ -61,39 +60,16 @@ class EncoderOut(NamedTuple):
     classes: Any  # [B, K] logits
 
 
-class Block(nnx.Module):
-    """Two convolutions, the first of stride 2, beside a 1x1 shortcut."""
-
-    def __init__(self, c_in, c_out, rngs):
-        shared = dict(layers=LAYERS, bias=None, initializer=nnx.initializers.he_normal(), rngs=rngs)
-        self.norm1, self.norm2 = BatchNorm(c_in, LAYERS), BatchNorm(c_out, LAYERS)
-        self.conv1 = Conv(c_in, c_out, stride=2, **shared)
-        self.conv2 = Conv(c_out, c_out, **shared)
-        self.shortcut = Conv(c_in, c_out, size=1, stride=2, **shared)
-
-    def __call__(self, x: Array, cond: Cond) -> Array:
-        h = activate(x, self.norm1, cond)
-        return self.shortcut(h) + self.conv2(activate(self.conv1(h), self.norm2, cond))
-
-
-class Encoder(nnx.Module):
+class Encoder(ResNet):
     """Images [B, H, W, C] in [0, 1] -> features, and two linear heads on them."""
 
     def __init__(self, spec: EncoderSpec, rngs: nnx.Rngs):
-        widths = spec.widths
-        he = nnx.initializers.he_normal()
-        self.stem = Conv(spec.image_shape[-1], widths[0], layers=LAYERS, bias=None, initializer=he, rngs=rngs)
-        self.blocks = nnx.List([Block(a, b, rngs) for a, b in zip(widths[:-1], widths[1:], strict=True)])
-        self.norm = BatchNorm(widths[-1], LAYERS)
-        self.turns = Linear(widths[-1], TURNS, layers=LAYERS, rngs=rngs)
-        self.classes = Linear(widths[-1], len(spec.classes), layers=LAYERS, rngs=rngs)
+        super().__init__(spec.image_shape[-1], spec.layout, rngs)
+        self.turns = Linear(spec.feature_dim, TURNS, layers=LAYERS, rngs=rngs)
+        self.classes = Linear(spec.feature_dim, len(spec.classes), layers=LAYERS, rngs=rngs)
 
     def __call__(self, x: Array, *, train: bool = False) -> EncoderOut:
-        cond = Cond(train=train)
-        x = self.stem(2 * x - 1)
-        for block in self.blocks:
-            x = block(x, cond)
-        features = activate(x, self.norm, cond).mean((1, 2))
+        features = self.features(2 * x - 1, Cond(train=train))
         return EncoderOut(features, self.turns(features), self.classes(features))
 
 
@@ -110,21 +86,18 @@ class TrainedEncoder:
     def class_names(self) -> tuple[str, ...]:
         return self.spec.classes
 
-    def __call__(self, images: Images, batch_size: int = 500) -> EncoderOut:
-        """uint8 images [N, H, W, C] -> NumPy arrays.
+    def __call__(self, images: Images, batch_size: int | None = None) -> EncoderOut:
+        """uint8 images [N, H, W, C] -> NumPy arrays. They are read a batch at a time.
 
         Raises:
           UserError: the images are not of the size it was made for.
         """
         if images.shape[1:] != self.spec.image_shape:
             raise UserError(f"{self.name}: made for images {self.spec.image_shape}, got {images.shape[1:]}")
-        apply, parts = _compiled(self.spec), []
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            padding = np.zeros((batch_size - len(batch), *batch.shape[1:]), batch.dtype)  # one compiled shape
-            out = apply(self.net, np.concatenate([batch, padding]))
-            parts.append(jax.tree.map(lambda x: np.asarray(x)[: len(batch)], out))  # noqa: B023
-        return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
+        h, w = self.spec.image_shape[:2]
+        batch_size = batch_size or max(1, min(500, BATCH_PIXELS // (h * w)))
+        see = functools.partial(_compiled(self.spec), self.net)
+        return in_batches(see, images, batch_size, self.name)
 
     def save(self, path: Path, provenance: dict[str, Any]) -> None:
         """Writes weights, shape and where they come from; equal weights give equal bytes."""
@@ -144,7 +117,8 @@ def load_encoder(path: Path, name: str | None = None) -> TrainedEncoder:
     arrays = plain_arrays(path)
     try:
         about = json.loads(str(arrays.pop("about")))
-        spec = EncoderSpec(tuple(about["image_shape"]), tuple(about["classes"]), about["width"])
+        shape, classes = tuple(about["image_shape"]), tuple(about["classes"])
+        spec = EncoderSpec(shape, classes, about["width"], about.get("body", "small"))
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f"{path}: not an encoder; make one with compare-gan classifier or few-labels"

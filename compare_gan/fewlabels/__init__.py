@@ -1,6 +1,7 @@
 """From few labels to a label for every image."""
 
 from compare_gan.fewlabels.inferred import Inferred, Predictions
+from compare_gan.fewlabels.probe import probe, write_probe
 from compare_gan.fewlabels.quality import label_quality, write_quality
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features, extract, pretrain, read_features
@@ -16,6 +17,8 @@ __all__ = [
     "keep_labels",
     "label_quality",
     "pretrain",
+    "probe",
     "read_features",
+    "write_probe",
     "write_quality",
 ]

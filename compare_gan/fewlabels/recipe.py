@@ -4,6 +4,8 @@ import dataclasses
 from typing import Literal, get_args
 
 from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.features.resnet import BODIES
+from compare_gan.fewlabels.calibration import PARTS
 from compare_gan.train.encoder import EncoderTraining
 
 Classifier = Literal["s4l", "linear", "clusters"]
@@ -18,13 +20,15 @@ class LabelRecipe:
     """
 
     classifier: Classifier = "s4l"  # fine-tuned encoder, linear on fixed features, or k-means clusters
-    encoder: str = "small"  # a body of `compare_gan.features.encoder.BODIES`
+    encoder: str = "small"  # a body of `compare_gan.features.resnet.BODIES`
     width: int = 32  # channels of the encoder's first layer
     pretrain_steps: int = 300
     classify_steps: int = 300
-    labelled_batch: int = 32  # labelled images that each step of s4l sees, beside training.batch_size others
+    labelled_batch: int = 32  # labelled images that each step of s4l sees, beside training.batch_size of all
     rotation_weight: float = 1.0  # of the rotation loss beside the class loss
-    class_rotations: bool = False  # classes are asked of all four turns; not for images like 6 and 9
+    class_rotations: bool = False  # classes are asked of all four turns; not where a 6 becomes a 9
+    pseudo_weight: float = 0.0  # of the loss by classes that the classifier itself is sure of
+    calibration_fits: int = 2  # classifiers trained only to find out how sure one may be; see `classify.py`
     clusters: int = 50
     confidence: float | None = None  # an image whose label is less certain than this stays unlabelled
     training: EncoderTraining = EncoderTraining()
@@ -32,9 +36,16 @@ class LabelRecipe:
     def __post_init__(self):
         if self.classifier not in get_args(Classifier):
             known = did_you_mean(self.classifier, get_args(Classifier))
-            raise UserError(f"classifier is {self.classifier!r}; use s4l, linear or clusters{known}")
+            raise UserError(f"no classifier is called {self.classifier!r}{known}")
+        if self.encoder not in BODIES:
+            raise UserError(f"no encoder is called {self.encoder!r}{did_you_mean(self.encoder, BODIES)}")
         for name in ("width", "pretrain_steps", "classify_steps", "labelled_batch", "clusters"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("rotation_weight", "pseudo_weight"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if not 0 <= self.calibration_fits < PARTS:
+            raise UserError(f"calibration_fits is {self.calibration_fits}; it must be 0 to {PARTS - 1}")
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise UserError(f"confidence is {self.confidence}; it is a probability, between 0 and 1")

@@ -12,7 +12,7 @@ from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
 from compare_gan.fewlabels.recipe import LabelRecipe
-from compare_gan.train.encoder import by_rotation, train_encoder
+from compare_gan.train.encoder import ByRotation, train_encoder
 from compare_gan.train.loop import Schedule
 
 PRETRAINED, FEATURES = "pretrained.npz", "features.npz"
@@ -32,15 +32,21 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
 
     Gidaris et al., https://arxiv.org/abs/1803.07728. Nothing about it depends on the label fraction, so
     one folder serves a whole study.
+
+    Raises:
+      UserError: the images are not squares, or no encoder has the recipe's name.
     """
+    h, w, _ = dataset.spec.image_shape
+    if h != w:
+        raise UserError(f"{dataset.name}: images of {h}x{w} cannot be turned; make squares with --image_size")
     unlabelled = Split(dataset.train.images, np.full(len(dataset.train), UNLABELLED, np.int32))
     path = folder / PRETRAINED
     if not path.exists():
         encoder = train_encoder(
             "pretrain",
-            EncoderSpec(dataset.spec.image_shape, dataset.class_names, recipe.width),
+            EncoderSpec(dataset.spec.image_shape, dataset.class_names, recipe.width, recipe.encoder),
             unlabelled,
-            by_rotation(recipe.training.max_shift),
+            ByRotation(recipe.training),
             training=recipe.training,
             run_dir=folder / "pretrain",
             schedule=Schedule(recipe.pretrain_steps, log_every=25, save_every=500),
@@ -86,4 +92,7 @@ def read_features(path: Path, dataset: ImageDataset) -> Features:
         if not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values).all(1))[0, 0])
             raise UserError(f"{path}: row {row} of {name} holds a number that is not finite")
+    width, other = arrays["train"].shape[1], arrays.get("test", arrays["train"]).shape[1]
+    if width != other:
+        raise UserError(f"{path}: train has {width} columns but test {other}; both must be of one model")
     return Features(arrays["train"], arrays.get("test"), str(path))

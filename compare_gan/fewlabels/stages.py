@@ -16,28 +16,26 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.linear_model import LogisticRegression
 
 from compare_gan.core.errors import UserError
-from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.data.base import ImageDataset
 from compare_gan.data.label_files import write_labels
 from compare_gan.data.labels import choose_kept, from_file
-from compare_gan.features.encoder import TrainedEncoder, load_encoder
+from compare_gan.features.encoder import TrainedEncoder
+from compare_gan.fewlabels.cluster import cluster
 from compare_gan.fewlabels.inferred import (
     LABELS,
     PREDICTIONS,
     SOFT_LABELS,
     Inferred,
-    Predictions,
     read_predictions,
 )
+from compare_gan.fewlabels.linear import classify_linear
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features, extract
-from compare_gan.train.encoder import by_both, train_encoder
-from compare_gan.train.loop import Schedule
+from compare_gan.fewlabels.s4l import classify_s4l
 
-KEPT, CLASSIFIER = "labels-kept.npz", "classifier.npz"
+KEPT = "labels-kept.npz"
 
 
 def keep_labels(dataset: ImageDataset, fraction: float, seed: int, folder: Path) -> ImageDataset:
@@ -77,11 +75,13 @@ def infer_labels(
         if recipe.classifier == "s4l":
             if isinstance(source, Features):
                 raise UserError(f"{source.name}: s4l trains an encoder; features go with linear or clusters")
-            predictions = classify(dataset, source, recipe, seed, folder)
+            predictions = classify_s4l(dataset, source, recipe, seed, folder)
         else:
             features = source if isinstance(source, Features) else extract(dataset, source, folder)
-            by = classify_linear if recipe.classifier == "linear" else cluster
-            predictions = by(dataset, features, recipe, seed)
+            if recipe.classifier == "linear":
+                predictions = classify_linear(features, dataset.train.labels, len(dataset.class_names))
+            else:
+                predictions = cluster(features, recipe.clusters, seed)
         predictions.save(folder / PREDICTIONS)
         if recipe.classifier == "clusters":
             write_labels(folder / LABELS, np.arange(len(dataset.train)), predictions.train, names)
@@ -108,83 +108,3 @@ def read_inferred(dataset: ImageDataset, recipe: LabelRecipe, folder: Path) -> I
         from_file(dataset, soft) if soft.exists() else None,
         read_predictions(made) if made.exists() else None,
     )
-
-
-def classify(
-    dataset: ImageDataset, encoder: TrainedEncoder, recipe: LabelRecipe, seed: int, folder: Path
-) -> Predictions:
-    """A classifier on the encoder's features, learned from the labels that are left.
-
-    The rotation task goes on beside it, on all images, so that features do not fit the few only.
-
-    Raises:
-      UserError: no label is left, or the encoder was made for other images or classes.
-    """
-    labelled = np.flatnonzero(dataset.train.labels != UNLABELLED)
-    if not len(labelled):
-        raise UserError(f"{dataset.name}: no training image has a label to learn from")
-    if (encoder.spec.image_shape, encoder.spec.classes) != (dataset.spec.image_shape, dataset.class_names):
-        raise UserError(f"{encoder.name}: made for other images or classes than {dataset.name}; remove it")
-    path = folder / CLASSIFIER
-    if not path.exists():
-        few = Split(dataset.train.images[labelled], dataset.train.labels[labelled])
-        everything = Split(dataset.train.images, np.full(len(dataset.train), UNLABELLED, np.int32))
-        train_encoder(
-            "classify",
-            encoder.spec,
-            everything,
-            by_both(few, recipe.labelled_batch, recipe.rotation_weight, recipe.training.max_shift),
-            training=recipe.training,
-            run_dir=folder / "classify",
-            schedule=Schedule(recipe.classify_steps, log_every=25, save_every=500),
-            seed=seed + 1,
-            start=encoder.net,
-        ).save(path, dict(task="rotation and few labels", seed=seed))
-    classifier = load_encoder(path)
-
-    def probabilities(split: Split) -> np.ndarray | None:
-        if not len(split):
-            return None
-        logits = classifier(split.images).classes.astype(np.float64)
-        exp = np.exp(logits - logits.max(1, keepdims=True))
-        return (exp / exp.sum(1, keepdims=True)).astype(np.float32)
-
-    train = probabilities(dataset.train)
-    assert train is not None
-    return Predictions(train, probabilities(dataset.test))
-
-
-def classify_linear(dataset: ImageDataset, features: Features, recipe: LabelRecipe, seed: int) -> Predictions:
-    """Logistic regression on fixed features, from the labels that are left.
-
-    Raises:
-      UserError: no label is left.
-    """
-    labelled = np.flatnonzero(dataset.train.labels != UNLABELLED)
-    if not len(labelled):
-        raise UserError(f"{dataset.name}: no training image has a label to learn from")
-    model = LogisticRegression(max_iter=1000, random_state=seed)
-    model.fit(features.train[labelled], dataset.train.labels[labelled])
-
-    def probabilities(x: np.ndarray | None) -> np.ndarray | None:
-        if x is None:
-            return None
-        found = np.zeros((len(x), len(dataset.class_names)), np.float32)
-        found[:, model.classes_] = model.predict_proba(x)
-        return found
-
-    train = probabilities(features.train)
-    assert train is not None
-    return Predictions(train, probabilities(features.test))
-
-
-def cluster(dataset: ImageDataset, features: Features, recipe: LabelRecipe, seed: int) -> Predictions:
-    """k-means on features of unit length. No label is read."""
-    model = MiniBatchKMeans(recipe.clusters, random_state=seed, n_init=3)
-
-    def unit(x: np.ndarray) -> np.ndarray:
-        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-    train = model.fit_predict(unit(features.train)).astype(np.int32)
-    test = None if features.test is None else model.predict(unit(features.test)).astype(np.int32)
-    return Predictions(train, test)

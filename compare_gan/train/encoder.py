@@ -1,8 +1,10 @@
 """Training an encoder: by rotations without labels, by classes, or by both."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +15,31 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, Batch, Metrics, NetState
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
-from compare_gan.nn.images import TURNS, quarter_turns, random_shift
+from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.nn.state import bind, net_state
+from compare_gan.train.augment import Augmentation
 from compare_gan.train.loop import Job, Schedule, run
-
-# An encoder (images -> what it says), images [B, H, W, C], labels [B], a key -> loss, numbers to report.
-Objective = Callable[[Callable[[Array], EncoderOut], Array, Array, Array], tuple[Array, Metrics]]
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderTraining:
-    """AdamW with a rate that falls to zero along a cosine, on images shifted at random."""
+    """AdamW with a rate that falls to zero along a cosine, on images changed at random.
+
+    Raises:
+      UserError: a number that makes no sense.
+    """
 
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
-    max_shift: int = 1  # pixels
+    label_smoothing: float = 0.0  # share of a class label that is spread over all classes
+    augmentation: Augmentation = Augmentation()
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise UserError(f"batch_size is {self.batch_size}; it must be at least 1")
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"label_smoothing is {self.label_smoothing}; it is a share, in [0, 1)")
 
 
 @struct.dataclass
@@ -40,63 +51,103 @@ class EncoderState:
     opt: optax.OptState
 
 
-def by_rotation(max_shift: int) -> Objective:
+class Objective(Hashable, Protocol):
+    """What an encoder learns. Equal ones share compiled programs."""
+
+    def __call__(
+        self, encoder: Callable[[Array], EncoderOut], images: Array, labels: Array, rng: Array
+    ) -> tuple[Array, Metrics]:
+        """Loss, and numbers to report, among them `loss` and `accuracy`.
+
+        Args:
+          encoder: images [B, H, W, C] -> what it says of them.
+          images: [B, H, W, C] in [0, 1].
+          labels: [B].
+          rng: a key.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ByRotation:
     """Tell by how many quarter turns an image was rotated: Gidaris et al., https://arxiv.org/abs/1803.07728.
 
     Every image is shown in all four. The labels are not looked at.
     """
 
-    def objective(encoder, images, labels, rng):
+    training: EncoderTraining
+
+    def __call__(self, encoder, images, labels, rng) -> tuple[Array, Metrics]:
         del labels
-        views = quarter_turns(random_shift(rng, images, max_shift))
+        views = quarter_turns(self.training.augmentation(rng, images))
         loss, accuracy = cross_entropy(encoder(views).turns, jnp.repeat(jnp.arange(TURNS), len(images)))
         return loss, {"loss": loss, "accuracy": accuracy}
 
-    return objective
 
-
-def by_class(max_shift: int) -> Objective:
+@dataclasses.dataclass(frozen=True)
+class ByClass:
     """Tell the class of an image; every image needs a label."""
 
-    def objective(encoder, images, labels, rng):
-        loss, accuracy = cross_entropy(encoder(random_shift(rng, images, max_shift)).classes, labels)
+    training: EncoderTraining
+
+    def __call__(self, encoder, images, labels, rng) -> tuple[Array, Metrics]:
+        logits = encoder(self.training.augmentation(rng, images)).classes
+        loss, accuracy = cross_entropy(logits, labels, self.training.label_smoothing)
         return loss, {"loss": loss, "accuracy": accuracy}
 
-    return objective
 
+@dataclasses.dataclass(frozen=True)
+class S4L:
+    """Classes of a few labelled images, and rotations of all: Zhai et al., https://arxiv.org/abs/1905.03670.
 
-def by_both(labelled: Split, batch_size: int, rotation_weight: float, max_shift: int) -> Objective:
-    """Classes of a few labelled images, and rotations of all: S4L, Zhai et al., https://arxiv.org/abs/1905.03670.
-
-    Unlike there the class is asked of upright images only; some digits turned are others.
-
-    Args:
-      labelled: the images whose labels may be seen.
-      batch_size: how many of them each step sees, drawn at random.
-      rotation_weight: weight of the rotation loss beside the class loss.
-      max_shift: pixels that images are moved by at random.
+    A batch begins with `labelled` images whose labels count; those of the others are not looked at. With
+    a `pseudo_weight` the others also learn the class that the network sees, with confidence, in a mildly
+    changed copy of theirs: Sohn et al., https://arxiv.org/abs/2001.07685.
     """
 
-    def objective(encoder, images, labels, rng):
-        del labels
-        pick_rng, shift_rng = jax.random.split(rng)
-        pick = jax.random.randint(pick_rng, (batch_size,), 0, len(labelled))
-        few = jnp.asarray(labelled.images)[pick].astype(jnp.float32) / 255
-        both = random_shift(shift_rng, jnp.concatenate([few, images]), max_shift)
-        out = encoder(jnp.concatenate([both[:batch_size], quarter_turns(both[batch_size:])]))
-        class_loss, accuracy = cross_entropy(out.classes[:batch_size], jnp.asarray(labelled.labels)[pick])
-        targets = jnp.repeat(jnp.arange(TURNS), len(images))
-        turn_loss, turn_accuracy = cross_entropy(out.turns[batch_size:], targets)
-        loss = class_loss + rotation_weight * turn_loss
-        return loss, {"loss": loss, "accuracy": accuracy, "accuracy/rotation": turn_accuracy}
+    training: EncoderTraining
+    labelled: int
+    rotation_weight: float = 1.0
+    class_rotations: bool = False  # classes are asked of all four turns, not of upright images only
+    pseudo_weight: float = 0.0
+    pseudo_confidence: float = 0.95
 
-    return objective
+    def __call__(self, encoder, images, labels, rng) -> tuple[Array, Metrics]:
+        change_rng, mild_rng = jax.random.split(rng)
+        changed = self.training.augmentation(change_rng, images)
+        few, others = changed[: self.labelled], changed[self.labelled :]
+        turns = TURNS if self.class_rotations else 1
+        asked = turns * self.labelled
+        out = encoder(jnp.concatenate([quarter_turns(few, tuple(range(turns))), quarter_turns(others)]))
+
+        targets = jnp.tile(labels[: self.labelled], turns)
+        smoothing = self.training.label_smoothing
+        loss, accuracy = cross_entropy(out.classes[:asked], targets, smoothing)
+        metrics = {"loss/class": loss, "accuracy": accuracy}
+        if self.rotation_weight:
+            shown = jnp.repeat(jnp.arange(TURNS), len(others))
+            rotated = out.turns[asked:]
+            if self.class_rotations:  # then the labelled images are there in all turns, too
+                shown = jnp.concatenate([jnp.repeat(jnp.arange(TURNS), self.labelled), shown])
+                rotated = out.turns
+            rotation_loss, metrics["accuracy/rotation"] = cross_entropy(rotated, shown)
+            loss += self.rotation_weight * rotation_loss
+        if self.pseudo_weight:
+            mild = dataclasses.replace(self.training.augmentation, color=0.0, cutout=0)
+            seen = encoder(mild(mild_rng, images[self.labelled :])).classes
+            p = jax.nn.softmax(jax.lax.stop_gradient(seen))
+            sure = p.max(-1) >= self.pseudo_confidence
+            upright = out.classes[asked : asked + len(others)]
+            losses = optax.softmax_cross_entropy_with_integer_labels(upright, p.argmax(-1))
+            loss += self.pseudo_weight * jnp.mean(sure * losses)
+            metrics["pseudo/share"] = sure.mean()
+        return loss, metrics | {"loss": loss}
 
 
-def cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
+def cross_entropy(logits: Array, targets: Array, smoothing: float = 0.0) -> tuple[Array, Array]:
     """Mean softmax cross entropy, and accuracy."""
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
-    return loss, jnp.mean(logits.argmax(-1) == targets)
+    wanted = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[-1]), smoothing)
+    return optax.softmax_cross_entropy(logits, wanted).mean(), jnp.mean(logits.argmax(-1) == targets)
 
 
 def train_encoder(
@@ -110,17 +161,47 @@ def train_encoder(
     schedule: Schedule,
     seed: int,
     start: NetState | None = None,
+    labelled: int = 0,
 ) -> TrainedEncoder:
     """Trains an encoder for an objective, from fresh weights or from `start`.
 
     Stops and goes on like every job, see `compare_gan.train.loop.run`.
+
+    Args:
+      name: of the job, for people.
+      spec: what is trained.
+      split: images, with the labels that may be seen.
+      objective: what is learned.
+      training: how.
+      run_dir: gets checkpoints and metrics.jsonl.
+      schedule: for how long.
+      seed: of all that is random.
+      start: weights to begin with.
+      labelled: labelled images that each batch begins with, beside `training.batch_size` of all images.
     """
+    job = dataclasses.replace(_job(spec, objective, training, schedule.steps, labelled), name=name)
+
+    def begin(state: EncoderState) -> EncoderState:
+        if start is None:
+            return state
+        placed = jax.tree.map(lambda old, new: jax.device_put(new, old.sharding), state.net, start)
+        return dataclasses.replace(state, net=placed)
+
+    state = run(job, split, run_dir=run_dir, schedule=schedule, seed=seed, begin=begin)
+    return TrainedEncoder(spec, jax.device_get(state.net), name)
+
+
+@functools.lru_cache(maxsize=8)
+def _job(
+    spec: EncoderSpec, objective: Objective, training: EncoderTraining, steps: int, labelled: int
+) -> Job:
+    """One job for equal arguments, since a job keeps its compiled programs."""
     definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
-    rate = optax.cosine_decay_schedule(training.learning_rate, schedule.steps)
+    rate = optax.cosine_decay_schedule(training.learning_rate, steps)
     tx = optax.adamw(rate, weight_decay=training.weight_decay)
 
     def init(rng: Array) -> EncoderState:
-        net = net_state(Encoder(spec, nnx.Rngs(rng))) if start is None else jax.tree.map(jnp.asarray, start)
+        net = net_state(Encoder(spec, nnx.Rngs(rng)))
         return EncoderState(jnp.zeros((), jnp.int32), net, tx.init(net.params))
 
     def step(state: EncoderState, batch: Batch, rng: Array, spread: Callable) -> tuple[EncoderState, Metrics]:
@@ -137,9 +218,8 @@ def train_encoder(
         net = NetState(optax.apply_updates(state.net.params, updates), extra)
         return EncoderState(state.step + 1, net, opt), metrics
 
-    job = Job(name, init, step, training.batch_size, shown=("loss", "accuracy"))
-    state = run(job, split, run_dir=run_dir, schedule=schedule, seed=seed)
-    return TrainedEncoder(spec, jax.device_get(state.net), name)
+    shown = ("loss", "accuracy")
+    return Job("encoder", init, step, labelled + training.batch_size, shown=shown, labelled=labelled)
 
 
 def train_classifier(
@@ -158,7 +238,7 @@ def train_classifier(
         "classifier",
         spec,
         dataset.train,
-        by_class(training.max_shift),
+        ByClass(training),
         training=training,
         run_dir=run_dir,
         schedule=Schedule(steps),

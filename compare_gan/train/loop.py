@@ -90,6 +90,7 @@ def run(
     draw: Draw = lambda state, step: None,
     workers: int = 0,
     watcher: Watcher | None = None,
+    begin: Callable[[Any], Any] = lambda state: state,
 ) -> Any:
     """Does a job from its beginning, or from where an earlier call stopped.
 
@@ -104,6 +105,7 @@ def run(
         the spread of what it drew.
       workers: processes that read images which are not in memory; 0: threads.
       watcher: looks at what is reported and drawn.
+      begin: from the initial state to the one that training begins with.
 
     Returns:
       The state after the last step.
@@ -133,7 +135,7 @@ def run(
         ) as feed,
     ):
         schedule = dataclasses.replace(schedule, log_every=feed.length)
-        return _advance(job, feed, run_dir, schedule, seed, placement, draw, watcher)
+        return _advance(job, feed, run_dir, schedule, seed, placement, draw, watcher, begin)
 
 
 def _advance(
@@ -145,11 +147,12 @@ def _advance(
     placement: Placement,
     draw: Draw,
     watcher: Watcher | None,
+    begin: Callable[[Any], Any],
 ) -> Any:
     """The loop itself, from the newest checkpoint to the last step."""
     init_rng, root = jax.random.split(jax.random.key(seed))
     init = job.program("init", placement, make=lambda: compile_init(job, placement))
-    state = init(init_rng)
+    state = begin(init(init_rng))
     checkpoints = Checkpoints(run_dir, schedule.keep_checkpoints)
     state = checkpoints.restore(state) or state
     start = step = int(state.step)

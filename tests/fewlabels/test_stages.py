@@ -1,121 +1,274 @@
 """The label stages see the kept labels and nothing else."""
 
 import dataclasses
+import functools
+import itertools
+import json
 import shutil
 
 import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import ImageDataset, Split, open_dataset
-from compare_gan.fewlabels import LabelRecipe, infer_labels, keep_labels, label_quality, pretrain
-from compare_gan.fewlabels.inferred import LABELS, Inferred
-from compare_gan.fewlabels.representation import PRETRAINED
-from compare_gan.fewlabels.stages import CLASSIFIER, KEPT
+from compare_gan.data import Split, open_dataset
+from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
+from compare_gan.fewlabels.inferred import LABELS, PREDICTIONS, SOFT_LABELS
+from compare_gan.fewlabels.representation import FEATURES, PRETRAINED
+from compare_gan.fewlabels.s4l import CLASSIFIER, calibration_parts, class_logits
+from compare_gan.fewlabels.stages import KEPT
+from compare_gan.train.augment import Augmentation
 from compare_gan.train.encoder import EncoderTraining, train_classifier
 
-RECIPE = LabelRecipe(
-    width=4, pretrain_steps=6, classify_steps=6, labelled_batch=8, training=EncoderTraining(batch_size=8)
+S4L = LabelRecipe(
+    width=4,
+    pretrain_steps=6,
+    classify_steps=6,
+    labelled_batch=8,
+    calibration_fits=1,
+    training=EncoderTraining(batch_size=8),
 )
+RECIPES = {
+    "s4l": S4L,
+    "s4l, all else": dataclasses.replace(
+        S4L,
+        class_rotations=True,
+        pseudo_weight=1.0,
+        calibration_fits=0,
+        training=EncoderTraining(8, augmentation=Augmentation(0.8, 1, True, 0.2, 2)),
+    ),
+    "linear": dataclasses.replace(S4L, classifier="linear"),
+    "clusters": dataclasses.replace(S4L, classifier="clusters", clusters=4),
+}
+FILES = {
+    "s4l": {PRETRAINED, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS},
+    "s4l, all else": {PRETRAINED, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS},
+    "linear": {PRETRAINED, FEATURES, PREDICTIONS, LABELS, SOFT_LABELS},
+    "clusters": {PRETRAINED, FEATURES, PREDICTIONS, LABELS},
+}
 
 
-def run_stages(dataset, folder):
+def run_stages(dataset, folder, recipe=S4L):
     few = keep_labels(dataset, 0.1, seed=5, folder=folder)
-    encoder = pretrain(few, RECIPE, 5, folder)
-    return infer_labels(few, encoder, RECIPE, 5, folder).hard
+    return infer_labels(few, pretrain(few, recipe, 5, folder), recipe, 5, folder)
+
+
+def contents(folder):
+    """All that stages left: files byte for byte, and what was logged, without the clock."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for path in folder.rglob("metrics.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        found[str(path.relative_to(folder))] = [row | {"seconds": 0} for row in rows]
+    return found
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("original")
-    dataset = open_dataset("blobs")
-    return dataset, folder, run_stages(dataset, folder)
+def dataset():
+    return open_dataset("blobs")
 
 
-def permuted(dataset, kept):
-    """Another label on every image whose label is hidden."""
-    labels = dataset.train.labels.copy()
-    hidden = np.setdiff1d(np.arange(len(labels)), kept)
+@pytest.fixture(scope="module")
+def original(dataset, tmp_path_factory):
+    """For the name of a recipe its folder, and what it inferred; each is run once."""
+
+    @functools.cache
+    def run(name):
+        folder = tmp_path_factory.mktemp("original")
+        return folder, run_stages(dataset, folder, RECIPES[name])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def encoder(dataset, tmp_path_factory):
+    return pretrain(dataset, S4L, 5, tmp_path_factory.mktemp("encoder"))
+
+
+def permuted(labels, hidden):
     labels[hidden] = (labels[hidden] + 1 + np.arange(len(hidden)) % 3) % 4
-    assert (labels[hidden] != dataset.train.labels[hidden]).all()
-    return dataset.with_labels(labels)
 
 
-def nonsense(dataset, kept):
-    labels = np.full(len(dataset.train), 3, np.int32)
-    labels[kept] = dataset.train.labels[kept]
-    return dataset.with_labels(labels)
+def nonsense(labels, hidden):
+    labels[hidden] = 3
 
 
-def deleted(dataset, kept):
-    labels = np.full(len(dataset.train), -1, np.int32)
-    labels[kept] = dataset.train.labels[kept]
-    return dataset.with_labels(labels)
+def deleted(labels, hidden):
+    labels[hidden] = -1
 
 
-@pytest.mark.parametrize("change", [permuted, nonsense, deleted])
-def test_hidden_labels_change_no_file(original, tmp_path, change):
-    dataset, folder, _ = original
-    shutil.copy(folder / KEPT, tmp_path / KEPT)  # the choice itself is made once, by class
-    kept = np.load(folder / KEPT)["index"]
-    other = change(dataset, kept)
-    other = dataclasses.replace(other, test=Split(other.test.images, np.zeros_like(other.test.labels)))
-    run_stages(other, tmp_path)
-    for name in (KEPT, PRETRAINED, CLASSIFIER, LABELS):
-        assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
+PLAIN = ("s4l", "linear", "clusters")
+LEAKS = [*itertools.product(PLAIN, (permuted, nonsense, deleted)), ("s4l, all else", permuted)]
 
 
-def test_kept_labels_do_matter(original, tmp_path):
-    dataset, folder, _ = original
-    labels = (dataset.train.labels + 1) % 4
-    run_stages(dataset.with_labels(labels), tmp_path)
-    assert (folder / PRETRAINED).read_bytes() == (tmp_path / PRETRAINED).read_bytes()
-    assert (folder / CLASSIFIER).read_bytes() != (tmp_path / CLASSIFIER).read_bytes()
+@pytest.mark.parametrize(("name", "change"), LEAKS)
+def test_hidden_labels_change_no_file(original, dataset, tmp_path, name, change):
+    """Which labels are kept was chosen before: choosing so many of each class needs to know the classes."""
+    folder, _ = original(name)
+    shutil.copy(folder / KEPT, tmp_path / KEPT)
+    labels = dataset.train.labels.copy()
+    change(labels, np.setdiff1d(np.arange(len(labels)), np.load(folder / KEPT)["index"]))
+    assert (labels != dataset.train.labels).mean() > 0.5
+    other = dataclasses.replace(
+        dataset.with_labels(labels), test=Split(dataset.test.images, np.zeros_like(dataset.test.labels))
+    )
+    run_stages(other, tmp_path, RECIPES[name])
+    before, after = contents(folder), contents(tmp_path)
+    assert {KEPT, *FILES[name]} == {key for key in before if "/" not in key} and before.keys() == after.keys()
+    for key, value in before.items():
+        assert after[key] == value, key
 
 
-def test_a_tenth_of_each_class_is_kept(original):
-    dataset, folder, _ = original
-    few = keep_labels(dataset, 0.1, seed=5, folder=folder)
+@pytest.mark.parametrize("name", PLAIN)
+def test_kept_labels_do_matter(original, dataset, tmp_path, name):
+    folder, _ = original(name)
+    run_stages(dataset.with_labels((dataset.train.labels + 1) % 4), tmp_path, RECIPES[name])
+    different = {key for key, value in contents(tmp_path).items() if contents(folder)[key] != value}
+    assert KEPT in different and not different & {PRETRAINED, FEATURES, "pretrain/metrics.jsonl"}
+    assert (PREDICTIONS in different) == (name != "clusters")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_stages_are_not_run_again(original, dataset, monkeypatch, name):
+    folder, inferred = original(name)
+    for place in ("representation.train_encoder", "s4l.train_encoder", "stages.cluster"):
+        monkeypatch.setattr(f"compare_gan.fewlabels.{place}", None)
+    again = run_stages(dataset, folder, RECIPES[name])
+    np.testing.assert_array_equal(again.hard.train.labels, inferred.hard.train.labels)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_is_inferred_fits_together(original, dataset, name):
+    _, inferred = original(name)
+    hard, found = inferred.hard.train.labels, inferred.predictions
+    assert 0 <= hard.min() and hard.max() < inferred.hard.spec.num_classes == 4
+    if name == "clusters":
+        assert inferred.soft is None and inferred.hard.class_names[0] == "cluster 0"
+        np.testing.assert_array_equal(hard, found.train)
+        assert found.test.shape == (len(dataset.test),)
+    else:
+        np.testing.assert_array_equal(hard, inferred.soft.train.labels.argmax(1))
+        np.testing.assert_array_equal(inferred.soft.train.labels, found.train)
+        np.testing.assert_allclose(found.train.sum(1), 1, atol=1e-5)
+        assert found.test.shape == (len(dataset.test), 4)
+
+
+def test_uncertain_images_stay_unlabelled(dataset, encoder, tmp_path):
+    few = keep_labels(dataset, 0.1, 5, tmp_path)
+    recipe = dataclasses.replace(RECIPES["linear"], confidence=0.9)
+    inferred = infer_labels(few, encoder, recipe, 5, tmp_path)
+    certain = inferred.predictions.train.max(1) >= 0.9
+    assert 0 < certain.sum() < len(certain)
+    np.testing.assert_array_equal(inferred.hard.train.labels >= 0, certain)
+    np.testing.assert_array_equal(inferred.soft.train.labels.any(1), certain)
+
+
+def test_a_tenth_of_each_class_is_kept(dataset, tmp_path):
+    few = keep_labels(dataset, 0.1, seed=5, folder=tmp_path)
     kept = few.train.labels >= 0
     np.testing.assert_array_equal(few.train.labels[kept], dataset.train.labels[kept])
     assert np.bincount(few.train.labels[kept]).tolist() == [6, 6, 6, 6]
 
 
-def test_stages_are_not_run_again(original, monkeypatch):
-    dataset, folder, inferred = original
-    monkeypatch.setattr("compare_gan.fewlabels.stages.train_encoder", None)
-    again = run_stages(dataset, folder)
-    np.testing.assert_array_equal(again.train.labels, inferred.train.labels)
+def test_features_from_a_file_take_the_place_of_ours(dataset, encoder, tmp_path):
+    few = keep_labels(dataset, 0.1, 5, tmp_path)
+    ours = extract(few, encoder, tmp_path)
+    np.save(tmp_path / "train.npy", ours.train)
+    np.savez(tmp_path / "both.npz", train=ours.train, test=ours.test)
+    expected = infer_labels(few, encoder, RECIPES["linear"], 5, tmp_path).predictions
+    for name in ("train.npy", "both.npz"):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        found = infer_labels(few, read_features(tmp_path / name, few), RECIPES["linear"], 5, folder)
+        np.testing.assert_array_equal(found.predictions.train, expected.train)
+        assert (found.predictions.test is None) == (name == "train.npy")
+    with pytest.raises(UserError, match="s4l trains an encoder"):
+        infer_labels(few, ours, S4L, 5, tmp_path / "train" / "none")
 
 
-def test_every_image_gets_a_label(original):
-    _, _, inferred = original
-    assert inferred.train.labels.min() >= 0
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"train": np.zeros((255, 3))}, "255 rows for 256 images"),
+        ({"train": np.zeros((256, 3)), "test": np.zeros((1, 3))}, "1 rows for 64 images"),
+        ({"train": np.full((256, 3), np.nan)}, "row 0 of train holds a number that is not finite"),
+        ({"train": np.zeros((256, 3), int)}, "wanted .N, F. floats"),
+        ({"train": np.zeros((256, 3, 1))}, "wanted .N, F. floats"),
+        ({"test": np.zeros((64, 3))}, "wanted the arrays train"),
+        ({"train": np.zeros((256, 3)), "labels": np.zeros(256)}, "wanted the arrays train"),
+        ({"train": np.zeros((256, 3)), "test": np.zeros((64, 4))}, "3 columns but test 4"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(dataset, tmp_path, arrays, words):
+    np.savez(tmp_path / "features.npz", **arrays)
+    with pytest.raises(UserError, match=words) as caught:
+        read_features(tmp_path / "features.npz", dataset)
+    assert "features.npz" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_no_label_left_is_refused(original, tmp_path):
-    dataset, folder, _ = original
+def test_no_label_left_is_refused(dataset, encoder, tmp_path):
     nothing = dataset.with_labels(np.full(len(dataset.train), -1, np.int32))
     with pytest.raises(UserError, match="no image has a label"):
         keep_labels(nothing, 0.1, 0, tmp_path)
     with pytest.raises(UserError, match="no training image has a label"):
-        infer_labels(nothing, pretrain(nothing, RECIPE, 5, folder), RECIPE, 5, tmp_path)
+        infer_labels(nothing, encoder, S4L, 5, tmp_path)
+    with pytest.raises(UserError, match="labels of two classes"):
+        infer_labels(nothing, encoder, RECIPES["linear"], 5, tmp_path)
     with pytest.raises(UserError, match="a label on every training image"):
         train_classifier(nothing, 4, 1, 0, tmp_path)
 
 
 @pytest.mark.parametrize("fraction", [0, 2, -0.1])
-def test_a_fraction_that_makes_no_sense_is_refused(original, tmp_path, fraction):
+def test_a_fraction_that_makes_no_sense_is_refused(dataset, tmp_path, fraction):
     with pytest.raises(UserError, match="label fraction"):
-        keep_labels(original[0], fraction, 0, tmp_path)
+        keep_labels(dataset, fraction, 0, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_label_quality_counts():
-    images = np.zeros((5, 2, 2, 1), np.uint8)
-    true = Split(images, np.array([0, 0, 1, 2, -1]))
-    full = ImageDataset("five", true, true, ("a", "b", "c"))
-    quality = label_quality(full, Inferred(full.with_labels(np.array([0, 1, 1, 2, 0])), None, None))
-    assert quality["accuracy"] == 0.75
-    assert quality["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
-    assert quality["balance"] == [1, 2, 1]
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"classifier": "s5l"}, "did you mean 's4l'"),
+        ({"pretrain_steps": 0}, "pretrain_steps is 0"),
+        ({"rotation_weight": -1.0}, "must not be negative"),
+        ({"calibration_fits": 5}, "0 to 4"),
+        ({"confidence": 2.0}, "a probability"),
+        ({"encoder": "resnet51"}, "did you mean 'resnet50'"),
+    ],
+)
+def test_recipes_that_make_no_sense_are_refused(change, words):
+    with pytest.raises(UserError, match=words):
+        dataclasses.replace(S4L, **change)
+
+
+def test_images_that_are_no_squares_cannot_be_turned(dataset, tmp_path):
+    wide = dataclasses.replace(dataset, train=Split(dataset.train.images[:, :4], dataset.train.labels))
+    with pytest.raises(UserError, match="4x8 cannot be turned"):
+        pretrain(wide, S4L, 5, tmp_path)
+
+
+def test_calibration_holds_back_other_labels_each_time_and_never_all_of_a_class():
+    labels = np.repeat([0, 1, -1, 2], [50, 7, 100, 1])
+    parts = calibration_parts(labels, 3)
+    assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts))
+    for part in parts:
+        assert np.bincount(labels[part], minlength=3).tolist() == [10, 2 if part is parts[0] else 1, 0]
+    assert np.bincount(labels[calibration_parts(labels, 0)[0]], minlength=3).tolist() == [5, 1, 0]
+
+
+class Corner:
+    """Logits [N, 2]: the pixel in the upper left corner, and the one to its right."""
+
+    class spec:  # noqa: N801
+        classes = ("a", "b")
+
+    def __call__(self, images):
+        return dataclasses.make_dataclass("Out", ["classes"])(images[:, 0, :2, 0])
+
+
+def test_predictions_are_means_over_the_views_that_classes_were_learned_in():
+    images = np.arange(2 * 9, dtype=np.uint8).reshape(2, 3, 3, 1)
+    found = class_logits(Corner(), images, S4L)
+    np.testing.assert_array_equal(found, images[:, 0, :2, 0])
+    found = class_logits(Corner(), images, RECIPES["s4l, all else"], rows=np.array([1]))
+    corners = [images[1, i, j, 0] for i in (0, 2) for j in (0, 2)]
+    edges = [images[1, 0, 1, 0], images[1, 1, 0, 0], images[1, 1, 2, 0], images[1, 2, 1, 0]]
+    np.testing.assert_allclose(found, [[np.mean(corners), np.mean(edges)]])

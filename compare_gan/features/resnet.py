@@ -1,0 +1,130 @@
+"""Pre-activation residual networks: He et al., https://arxiv.org/abs/1603.05027.
+
+Normalisation and relu come before each convolution. A network is described by a `Body`, from a few blocks
+for images of 8 pixels a side to ResNet-50.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from flax import nnx
+
+from compare_gan.core.types import Array, Cond
+from compare_gan.nn.blocks import activate
+from compare_gan.nn.layers import Conv
+from compare_gan.nn.norms import BatchNorm
+from compare_gan.nn.options import Layers, StandardizeBatch
+
+LAYERS = Layers(batch=StandardizeBatch(decay=0.9, epsilon=1e-5))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Blocks of one width; the first of them has the stride."""
+
+    width: int  # channels that come out
+    blocks: int = 1
+    stride: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """What is between the pixels and the features."""
+
+    stem_width: int
+    stages: tuple[Stage, ...]
+    stem_size: int = 3  # of the first kernel
+    stem_stride: int = 1
+    pool: bool = False  # the largest of 3x3 after the stem, with a stride of 2
+    bottleneck: bool = False  # blocks of three convolutions, the middle one a quarter as wide
+
+    @property
+    def feature_dim(self) -> int:
+        return self.stages[-1].width if self.stages else self.stem_width
+
+
+def small(image_shape: tuple[int, int, int], width: int) -> Body:
+    """One block for each halving, as long as 4 pixels a side are left; each twice as wide as the last."""
+    side, stages = min(image_shape[:2]), list[Stage]()
+    while side >= 4 and len(stages) < 4:
+        side, stages = -(-side // 2), [*stages, Stage(width << len(stages) + 1)]
+    return Body(width, tuple(stages))
+
+
+def wide28(image_shape: tuple[int, int, int], width: int) -> Body:
+    """28 layers for images of 32 pixels a side; 16 k channels make it the WRN-28-k of
+    https://arxiv.org/abs/1605.07146."""
+    del image_shape
+    return Body(16, (Stage(width, 4, stride=1), Stage(2 * width, 4), Stage(4 * width, 4)))
+
+
+def resnet50(image_shape: tuple[int, int, int], width: int) -> Body:
+    """ResNet-50 v2 where the width is 64, for images of some 200 pixels a side."""
+    del image_shape
+    stages = (
+        Stage(4 * width, 3, stride=1),
+        Stage(8 * width, 4),
+        Stage(16 * width, 6),
+        Stage(32 * width, 3),
+    )
+    return Body(width, stages, stem_size=7, stem_stride=2, pool=True, bottleneck=True)
+
+
+BODIES: dict[str, Callable[[tuple[int, int, int], int], Body]] = {
+    "small": small,
+    "wide28": wide28,
+    "resnet50": resnet50,
+}
+
+
+def _conv(c_in: int, c_out: int, rngs: nnx.Rngs, size: int = 3, stride: int = 1) -> Conv:
+    he = nnx.initializers.he_normal()
+    return Conv(c_in, c_out, size=size, stride=stride, layers=LAYERS, bias=None, initializer=he, rngs=rngs)
+
+
+class Block(nnx.Module):
+    """Two or, with a bottleneck, three convolutions beside the input; a 1x1 convolution fits its shape."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, bottleneck: bool, rngs: nnx.Rngs):
+        c_mid = c_out // 4 if bottleneck else c_out
+        self.norm1, self.norm2 = BatchNorm(c_in, LAYERS), BatchNorm(c_mid, LAYERS)
+        self.norm3 = BatchNorm(c_mid, LAYERS) if bottleneck else None
+        if bottleneck:
+            self.conv1 = _conv(c_in, c_mid, rngs, size=1)
+            self.conv2 = _conv(c_mid, c_mid, rngs, stride=stride)
+        else:
+            self.conv1 = _conv(c_in, c_mid, rngs, stride=stride)
+            self.conv2 = _conv(c_mid, c_out, rngs)
+        self.conv3 = _conv(c_mid, c_out, rngs, size=1) if bottleneck else None
+        fits = stride == 1 and c_in == c_out
+        self.shortcut = None if fits else _conv(c_in, c_out, rngs, size=1, stride=stride)
+
+    def __call__(self, x: Array, cond: Cond) -> Array:
+        h = activate(x, self.norm1, cond)
+        beside = x if self.shortcut is None else self.shortcut(h)
+        h = self.conv2(activate(self.conv1(h), self.norm2, cond))
+        if self.conv3 is not None:
+            h = self.conv3(activate(h, self.norm3, cond))
+        return beside + h
+
+
+class ResNet(nnx.Module):
+    """Images [B, H, W, C] -> features [B, F]."""
+
+    def __init__(self, channels: int, body: Body, rngs: nnx.Rngs):
+        self.stem = _conv(channels, body.stem_width, rngs, body.stem_size, body.stem_stride)
+        self.pool, blocks, width = body.pool, [], body.stem_width
+        for stage in body.stages:
+            for i in range(stage.blocks):
+                stride = stage.stride if i == 0 else 1
+                blocks.append(Block(width, stage.width, stride, body.bottleneck, rngs))
+                width = stage.width
+        self.blocks, self.norm = nnx.List(blocks), BatchNorm(width, LAYERS)
+
+    def features(self, x: Array, cond: Cond) -> Array:
+        x = self.stem(x)
+        if self.pool:
+            x = nnx.max_pool(x, (3, 3), (2, 2), "SAME")
+        for block in self.blocks:
+            x = block(x, cond)
+        return activate(x, self.norm, cond).mean((1, 2))

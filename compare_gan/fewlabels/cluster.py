@@ -1,0 +1,29 @@
+"""Stage 2 without labels: k-means clusters of the features stand for classes."""
+
+import numpy as np
+from sklearn.cluster import MiniBatchKMeans
+from threadpoolctl import threadpool_limits
+
+from compare_gan.core.errors import UserError
+from compare_gan.fewlabels.inferred import Predictions
+from compare_gan.fewlabels.representation import Features
+
+
+def cluster(features: Features, clusters: int, seed: int) -> Predictions:
+    """Mini-batch k-means on features of unit length; no label is read. https://arxiv.org/abs/1903.02271
+
+    Raises:
+      UserError: there are fewer images than clusters.
+    """
+    if clusters > len(features.train):
+        raise UserError(f"{clusters} clusters of {len(features.train)} images; choose fewer")
+    model = MiniBatchKMeans(clusters, batch_size=4096, n_init=5, random_state=seed)
+    with threadpool_limits(1):  # sums of several threads are in no fixed order
+        train = model.fit_predict(unit(features.train))
+        test = None if features.test is None else model.predict(unit(features.test))
+    return Predictions(train.astype(np.int32), None if test is None else test.astype(np.int32))
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """[N, F] to vectors of length 1; one of length 0 stays."""
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

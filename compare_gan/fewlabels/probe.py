@@ -1,0 +1,73 @@
+"""How much features tell of classes, while no label has gone into them. For people, to see progress."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import write_json
+from compare_gan.data.base import UNLABELLED, ImageDataset
+from compare_gan.fewlabels.cluster import unit
+from compare_gan.fewlabels.linear import classify_linear
+from compare_gan.fewlabels.representation import Features
+
+PROBE = "probe.json"
+
+
+def write_probe(few: ImageDataset, features: Features, folder: Path, neighbours: int = 20) -> dict[str, Any]:
+    """`probe` into `probe.json`, which no stage reads."""
+    found = probe(few, features, neighbours)
+    write_json(folder / PROBE, found)
+    return found
+
+
+def probe(few: ImageDataset, features: Features, neighbours: int = 20) -> dict[str, Any]:
+    """Accuracy of a linear classifier and of nearest neighbours on test images.
+
+    Both learn from the kept labels only, and test labels serve to count what is right: the probe looks at
+    no label that is hidden.
+
+    Args:
+      few: the data set with the kept labels.
+      features: of its training and test images.
+      neighbours: of whom the most frequent class is taken; fewer where fewer are labelled.
+
+    Raises:
+      UserError: there are no test features, or labels of one class only.
+    """
+    if features.test is None:
+        raise UserError(f"{features.name}: a probe needs features of the test images, an array test")
+    labelled = np.flatnonzero(few.train.labels != UNLABELLED)
+    neighbours = min(neighbours, len(labelled))
+    known, test = few.train.labels[labelled], few.test.labels
+    linear = classify_linear(features, few.train.labels, len(few.class_names)).test
+    assert linear is not None
+    nearest = nearest_neighbours(features.train[labelled], known, features.test, neighbours)
+    asked = test != UNLABELLED
+    return {
+        "linear_accuracy": float(np.mean((linear.argmax(1) == test)[asked])),
+        "neighbours_accuracy": float(np.mean((nearest == test)[asked])),
+        "neighbours": neighbours,
+        "labels": len(labelled),
+        "test_images": int(asked.sum()),
+    }
+
+
+def nearest_neighbours(
+    known: np.ndarray, labels: np.ndarray, features: np.ndarray, neighbours: int
+) -> np.ndarray:
+    """The most frequent class [M] among the known features [N, F] nearest in angle to features [M, F].
+
+    Where classes are equally frequent, the one whose members are nearest in sum.
+    """
+    known, features = unit(known), unit(features)
+    found = np.empty(len(features), np.int64)
+    for start in range(0, len(features), 1000):
+        likeness = features[start : start + 1000] @ known.T
+        nearest = np.argpartition(-likeness, neighbours - 1, axis=1)[:, :neighbours]
+        votes = np.zeros((len(likeness), labels.max() + 1))
+        closeness = 1 + 1e-6 * np.take_along_axis(likeness, nearest, 1)
+        np.add.at(votes, (np.arange(len(likeness))[:, None], labels[nearest]), closeness)
+        found[start : start + 1000] = votes.argmax(1)
+    return found

@@ -1,0 +1,83 @@
+"""Random changes that leave what an image shows as it is."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.types import Array
+from compare_gan.nn.images import random_shift
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is done to each image of a batch, in this order.
+
+    Raises:
+      UserError: a number that makes no sense.
+    """
+
+    least_area: float = 1.0  # share of the image that a crop keeps at least; crops are resized to the whole
+    max_shift: int = 1  # pixels
+    mirror: bool = False  # left and right change places in half the images; not for digits or letters
+    color: float = 0.0  # brightness, contrast and saturation change by up to this share
+    cutout: int = 0  # side of a grey square: DeVries and Taylor, https://arxiv.org/abs/1708.04552
+
+    def __post_init__(self):
+        if not 0 < self.least_area <= 1:
+            raise UserError(f"least_area is {self.least_area}; it is a share of the image, in (0, 1]")
+        if min(self.max_shift, self.color, self.cutout) < 0:
+            raise UserError("max_shift, color and cutout must not be negative")
+
+    def __call__(self, rng: Array, images: Array) -> Array:  # [B, H, W, C] in [0, 1]
+        crop_rng, shift_rng, mirror_rng, color_rng, cutout_rng = jax.random.split(rng, 5)
+        if self.least_area < 1:
+            images = random_crop(crop_rng, images, self.least_area)
+        images = random_shift(shift_rng, images, self.max_shift)
+        if self.mirror:
+            flip = jax.random.bernoulli(mirror_rng, shape=(len(images), 1, 1, 1))
+            images = jnp.where(flip, images[:, :, ::-1], images)
+        if self.color:
+            images = random_color(color_rng, images, self.color)
+        return random_cutout(cutout_rng, images, self.cutout) if self.cutout else images
+
+
+def random_crop(rng: Array, images: Array, least_area: float) -> Array:
+    """Crops of an area between `least_area` and 1 and of the image's own aspect, resized to the whole."""
+    b, h, w, c = images.shape
+    area_rng, place_rng = jax.random.split(rng)
+    zoom = jax.random.uniform(area_rng, (b, 1), minval=least_area) ** -0.5
+    size = jnp.array([h, w], jnp.float32)
+    offset = -jax.random.uniform(place_rng, (b, 2)) * (zoom - 1) * size
+
+    def one(x: Array, zoom: Array, offset: Array) -> Array:
+        return jax.image.scale_and_translate(x, (h, w, c), (0, 1), zoom, offset, "linear", antialias=False)
+
+    return jax.vmap(one)(images, jnp.repeat(zoom, 2, axis=1), offset)
+
+
+def random_color(rng: Array, images: Array, most: float) -> Array:
+    """Brightness, contrast and, of colour images, saturation, each times a number in [1 - most, 1 + most]."""
+    brightness, contrast, saturation = jax.random.uniform(
+        rng, (3, len(images), 1, 1, 1), minval=1 - most, maxval=1 + most
+    )
+    images = images * brightness
+    mean = images.mean((1, 2, 3), keepdims=True)
+    images = mean + contrast * (images - mean)
+    grey = images.mean(3, keepdims=True)
+    return jnp.clip(grey + saturation * (images - grey), 0, 1)
+
+
+def random_cutout(rng: Array, images: Array, side: int) -> Array:
+    """A grey square somewhere in each image; it may lie partly outside."""
+    b, h, w, _ = images.shape
+    y_rng, x_rng = jax.random.split(rng)
+
+    def inside(key: Array, length: int) -> Array:  # [B, length]
+        first = jax.random.randint(key, (b, 1), 0, length) - side // 2
+        place = jnp.arange(length)
+        return (place >= first) & (place < first + side)
+
+    hole = inside(y_rng, h)[:, :, None] & inside(x_rng, w)[:, None]
+    return jnp.where(hole[..., None], 0.5, images)

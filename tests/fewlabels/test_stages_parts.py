@@ -1,0 +1,205 @@
+"""The mathematics of the label stages: calibration, linear classifier, clusters, probe, quality."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import special
+from sklearn.neighbors import KNeighborsClassifier
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import ImageDataset, Split
+from compare_gan.fewlabels.calibration import calibration_error, deal, fit_temperature, probabilities
+from compare_gan.fewlabels.cluster import cluster
+from compare_gan.fewlabels.inferred import Inferred, Predictions
+from compare_gan.fewlabels.linear import classify_linear, out_of_fold
+from compare_gan.fewlabels.probe import nearest_neighbours, probe, write_probe
+from compare_gan.fewlabels.quality import label_quality, match
+from compare_gan.fewlabels.representation import Features
+
+
+def drawn(p, seed=0):
+    """A class for each row of probabilities."""
+    return (p.cumsum(1) < np.random.default_rng(seed).random((len(p), 1))).sum(1)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_is_the_one_that_labels_were_drawn_with(temperature):
+    logits = 3 * np.random.default_rng(0).standard_normal((20000, 4))
+    labels = drawn(special.softmax(logits / temperature, axis=1))
+    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.05)
+    absent = np.concatenate([logits, np.full((20000, 1), -np.inf)], axis=1)
+    assert fit_temperature(absent, labels) == pytest.approx(fit_temperature(logits, labels), rel=1e-5)
+
+
+def test_a_few_right_answers_do_not_make_certain():
+    """By Platt's rule: 8 of 8 right counts as 9 in 10."""
+    logits = np.tile([[2.0, 0.0]], (8, 1))
+    temperature = fit_temperature(logits, np.zeros(8, int))
+    assert probabilities(logits, temperature)[0, 0] == pytest.approx(0.9, abs=1e-4)
+    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == 1
+
+
+def test_calibration_error_by_hand():
+    sure = np.array([0.95, 0.95, 0.95, 0.55, 0.55])
+    predicted = np.stack([sure, 1 - sure], axis=1)
+    labels = np.array([0, 0, 1, 0, 1])  # two of three, and one of two right
+    expected = (3 * abs(0.95 - 2 / 3) + 2 * abs(0.55 - 1 / 2)) / 5
+    assert calibration_error(predicted, labels) == pytest.approx(expected)
+    honest = np.random.default_rng(1).dirichlet([1, 1, 1], 50000)
+    assert calibration_error(honest, drawn(honest)) < 0.01
+
+
+def test_labels_are_dealt_class_by_class():
+    labels = np.array([2, 0, 0, 2, 0, 0, 2, 1, 2])
+    assert deal(labels, 3).tolist() == [0, 0, 1, 1, 2, 0, 2, 0, 0]
+
+
+def gaussians(count=60, classes=3, gap=4.0, seed=0):
+    """Features [classes * count, 5] in classes, and the classes."""
+    rng = np.random.default_rng(seed)
+    centres = gap * np.eye(classes, 5)
+    features = np.repeat(centres, count, axis=0) + rng.standard_normal((classes * count, 5))
+    return features.astype(np.float32), np.repeat(np.arange(classes), count)
+
+
+def few_of(labels, every):
+    return np.where(np.arange(len(labels)) % every == 0, labels, -1)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_linear_classifier_finds_classes_and_knows_how_sure_it_is(classes):
+    features, labels = gaussians(600, classes, gap=2.0)
+    test, test_labels = gaussians(600, classes, gap=2.0, seed=1)
+    found = classify_linear(Features(features, test), few_of(labels, 10), classes)
+    # With unit noise in each direction the best one can do is known: nearest centre.
+    best = np.mean(test[:, :classes].argmax(1) == test_labels)
+    assert np.mean(found.test.argmax(1) == test_labels) > best - 0.03
+    assert calibration_error(found.test, test_labels) < 0.05
+    assert found.train.dtype == np.float32 and found.train.shape == (len(labels), classes)
+
+
+def test_units_of_the_features_do_not_matter():
+    features, labels = gaussians()
+    scaled = Features(features * [1, 10, 0.1, 5, 1000] + 3)
+    plain = classify_linear(Features(features), few_of(labels, 10), 3)
+    np.testing.assert_allclose(classify_linear(scaled, few_of(labels, 10), 3).train, plain.train, atol=1e-3)
+
+
+def test_classes_without_a_label_are_never_inferred():
+    features, labels = gaussians()
+    few = few_of(np.where(labels == 1, -1, labels), 10)
+    found = classify_linear(Features(features), few, 4)
+    assert found.train.shape == (180, 4) and not found.train[:, [1, 3]].any()
+    np.testing.assert_array_equal(found.train.argmax(1)[labels != 1], labels[labels != 1])
+
+
+def test_one_label_a_class_will_do():
+    features, labels = gaussians(gap=8.0)
+    found = classify_linear(Features(features), few_of(labels, 60), 3)
+    assert np.mean(found.train.argmax(1) == labels) > 0.7 and found.temperature == 1
+    with pytest.raises(UserError, match="two classes"):
+        classify_linear(Features(features), np.where(labels == 0, 0, -1), 3)
+
+
+def test_no_label_has_a_say_in_what_is_said_of_its_own_image():
+    features, labels = gaussians(10)
+    part = deal(labels)
+    before = out_of_fold(features, labels, part, 3, 1.0)
+    other = np.where(part == 2, (labels + 1) % 3, labels)
+    after = out_of_fold(features, other, part, 3, 1.0)
+    rows = part[part > 0] == 2
+    np.testing.assert_array_equal(before[rows], after[rows])
+    assert not np.allclose(before[~rows], after[~rows])
+
+
+def test_clusters_are_directions():
+    features, labels = gaussians(gap=12.0)
+    found = cluster(Features(features, features[:5]), 3, seed=0)
+    assert len({tuple(pair) for pair in zip(labels, found.train, strict=True)}) == 3
+    np.testing.assert_array_equal(found.test, found.train[:5])
+    lengths = np.random.default_rng(0).uniform(0.1, 10, (len(features), 1)).astype(np.float32)
+    np.testing.assert_array_equal(cluster(Features(features * lengths), 3, seed=0).train, found.train)
+    with pytest.raises(UserError, match="181 clusters of 180 images"):
+        cluster(Features(features), 181, seed=0)
+
+
+def test_nearest_neighbours_agree_with_scikit_learn():
+    features, labels = gaussians(gap=1.0)
+    asked = gaussians(gap=1.0, seed=1)[0]
+    theirs = KNeighborsClassifier(1, metric="cosine").fit(features, labels).predict(asked)
+    np.testing.assert_array_equal(nearest_neighbours(features, labels, asked, 1), theirs)
+    votes = KNeighborsClassifier(7, metric="cosine").fit(features, labels).predict_proba(asked)
+    clear = np.sort(votes, 1)[:, -1] > np.sort(votes, 1)[:, -2]
+    ours = nearest_neighbours(features, labels, asked, 7)
+    np.testing.assert_array_equal(ours[clear], votes.argmax(1)[clear])
+
+
+def dataset_of(train, test, names=("a", "b", "c")):
+    def split(labels):
+        return Split(np.zeros((len(labels), 2, 2, 1), np.uint8), np.asarray(labels, np.int32))
+
+    return ImageDataset("made", split(train), split(test), names)
+
+
+def test_the_probe_looks_at_kept_labels_and_counts_test_labels(tmp_path):
+    features, labels = gaussians()
+    test, test_labels = gaussians(20, seed=1)
+    few = dataset_of(few_of(labels, 6), test_labels)
+    found = write_probe(few, Features(features, test), tmp_path)
+    assert found["linear_accuracy"] > 0.95 and found["neighbours_accuracy"] > 0.9
+    assert (found["neighbours"], found["labels"], found["test_images"]) == (20, 30, 60)
+    wrong = probe(dataset_of(few_of(labels, 6), (test_labels + 1) % 3), Features(features, test))
+    assert wrong["linear_accuracy"] < 0.05
+    with pytest.raises(UserError, match="needs features of the test images"):
+        probe(few, Features(features))
+
+
+def test_quality_counts_where_both_labels_are_known():
+    full = dataset_of([0, 0, 1, 2, -1, 2], [0, 1, 2])
+    hard = full.with_labels(np.array([0, 1, 1, 2, 0, -1]))
+    train = np.eye(3)[[0, 1, 1, 2, 0, 0]] * 0.6 + 0.4 / 3
+    train[3] = [0.2, 0.2, 0.6]
+    train[5] = [0.4, 0.3, 0.3]
+    soft, test = full.with_labels(train), np.eye(3)[[0, 1, 1]]
+    quality = label_quality(full, Inferred(hard, soft, Predictions(train, test, 1.5)))
+    assert quality["accuracy"] == 0.75
+    assert quality["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert quality["balance"] == [2, 2, 1] and quality["unlabelled"] == 1
+    assert quality["least_certain"]["index"][:2] == [5, 3]
+    assert quality["least_certain"]["true"][:2] == [2, 2]
+    assert quality["test"]["accuracy"] == pytest.approx(2 / 3)
+    assert quality["test"]["calibration_error"] == pytest.approx(1 / 3)
+    assert quality["temperature"] == 1.5
+    alone = label_quality(full, Inferred(hard, None, None))  # a label file from elsewhere
+    assert alone["accuracy"] == 0.75 and "test" not in alone
+
+
+@pytest.mark.parametrize("clusters", [3, 5])
+def test_no_matching_of_clusters_is_better(clusters):
+    counts = np.random.default_rng(clusters).integers(0, 50, (4, clusters))
+    matching = match(counts)
+    found = sum(counts[k, i] for i, k in enumerate(matching) if k >= 0)
+    rows, columns = (counts, range(clusters)) if clusters >= 4 else (counts.T, range(4))
+    ways = itertools.permutations(columns, len(rows))
+    assert found == max(sum(row[i] for row, i in zip(rows, way, strict=True)) for way in ways)
+    assert sorted(k for k in matching if k >= 0) == sorted(set(matching) - {-1})
+
+
+def test_quality_of_clusters_does_not_depend_on_their_numbers():
+    full = dataset_of([0, 0, 0, 1, 1, 2], [0, 2])
+    found = np.array([1, 1, 3, 0, 0, 2], np.int32)
+    names = tuple(f"cluster {k}" for k in range(4))
+    hard = full.with_labels(found, names)
+    quality = label_quality(full, Inferred(hard, None, Predictions(found, np.array([1, 3], np.int32))))
+    assert quality["accuracy"] == pytest.approx(5 / 6) and quality["purity"] == 1
+    assert quality["matching"] == [1, 0, 2, -1] and quality["balance"] == [2, 2, 1, 1]
+    assert quality["test"]["accuracy"] == 0.5
+    joint = np.array([[2, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]) / 6
+
+    def entropy(p):
+        return -special.xlogy(p, p).sum()
+
+    mutual = entropy(joint.sum(0)) + entropy(joint.sum(1)) - entropy(joint)
+    expected = 2 * mutual / (entropy(joint.sum(0)) + entropy(joint.sum(1)))
+    assert quality["mutual_information"] == pytest.approx(expected)
