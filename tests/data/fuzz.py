@@ -27,11 +27,11 @@ NAMES = [f"{'ab'[i % 2]}/{i}.png" for i in range(10)]
 
 
 def picture(rng: Rng, mode: str = "RGB", size: tuple[int, int] = (9, 7)) -> Image.Image:
-    channels = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}.get(mode, 1)
+    channels = {"RGB": 3, "RGBA": 4, "CMYK": 4}.get(mode, 1)
     pixels = rng.integers(0, 256, (size[1], size[0], channels), np.uint8)
     if mode == "I;16":
         return Image.fromarray(pixels[..., 0].astype(np.uint16) * 200)
-    image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels, mode if channels == 4 else None)
+    image = Image.frombytes(mode if channels > 1 else "L", size, pixels.tobytes())
     return image.quantize(8) if mode == "P" else image.convert(mode)
 
 
