@@ -18,6 +18,7 @@ from flax import nnx
 from compare_gan.features.inception_network import Network
 
 CASE = Path(__file__).with_name("inception_case.npz")
+NETWORK = "torch_fidelity.feature_extractor_inceptionv3"
 
 
 def drawn(seed: int) -> dict[str, np.ndarray]:
@@ -76,10 +77,15 @@ def _torch_fidelity() -> type:
     spec = importlib.util.find_spec("torch_fidelity")
     if spec is None or spec.submodule_search_locations is None:
         raise ImportError("torch_fidelity is not installed")
-    if "torch_fidelity" not in sys.modules:
-        sys.modules["torch_fidelity"] = package = types.ModuleType("torch_fidelity")
-        package.__spec__, package.__path__ = spec, list(spec.submodule_search_locations)
-    return importlib.import_module("torch_fidelity.feature_extractor_inceptionv3").FeatureExtractorInceptionV3
+    if "torch_fidelity" in sys.modules:
+        return importlib.import_module(NETWORK).FeatureExtractorInceptionV3
+    sys.modules["torch_fidelity"] = package = types.ModuleType("torch_fidelity")
+    package.__path__ = list(spec.submodule_search_locations)
+    try:
+        return importlib.import_module(NETWORK).FeatureExtractorInceptionV3
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torch_fidelity"]:
+            del sys.modules[name]
 
 
 if __name__ == "__main__":
