@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.progress import Progress
 from compare_gan.data.images import MOST_BYTES
 from compare_gan.data.layout import arrange, is_hidden, is_image
 from compare_gan.data.loading import memory_budget
@@ -23,7 +24,7 @@ from compare_gan.data.records import Contents, Encoded
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # what a file begins with says what it is; the suffix may be wrong
-PACKED: dict[bytes, Callable[[Path], Any]] = {
+PACKED: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
@@ -145,6 +146,7 @@ def _read_at(path: Path, place: tuple[int, int]) -> bytes:
 
 def _tar_members(path: Path, file: IO[bytes]) -> Iterable[tarfile.TarInfo]:
     """All of them. `tarfile` takes a damaged member for the end, and may go back to one that it has read."""
+    progress = _progress(path, file.seek(0, io.SEEK_END))
     try:
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as opened:
@@ -154,6 +156,7 @@ def _tar_members(path: Path, file: IO[bytes]) -> Iterable[tarfile.TarInfo]:
                     raise _damaged(path)
                 end = opened.offset
                 opened.members.clear()  # type: ignore[attr-defined]  # they would pile up
+                progress.update(end, {})
                 yield member
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -164,12 +167,14 @@ def _tar_members(path: Path, file: IO[bytes]) -> Iterable[tarfile.TarInfo]:
         raise _damaged(path) from None
 
 
-def _unpacked(path: Path, unpack: Callable[[Path], Any]) -> io.BytesIO:
+def _unpacked(path: Path, unpack: Callable[[IO[bytes]], Any]) -> io.BytesIO:
     whole, most = io.BytesIO(), memory_budget()
+    progress = _progress(path, path.stat().st_size)
     try:
-        with unpack(path) as file:
+        with open(path, "rb") as packed, unpack(packed) as file:
             while chunk := file.read(CHUNK):
                 whole.write(chunk)
+                progress.update(packed.tell(), {})
                 if whole.tell() > most:
                     raise UserError(
                         f"{path}: unpacks to more than the {most / 1e9:.1f} GB of memory that may be used; "
@@ -180,6 +185,10 @@ def _unpacked(path: Path, unpack: Callable[[Path], Any]) -> io.BytesIO:
     except Exception:
         raise _damaged(path) from None
     return whole
+
+
+def _progress(path: Path, size: int) -> Progress:
+    return Progress(f"reading {path}", size, unit="bytes", patience=5.0)
 
 
 def _inside(path: Path, name: str) -> str:

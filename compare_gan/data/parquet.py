@@ -114,8 +114,8 @@ def _shards(path: Path, names: list[str]) -> tuple[list[str], list[str]]:
 
 def _split_of(name: str) -> str:
     *folders, file = name.split("/")
-    starting = [split for split in SPLITS if re.match(rf"{split}(?![a-z])", file)]
-    return next((split for split in SPLITS if split in starting or split in folders), "")
+    named = next((split for split in SPLITS if re.match(rf"{split}(?![a-z])", file)), "")
+    return named or next((split for split in SPLITS if split in folders), "")
 
 
 def _home(name: str) -> str:

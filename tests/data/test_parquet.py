@@ -135,6 +135,7 @@ def test_more_labels_than_names(tmp_path):
         ("snapshots/0a1b/plain_text/train-0.parquet", "snapshots/0a1b/plain_text/test-0.parquet"),
         ("train/0.parquet", "test/0.parquet"),
         ("train/train-0.parquet", "val.parquet"),
+        ("train/train.parquet", "train/test.parquet"),
     ],
 )
 def test_nested_as_the_hub_has_them(tmp_path, train, test):
