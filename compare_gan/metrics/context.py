@@ -15,7 +15,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import METRICS
 from compare_gan.core.types import Array, DiscriminatorOut, Tree
 from compare_gan.data.base import Images
-from compare_gan.features.encoder import EncoderOut
+from compare_gan.features.base import Extracted, FeaturesAndClasses
 from compare_gan.metrics.summaries import Summary, summarize
 
 BATCH = 1000  # images whose features are held at once where not all need be
@@ -29,15 +29,15 @@ class ImageSet:
 
     images: Images  # [N, H, W, C] uint8; or features [N, F], see `of_features`
     labels: np.ndarray | None  # [N] class indices, -1 = unlabelled; or None
-    extractor: Callable[[Images], EncoderOut]
+    extractor: Callable[[Images], Extracted]
 
     @classmethod
     def of_features(cls, features: np.ndarray, labels: np.ndarray | None = None) -> "ImageSet":
         """A set of which only the features [N, F] are known; they may stay on disk."""
-        return cls(features, labels, lambda rows: EncoderOut(rows[:], None, np.zeros((len(rows), 0))))
+        return cls(features, labels, lambda rows: FeaturesAndClasses(rows[:], np.zeros((len(rows), 0))))
 
     @functools.cached_property
-    def seen(self) -> EncoderOut:
+    def seen(self) -> Extracted:
         """Features [N, F] and logits [N, K] of all images."""
         return self.extractor(self.images)
 
@@ -46,14 +46,14 @@ class ImageSet:
         """What there is to know without holding them all; taken from them if they are held."""
         return summarize(self.parts())
 
-    def parts(self) -> Iterator[EncoderOut]:
+    def parts(self) -> Iterator[Extracted]:
         held = self.__dict__.get("seen")
         for start in range(0, len(self.images), BATCH):
             part = slice(start, start + BATCH)
             if held is None:
                 yield self.extractor(self.images[part])
             else:
-                yield EncoderOut(held.features[part], None, held.classes[part])
+                yield FeaturesAndClasses(held.features[part], held.classes[part])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,13 +111,16 @@ class Metric:
     compute: Compute
     columns: tuple[str, ...]
     needs: frozenset[Need]
+    more_is_better: bool = False
 
 
-def metric(name: str, *columns: str, needs: Collection[Need]) -> Callable[[Compute], Compute]:
+def metric(
+    name: str, *columns: str, needs: Collection[Need], more_is_better: bool = False
+) -> Callable[[Compute], Compute]:
     """Decorator: users name the metric `name`, and so is its score, unless its `columns` are named."""
 
     def decorate(compute: Compute) -> Compute:
-        METRICS.register(name)(Metric(compute, columns or (name,), frozenset(needs)))
+        METRICS.register(name)(Metric(compute, columns or (name,), frozenset(needs), more_is_better))
         return compute
 
     return decorate

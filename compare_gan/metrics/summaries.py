@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from compare_gan.core.errors import UserError
+from compare_gan.features.base import Extracted
 
 
 @dataclasses.dataclass
@@ -81,12 +82,8 @@ class Summary:
     predictions: Predictions | None  # None where no classes are known
 
 
-def summarize(batches: Iterable[Any]) -> Summary:
-    """Of what an extractor says of images, a batch at a time.
-
-    Args:
-      batches: of `features` [B, F] and `classes` [B, K].
-    """
+def summarize(batches: Iterable[Extracted]) -> Summary:
+    """Of what an extractor says of images, a batch at a time."""
     moments, predictions = Moments(), Predictions()
     for batch in batches:
         moments.add(batch.features)

@@ -10,7 +10,7 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import METRICS
 from compare_gan.core.types import DiscriminatorOut
-from compare_gan.features.encoder import EncoderOut
+from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.sampling import uniform
 from compare_gan.metrics import classification_accuracy_score, gilbo
 from compare_gan.metrics.context import EvalContext, Generator, ImageSet, check, in_order
@@ -41,7 +41,7 @@ def whole():
 
     def extractor(images):
         features = np.asarray(images[:]).reshape(len(images), -1) @ mix
-        return EncoderOut(features, None, features[:, :2])
+        return FeaturesAndClasses(features, features[:, :2])
 
     def drawn(n):
         images = rng.integers(0, 256, (n, 8, 8, 1), dtype=np.uint8)

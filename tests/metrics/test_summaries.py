@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.features.encoder import EncoderOut
+from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.metrics.context import BATCH, ImageSet
 from compare_gan.metrics.inception_score import inception_score, score_of
 from compare_gan.metrics.summaries import Moments, Predictions
@@ -63,7 +63,7 @@ class Watched:
 
 
 def extractor(rows):
-    return EncoderOut(rows[:], None, rows[:, :2])
+    return FeaturesAndClasses(rows[:], rows[:, :2])
 
 
 def test_a_summary_holds_a_batch_at_a_time_and_is_made_once():
