@@ -15,7 +15,9 @@ def add(commands) -> None:
         "Train a classifier on all labels, to measure scores with.",
         "--data digits --out digits.npz",
     )
-    made.add_argument("--data", required=True, help="digits, a folder of class folders, .parquet, .npz")
+    made.add_argument(
+        "--data", required=True, help="name, or path of a folder, archive, parquet or NumPy file"
+    )
     made.add_argument("--out", required=True, help="file to write")
     add_reading(made)
     made.add_argument("--width", type=int, default=32, help="channels of the first layer")

@@ -23,7 +23,9 @@ def add(commands) -> None:
         "Infer labels from few, train GANs on them, score them and write a report.",
         "--data my_images/ --model_dir runs/mine",
     )
-    made.add_argument("--data", required=True, help="digits, a folder of class folders, .parquet, .npz")
+    made.add_argument(
+        "--data", required=True, help="name, or path of a folder, archive, parquet or NumPy file"
+    )
     made.add_argument("--model_dir", required=True, help="where everything is written")
     add_reading(made)
     add_methods(made, ["s3gan"])

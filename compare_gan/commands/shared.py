@@ -1,6 +1,7 @@
 """What commands share: how one is declared, arguments that name data, opening a run."""
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -69,17 +70,25 @@ def open_data(source: str, how: Any) -> Any:
 
 def open_run(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
     """What a run folder tells of itself, its GAN, and its newest good state."""
+    from compare_gan.train.checkpoints import Checkpoints
+
+    about, gan, template = open_gan(run_dir)
+    state = Checkpoints(run_dir).restore(template)
+    if state is None:
+        raise UserError(f"{run_dir}: no checkpoint in {run_dir / 'checkpoints'}; train it first")
+    return about, gan, state
+
+
+def open_gan(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
+    """What a run folder tells of itself, its GAN as it is scored, and a state of it with fresh weights."""
     import jax
 
     from compare_gan.config.edge import parse
     from compare_gan.core.types import ImageSpec
-    from compare_gan.train.checkpoints import Checkpoints
     from compare_gan.train.gan import read_run
 
     about = read_run(run_dir)
-    spec = ImageSpec(tuple(about["image_shape"]), about["num_classes"])
-    gan = parse([run_dir / "operative_config.gin"], []).gan(spec)
-    state = Checkpoints(run_dir).restore(jax.jit(gan.init)(jax.random.key(0)))
-    if state is None:
-        raise UserError(f"{run_dir}: no checkpoint in {run_dir / 'checkpoints'}; train it first")
-    return about, gan, state
+    parsed = parse([run_dir / "operative_config.gin"], [])
+    gan = parsed.gan(ImageSpec(tuple(about["image_shape"]), about["num_classes"]))
+    gan = dataclasses.replace(gan, prior=parsed.eval_prior)
+    return about, gan, jax.jit(gan.init)(jax.random.key(0))

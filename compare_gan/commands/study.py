@@ -27,7 +27,9 @@ def add(commands) -> None:
         "--data digits --methods all_labels s3gan ssgan --fractions 0.05 0.1 0.2 --seeds 0 1 2 "
         "--model_dir runs/study",
     )
-    made.add_argument("--data", required=True, help="digits, a folder of class folders, .parquet, .npz")
+    made.add_argument(
+        "--data", required=True, help="name, or path of a folder, archive, parquet or NumPy file"
+    )
     made.add_argument("--model_dir", required=True, help="where everything is written")
     add_reading(made)
     add_methods(made, list(METHODS))

@@ -3,7 +3,9 @@
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+from compare_gan.commands.evaluate import add_settings, evaluate, settings
 from compare_gan.commands.shared import FAKE, add_reading, declare, open_data, reading
 from compare_gan.core.errors import UserError
 
@@ -47,10 +49,36 @@ def add(commands) -> None:
         default="note",
         help="if the discriminator has nothing left to learn, or samples are all the same",
     )
+    made.add_argument(
+        "--schedule",
+        choices=("train", "eval_after_train", "continuous_eval"),
+        default="train",
+        help="eval_after_train scores all checkpoints afterwards; continuous_eval scores those that another "
+        "process trains",
+    )
+    made.add_argument(
+        "--eval_every_steps", type=int, help="score while training, every so many steps, and keep the best"
+    )
+    made.add_argument("--best_by", help="score that makes a checkpoint the best; default: the first metric")
+    add_settings(made)
     made.add_argument("--sample_every", type=int, default=500, help="steps between pictures")
 
 
 def train(arguments: argparse.Namespace) -> None:
+    if arguments.schedule != "continuous_eval":
+        train_one(arguments)
+    if arguments.schedule != "train":
+        whole = {
+            "run": arguments.model_dir,
+            "steps": "all",
+            "every": arguments.eval_every_steps or 1,
+            "continuous": arguments.schedule == "continuous_eval",
+            **dict.fromkeys(("data", "images_from", "features", "json")),
+        }
+        evaluate(argparse.Namespace(**(vars(arguments) | whole)))
+
+
+def train_one(arguments: argparse.Namespace) -> None:
     from compare_gan.config.edge import parse
     from compare_gan.data.facts import FACTS
     from compare_gan.data.labels import described, labelled_only, relabelled
@@ -84,6 +112,7 @@ def train(arguments: argparse.Namespace) -> None:
         sample_every=arguments.sample_every,
         save_every=parsed.run_config.save_checkpoints_steps,
         keep_checkpoints=parsed.run_config.keep_checkpoint_max,
+        score_every=arguments.eval_every_steps if arguments.schedule == "train" else None,
     )
     seed = parsed.run_config.tf_random_seed or 0
     run_dir = Path(arguments.model_dir)
@@ -104,8 +133,36 @@ def train(arguments: argparse.Namespace) -> None:
         random_flip=parsed.dataset.random_flip,
         workers=arguments.data_workers,
         watch=Watch(arguments.on_divergence, arguments.on_collapse),
+        score=scorer(arguments, parsed, gan, dataset) if schedule.score_every else None,
     )
     print(f"trained: {run_dir}")
+
+
+def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any) -> Any:
+    """Scores a state into the run's table; returns the number of which the smallest is the best.
+
+    Raises:
+      UserError: a metric or the extractor does not fit.
+    """
+    from compare_gan.evaluation.evaluate import available, evaluate
+    from compare_gan.evaluation.scores import more_is_better, score, write_scores
+    from compare_gan.features import open_extractor
+    from compare_gan.metrics.context import check
+
+    how, extractor = settings(arguments), open_extractor(arguments.extractor)
+    check(how.metrics, available(gan, dataset))
+    extractor(dataset.test.images[:1])  # told now if it does not take these images
+    evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
+    best = arguments.best_by or how.metrics[0]
+
+    def call(state: Any, step: int) -> float | None:
+        row = evaluate(evaluated, state, dataset, extractor, how)
+        write_scores(Path(arguments.model_dir), row)
+        value = score(row, best)
+        print(f"{arguments.model_dir}: step {step}, {best} {value}", flush=True)
+        return -value if value is not None and more_is_better(best) else value
+
+    return call
 
 
 def data_source(given: str | None, fake: bool, name: str) -> str:

@@ -107,6 +107,16 @@ def parts(contents: Contents, reading: Reading) -> tuple[Part, Part]:
     return train, test
 
 
+def load_all(contents: Contents, reading: Reading) -> Images:
+    """All training images that a source holds, or all there are if it has no test split.
+
+    Raises:
+      UserError: images are broken, or differ in size and none was given.
+    """
+    channels = reading.facts.image_shape[2] if reading.facts else None
+    return _split(contents.path, contents.train, reading.fits()[1], reading, channels).images
+
+
 def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | None) -> Split:
     if not streams(part.records, fit, reading):
         images, good = _in_memory(path, part.records, fit, reading.broken, channels)

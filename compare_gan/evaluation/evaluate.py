@@ -1,8 +1,7 @@
 """From a trained GAN to scores."""
 
-import csv
 import dataclasses
-import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,31 @@ import numpy as np
 
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import atomic
 from compare_gan.core.pictures import to_uint8
 from compare_gan.core.registry import METRICS
-from compare_gan.core.types import GANState
-from compare_gan.data.base import ImageDataset
+from compare_gan.core.types import Array, DiscriminatorOut, GANState
+from compare_gan.data.base import ImageDataset, Split
+from compare_gan.data.fingerprint import fingerprint as pixels_sha256
+from compare_gan.evaluation.scores import NOT_FINITE, summarised, write_scores
+from compare_gan.evaluation.sets import remembered
 from compare_gan.features.base import Extractor
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import EXAMPLES, PREVIEW, with_statistics
 from compare_gan.gans.step import compiled_sample
-from compare_gan.metrics.context import EvalContext, ImageSet
+from compare_gan.metrics.context import (
+    EvalContext,
+    Generator,
+    ImageSet,
+    Need,
+    check,
+    in_order,
+)
+from compare_gan.nn.state import bind
 
-SCORES = "scores.csv"
+__all__ = ["EvalSettings", "NotFinite", "evaluate", "generate_images", "measure", "write_scores"]
+
 BATCH = 500
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,27 +42,43 @@ class EvalSettings:
     """How scores are made.
 
     Raises:
-      UserError: an unknown metric, or no images.
+      UserError: an unknown metric, too few images or runs.
     """
 
     images: int = 5000  # generated
     seed: int = 42
     statistics_examples: int = EXAMPLES  # images from which accumulated batch statistics are taken
     metrics: tuple[str, ...] = ("frechet_distance", "class_agreement")
+    runs: int = 1  # sets of generated images that are scored
+    cache: Path | None = None  # folder that keeps features of real images
 
     def __post_init__(self):
         for name in self.metrics:
             METRICS[name]  # noqa: B018  (raises)
         if self.images < 2:
             raise UserError(f"{self.images} images are too few to score")
+        if self.runs < 1:
+            raise UserError(f"{self.runs} evaluation runs are too few")
+
+
+class NotFinite(Exception):
+    """A generator's images are not numbers."""
 
 
 def generate_images(
     gan: GAN, state: GANState, count: int, seed: int, statistics_examples: int = PREVIEW
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """`count` images [count, H, W, C] uint8, classes in turn, and their labels [count] or None."""
+    """`count` images [count, H, W, C] uint8, classes in turn, and their labels [count] or None.
+
+    Raises:
+      NotFinite: there are pixels that are not numbers.
+    """
     root = jax.random.key(seed)
     state = with_statistics(gan, state, jax.random.fold_in(root, count), statistics_examples)
+    return _generate(gan, state, count, root)
+
+
+def _generate(gan: GAN, state: GANState, count: int, root: Array) -> tuple[np.ndarray, np.ndarray | None]:
     labels = np.arange(count) % gan.y_dim if gan.conditional else None
     parts = []
     for i in range(-(-count // BATCH)):
@@ -59,7 +86,10 @@ def generate_images(
         y = None
         if gan.conditional:
             y = jax.nn.one_hot((np.arange(BATCH) + i * BATCH) % gan.y_dim, gan.y_dim)
-        parts.append(to_uint8(np.asarray(compiled_sample(gan, state, z, y))))
+        images = np.asarray(compiled_sample(gan, state, z, y))
+        if not np.isfinite(images).all():
+            raise NotFinite
+        parts.append(to_uint8(images))
     return np.concatenate(parts)[:count], labels
 
 
@@ -68,56 +98,108 @@ def evaluate(
 ) -> dict[str, Any]:
     """The scores of one state, and all that they depend on, as one row.
 
+    A generator whose images are not numbers gets 31337 for each score, as in compare_gan.
+
     Args:
       gan, state: what is scored.
       dataset: whose test images it is compared with, under the classes that the GAN was trained on. Where
         these are not the extractor's (clusters, say), nothing can tell whether an image shows its class.
       extractor: what scores are measured with.
       settings: how.
+
+    Raises:
+      UserError: a metric needs what is not there.
     """
-    images, labels = generate_images(gan, state, settings.images, settings.seed, settings.statistics_examples)
-    real = ImageSet(dataset.test.images, None, extractor)
-    labels = labels if dataset.class_names == extractor.class_names else None
-    context = EvalContext(real, ImageSet(images, labels, extractor))
-    scores: dict[str, Any] = {"step": int(state.step)}
-    for name in settings.metrics:
-        scores |= METRICS[name].compute(context)
-    return scores | {
+    same_classes = dataset.class_names == extractor.class_names
+    check(settings.metrics, available(gan, dataset))
+    row = {"step": int(state.step)} | measure(gan, dataset, extractor, settings)
+    root = jax.random.key(settings.seed)
+    state = with_statistics(
+        gan, state, jax.random.fold_in(root, settings.images), settings.statistics_examples
+    )
+    real = remembered(dataset.test, extractor, settings.cache)
+    train = ImageSet(dataset.train.images, _hard(dataset.train), extractor)
+    runs: list[dict[str, float | None]] = []
+    for run in range(settings.runs):
+        try:
+            images, labels = _generate(gan, state, settings.images, _of_run(root, run))
+        except NotFinite:
+            log.warning("step %d: generated images are not numbers", row["step"])
+            runs.append({column: NOT_FINITE for name in settings.metrics for column in METRICS[name].columns})
+            continue
+        context = EvalContext(
+            real,
+            ImageSet(images, labels if same_classes else None, extractor),
+            train,
+            generator_of(gan, state),
+            discriminator_of(gan, state),
+            settings.seed + run,
+        )
+        found: dict[str, float | None] = {}
+        for name in in_order(settings.metrics):
+            found |= METRICS[name].compute(context)
+        runs.append({column: found[column] for name in settings.metrics for column in METRICS[name].columns})
+    return row | summarised(runs)
+
+
+def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
+    """All that scores depend on besides the weights: the part of a row that is known beforehand."""
+    moving = gan.layers.batch.use_moving_averages
+    return {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
         "data": dataset.name,
+        "data_sha256": pixels_sha256(dataset.test.images),
         "fit": dataset.fit,
         "real_images": len(dataset.test),
         "generated_images": settings.images,
-        "ema": gan.g_use_ema,
+        "runs": settings.runs,
         "seed": settings.seed,
+        "ema": gan.g_use_ema,
+        "batch_statistics": "moving" if moving else f"accumulated over {settings.statistics_examples}",
         "compare_gan": __version__,
     }
 
 
-def write_scores(run_dir: Path, row: dict[str, Any]) -> None:
-    """Adds a row to the run's scores; an older row of the same step and makings goes."""
-    rows = [old for old in read_scores(run_dir) if _makings(old) != _makings(_text(row))]
-    rows = sorted([*rows, _text(row)], key=lambda r: int(r["step"]))
-    names = list(dict.fromkeys(name for r in rows for name in r))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic(run_dir / SCORES) as file:
-        file.write(buffer.getvalue().encode())
+def available(gan: GAN, dataset: ImageDataset) -> set[Need]:
+    """What metrics may ask for. Labels that cannot be judged make a score None, not an error."""
+    found: set[Need] = {"summary", "features", "images", "train", "generator", "discriminator", "labels"}
+    return found | ({"real_labels"} if (_hard(dataset.test) >= 0).any() else set())
 
 
-def read_scores(run_dir: Path) -> list[dict[str, str]]:
-    """The rows of a run's scores as text; none where there is no file."""
-    path = run_dir / SCORES
-    return list(csv.DictReader(io.StringIO(path.read_text()))) if path.exists() else []
+def generator_of(gan: GAN, state: GANState) -> Generator:
+    """The generator of a state whose statistics are filled, as metrics see it."""
+    return Generator(
+        lambda state, z, y: compiled_sample(gan, state, z, y),
+        state,
+        lambda key, count: gan.prior(key, (count, gan.z_dim)),
+        gan.y_dim if gan.conditional else 0,
+    )
 
 
-def _text(row: dict[str, Any]) -> dict[str, str]:
-    return {name: "" if value is None else str(value) for name, value in row.items()}
+def discriminator_of(gan: GAN, state: GANState) -> Any:
+    """The discriminator of a state, as metrics see it: uint8 images and labels or None to what it says."""
+
+    @jax.jit
+    def say(d: Any, images: Array, y: Array | None) -> DiscriminatorOut:
+        discriminator = bind(gan.d_def, d.params, d.extra)
+        return discriminator(images.astype(np.float32) / 255, y, gan.tasks, train=False)
+
+    def call(images: np.ndarray, labels: np.ndarray | None) -> DiscriminatorOut:
+        y = None
+        if gan.conditional:
+            y = jax.nn.one_hot(np.full(len(images), -1) if labels is None else labels, gan.y_dim)
+        return jax.tree.map(np.asarray, say(state.d, images, y))
+
+    return call
 
 
-def _makings(row: dict[str, str]) -> dict[str, str]:
-    scores = {column for name in METRICS for column in METRICS[name].columns}
-    return {name: value for name, value in row.items() if name not in scores}
+def _of_run(root: Array, run: int) -> Array:
+    return root if run == 0 else jax.random.fold_in(root, 2**31 - run)
+
+
+def _hard(split: Split) -> np.ndarray:
+    """Class indices [N]; of soft labels the likeliest, -1 for a row of zeros."""
+    if split.labels.ndim == 1:
+        return split.labels
+    return np.where(split.labels.any(1), split.labels.argmax(1), -1)

@@ -10,7 +10,7 @@ def agreement(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits.argmax(1) == labels))
 
 
-@metric("class_agreement", needs={"summary"})
+@metric("class_agreement", needs={"summary"}, more_is_better=True)
 def class_agreement(ctx: EvalContext) -> Scores:
     """How often a generated image is classified as its class; None without classes.
 

@@ -53,7 +53,7 @@ def classifier_of(
     )
 
 
-@metric("classification_accuracy_score", needs={"images", "labels", "real_labels"})
+@metric("classification_accuracy_score", needs={"images", "labels", "real_labels"}, more_is_better=True)
 def classification_accuracy_score(ctx: EvalContext) -> Scores:
     """Accuracy on held-out real images that have a label; None without classes."""
     real, fake = ctx.real.labels, ctx.fake.labels

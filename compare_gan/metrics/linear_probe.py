@@ -37,7 +37,12 @@ def probe_accuracy(
     return float(probe.score((test - mean) / scale, test_labels))
 
 
-@metric("linear_probe", "linear_probe_accuracy", needs={"discriminator", "images", "real_labels", "train"})
+@metric(
+    "linear_probe",
+    "linear_probe_accuracy",
+    needs={"discriminator", "images", "real_labels", "train"},
+    more_is_better=True,
+)
 def linear_probe(ctx: EvalContext) -> Scores:
     """Learned from training images and their labels; None without labels.
 

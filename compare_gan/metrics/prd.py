@@ -77,7 +77,7 @@ def curve_of(ctx: EvalContext) -> Curve:
     return curve_of_features(fake[:count], real[:count], seed=ctx.seed)
 
 
-@metric("prd", "prd_f8", "prd_f1_8", needs={"features"})
+@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, more_is_better=True)
 def prd(ctx: EvalContext) -> Scores:
     """What stands for recall, and for precision."""
     f8, f1_8 = best_f_betas(curve_of(ctx))

@@ -104,7 +104,7 @@ def parts(count: int) -> list[slice]:
     return [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
 
 
-@metric("prdc", "precision", "recall", "density", "coverage", needs={"features"})
+@metric("prdc", "precision", "recall", "density", "coverage", needs={"features"}, more_is_better=True)
 def prdc(ctx: EvalContext) -> Scores:
     """Of the features of held-out real images and of generated ones."""
     return manifolds(ctx.real.seen.features, ctx.fake.seen.features)._asdict()

@@ -17,7 +17,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_json
 from compare_gan.core.types import GANState
 
-MANIFEST = "sha256.json"
+MANIFEST, BEST = "sha256.json", "best.json"
 log = logging.getLogger(__name__)
 
 
@@ -42,21 +42,43 @@ class Checkpoints:
             checkpointer.save(path, state, force=True)
         if jax.process_index() == 0:
             write_json(path / MANIFEST, digests(path))
+            best = self.best()
             for old in self.steps()[: -self.keep] if self.keep else []:
+                if best is not None and old == best[0]:
+                    continue
                 (self.folder / str(old) / MANIFEST).unlink()  # first, so that it never counts half-removed
                 shutil.rmtree(self.folder / str(old))
 
     def restore(self, template: GANState) -> GANState | None:
         """The newest good state, placed as `template` is, or None where there is no checkpoint."""
         for step in reversed(self.steps()):
-            path = self.folder / str(step)
-            trouble = damage(path)
-            if trouble is None:
-                return self.read(step, template)
-            log.warning("checkpoint %s is damaged (%s); going back to the one before", path, trouble)
-            if jax.process_index() == 0:
-                path.rename(path.with_name(f"{step}.damaged"))
+            state = self.good(step, template)
+            if state is not None:
+                return state
         return None
+
+    def good(self, step: int, template: GANState) -> GANState | None:
+        """The state of one step, or None, and the checkpoint set aside, if its files are damaged."""
+        path = self.folder / str(step)
+        trouble = damage(path)
+        if trouble is None:
+            return self.read(step, template)
+        log.warning("checkpoint %s is damaged (%s) and set aside", path, trouble)
+        if jax.process_index() == 0:
+            path.rename(path.with_name(f"{step}.damaged"))
+        return None
+
+    def best(self) -> tuple[int, float] | None:
+        """The step with the best score so far and that score, if one was told."""
+        path = self.folder / BEST
+        if not path.exists():
+            return None
+        told = read_json(path)
+        return told["step"], told["score"]
+
+    def is_best(self, step: int, score: float) -> None:
+        """The checkpoint of this step is the best so far, and is kept."""
+        write_json(self.folder / BEST, {"step": step, "score": score})
 
     def read(self, step: int, template: GANState) -> GANState:
         """The state of one step.

@@ -17,7 +17,7 @@ from compare_gan.data.base import ImageDataset, Split
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.step import Spread, train_step
 from compare_gan.nn.images import random_flip as flipped
-from compare_gan.train.loop import Job, Schedule, run
+from compare_gan.train.loop import Job, Schedule, Score, run
 from compare_gan.train.placement import Placement
 from compare_gan.train.watch import Watch, Watcher
 from compare_gan.train.writers import SampleWriter, spread
@@ -38,6 +38,7 @@ def train(
     random_flip: bool = False,
     workers: int = 0,
     watch: Watch = Watch(),
+    score: Score | None = None,
 ) -> GANState:
     """Trains a GAN, or goes on where an earlier call stopped; see `compare_gan.train.loop.run`.
 
@@ -54,6 +55,7 @@ def train(
       random_flip: mirror real images left to right half of the time.
       workers: processes that read images which are not in memory; 0: threads.
       watch: what to do when training goes wrong.
+      score: called every `schedule.score_every` steps; the checkpoint of its smallest number is kept.
 
     Raises:
       UserError: the run folder, the batch size or the labels do not fit.
@@ -75,6 +77,7 @@ def train(
         placement=placement,
         draw=pictures.write,
         workers=workers,
+        score=score,
         watcher=Watcher(watch, run_dir, gan.loss, spread(split.images[:LOOKED_AT] / np.float32(255))),
     )
     (run_dir / DONE).touch()

@@ -30,7 +30,8 @@ from compare_gan.train.watch import INCIDENTS, ROLLED_BACK, Diverged, Watcher
 from compare_gan.train.writers import MetricsLog
 
 RUNS_ONCE = {"xla_backend_optimization_level": 0}  # compiling takes longer than running
-Draw = Callable[[Any, int], float | None]
+Draw = Callable[[Any, int], float | None]  # of a state and its step
+Score = Callable[[Any, int], float | None]
 log = logging.getLogger(__name__)
 
 
@@ -47,15 +48,17 @@ class Schedule:
     sample_every: int = 500
     save_every: int = 1000
     keep_checkpoints: int | None = 2  # the newest ones; None keeps all
+    score_every: int | None = None  # None: not scored while it trains
 
     def __post_init__(self):
-        for field in ("steps", "log_every", "sample_every", "save_every"):
-            if getattr(self, field) < 1:
-                raise UserError(f"{field} is {getattr(self, field)}; it must be at least 1")
+        for field in ("steps", "log_every", "sample_every", "save_every", "score_every"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise UserError(f"{field} is {value}; it must be at least 1")
 
     def next_stop(self, step: int) -> int:
         """The next step at which something is to be done. It depends on the step alone."""
-        every = (self.log_every, self.sample_every, self.save_every)
+        every = (self.log_every, self.sample_every, self.save_every, self.score_every or self.steps)
         return min(self.steps, *(step // n * n + n for n in every))
 
 
@@ -90,6 +93,7 @@ def run(
     draw: Draw = lambda state, step: None,
     workers: int = 0,
     watcher: Watcher | None = None,
+    score: Score | None = None,
     begin: Callable[[Any], Any] = lambda state: state,
 ) -> Any:
     """Does a job from its beginning, or from where an earlier call stopped.
@@ -105,6 +109,8 @@ def run(
         the spread of what it drew.
       workers: processes that read images which are not in memory; 0: threads.
       watcher: looks at what is reported and drawn.
+      score: called with state and step every `score_every` steps and at the last; returns a number. The
+        checkpoint of the smallest is kept.
       begin: from the initial state to the one that training begins with.
 
     Returns:
@@ -135,7 +141,7 @@ def run(
         ) as feed,
     ):
         schedule = dataclasses.replace(schedule, log_every=feed.length)
-        return _advance(job, feed, run_dir, schedule, seed, placement, draw, watcher, begin)
+        return _advance(job, feed, run_dir, schedule, seed, placement, draw, watcher, score, begin)
 
 
 def _advance(
@@ -147,6 +153,7 @@ def _advance(
     placement: Placement,
     draw: Draw,
     watcher: Watcher | None,
+    score: Score | None,
     begin: Callable[[Any], Any],
 ) -> Any:
     """The loop itself, from the newest checkpoint to the last step."""
@@ -208,6 +215,11 @@ def _advance(
                         f"{told}; stopped, the last good checkpoint is that of step {good}; see {INCIDENTS}"
                     )
                 log.warning("%s; going on, see %s", told, INCIDENTS)
+            if score and schedule.score_every and (step % schedule.score_every == 0 or last):
+                value, best = score(state, step), checkpoints.best()
+                if value is not None and (best is None or value < best[1]):
+                    checkpoints.save(step, state)
+                    checkpoints.is_best(step, value)
             if step % schedule.save_every == 0 or last or asked:
                 checkpoints.save(step, state)
             if asked and not last:

@@ -1,45 +1,120 @@
-"""Which images are scored, and how scores are kept."""
+"""How scores are kept, and when two compare."""
 
-import dataclasses
-
-import jax
-import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.evaluation.evaluate import EvalSettings, generate_images, read_scores, write_scores
-from compare_gan.gans.step import sample
-from tests.train.tiny import CONDITIONAL
+from compare_gan.evaluation.compare import compared, html, table, text
+from compare_gan.evaluation.scores import (
+    MEASURE,
+    differences,
+    fingerprint,
+    has_scores,
+    read_scores,
+    score,
+    summarised,
+    write_scores,
+)
+
+ROW = {name: "x" for name in MEASURE} | {"step": 10, "frechet_distance": 2.0, "class_agreement": None}
 
 
-def test_classes_come_in_turn_and_images_are_those_of_the_sampler():
-    state = jax.jit(CONDITIONAL.init)(jax.random.key(0))
-    images, labels = generate_images(CONDITIONAL, state, 10, seed=3)
-    assert labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
-    assert images.shape == (10, 8, 8, 3) and images.dtype == np.uint8
-    z = CONDITIONAL.prior(jax.random.fold_in(jax.random.key(3), 0), (500, CONDITIONAL.z_dim))[:10]
-    direct = np.asarray(sample(CONDITIONAL, state, z, jax.nn.one_hot(labels, 4)))
-    np.testing.assert_allclose(images / 255, direct, atol=0.51 / 255)
-
-
-def test_a_row_of_the_same_makings_takes_the_place_of_the_old(tmp_path):
-    row = {"step": 10, "frechet_distance": 2.0, "class_agreement": None, "data": "blobs"}
-    write_scores(tmp_path, row)
-    write_scores(tmp_path, row | {"step": 5})
-    write_scores(tmp_path, row | {"frechet_distance": 1.5})
-    write_scores(tmp_path, row | {"data": "other"})
+def test_a_row_that_was_measured_alike_takes_the_place_of_the_old(tmp_path):
+    write_scores(tmp_path, ROW)
+    write_scores(tmp_path, ROW | {"step": 5})
+    write_scores(tmp_path, ROW | {"frechet_distance": 1.5})
+    write_scores(tmp_path, ROW | {"data": "other"})
     rows = [
         (r["step"], r["frechet_distance"], r["class_agreement"], r["data"]) for r in read_scores(tmp_path)
     ]
-    assert rows == [
-        ("5", "2.0", "", "blobs"),
-        ("10", "1.5", "", "blobs"),
-        ("10", "2.0", "", "other"),
-    ]
+    assert rows == [("5", "2.0", "", "x"), ("10", "1.5", "", "x"), ("10", "2.0", "", "other")]
 
 
-def test_settings_that_make_no_sense_are_refused():
-    with pytest.raises(UserError, match="did you mean 'frechet_distance'"):
-        EvalSettings(metrics=("frechet_distanc",))
-    with pytest.raises(UserError, match="too few"):
-        dataclasses.replace(EvalSettings(), images=1)
+def test_other_scores_of_the_same_measure_join_the_row(tmp_path):
+    write_scores(tmp_path, ROW)
+    more = {name: ROW[name] for name in (*MEASURE, "step")} | {"precision": 0.5}
+    assert not has_scores(tmp_path, more, ["prdc"])
+    write_scores(tmp_path, more | {"recall": 0.1, "density": 1.0, "coverage": 0.2})
+    (row,) = read_scores(tmp_path)
+    assert row["frechet_distance"] == "2.0" and row["precision"] == "0.5"
+    assert has_scores(tmp_path, more, ["prdc", "frechet_distance"])
+    assert not has_scores(tmp_path, more | {"seed": 7}, ["prdc"])
+    assert not has_scores(tmp_path, more | {"step": 11}, ["prdc"])
+
+
+def test_several_sets_are_summarised_as_in_compare_gan():
+    row = summarised([{"fid_score": 1.0, "k": None}, {"fid_score": 3.0, "k": None}])
+    assert row == {
+        "fid_score_mean": 2.0,
+        "fid_score_std": 1.0,
+        "fid_score_list": "1.0_3.0",
+        "k_mean": None,
+        "k_std": None,
+        "k_list": "_",
+    }
+    assert score(row, "fid_score") == 2.0 and score(row, "k") is None
+    assert (
+        summarised([{"fid_score": 1.0}]) == {"fid_score": 1.0}
+        and score({"fid_score": "1.0"}, "fid_score") == 1
+    )
+
+
+@pytest.mark.parametrize("name", MEASURE)
+def test_all_that_scores_depend_on_is_in_the_fingerprint(name):
+    other = ROW | {name: "y"}
+    assert fingerprint(other) != fingerprint(ROW) == fingerprint(ROW | {"ema": True, "fid_score": 1.0})
+    assert differences([ROW, ROW, other]) == {name: ["x", "y"]}
+
+
+def test_text_and_numbers_have_one_fingerprint(tmp_path):
+    row = ROW | {"real_images": 450, "seed": 42}
+    write_scores(tmp_path, row)
+    (kept,) = read_scores(tmp_path)
+    assert kept["fingerprint"] == fingerprint(kept) == fingerprint(row)
+
+
+def test_a_file_that_is_no_table_of_scores(tmp_path):
+    (tmp_path / "scores.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="scores.csv: not a table of scores"):
+        read_scores(tmp_path)
+
+
+def runs(tmp_path, **changes):
+    for name, step, value, agreement in (("a", 10, 2.0, 0.5), ("a", 20, 3.0, 0.9), ("b", 10, 1.0, 0.7)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        row = ROW | {"step": step, "frechet_distance": value, "class_agreement": agreement}
+        write_scores(tmp_path / name, row | (changes if name == "b" else {}))
+    return [tmp_path / "a", tmp_path / "b"]
+
+
+def test_the_last_step_of_each_run_or_the_best(tmp_path):
+    folders = runs(tmp_path)
+    assert [row["step"] for row in compared(folders)] == ["20", "10"]
+    assert [row["step"] for row in compared(folders, "frechet_distance")] == ["10", "10"]
+    assert [row["step"] for row in compared(folders, "class_agreement")] == ["20", "10"]
+    with pytest.raises(UserError, match="a: has no score 'frechet'; did you mean 'frechet_distance'"):
+        compared(folders, "frechet")
+
+
+def test_runs_that_were_not_measured_alike_are_refused_and_told_why(tmp_path):
+    folders = runs(tmp_path, fit="crop middle, box to 8", seed=7)
+    with pytest.raises(UserError, match="fit: 'x' or 'crop middle, box to 8'; seed: 'x' or '7'") as told:
+        compared(folders)
+    assert "\n" not in str(told.value) and "--mixed" in str(told.value)
+    assert len({row["fingerprint"] for row in compared(folders, mixed=True)}) == 2
+
+
+def test_a_run_without_scores(tmp_path):
+    with pytest.raises(UserError, match="no scores; compare-gan evaluate"):
+        compared([tmp_path])
+
+
+def test_the_table(tmp_path):
+    rows = compared(runs(tmp_path))
+    rows[0] = rows[0] | {"frechet_distance_mean": "2.5", "frechet_distance_std": "0.25"}
+    header, body = table(rows, ["frechet_distance"])
+    assert header == ["run", "step", "frechet_distance", "measured"]
+    assert [line[1:3] for line in body] == [["20", "2.5 ± 0.25"], ["10", "1"]]
+    assert len(text(header, body).splitlines()) == 3
+    assert "<td>2.5 ± 0.25</td>" in html(header, body) and "<script" not in html(["<script>"], [])
+    with pytest.raises(UserError, match="no run has a score 'fid'"):
+        table(rows, ["fid"])

@@ -1,0 +1,45 @@
+"""Put the scores of several runs side by side."""
+
+import argparse
+from pathlib import Path
+
+from compare_gan.commands.shared import declare
+
+
+def add(commands) -> None:
+    made = declare(
+        commands,
+        compare,
+        "compare",
+        "Compare the scores of runs that were measured alike.",
+        "runs/study/s3gan runs/study/all_labels",
+    )
+    made.add_argument("runs", nargs="+", help="run folders")
+    made.add_argument("--metrics", nargs="+", help="scores to show; default: all")
+    made.add_argument(
+        "--best", metavar="SCORE", help="the step that is best by this score; default: the last one"
+    )
+    made.add_argument("--mixed", action="store_true", help="show rows that were not measured alike, too")
+    made.add_argument("--csv", help="file for the table")
+    made.add_argument("--html", help="page for the table")
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    from compare_gan.evaluation.compare import compared, html, table, text
+
+    rows = compared([Path(run) for run in arguments.runs], arguments.best, arguments.mixed)
+    header, body = table(rows, arguments.metrics)
+    print(text(header, body))
+    for path, write in ((arguments.csv, table_csv), (arguments.html, html)):
+        if path:
+            Path(path).write_text(write(header, body))
+            print(f"table: {path}")
+
+
+def table_csv(header: list[str], body: list[list[str]]) -> str:
+    import csv
+    import io
+
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([header, *body])
+    return buffer.getvalue()

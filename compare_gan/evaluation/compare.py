@@ -1,0 +1,92 @@
+"""Scores of several runs in one table, if they were measured alike."""
+
+import html as escaping
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.evaluation.scores import Row, differences, more_is_better, names, read_scores, score
+
+STYLE = (
+    "body{font:15px system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
+    "td,th{padding:.4em 1em;text-align:right;border-bottom:1px solid #ddd}"
+    "td:first-child,th:first-child{text-align:left}"
+)
+
+
+def compared(run_dirs: Sequence[Path], best: str | None = None, mixed: bool = False) -> list[Row]:
+    """One row of each run: the best by a score, or the last.
+
+    Raises:
+      UserError: a run has no scores, or rows were not measured alike and `mixed` does not allow it.
+    """
+    rows: list[Row] = [{"run": str(run_dir), **_chosen(run_dir, best)} for run_dir in run_dirs]
+    unlike = differences(rows)
+    if unlike and not mixed:
+        told = "; ".join(f"{name}: {' or '.join(map(repr, values))}" for name, values in unlike.items())
+        raise UserError(f"these runs were not measured alike ({told}); evaluate them alike, or give --mixed")
+    return rows
+
+
+def _chosen(run_dir: Path, best: str | None) -> dict[str, str]:
+    rows = read_scores(run_dir)
+    if not rows:
+        raise UserError(f"{run_dir}: no scores; compare-gan evaluate {run_dir} makes some")
+    if best is None:
+        return rows[-1]
+    scored = [(value, row) for row in rows if (value := score(row, best)) is not None]
+    if not scored:
+        raise UserError(f"{run_dir}: has no score {best!r}{did_you_mean(best, names(rows))}")
+    return (max if more_is_better(best) else min)(scored, key=lambda pair: pair[0])[1]
+
+
+def table(rows: Sequence[Row], wanted: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
+    """Header and body: the run, its step, each score (with its deviation over sets), the fingerprint.
+
+    Raises:
+      UserError: no row has a wanted score.
+    """
+    known = names(rows)
+    for name in wanted or ():
+        if name not in known:
+            raise UserError(f"no run has a score {name!r}{did_you_mean(name, known)}")
+    shown = list(wanted or known)
+    body = [
+        [row["run"], row["step"], *(_cell(row, name) for name in shown), row.get("fingerprint", "")]
+        for row in rows
+    ]
+    return ["run", "step", *shown, "measured"], body
+
+
+def _cell(row: Row, name: str) -> str:
+    value, deviation = score(row, name), row.get(f"{name}_std")
+    if value is None:
+        return "-"
+    return f"{value:.4g} ± {float(deviation):.2g}" if deviation else f"{value:.4g}"
+
+
+def text(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """The table for a terminal."""
+    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+    lines = []
+    for cells in itertools.chain([header], body):
+        first, *rest = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        lines.append("  ".join([first, *rest]).rstrip())
+    return "\n".join(lines)
+
+
+def html(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """The table as a page of its own."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escaping.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    rows = "\n".join([line(header, "th"), *(line(cells, "td") for cells in body)])
+    return (
+        f"<!doctype html><meta charset=utf-8><title>Scores</title><style>{STYLE}</style>"
+        f"<h1>Scores</h1>\n<table>\n{rows}\n</table>\n"
+    )

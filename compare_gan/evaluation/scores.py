@@ -1,0 +1,139 @@
+"""Rows of scores: what made them, a fingerprint of that, and the file that keeps them.
+
+A row is a flat dictionary. Scores of one set of generated images stand under the names of their metrics; of
+several sets under NAME_mean, NAME_std and NAME_list, as compare_gan names them.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import atomic
+from compare_gan.core.registry import METRICS
+
+SCORES = "scores.csv"
+NOT_FINITE = 31337.0  # what compare_gan writes for each score of a generator whose images are not numbers
+
+# What a score depends on besides the GAN: rows that differ here do not compare. Whether weights are
+# averaged and how batch statistics are taken belongs to the GAN; a row tells that, too.
+MEASURE = (
+    "extractor",
+    "extractor_sha256",
+    "data",
+    "data_sha256",
+    "fit",
+    "real_images",
+    "generated_images",
+    "runs",
+    "seed",
+    "compare_gan",
+)
+Row = Mapping[str, Any]
+
+
+def fingerprint(row: Row) -> str:
+    """Twelve hexadecimal digits that are equal where two rows were measured alike."""
+    makings = json.dumps([[name, _word(row.get(name))] for name in MEASURE])
+    return hashlib.sha256(makings.encode()).hexdigest()[:12]
+
+
+def summarised(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+    """The scores of some sets of generated images as columns of a row."""
+    if len(runs) == 1:
+        return dict(runs[0])
+    columns: dict[str, Any] = {}
+    for name in runs[0]:
+        values = [run[name] for run in runs]
+        known = [value for value in values if value is not None]
+        columns[f"{name}_mean"] = float(np.mean(known)) if known else None
+        columns[f"{name}_std"] = float(np.std(known)) if known else None
+        columns[f"{name}_list"] = "_".join(_word(value) for value in values)
+    return columns
+
+
+def score(row: Row, name: str) -> float | None:
+    """A score by the name of its column without _mean; None if the row has none."""
+    found = _word(row.get(f"{name}_mean", row.get(name)))
+    return float(found) if found else None
+
+
+def names(rows: Iterable[Row]) -> list[str]:
+    """Names of all scores in some rows, in the order in which they come."""
+    known = {column for metric in METRICS for column in METRICS[metric].columns}
+    found = (column.removesuffix("_mean") for row in rows for column in row)
+    return [name for name in dict.fromkeys(found) if name in known]
+
+
+def more_is_better(name: str) -> bool:
+    """Whether the greater of two scores, by the name of their column, is the better one."""
+    return any(METRICS[each].more_is_better for each in METRICS if name in METRICS[each].columns)
+
+
+def write_scores(run_dir: Path, row: Row) -> None:
+    """Adds a row to the scores of a run, or new columns to the row of this step that was measured alike."""
+    new = _text({**row, "fingerprint": fingerprint(row)})
+    rows = []
+    for old in read_scores(run_dir):
+        if (old["step"], old.get("fingerprint")) == (new["step"], new["fingerprint"]):
+            new = old | new
+        else:
+            rows.append(old)
+    rows = sorted([*rows, new], key=lambda each: int(each["step"]))
+    columns = list(dict.fromkeys(column for each in rows for column in each))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic(run_dir / SCORES) as file:
+        file.write(buffer.getvalue().encode())
+
+
+def read_scores(run_dir: Path) -> list[dict[str, str]]:
+    """The rows of a run's scores as text, by step; none where there is no file.
+
+    Raises:
+      UserError: the file is not such a table.
+    """
+    path = run_dir / SCORES
+    if not path.exists():
+        return []
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text())))
+        for row in rows:
+            int(row["step"])
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        raise UserError(f"{path}: not a table of scores with a column step; move it away") from None
+    return rows
+
+
+def has_scores(run_dir: Path, wanted: Row, metrics: Iterable[str]) -> bool:
+    """Whether all columns of `metrics` are there for the step of `wanted`, measured alike."""
+    columns = [column for name in metrics for column in METRICS[name].columns]
+    for row in read_scores(run_dir):
+        if (row["step"], row.get("fingerprint")) == (_word(wanted["step"]), fingerprint(wanted)):
+            return all(name in row or f"{name}_mean" in row for name in columns)
+    return False
+
+
+def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """What was not measured alike: by the name of a making, the values that rows have."""
+    found = {name: list(dict.fromkeys(_word(row.get(name)) for row in rows)) for name in MEASURE}
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def _text(row: Row) -> dict[str, str]:
+    return {name: _word(value) for name, value in row.items()}
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float) and math.isnan(value):
+        return "nan"
+    return "" if value is None else str(value)

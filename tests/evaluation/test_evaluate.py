@@ -1,0 +1,207 @@
+"""What is scored: which images, which checkpoints, and what when they are not numbers."""
+
+import dataclasses
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import Split
+from compare_gan.evaluation.evaluate import EvalSettings, evaluate, generate_images
+from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
+from compare_gan.evaluation.scores import read_scores
+from compare_gan.evaluation.sets import read_features, remembered, score_features, score_images
+from compare_gan.features.base import FeaturesAndClasses
+from compare_gan.gans.step import sample
+from compare_gan.metrics.frechet import frechet_distance
+from compare_gan.train.checkpoints import Checkpoints
+from tests.train.tiny import BASE, CONDITIONAL, blobs
+
+
+class Means:
+    """An extractor: the mean of each channel of each half; and of the brightest corner."""
+
+    name, sha256, class_names = "means", "0", tuple(blobs().class_names)
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, images, batch_size=None):
+        images = np.asarray(images[:], np.float64)
+        self.asked.append(len(images))
+        corners = images.reshape(len(images), 2, 4, 2, 4, 3).mean((2, 4, 5)).reshape(-1, 4)
+        return FeaturesAndClasses(images.reshape(len(images), 2, 32, 3).mean(2).reshape(-1, 6), corners)
+
+
+@pytest.fixture(scope="module")
+def state():
+    return jax.jit(CONDITIONAL.init)(jax.random.key(0))
+
+
+def test_classes_come_in_turn_and_images_are_those_of_the_sampler(state):
+    images, labels = generate_images(CONDITIONAL, state, 10, seed=3)
+    assert labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    assert images.shape == (10, 8, 8, 3) and images.dtype == np.uint8
+    z = CONDITIONAL.prior(jax.random.fold_in(jax.random.key(3), 0), (500, CONDITIONAL.z_dim))[:10]
+    direct = np.asarray(sample(CONDITIONAL, state, z, jax.nn.one_hot(labels, 4)))
+    np.testing.assert_allclose(images / 255, direct, atol=0.51 / 255)
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(UserError, match="did you mean 'frechet_distance'"):
+        EvalSettings(metrics=("frechet_distanc",))
+    for wrong in ({"images": 1}, {"runs": 0}):
+        with pytest.raises(UserError, match="too few"):
+            dataclasses.replace(EvalSettings(), **wrong)
+
+
+SETTINGS = EvalSettings(images=60, metrics=("class_agreement", "frechet_distance"))
+
+
+def test_a_score_is_that_of_the_images_that_the_seed_gives(state):
+    row = evaluate(CONDITIONAL, state, blobs(), Means(), SETTINGS)
+    images, labels = generate_images(CONDITIONAL, state, 60, 42)
+    fake, real = Means()(images), Means()(blobs().test.images)
+    moments = [x for seen in (real, fake) for x in (seen.features.mean(0), np.cov(seen.features.T))]
+    assert row["frechet_distance"] == pytest.approx(frechet_distance(*moments))
+    assert row["class_agreement"] == np.mean(fake.classes.argmax(1) == labels)
+    assert (row["step"], row["real_images"], row["generated_images"]) == (0, len(blobs().test), 60)
+
+
+def test_runs_differ_and_the_first_is_that_of_one_run(state):
+    extractor = Means()
+    one = evaluate(CONDITIONAL, state, blobs(), extractor, SETTINGS)
+    three = evaluate(CONDITIONAL, state, blobs(), extractor, dataclasses.replace(SETTINGS, runs=3))
+    values = [float(word) for word in three["frechet_distance_list"].split("_")]
+    assert values[0] == one["frechet_distance"] and len(set(values)) == 3
+    assert three["frechet_distance_mean"] == pytest.approx(np.mean(values))
+    assert three["frechet_distance_std"] == pytest.approx(np.std(values))
+
+
+def test_images_that_are_not_numbers_are_scored_so_and_evaluation_goes_on(tmp_path, state, caplog):
+    spoiled = jax.tree.map(lambda x: x, state)
+    spoiled = dataclasses.replace(
+        spoiled, g_ema=jax.tree.map(lambda x: x * jnp.nan, state.g_ema), step=jnp.int32(5)
+    )
+    checkpoints = Checkpoints(tmp_path, None)
+    for each, step in ((spoiled, 5), (state, 10)):
+        checkpoints.save(step, dataclasses.replace(each, step=jnp.int32(step)))
+    with caplog.at_level(logging.WARNING):
+        steps = chosen(tmp_path, "all")
+        found = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
+    assert [row["step"] for row in found] == steps == [5, 10]
+    assert found[0]["frechet_distance"] == found[0]["class_agreement"] == 31337
+    assert found[1]["frechet_distance"] < 31337 and "step 5: generated images are not numbers" in caplog.text
+    again = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
+    assert not again and [row["step"] for row in read_scores(tmp_path)] == ["5", "10"]
+
+
+def test_which_steps_are_chosen(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 2)
+    state = {"x": jnp.zeros(1)}
+    with pytest.raises(UserError, match="no checkpoint in .*; train it first"):
+        chosen(tmp_path)
+    checkpoints.save(10, state)
+    checkpoints.is_best(10, 0.5)
+    for step in (20, 25, 35):
+        checkpoints.save(step, state)
+    assert checkpoints.steps() == [10, 25, 35]  # the best, and the two newest
+    assert chosen(tmp_path) == [35] and chosen(tmp_path, "best") == [10]
+    assert chosen(tmp_path, "all") == [10, 25, 35] and chosen(tmp_path, "all", 10) == [10, 35]
+    assert chosen(tmp_path, "25,10") == [25, 10]
+    for wrong, words in (("20", "no checkpoint of step 20; there are 10, 25, 35"), ("newest", "give latest")):
+        with pytest.raises(UserError, match=words):
+            chosen(tmp_path, wrong)
+
+
+def test_checkpoints_are_scored_as_they_come(tmp_path):
+    checkpoints, waits = Checkpoints(tmp_path, None), []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            checkpoints.save(10, {"x": jnp.zeros(1)})
+            checkpoints.save(15, {"x": jnp.zeros(1)})
+        if len(waits) == 4:
+            checkpoints.save(18, {"x": jnp.zeros(1)})
+            (tmp_path / "TRAIN_DONE").touch()
+
+    assert list(as_they_come(tmp_path, 5, wait)) == [10, 15, 18]
+    assert len(waits) == 4
+
+
+def test_a_run_that_is_not_trained_is_not_waited_for_for_ever(tmp_path):
+    with pytest.raises(UserError, match="no new checkpoint in 1 hours; is it being trained"):
+        list(as_they_come(tmp_path, wait=lambda seconds: None, patience=3600))
+
+
+def test_features_of_real_images_are_looked_at_once(tmp_path):
+    split, extractor = blobs().test, Means()
+    first = remembered(split, extractor, tmp_path)
+    assert extractor.asked == [64]
+    second = remembered(split, extractor, tmp_path)
+    assert extractor.asked == [64]
+    np.testing.assert_array_equal(first.seen.features, second.seen.features)
+    np.testing.assert_array_equal(second.summary.moments.mean, Means()(split.images).features.mean(0))
+    other = Split(split.images[::-1].copy(), split.labels)
+    remembered(other, extractor, tmp_path)
+    assert extractor.asked == [64, 64] and len(list(tmp_path.iterdir())) == 2
+    (next(tmp_path.glob("*/features.npy"))).write_bytes(b"junk")
+    for each in (split, other):
+        remembered(each, extractor, tmp_path)
+    assert extractor.asked == [64, 64, 64]
+
+
+def test_features_from_files(tmp_path):
+    rng = np.random.default_rng(0)
+    fake, real = rng.normal(size=(50, 4)), rng.normal(1, 2, size=(70, 4))
+    np.save(tmp_path / "a.npy", fake)
+    np.savez(tmp_path / "b.npz", features=real.astype(np.float32), other=np.zeros(3))
+    found = [read_features(tmp_path / name) for name in ("a.npy", "b.npz")]
+    scores = score_features(*found, ["fid_score", "kid_score"])
+    expected = frechet_distance(real.mean(0), np.cov(real.T), fake.mean(0), np.cov(fake.T))
+    assert scores["fid_score"] == pytest.approx(expected, rel=1e-5) and list(scores) == [
+        "fid_score",
+        "kid_score",
+    ]
+    with pytest.raises(UserError, match="ms_ssim needs images"):
+        score_features(*found, ["ms_ssim"])
+    with pytest.raises(UserError, match="4 columns do not compare with 3"):
+        score_features(fake, real[:, :3], ["fid_score"])
+
+
+@pytest.mark.parametrize(
+    "array, words",
+    [
+        (np.zeros(3), "wanted features"),
+        (np.full((3, 2), np.nan), "not finite"),
+        (np.array(["a", "b"]), "wanted features"),
+        (np.array([[None]]), "cannot be read"),
+    ],
+)
+def test_files_that_hold_no_features(tmp_path, array, words):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(UserError, match=f"x.npy: .*{words}") as told:
+        read_features(tmp_path / "x.npy")
+    assert "\n" not in str(told.value)
+
+
+def test_images_against_images():
+    images = blobs().test.images
+    assert score_images(images, images, Means(), ["frechet_distance"])["frechet_distance"] < 1e-6
+    with pytest.raises(UserError, match="needs generator"):
+        score_images(images, images, Means(), ["jacobian_conditioning"])
+
+
+def test_every_metric_can_be_asked_of_a_gan(state):
+    """Each needs only what evaluation gives it; what it says is tested elsewhere."""
+    settings = EvalSettings(
+        images=40, metrics=("fid_score", "kid_score", "inception_score", "discriminator_accuracy", "prdc")
+    )
+    row = evaluate(CONDITIONAL, state, blobs(), Means(), settings)
+    assert all(np.isfinite(row[name]) for name in ("kid_score", "train_accuracy", "coverage"))
+    unconditional = jax.jit(BASE.init)(jax.random.key(0))
+    assert evaluate(BASE, unconditional, blobs(), Means(), SETTINGS)["class_agreement"] is None
