@@ -4,9 +4,10 @@ Shape letters: B latent vectors, D latent dimensions, F outputs.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from compare_gan.core.progress import Progress
@@ -33,11 +34,20 @@ def jacobians(generator: Callable[[Array], Array], z: Array) -> np.ndarray:
 def derivative(function: Callable[..., Array], axes: tuple[int | None, ...]) -> Callable[..., Array]:
     """The same as a program to be run on several batches. Only the first argument is differentiated by.
 
+    Our convolutions have a reverse derivative only. What it maps, u to J^T u, is linear, and its own reverse
+    derivative maps v to J v: a pass for each latent dimension, and not for each of many more outputs.
+
     Args:
       function: of one vector [D], and of other things.
       axes: 0 for each argument of which the program gets a batch; None where all share it.
     """
-    return jax.jit(jax.vmap(jax.jacfwd(lambda *given: function(*given).ravel()), in_axes=axes))
+
+    def of_one(z: Array, *beside: Any) -> Array:
+        outputs, pull = jax.vjp(lambda z: function(z, *beside).ravel(), z)
+        _, push = jax.vjp(lambda u: pull(u)[0], jnp.zeros_like(outputs))
+        return jax.vmap(lambda v: push(v)[0], out_axes=1)(jnp.eye(len(z), dtype=z.dtype))
+
+    return jax.jit(jax.vmap(of_one, in_axes=axes))
 
 
 def metric_tensors(jacobian: np.ndarray) -> np.ndarray:

@@ -1,10 +1,16 @@
 """Conditioning of maps whose derivative is known."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare_gan.metrics.jacobian import jacobians, metric_tensors, spectrum
+from compare_gan.gans.step import sample
+from compare_gan.metrics.context import Generator
+from compare_gan.metrics.jacobian import jacobians, metric_tensors, spectrum, tensors_of
+from tests.train.tiny import CONDITIONAL
 
 
 def test_of_a_linear_map():
@@ -26,3 +32,34 @@ def test_of_each_place_and_in_the_mean():
     mean = spectrum(tensors.mean(0, keepdims=True))
     np.testing.assert_allclose(mean.eigenvalues, [[10, 20]], rtol=1e-6)
     assert mean.log_determinant[0] == pytest.approx(np.log(200))
+
+
+@pytest.fixture(scope="module")
+def generator():
+    gan = CONDITIONAL
+    state = jax.jit(gan.init)(jax.random.key(0))
+    return Generator(
+        functools.partial(sample, gan),
+        state,
+        lambda rng, count: gan.prior(rng, (count, gan.z_dim)),
+        gan.y_dim,
+    )
+
+
+def test_of_a_generator_by_differences(generator):
+    """All of its layers, convolutions too; each vector under its own label."""
+    z, y = generator.inputs(jax.random.key(3), 4)
+    run = jax.jit(lambda z: generator.apply(generator.state, z, y).reshape(4, -1))
+    step, columns = 1e-2, []
+    for i in range(z.shape[1]):
+        ahead, behind = (np.asarray(run(z.at[:, i].add(sign * step)), np.float64) for sign in (1, -1))
+        columns.append((ahead - behind) / (2 * step))
+    expected = metric_tensors(np.stack(columns, axis=-1))
+    found = tensors_of(generator, jax.random.key(3), 4)
+    np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.01 * np.abs(expected).max())
+
+
+def test_parts_of_a_batch_make_the_whole(generator, monkeypatch):
+    whole = tensors_of(generator, jax.random.key(3), 5)
+    monkeypatch.setattr("compare_gan.metrics.jacobian.NUMBERS", 2 * 8 * 8 * 3 * CONDITIONAL.z_dim)
+    np.testing.assert_allclose(tensors_of(generator, jax.random.key(3), 5), whole, rtol=1e-3, atol=1e-9)
