@@ -1,0 +1,98 @@
+"""Scores by the command line: while training, afterwards, of features; and side by side."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compare_gan.evaluation.scores import read_scores
+from compare_gan.main import main
+from tests.test_main import bindings, config
+
+
+def told(capsys, code, *words):
+    assert main([str(word) for word in words]) == code
+    captured = capsys.readouterr()
+    return captured.err if code else captured.out
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """Four steps on noise, scored every two with a random network."""
+    folder = tmp_path_factory.mktemp("scoring") / "run"
+    words = ["train", *config(), "--model_dir", folder, "--data", "blobs", "--extractor", "random"]
+    words += bindings("options.training_steps = 4", "run_config.save_checkpoints_steps = 100")
+    words += ["--eval_every_steps", "2", "--images", "20", "--metrics", "frechet_distance", "kid_score"]
+    assert main([str(word) for word in words]) == 0
+    return folder
+
+
+def test_training_scores_and_keeps_the_best(run_dir):
+    rows = read_scores(run_dir)
+    assert [row["step"] for row in rows] == ["2", "4"]
+    best = json.loads((run_dir / "checkpoints" / "best.json").read_text())
+    scores = {int(row["step"]): float(row["frechet_distance"]) for row in rows}
+    assert best == {"step": min(scores, key=scores.get), "score": min(scores.values())}
+    assert (run_dir / "checkpoints" / str(best["step"])).is_dir()
+
+
+def test_evaluate_adds_scores_and_does_not_repeat_them(run_dir, capsys):
+    words = ["evaluate", run_dir, "--extractor", "random", "--images", 20, "--metrics", "prdc"]
+    assert "coverage:" in told(capsys, 0, *words)
+    assert "coverage:" not in told(capsys, 0, *words)
+    rows = read_scores(run_dir)
+    assert len(rows) == 2 and rows[1]["coverage"] and rows[1]["kid_score"] and not rows[0]["coverage"]
+
+
+def test_compare_shows_what_was_measured_alike(run_dir, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    text = (run_dir / "scores.csv").read_text()
+    (other / "scores.csv").write_text(text)
+    page = tmp_path / "scores.html"
+    out = told(
+        capsys,
+        0,
+        "compare",
+        run_dir,
+        other,
+        "--metrics",
+        "kid_score",
+        "--html",
+        page,
+        "--csv",
+        tmp_path / "s.csv",
+    )
+    assert "kid_score" in out and str(other) in out and "<table>" in page.read_text()
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 3
+    (other / "scores.csv").write_text(text.replace(",42,", ",43,"))
+    assert "not measured alike (seed: '42' or '43')" in told(capsys, 2, "compare", run_dir, other)
+    assert "kid_score" in told(capsys, 0, "compare", run_dir, other, "--mixed")
+
+
+def test_features_from_files(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(60, 5)))
+    words = ["evaluate", "--features", tmp_path / "a.npy", "--reference-features", tmp_path / "b.npy"]
+    told(capsys, 0, *words, "--metrics", "fid_score,kid_score", "--json", tmp_path / "out.json")
+    scores = json.loads((tmp_path / "out.json").read_text())
+    assert list(scores) == ["fid_score", "kid_score"] and scores["fid_score"] > 0
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["evaluate"], "give one of: a run folder, --images_from, --features"),
+        (["evaluate", "--features", "a.npy"], "--features needs --reference_features"),
+        (["evaluate", "--features", "a.npy", "--reference_features", "b.npy"], "a.npy: cannot be read"),
+        (["evaluate", "--images_from", "x"], "--images_from needs --reference"),
+        (["evaluate", "no/such/run"], "no checkpoint"),
+        (["compare", "no/such/run"], "no scores"),
+    ],
+)
+def test_mistakes_are_one_line(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(tmp_path))
+    message = told(capsys, 2, *words)
+    assert expected in message and message.count("\n") == 1
