@@ -74,7 +74,7 @@ def names(rows: Iterable[Row]) -> list[str]:
 
 def more_is_better(name: str) -> bool:
     """Whether the greater of two scores, by the name of their column, is the better one."""
-    return any(METRICS[each].more_is_better for each in METRICS if name in METRICS[each].columns)
+    return any(name in METRICS[each].more_is_better for each in METRICS)
 
 
 def write_scores(run_dir: Path, row: Row) -> None:

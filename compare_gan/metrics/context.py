@@ -111,16 +111,21 @@ class Metric:
     compute: Compute
     columns: tuple[str, ...]
     needs: frozenset[Need]
-    more_is_better: bool = False
+    more_is_better: frozenset[str] = frozenset()  # columns; of the others less is
 
 
 def metric(
-    name: str, *columns: str, needs: Collection[Need], more_is_better: bool = False
+    name: str, *columns: str, needs: Collection[Need], more_is_better: bool | Collection[str] = ()
 ) -> Callable[[Compute], Compute]:
-    """Decorator: users name the metric `name`, and so is its score, unless its `columns` are named."""
+    """Decorator: users name the metric `name`, and so is its score, unless its `columns` are named.
+
+    Of columns in `more_is_better` the greater is the better; True means all.
+    """
+    columns = columns or (name,)
+    more = (columns if more_is_better else ()) if isinstance(more_is_better, bool) else more_is_better
 
     def decorate(compute: Compute) -> Compute:
-        METRICS.register(name)(Metric(compute, columns or (name,), frozenset(needs), more_is_better))
+        METRICS.register(name)(Metric(compute, columns, frozenset(needs), frozenset(more)))
         return compute
 
     return decorate

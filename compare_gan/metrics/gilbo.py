@@ -192,7 +192,7 @@ def divergence(p: Betas, q: Betas) -> np.ndarray:
     "gilbo_eval_consistency",
     "gilbo_self_consistency",
     needs={"generator", "images", "train"},
-    more_is_better=True,
+    more_is_better={"gilbo"},
 )
 def gilbo(ctx: EvalContext) -> Scores:
     """The bound, and the consistency of training, held-out and generated images."""
