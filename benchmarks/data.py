@@ -29,6 +29,7 @@ from compare_gan.config.edge import parse
 from compare_gan.config.recipes import recipe
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import Reading, Split, open_dataset
+from compare_gan.data.order import Order
 from compare_gan.gans.step import train_step
 from compare_gan.train.feed import Feed, InMemory, open_feed
 from compare_gan.train.loop import Job, compile_chunk
@@ -107,7 +108,7 @@ def reading(feed: Feed) -> Callable[[], int]:
         total = jnp.sum(batch.images.astype(jnp.float32))
         return state._replace(step=state.step + 1), {"sum": total}
 
-    job = Job("read", lambda key: None, step, feed.batch_size)
+    job = Job("read", lambda key: None, step, BATCH)
     chunk = compile_chunk(job, placement, feed.pick)
     at = [0]
     key = jax.random.key_data(jax.random.key(0))
@@ -118,7 +119,7 @@ def reading(feed: Feed) -> Callable[[], int]:
         state, _ = chunk(Counter(jnp.int32(start)), feed.held, given, np.int32(feed.length), key)
         jax.block_until_ready(state)
         at[0] += feed.length
-        return feed.length * feed.batch_size
+        return feed.length * BATCH
 
     return call
 
@@ -132,32 +133,45 @@ class Counter(NamedTuple):
 def feed_of(split: Split, length: int, kind: type | None = None) -> Feed:
     placement = Placement.over()
     if kind is not None:
-        return kind(split, BATCH, 1, 0, placement, length)
+        return kind(split, Order(len(split), BATCH, 0), 1, placement, length)
     return open_feed(
         split, batch_size=BATCH, sub_batches=1, seed=0, placement=placement, length=length, total=10**6
     )
 
 
+class Folder:
+    """The large images for PyTorch's DataLoader, with the crop and resize that ours has."""
+
+    def __init__(self, folder: Path):
+        self.files = sorted(folder.glob("*/*.jpg"))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+        with Image.open(self.files[i]) as image:
+            small = image.convert("RGB").resize((128, 128), Image.Resampling.LANCZOS)
+            return np.array(small), int(self.files[i].parent.name)
+
+
 def torch_loader(folder: Path, length: int, workers: int) -> Callable[[], int] | None:
-    """PyTorch's DataLoader on the folder of large images, with the crop and resize that ours has."""
+    """Batches of PyTorch's DataLoader; None where torch is not installed."""
     try:
-        from torch.utils.data import DataLoader, Dataset
+        from torch.utils.data import DataLoader
     except ImportError:
         return None
 
-    files = sorted(folder.glob("*/*.jpg"))
-
-    class Folder(Dataset):
-        def __len__(self):
-            return len(files)
-
-        def __getitem__(self, i):
-            with Image.open(files[i]) as image:
-                small = image.convert("RGB").resize((128, 128), Image.Resampling.LANCZOS)
-                return np.asarray(small), int(files[i].parent.name)
-
     def endless() -> Iterator[Any]:
-        loader = DataLoader(Folder(), BATCH, shuffle=True, drop_last=True, num_workers=workers)
+        context = "spawn" if workers else None  # a fork of a process with JAX in it may hang
+        loader = DataLoader(
+            Folder(folder),  # type: ignore[arg-type]
+            BATCH,
+            shuffle=True,
+            drop_last=True,
+            num_workers=workers,
+            multiprocessing_context=context,
+            persistent_workers=bool(workers),
+        )
         while True:
             yield from loader
 
@@ -171,9 +185,9 @@ def torch_loader(folder: Path, length: int, workers: int) -> Callable[[], int] |
     return call
 
 
-def training(bindings: list[str], name: str | None, spec: ImageSpec) -> tuple[Callable[[], int], int]:
-    """Steps of a GAN on noise, and how many images one takes."""
-    parsed = parse([recipe(name)] if name else [], bindings)
+def training(recipes: list[str], bindings: list[str], spec: ImageSpec) -> Callable[[], int]:
+    """Steps of a GAN on noise; a call returns how many images they took."""
+    parsed = parse([recipe(name) for name in recipes], bindings)
     gan = parsed.gan(spec)
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (512, *spec.image_shape), np.uint8), np.zeros(512, np.int32))
@@ -198,7 +212,7 @@ def training(bindings: list[str], name: str | None, spec: ImageSpec) -> tuple[Ca
         jax.block_until_ready(metrics)
         return steps * gan.sub_batches * gan.batch_size
 
-    return call, gan.sub_batches * gan.batch_size
+    return call
 
 
 def main() -> None:
@@ -230,10 +244,10 @@ def main() -> None:
             if call is not None:
                 contenders[f"PyTorch DataLoader, JPEG 256 to 128, {workers} workers"] = call
         consumers = {
-            "demo (S3GAN, 8x8)": training([], "small_s3gan", ImageSpec((8, 8, 1), 10)),
-            "resnet_cifar10": training(RESNET_CIFAR10, None, ImageSpec((32, 32, 3), 10)),
+            "demo (S3GAN, 8x8)": training(["small", "s3gan"], [], ImageSpec((8, 8, 1), 10)),
+            "resnet_cifar10": training([], RESNET_CIFAR10, ImageSpec((32, 32, 3), 10)),
         }
-        contenders |= {f"step of {title}": call for title, (call, _) in consumers.items()}
+        contenders |= {f"step of {title}": call for title, call in consumers.items()}
         rates = interleaved(contenders, arguments.rounds)
     print(f"{'images a second':<50} {'wall':>10} {'per core':>10}")
     for title, rate in rates.items():

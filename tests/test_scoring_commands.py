@@ -23,7 +23,8 @@ def run_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scoring") / "run"
     words = ["train", *config(), "--model_dir", folder, "--data", "blobs", "--extractor", "random"]
     words += bindings("options.training_steps = 4", "run_config.save_checkpoints_steps = 100")
-    words += ["--eval_every_steps", "2", "--images", "20", "--metrics", "frechet_distance", "kid_score"]
+    words += ["--eval_every_steps", "2", "--images", "20", "--num_eval_averaging_runs", "1"]
+    words += ["--metrics", "frechet_distance", "kid_score"]
     assert main([str(word) for word in words]) == 0
     return folder
 
@@ -39,6 +40,7 @@ def test_training_scores_and_keeps_the_best(run_dir):
 
 def test_evaluate_adds_scores_and_does_not_repeat_them(run_dir, capsys):
     words = ["evaluate", run_dir, "--extractor", "random", "--images", 20, "--metrics", "prdc"]
+    words += ["--num-eval-averaging-runs", 1]
     assert "coverage:" in told(capsys, 0, *words)
     assert "coverage:" not in told(capsys, 0, *words)
     rows = read_scores(run_dir)
@@ -88,7 +90,7 @@ def test_features_from_files(tmp_path, capsys):
         (["evaluate", "--features", "a.npy"], "--features needs --reference_features"),
         (["evaluate", "--features", "a.npy", "--reference_features", "b.npy"], "a.npy: cannot be read"),
         (["evaluate", "--images_from", "x"], "--images_from needs --reference"),
-        (["evaluate", "no/such/run"], "no checkpoint"),
+        (["evaluate", "no/such/run"], "not a run folder"),
         (["compare", "no/such/run"], "no scores"),
     ],
 )

@@ -42,8 +42,10 @@ def add_settings(made: Parser) -> None:
         "Inception, .onnx",
     )
     made.add_argument("--metrics", nargs="+", help="names; default: frechet_distance and class_agreement")
-    made.add_argument("--images", type=int, default=5000, help="images to generate for a set")
-    made.add_argument("--num_eval_averaging_runs", type=int, default=1, help="sets of images that are scored")
+    made.add_argument(
+        "--images", type=int, help="images to generate for a set; default: as many as real ones, 5000 or more"
+    )
+    made.add_argument("--num_eval_averaging_runs", type=int, default=3, help="sets of images that are scored")
     made.add_argument("--eval_seed", type=int, default=42, help="of the generated images")
     made.add_argument(
         "--statistics_examples",
@@ -53,13 +55,13 @@ def add_settings(made: Parser) -> None:
     )
 
 
-def settings(arguments: argparse.Namespace) -> Any:
+def settings(arguments: argparse.Namespace, dataset: Any) -> Any:
     from compare_gan.core.files import user_cache
     from compare_gan.evaluation.evaluate import EvalSettings
 
     chosen = {} if arguments.metrics is None else {"metrics": metrics(arguments)}
     return EvalSettings(
-        images=arguments.images,
+        images=max(5000, len(dataset.test)) if arguments.images is None else arguments.images,
         seed=arguments.eval_seed,
         statistics_examples=arguments.statistics_examples,
         runs=arguments.num_eval_averaging_runs,
@@ -96,13 +98,15 @@ def of_run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
     from compare_gan.evaluation.scores import read_scores
     from compare_gan.features import open_extractor
+    from compare_gan.train.gan import read_run
 
-    run_dir, how = Path(arguments.run), settings(arguments)
+    run_dir = Path(arguments.run)
+    read_run(run_dir)  # is it one?
     steps: Any = chosen(run_dir, arguments.steps, arguments.every) if not arguments.continuous else None
     about, gan, template = open_gan(run_dir)
     dataset = open_data(arguments.data or about["data"], Reading(**about["reading"]))
     dataset = dataclasses.replace(dataset, class_names=tuple(about["class_names"]))
-    extractor = open_extractor(arguments.extractor)
+    extractor, how = open_extractor(arguments.extractor), settings(arguments, dataset)
     if steps is None:
         steps = as_they_come(run_dir, arguments.every)
     for row in score_steps(run_dir, steps, gan, template, dataset, extractor, how):

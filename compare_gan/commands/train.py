@@ -149,7 +149,7 @@ def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any) -
     from compare_gan.features import open_extractor
     from compare_gan.metrics.context import check
 
-    how, extractor = settings(arguments), open_extractor(arguments.extractor)
+    how, extractor = settings(arguments, dataset), open_extractor(arguments.extractor)
     check(how.metrics, available(gan, dataset))
     extractor(dataset.test.images[:1])  # told now if it does not take these images
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
