@@ -8,6 +8,7 @@ import numpy as np
 from scipy import optimize, special
 
 PARTS = 5  # that kept labels are dealt into
+SPREAD = 0.3  # standard deviation of a temperature's logarithm, before anything is known
 
 
 def deal(labels: np.ndarray, parts: int = PARTS) -> np.ndarray:
@@ -25,22 +26,15 @@ def deal(labels: np.ndarray, parts: int = PARTS) -> np.ndarray:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """What to divide logits [M, K] by, so that their softmax fits the labels [M] best; 1 where M is 0.
 
-    As by Platt a label counts for (M + 1) / (M + 2) only, so that a few right answers do not make certain.
-    Classes whose logits are minus infinity do not count.
+    A few labels say little about it, so it stays near 1 unless there is evidence: its logarithm is normal
+    beforehand, and what comes back is the most probable value.
     """
-    count, possible = len(logits), np.isfinite(logits)
-    others = possible.sum(1, keepdims=True) - 1
-    if not count or not others.all():
-        return 1.0
-    rest = 1 / (count + 2)
-    wanted = np.where(possible, rest / others, 0.0)
-    wanted[np.arange(count), labels] = 1 - rest
 
-    def loss(log_temperature: float) -> float:
+    def surprise(log_temperature: float) -> float:
         found = special.log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-(wanted * np.where(possible, found, 0.0)).sum())
+        return float(0.5 * (log_temperature / SPREAD) ** 2 - found[np.arange(len(labels)), labels].sum())
 
-    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+    return float(np.exp(optimize.minimize_scalar(surprise, bounds=(-4, 4), method="bounded").x))
 
 
 def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

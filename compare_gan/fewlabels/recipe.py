@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.features.resnet import BODIES
 from compare_gan.fewlabels.calibration import PARTS
+from compare_gan.train.augment import Augmentation
 from compare_gan.train.encoder import EncoderTraining
 
 Classifier = Literal["s4l", "linear", "clusters"]
@@ -49,3 +50,40 @@ class LabelRecipe:
             raise UserError(f"calibration_fits is {self.calibration_fits}; it must be 0 to {PARTS - 1}")
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise UserError(f"confidence is {self.confidence}; it is a probability, between 0 and 1")
+
+
+# By what the images are; each can be changed with `dataclasses.replace`.
+RECIPES = {
+    # Small pictures that mean something else when turned or mirrored; half a minute on two CPU cores.
+    "digits": LabelRecipe(),
+    # Photographs of some 32 pixels a side, on a CPU.
+    "photos": LabelRecipe(
+        encoder="halved",
+        width=64,
+        pretrain_steps=3000,
+        classify_steps=6000,
+        labelled_batch=64,
+        pseudo_weight=1.0,
+        calibration_fits=0,
+        training=EncoderTraining(
+            batch_size=32,
+            weight_decay=0.05,
+            augmentation=Augmentation(max_shift=3, mirror=True, color=0.2, cutout=8),
+        ),
+    ),
+    # The same on a GPU.
+    "photos_gpu": LabelRecipe(
+        encoder="wide28",
+        width=32,
+        pretrain_steps=6000,
+        classify_steps=12000,
+        labelled_batch=64,
+        pseudo_weight=1.0,
+        calibration_fits=0,
+        training=EncoderTraining(
+            batch_size=192,
+            weight_decay=0.05,
+            augmentation=Augmentation(max_shift=4, mirror=True, color=0.4, cutout=12),
+        ),
+    ),
+}

@@ -12,7 +12,7 @@ from jax import lax
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Cond
 from compare_gan.features.encoder import Encoder, EncoderSpec
-from compare_gan.features.resnet import Body, ResNet, Stage
+from compare_gan.features.resnet import BODIES, Body, ResNet, Stage
 from compare_gan.nn.state import net_state
 
 
@@ -60,6 +60,13 @@ def test_wide28_has_the_parameters_of_wrn_28_2():
 @pytest.mark.parametrize(("side", "dim"), [(8, 16), (16, 32), (32, 64), (64, 64), (3, 4)])
 def test_the_small_network_fits_its_images(side, dim):
     assert parameters("small", 4, (side, side, 1), 2)[1] == (2, dim)
+
+
+def test_the_halved_network_begins_with_half_the_pixels():
+    body = BODIES["halved"]((32, 32, 3), 4)
+    assert parameters("halved", 4, (32, 32, 3), 2)[1] == (2, body.feature_dim) == (2, 16)
+    stem = nnx.eval_shape(lambda: ResNet(3, body, nnx.Rngs(0)).stem(jnp.zeros((1, 32, 32, 3))))
+    assert stem.shape == (1, 16, 16, 4)
 
 
 def written_out(params, x, body):

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import ImageDataset, Split
-from compare_gan.fewlabels.calibration import calibration_error, deal, fit_temperature, probabilities
+from compare_gan.fewlabels.calibration import calibration_error, deal, fit_temperature
 from compare_gan.fewlabels.cluster import cluster
 from compare_gan.fewlabels.inferred import Inferred, Predictions
 from compare_gan.fewlabels.linear import classify_linear, out_of_fold
@@ -32,12 +32,16 @@ def test_the_temperature_is_the_one_that_labels_were_drawn_with(temperature):
     assert fit_temperature(absent, labels) == pytest.approx(fit_temperature(logits, labels), rel=1e-5)
 
 
-def test_a_few_right_answers_do_not_make_certain():
-    """By Platt's rule: 8 of 8 right counts as 9 in 10."""
-    logits = np.tile([[2.0, 0.0]], (8, 1))
-    temperature = fit_temperature(logits, np.zeros(8, int))
-    assert probabilities(logits, temperature)[0, 0] == pytest.approx(0.9, abs=1e-4)
-    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == 1
+def test_a_few_labels_hardly_move_the_temperature():
+    """The most probable value under a normal law of its logarithm, on a fine grid."""
+    logits, labels = np.random.default_rng(0).standard_normal((8, 3)), np.arange(8) % 3
+    grid = np.linspace(-2, 2, 40001)
+    fit = -special.log_softmax(logits / np.exp(grid)[:, None, None], axis=2)[:, np.arange(8), labels].sum(1)
+    expected = np.exp(grid[np.argmin(fit + grid**2 / (2 * 0.3**2))])
+    assert fit_temperature(logits, labels) == pytest.approx(expected, rel=1e-3)
+    right = fit_temperature(np.tile([[2.0, 0.0]], (8, 1)), np.zeros(8, int))
+    assert 0.8 < right < 1
+    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == pytest.approx(1, abs=1e-4)
 
 
 def test_calibration_error_by_hand():

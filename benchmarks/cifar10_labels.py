@@ -1,0 +1,119 @@
+"""How many labels of CIFAR-10 are inferred rightly from a tenth of them: rotation features, then S4L.
+
+  python -m benchmarks.cifar10_labels --data FOLDER --budget cpu --out runs/cifar10_labels
+
+Run again it goes on where it was stopped, so it may be given in pieces: timeout 1500 python -m ... It prints
+what it finds and writes it to result.json. Nothing is chosen by hidden labels or by test labels.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from compare_gan.core.allocator import keep_freed_memory
+
+keep_freed_memory()
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+
+from compare_gan.core.errors import UserError  # noqa: E402
+from compare_gan.core.files import read_json, run_folder, write_json  # noqa: E402
+from compare_gan.core.interrupt import Interrupted  # noqa: E402
+from compare_gan.data import open_dataset  # noqa: E402
+from compare_gan.data.base import UNLABELLED  # noqa: E402
+from compare_gan.fewlabels import (  # noqa: E402
+    extract,
+    infer_labels,
+    keep_labels,
+    pretrain,
+    write_probe,
+    write_quality,
+)
+from compare_gan.fewlabels.recipe import RECIPES  # noqa: E402
+
+BUDGETS = {"cpu": "photos", "gpu": "photos_gpu"}
+SETTINGS, SECONDS = "settings.json", "seconds.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--data", required=True, help="CIFAR-10: a Hugging Face parquet folder, or an .npz file"
+    )
+    parser.add_argument("--budget", required=True, choices=list(BUDGETS), help="what it may cost")
+    parser.add_argument("--out", required=True, type=Path, help="where everything is written")
+    parser.add_argument("--label_fraction", type=float, default=0.1, help="labels that are kept")
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
+    parser.add_argument("--share", type=float, default=1.0, help="of the steps, for a first look")
+    arguments = parser.parse_args()
+    try:
+        result = measure(arguments)
+    except UserError as error:
+        sys.exit(f"cifar10_labels: {error}")
+    except Interrupted as stop:
+        sys.exit(f"{stop}; the same command goes on")
+    print(
+        "inferred rightly: {accuracy:.2%} of {labels_hidden} hidden labels, {test:.2%} on test images".format(
+            **result
+        )
+    )
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, object]:
+    recipe = RECIPES[BUDGETS[arguments.budget]]
+    steps = {
+        name: max(1, round(arguments.share * getattr(recipe, name)))
+        for name in ("pretrain_steps", "classify_steps")
+    }
+    recipe, folder, seed = dataclasses.replace(recipe, **steps), run_folder(arguments.out), arguments.seed
+    settings = {name: str(value) for name, value in vars(arguments).items() if name != "out"}
+    settings["recipe"] = repr(recipe)
+    if (folder / SETTINGS).exists() and read_json(folder / SETTINGS) != settings:
+        raise UserError(f"{folder}: holds a run with other settings; choose another --out")
+    write_json(folder / SETTINGS, settings)
+    full = open_dataset(arguments.data)
+    few = keep_labels(full, arguments.label_fraction, seed, folder)
+    with counted(folder, "pretrain"):
+        encoder = pretrain(few, recipe, seed, folder)
+    with counted(folder, "probe"):
+        features = write_probe(few, extract(few, encoder, folder), folder)
+    with counted(folder, "infer"):
+        inferred = infer_labels(few, encoder, recipe, seed, folder)
+    quality = write_quality(full, inferred, folder)
+    hidden = few.train.labels == UNLABELLED
+    result = {
+        "accuracy": float(np.mean((inferred.hard.train.labels == full.train.labels)[hidden])),
+        "test": quality["test"]["accuracy"],
+        "all_train_images": quality["accuracy"],
+        "calibration_error": quality["calibration_error"],
+        "features": features,
+        "labels_kept": int((~hidden).sum()),
+        "labels_hidden": int(hidden.sum()),
+        "seconds": read_json(folder / SECONDS),
+        "device": jax.devices()[0].device_kind,
+        "cores": os.cpu_count(),
+        "finished": time.strftime("%Y-%m-%d"),
+    }
+    write_json(folder / "result.json", result)
+    return result
+
+
+@contextlib.contextmanager
+def counted(folder: Path, stage: str) -> Iterator[None]:
+    """Adds what a stage takes to the seconds that it took before it was stopped."""
+    path, began = folder / SECONDS, time.monotonic()
+    try:
+        yield
+    finally:
+        spent = read_json(path) if path.exists() else {}
+        write_json(path, spent | {stage: round(spent.get(stage, 0.0) + time.monotonic() - began, 1)})
+
+
+if __name__ == "__main__":
+    main()
