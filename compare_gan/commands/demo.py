@@ -4,7 +4,7 @@ import argparse
 
 from compare_gan.commands.few_labels import add_labels, few_labels
 from compare_gan.commands.shared import declare
-from compare_gan.commands.studies import add_training
+from compare_gan.commands.studies import add_inference, add_training
 
 
 def add(commands) -> None:
@@ -13,6 +13,7 @@ def add(commands) -> None:
     )
     made.add_argument("--model_dir", default="runs/demo", help="where everything is written")
     add_labels(made)
+    add_inference(made)
     add_training(made)
 
 
@@ -20,4 +21,5 @@ def demo(arguments: argparse.Namespace) -> int:
     arguments.data, arguments.methods = "digits", ["all_labels", "s3gan", "no_labels"]
     arguments.image_size = arguments.resize = arguments.tfds_data_dir = None
     arguments.broken = "fail"
+    arguments.label_file, arguments.verify_no_leak = None, False
     return few_labels(arguments)

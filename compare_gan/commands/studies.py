@@ -13,7 +13,17 @@ from compare_gan.commands.shared import Parser, open_data, reading
 from compare_gan.core.methods import METHODS
 
 SETTINGS = "settings.json"
-GROWING = ("methods", "fractions", "seeds")  # settings that a folder may have more and more of
+QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
+GROWING = ("methods", "fractions", "per_class", "seeds")  # settings that a folder may have more and more of
+LABELS = {  # options that say how labels are inferred, and the fields of a recipe that they set
+    "classifier": "classifier",
+    "encoder": "encoder",
+    "encoder_width": "width",
+    "pretrain_steps": "pretrain_steps",
+    "classify_steps": "classify_steps",
+    "clusters": "clusters",
+    "confidence": "confidence",
+}
 
 
 def add_methods(made: Parser, default: list[str]) -> None:
@@ -35,17 +45,41 @@ def add_training(made: Parser) -> None:
     )
 
 
-def settings_of(arguments: argparse.Namespace, fractions: list[float], seeds: list[int]) -> dict[str, Any]:
+def add_inference(made: Parser) -> None:
+    made.add_argument(
+        "--classifier",
+        choices=["s4l", "linear"],
+        help="what infers labels; default: s4l, or linear on --features",
+    )
+    made.add_argument("--features", help="file of features of all images, in place of those of our encoder")
+    made.add_argument("--encoder", help="small or resnet50")
+    made.add_argument("--encoder_width", type=int, help="channels of the encoder's first layer")
+    made.add_argument("--pretrain_steps", type=int, help="updates of the encoder by rotations")
+    made.add_argument("--classify_steps", type=int, help="updates of the classifier")
+    made.add_argument("--clusters", type=int, help="how many, for the method clustering")
+    made.add_argument("--confidence", type=float, help="leave images unlabelled whose label is less certain")
+
+
+def settings_of(
+    arguments: argparse.Namespace, fractions: list[float], per_class: list[int], seeds: list[int]
+) -> dict[str, Any]:
     """What the user chose, as plain values: all that it takes to open the study again."""
+    inference = {field: getattr(arguments, option) for option, field in LABELS.items()}
+    if arguments.features and arguments.classifier is None:
+        inference["classifier"] = "linear"
     steps = (40 if arguments.quick else 1500) if arguments.steps is None else arguments.steps
     return {
         "data": arguments.data,
         "reading": dataclasses.asdict(reading(arguments)),
         "methods": list(dict.fromkeys(arguments.methods)),
         "fractions": list(dict.fromkeys(fractions)),
+        "per_class": list(dict.fromkeys(per_class)),
         "seeds": list(dict.fromkeys(seeds)),
         "steps": steps,
         "quick": arguments.quick,
+        "inference": {field: value for field, value in inference.items() if value is not None},
+        "features": arguments.features,
+        "label_file": arguments.label_file,
         "extractor": arguments.extractor,
         "gin_config": arguments.gin_config,
         "gin_bindings": arguments.gin_bindings,
@@ -70,7 +104,8 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
     from compare_gan.data import Reading
     from compare_gan.evaluation.evaluate import EvalSettings
     from compare_gan.features import open_extractor
-    from compare_gan.fewlabels import LabelRecipe
+    from compare_gan.fewlabels import LabelRecipe, read_features
+    from compare_gan.fewlabels.budget import PerClass
     from compare_gan.fewlabels.study import Configured, Study
     from compare_gan.train.loop import Schedule
 
@@ -92,14 +127,16 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
         folder=folder,
         dataset=dataset,
         methods=methods,
-        fractions=tuple(settings["fractions"]),
+        budgets=(*settings["fractions"], *map(PerClass, settings["per_class"])),
         seeds=tuple(settings["seeds"]),
         configured=configured,
-        recipe=LabelRecipe(pretrain_steps=20, classify_steps=20) if quick else LabelRecipe(),
+        recipe=LabelRecipe(**(QUICK if quick else {}) | settings["inference"]),
         schedule=schedule,
         evaluation=EvalSettings(images=500 if quick else 5000),
         extractor=open_extractor(extractor) if extractor else None,
         settings=settings,
+        features=read_features(Path(settings["features"]), dataset) if settings["features"] else None,
+        label_file=Path(settings["label_file"]) if settings["label_file"] else None,
         flat=flat,
     )
 
@@ -129,14 +166,16 @@ def study_folder(base: Path, settings: dict[str, Any], varying: tuple[str, ...] 
 def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     """The command that does the same again."""
     how, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
-    given = {name: settings[name] for name in ("data", "steps", "extractor")}
+    given = {name: settings[name] for name in ("data", "steps", "extractor", "features", "label_file")}
+    given |= {option: settings["inference"].get(field) for option, field in LABELS.items()}
     given |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
     given |= {} if how["broken"] == "fail" else {"broken": how["broken"]}
     given |= {} if settings["gin_config"] == "small.gin" else {"gin_config": settings["gin_config"]}
+    fractions, per_class, seeds = (settings[name] or None for name in GROWING[1:])
     if command == "study":
-        given |= {"fractions": settings["fractions"], "seeds": settings["seeds"]}
+        given |= {"fractions": fractions, "labels_per_class": per_class, "seeds": seeds}
     else:
-        given |= {"label_fraction": settings["fractions"][0], "seed": settings["seeds"][0]}
+        given |= {"label_fraction": fractions, "labels_per_class": per_class, "seed": seeds}
     for name, value in (given | {"methods": settings["methods"]}).items():
         if value is not None:
             words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]

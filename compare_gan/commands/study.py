@@ -1,4 +1,4 @@
-"""Methods x label fractions x seeds on one data set."""
+"""Methods x label budgets x seeds on one data set."""
 
 import argparse
 import functools
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from compare_gan.commands.shared import add_reading, declare
 from compare_gan.commands.studies import (
+    add_inference,
     add_methods,
     add_training,
     carry_out,
@@ -33,10 +34,13 @@ def add(commands) -> None:
     made.add_argument("--model_dir", required=True, help="where everything is written")
     add_reading(made)
     add_methods(made, list(METHODS))
-    made.add_argument(
+    kept = made.add_mutually_exclusive_group()
+    kept.add_argument(
         "--fractions", nargs="+", type=float, default=[0.05, 0.1, 0.2], help="labels that are kept, in (0, 1]"
     )
+    kept.add_argument("--labels_per_class", nargs="+", type=int, help="labels of each class that are kept")
     made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of all that is random")
+    add_inference(made)
     add_training(made)
     made.add_argument("--workers", type=int, default=1, help="processes that share the work, on a CPU")
     made.add_argument("--plan", action="store_true", help="say what is to do and how long it takes, no more")
@@ -47,7 +51,9 @@ def study(arguments: argparse.Namespace) -> int:
         compile_quickly()
     from compare_gan.fewlabels.plan import outline, text, timed
 
-    settings = settings_of(arguments, arguments.fractions, arguments.seeds)
+    arguments.label_file = None
+    per_class = arguments.labels_per_class or []
+    settings = settings_of(arguments, [] if per_class else arguments.fractions, per_class, arguments.seeds)
     open_study(settings, Path(), flat=False)  # what does not fit is told before anything is written
     folder = study_folder(Path(arguments.model_dir), settings)
     reopen = functools.partial(open_study, settings, folder, False)

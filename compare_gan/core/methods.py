@@ -24,8 +24,8 @@ class Method:
     recipe: str  # the file of configs/methods that says what is done with the labels
 
     @property
-    def by_fraction(self) -> bool:
-        """Whether it matters how many labels are kept."""
+    def from_few(self) -> bool:
+        """Whether it matters which labels are kept."""
         return self.labels in ("few", "inferred", "soft")
 
 

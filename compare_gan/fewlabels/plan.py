@@ -38,9 +38,10 @@ def outline(study: Study) -> list[Entry]:
     groups: dict[str, list[Task]] = {}
     for task in (task for wave in tasks(study) for task in wave if not done(study, task)):
         groups.setdefault(task.method.name if task.method else task.kind, []).append(task)
+    fits = 1 + study.recipe.calibration_fits
     steps = {
         "features": study.recipe.pretrain_steps,
-        "labels": study.recipe.classify_steps if study.recipe.classifier == "s4l" else 0,
+        "labels": study.recipe.classify_steps * fits if study.recipe.classifier == "s4l" else 0,
         "clusters": 0,
         "gan": study.schedule.steps,
     }

@@ -1,4 +1,4 @@
-"""What the runs of a study folder came to: one row a run, one line a method and fraction."""
+"""What the runs of a study folder came to: one row a run, one line for all seeds of a method."""
 
 import csv
 import io
@@ -13,9 +13,12 @@ import numpy as np
 from compare_gan import __version__
 from compare_gan.core.files import atomic, read_json, write_json
 from compare_gan.core.methods import METHODS
+from compare_gan.data.arrays import plain_arrays
+from compare_gan.fewlabels.leak import CHECK
+from compare_gan.fewlabels.probe import PROBE
 from compare_gan.fewlabels.quality import QUALITY
 from compare_gan.fewlabels.stages import KEPT
-from compare_gan.fewlabels.study import RESULT, SECONDS, Study, Task
+from compare_gan.fewlabels.study import RESULT, SECONDS, Study
 
 SUMMARY, CSV = "summary.json", "results.csv"
 
@@ -24,7 +27,7 @@ def summarise(study: Study) -> dict[str, Any]:
     """Everything that was ever done in the study's folder, into `summary.json` and `results.csv`."""
     rows, labels, root = runs(study.folder), label_sets(study.folder), study.folder
     seconds: dict[str, float] = {}
-    for path in sorted(root.rglob(SECONDS)):
+    for path in files(root, SECONDS):
         for stage, spent in read_json(path).items():
             seconds[stage] = round(seconds.get(stage, 0.0) + spent, 2)
     extractor = study.extractor
@@ -46,55 +49,59 @@ def summarise(study: Study) -> dict[str, Any]:
     return summary
 
 
+def files(folder: Path, name: str) -> list[Path]:
+    """All files of a name in a study's folder, but for those of a leak check."""
+    return sorted(path for path in folder.rglob(name) if CHECK not in path.relative_to(folder).parts)
+
+
 def runs(folder: Path) -> list[dict[str, Any]]:
-    """One row a run, in the order of methods, fractions and seeds."""
+    """One row a run, in the order of methods, labels and seeds."""
     rows = []
-    for path in folder.rglob(RESULT):
+    for path in files(folder, RESULT):
         row = read_json(path)
         if row.get("method") in METHODS:
             rows.append(row | {"folder": str(path.parent.relative_to(folder))})
     order = list(METHODS)
-    return sorted(rows, key=lambda row: (order.index(row["method"]), row["fraction"] or 0, row["seed"]))
+    return sorted(rows, key=lambda row: (order.index(row["method"]), row["labels"], row["seed"]))
 
 
 def shown(study: Study, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Whose pictures and curves a report has room for: of each method the run of the first seed, and of
-    several label fractions the middle one."""
-    fractions = sorted({row["fraction"] for row in rows} - {None})
-    middle = fractions[len(fractions) // 2] if fractions else None
+    several label budgets the middle one."""
+    few = sorted((row for row in rows if METHODS[row["method"]].from_few), key=lambda row: row["labels"])
+    budgets = list(dict.fromkeys(budget_of(row) for row in few))
+    middle = budgets[len(budgets) // 2] if budgets else None
     first: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        if row["fraction"] in (None, middle):
+        if not METHODS[row["method"]].from_few or budget_of(row) == middle:
             first.setdefault(row["method"], row)
+    chosen = [first[name] for name in METHODS if name in first]
+    labels = next((str(Path(r["folder"]).parent) for r in chosen if METHODS[r["method"]].from_few), None)
     seed = min((row["seed"] for row in rows), default=study.seeds[0])
-
-    def relative(path: Path) -> str:
-        return str(path.relative_to(study.folder))
-
-    return {
-        "runs": [first[name] for name in METHODS if name in first],
-        "features": relative(study.seed_folder(seed)),
-        "labels": None if middle is None else relative(study.place(Task("labels", seed, middle))),
-    }
+    features = str(study.seed_folder(seed).relative_to(study.folder))
+    return {"runs": chosen, "features": features, "labels": labels}
 
 
 def label_sets(folder: Path) -> list[dict[str, Any]]:
-    """How right the inferred labels of each seed and fraction are."""
+    """How right the inferred labels of each seed and label budget are."""
     found = []
-    for path in sorted(folder.rglob(QUALITY)):
-        kept = len(np.load(path.parent / KEPT)["index"])
-        about = {"folder": str(path.parent.relative_to(folder)), "kept": kept}
-        found.append(about | {"accuracy": read_json(path)["accuracy"]})
+    for path in files(folder, QUALITY):
+        quality, probe, kept = read_json(path), path.parent / PROBE, path.parent / KEPT
+        about = {"folder": str(path.parent.relative_to(folder)), "kept": 0}
+        if kept.exists():
+            about["kept"] = len(plain_arrays(kept)["index"])
+        about |= {"accuracy": quality["accuracy"], "test_accuracy": quality.get("test", {}).get("accuracy")}
+        found.append(about | {"probe": read_json(probe)["linear_accuracy"] if probe.exists() else None})
     return sorted(found, key=lambda row: (row["kept"], row["folder"]))
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A method at a label fraction, over all seeds: the median of each score, its lowest and its highest."""
-    groups: dict[tuple[str, float | None], list[dict[str, Any]]] = {}
+    """A method with a label budget, over all seeds: the median of each score, its lowest and its highest."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["method"], row["fraction"]), []).append(row)
+        groups.setdefault((row["method"], *budget_of(row)), []).append(row)
     found = []
-    for (method, fraction), members in groups.items():
+    for (method, fraction, per_class), members in groups.items():
         scores = {}
         for name in ("frechet_distance", "class_agreement"):
             values = [value for row in members if (value := row.get(name)) is not None]
@@ -103,6 +110,7 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             {
                 "method": method,
                 "fraction": fraction,
+                "per_class": per_class,
                 "labels": statistics.median_low(row["labels"] for row in members),
                 "seeds": len(members),
                 "steps": max(row["steps"] for row in members),
@@ -111,6 +119,10 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def budget_of(row: dict[str, Any]) -> tuple[float | None, int | None]:
+    return row.get("fraction"), row.get("per_class")
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -75,9 +75,7 @@ def lacks(task: Task, failed: Sequence[Outcome]) -> bool:
         task.method.labels if task.method else {"labels": "inferred", "clusters": "clusters"}.get(task.kind)
     )
     return any(
-        need in made_by.get(lost.kind, ())
-        and lost.seed == task.seed
-        and (lost.fraction is None or lost.fraction == task.fraction)
+        need in made_by.get(lost.kind, ()) and lost.seed == task.seed and lost.budget in (None, task.budget)
         for lost in (outcome.task for outcome in failed)
     )
 

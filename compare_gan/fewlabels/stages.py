@@ -20,8 +20,9 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import ImageDataset
 from compare_gan.data.label_files import write_labels
-from compare_gan.data.labels import choose_kept, from_file
+from compare_gan.data.labels import from_file
 from compare_gan.features.encoder import TrainedEncoder
+from compare_gan.fewlabels.budget import Budget, choose
 from compare_gan.fewlabels.cluster import cluster
 from compare_gan.fewlabels.inferred import (
     LABELS,
@@ -38,17 +39,23 @@ from compare_gan.fewlabels.s4l import classify_s4l
 KEPT = "labels-kept.npz"
 
 
-def keep_labels(dataset: ImageDataset, fraction: float, seed: int, folder: Path) -> ImageDataset:
+def keep_labels(dataset: ImageDataset, budget: Budget, seed: int, folder: Path) -> ImageDataset:
     """The data set with all training labels hidden but a few, which are written to a file.
 
     Here, and nowhere else, are the true training labels read.
 
+    Args:
+      dataset: with all labels.
+      budget: the share of labels that is kept, in (0, 1], or `PerClass`.
+      seed: of the choice.
+      folder: gets the file.
+
     Raises:
-      UserError: the fraction is not in (0, 1], or the data set has no labels.
+      UserError: the budget makes no sense, or the data set has no labels.
     """
     path = folder / KEPT
     if not path.exists():
-        kept = choose_kept(dataset.train.labels, fraction, seed)
+        kept = choose(dataset.train.labels, budget, seed)
         write_labels(path, kept, dataset.train.labels[kept], dataset.train.names)
     return from_file(dataset, path)
 

@@ -1,15 +1,15 @@
-"""Methods x label fractions x seeds on one data set: infer labels, train GANs, score them.
+"""Methods x label budgets x seeds on one data set: infer labels, train GANs, score them.
 
 A study folder holds, besides settings and results:
 
   seed-0/                        what a seed decides: the pre-trained encoder
   seed-0/clusters/               labels by clusters of its features
-  seed-0/<method>/               runs of methods to which the label fraction makes no difference
+  seed-0/<method>/               runs of methods to which the kept labels make no difference
   seed-0/fraction-0.1/           the kept labels and what was inferred from them, see `stages.py`
   seed-0/fraction-0.1/<method>/  runs of the other methods
 
-With one seed and one fraction (`few-labels`) all of that lies in the study folder itself. Whatever is there
-already is not computed again.
+With one seed and one budget (`few-labels`) all but the clusters lies in the study folder itself. Whatever
+is there already is not computed again.
 """
 
 import contextlib
@@ -21,24 +21,29 @@ from typing import Any, Literal
 
 import numpy as np
 
+from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.methods import Method
-from compare_gan.core.types import ImageSpec
+from compare_gan.core.pictures import write_grid
+from compare_gan.core.types import GANState, ImageSpec
 from compare_gan.data.base import UNLABELLED, ImageDataset
-from compare_gan.data.labels import at_random, choose_kept, single
+from compare_gan.data.labels import at_random, from_file, single
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.features.encoder import TrainedEncoder
+from compare_gan.fewlabels.budget import Budget, choose, columns, folder_of, told
 from compare_gan.fewlabels.inferred import LABELS, Inferred
+from compare_gan.fewlabels.probe import write_probe
 from compare_gan.fewlabels.quality import QUALITY, write_quality
 from compare_gan.fewlabels.recipe import LabelRecipe
-from compare_gan.fewlabels.representation import PRETRAINED, pretrain
+from compare_gan.fewlabels.representation import FEATURES, Features, extract, pretrain
 from compare_gan.fewlabels.stages import infer_labels, keep_labels
 from compare_gan.gans.modular import GAN
 from compare_gan.train.gan import describe_run, train
 from compare_gan.train.loop import Schedule
 
-RESULT = "result.json"
+RESULT, SECONDS = "result.json", "seconds.json"
+UNCERTAIN = 20  # images whose label is least certain, to be shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +60,13 @@ class Task:
 
     kind: Literal["features", "labels", "clusters", "gan"]
     seed: int
-    fraction: float | None = None
+    budget: Budget | None = None
     method: Method | None = None
 
     @property
     def name(self) -> str:
         what = self.kind if self.method is None else self.method.name
-        share = "" if self.fraction is None else f"{self.fraction:.4g} of the labels, "
-        return f"{what}, {share}seed {self.seed}"
+        return f"{what}, {'' if self.budget is None else f'{told(self.budget)}, '}seed {self.seed}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +74,13 @@ class Study:
     """What is done, and where.
 
     Raises:
-      UserError: a label fraction, a seed or the data set does not fit.
+      UserError: a label budget, a seed, the data set or a file does not fit.
     """
 
     folder: Path
     dataset: ImageDataset
     methods: tuple[Method, ...]
-    fractions: tuple[float, ...]
+    budgets: tuple[Budget, ...]
     seeds: tuple[int, ...]
     configured: Mapping[str, Configured]  # by the recipe of a method
     recipe: LabelRecipe
@@ -84,14 +88,23 @@ class Study:
     evaluation: EvalSettings
     extractor: Extractor | None  # what scores are measured with; None: the first seed's encoder
     settings: dict[str, Any]  # what the user chose, to be kept and shown
-    flat: bool = False  # everything in one folder; for one seed and one fraction
+    features: Features | None = None  # in place of what the encoder makes of the images
+    label_file: Path | None = None  # in place of inferred labels
+    flat: bool = False  # everything in one folder; for one seed and one budget
 
     def __post_init__(self):
         for method in self.methods:  # before anything is written
             self.gan(method)
-        for seed in self.seeds:
-            for fraction in self.fractions:
-                choose_kept(self.dataset.train.labels, fraction, seed)
+        if any(method.from_few for method in self.methods):
+            for seed in self.seeds:
+                for budget in self.budgets:
+                    choose(self.dataset.train.labels, budget, seed)
+        if self.features is not None and self.recipe.classifier == "s4l":
+            raise UserError(f"{self.features.name}: s4l trains an encoder; features go with linear")
+        if self.label_file is not None:
+            given = from_file(self.dataset, self.label_file).train.labels
+            if given.ndim == 1 and any(method.labels == "soft" for method in self.methods):
+                raise UserError(f"{self.label_file}: holds classes; soft labels need probabilities")
 
     def gan(self, method: Method) -> GAN:
         """The GAN of a method. Equal ones are equal in Python, too, and share their compiled programs."""
@@ -106,7 +119,7 @@ class Study:
     def place(self, task: Task) -> Path:
         """The folder of a task."""
         seed = self.seed_folder(task.seed)
-        labels = seed if task.fraction is None or self.flat else seed / f"fraction-{task.fraction:g}"
+        labels = seed if task.budget is None or self.flat else seed / folder_of(task.budget)
         if task.kind == "clusters":
             return seed / "clusters"
         return labels if task.method is None else labels / task.method.name
@@ -115,27 +128,28 @@ class Study:
 def tasks(study: Study) -> list[list[Task]]:
     """All that there is to do, in waves: a task needs none of its own wave, only earlier ones."""
     wanted = {method.labels for method in study.methods}
-    learned = bool(wanted & {"clusters", "inferred", "soft"})
+    inferring, clustering = bool(wanted & {"inferred", "soft"}), "clusters" in wanted
+    learning = study.features is None and (clustering or inferring and study.label_file is None)
     features = [
         Task("features", seed)
         for i, seed in enumerate(study.seeds)
-        if learned or (i == 0 and study.extractor is None)
+        if learning or (i == 0 and study.extractor is None)
     ]
-    labels = [Task("clusters", seed) for seed in study.seeds if "clusters" in wanted]
-    if wanted & {"inferred", "soft"}:
-        labels += [Task("labels", seed, fraction) for seed in study.seeds for fraction in study.fractions]
+    labels = [Task("clusters", seed) for seed in study.seeds if clustering]
+    if inferring:
+        labels += [Task("labels", seed, budget) for seed in study.seeds for budget in study.budgets]
     gans = [
-        Task("gan", seed, fraction, method)
+        Task("gan", seed, budget, method)
         for seed in study.seeds
         for method in study.methods
-        for fraction in (study.fractions if method.by_fraction else (None,))
+        for budget in (study.budgets if method.from_few else (None,))
     ]
     return [features, labels, gans]
 
 
 def done(study: Study, task: Task) -> bool:
     """Whether a task has left what it was to leave."""
-    last = {"features": PRETRAINED, "labels": QUALITY, "clusters": LABELS, "gan": RESULT}
+    last = {"features": FEATURES, "labels": QUALITY, "clusters": LABELS, "gan": RESULT}
     return (study.place(task) / last[task.kind]).exists()
 
 
@@ -150,35 +164,62 @@ def perform(study: Study, task: Task) -> dict[str, Any]:
     if task.kind == "gan":
         return train_and_score(study, task)
     with stopwatch(study.place(task), task.kind):
-        if task.kind == "features":
-            pretrain(study.dataset, study.recipe, task.seed, study.place(task))
-        elif task.kind == "clusters":
-            clusters(study, task.seed)
-        else:
-            assert task.fraction is not None
-            write_quality(study.dataset, inferred(study, task.seed, task.fraction), study.place(task))
+        prepare(study, task)
+        if task.kind == "labels":
+            tell_quality(study, task)
     return {}
+
+
+def prepare(study: Study, task: Task) -> None:
+    """What GANs learn from, as files: all of a task that is no GAN but what is told of it."""
+    if task.kind == "features":
+        features(study, task.seed)
+    elif task.kind == "clusters":
+        clusters(study, task.seed)
+    else:
+        assert task.budget is not None
+        inferred(study, task.seed, task.budget)
+
+
+def tell_quality(study: Study, task: Task) -> None:
+    """How right the inferred labels are, and how much the features tell. For people only."""
+    assert task.budget is not None
+    folder = study.place(task)
+    if study.label_file is None and len(study.dataset.test):
+        write_probe(few(study, task.seed, task.budget), features(study, task.seed), folder)
+    quality = write_quality(study.dataset, inferred(study, task.seed, task.budget), folder)
+    if worst := quality.get("least_certain", {}).get("index", [])[:UNCERTAIN]:
+        images = study.dataset.train.images[np.array(worst)]
+        write_grid(folder / "least_certain" / "images.png", images, 1, len(worst))
+
+
+def trained(study: Study, task: Task) -> GANState:
+    """The GAN of a task after its last step, trained as far as it is not yet."""
+    method, run_dir = task.method, study.place(task)
+    assert method is not None
+    dataset = labelled(study, task)
+    origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.seed}
+    origin |= {"method": method.name} | columns(task.budget)
+    describe_run(run_dir, dataset, study.configured[method.recipe].text, origin)
+    with stopwatch(run_dir, "train"):
+        gan, schedule = study.gan(method), study.schedule
+        return train(gan, dataset.train, run_dir=run_dir, schedule=schedule, seed=task.seed)
 
 
 def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     """Trains the GAN of a task and scores it; what came of it is in `result.json`, too."""
     method, run_dir = task.method, study.place(task)
     assert method is not None
-    dataset, gan = labelled(study, task), study.gan(method)
-    origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.seed}
-    origin |= {"method": method.name, "label_fraction": task.fraction}
-    describe_run(run_dir, dataset, study.configured[method.recipe].text, origin)
-    with stopwatch(run_dir, "train"):
-        state = train(gan, dataset.train, run_dir=run_dir, schedule=study.schedule, seed=task.seed)
+    state = trained(study, task)
     extractor, evaluation = study.extractor, study.evaluation
     if extractor is None:  # an encoder that has seen no label knows no classes
         extractor = encoder(study, study.seeds[0])
         metrics = tuple(name for name in evaluation.metrics if name != "class_agreement")
         evaluation = dataclasses.replace(evaluation, metrics=metrics)
     with stopwatch(run_dir, "evaluate"):
-        scores = evaluate(gan, state, dataset, extractor, evaluation)
+        scores = evaluate(study.gan(method), state, labelled(study, task), extractor, evaluation)
     write_scores(run_dir, scores)
-    result = {"method": method.name, "fraction": task.fraction, "seed": task.seed}
+    result = {"method": method.name, **columns(task.budget), "seed": task.seed}
     result |= {"labels": true_labels(study, task), "steps": scores["step"]}
     result |= {name: scores.get(name) for name in study.evaluation.metrics}
     result["seconds"] = read_json(run_dir / SECONDS)["train"]
@@ -201,10 +242,10 @@ def labelled(study: Study, task: Task) -> ImageDataset:
             return at_random(dataset, task.seed)
         case "clusters":
             return clusters(study, task.seed).hard
-    assert task.fraction is not None
+    assert task.budget is not None
     if method.labels == "few":
-        return few(study, task.seed, task.fraction)
-    made = inferred(study, task.seed, task.fraction)
+        return few(study, task.seed, task.budget)
+    made = inferred(study, task.seed, task.budget)
     if method.labels == "inferred":
         return made.hard
     assert made.soft is not None
@@ -214,8 +255,10 @@ def labelled(study: Study, task: Task) -> ImageDataset:
 def true_labels(study: Study, task: Task) -> int:
     """How many true labels the method of a task has made use of."""
     assert task.method is not None
-    if task.fraction is not None:
-        return int((few(study, task.seed, task.fraction).train.labels != UNLABELLED).sum())
+    if task.budget is not None:
+        if study.label_file is not None and task.method.labels != "few":
+            return 0  # whoever inferred them knows
+        return int((few(study, task.seed, task.budget).train.labels != UNLABELLED).sum())
     return int((study.dataset.train.labels != UNLABELLED).sum()) if task.method.labels == "true" else 0
 
 
@@ -224,15 +267,34 @@ def encoder(study: Study, seed: int) -> TrainedEncoder:
     return pretrain(study.dataset, study.recipe, seed, run_folder(study.seed_folder(seed)))
 
 
-def few(study: Study, seed: int, fraction: float) -> ImageDataset:
+def features(study: Study, seed: int) -> Features:
+    """The features of all images: somebody else's, or those of the seed's encoder."""
+    if study.features is not None:
+        return study.features
+    return extract(study.dataset, encoder(study, seed), study.seed_folder(seed))
+
+
+def few(study: Study, seed: int, budget: Budget) -> ImageDataset:
     """The data set with the kept labels, chosen if need be."""
-    return keep_labels(study.dataset, fraction, seed, run_folder(study.place(Task("labels", seed, fraction))))
+    return keep_labels(study.dataset, budget, seed, run_folder(study.place(Task("labels", seed, budget))))
 
 
-def inferred(study: Study, seed: int, fraction: float) -> Inferred:
-    """The data set under labels inferred from the kept ones, made if need be."""
-    folder = study.place(Task("labels", seed, fraction))
-    return infer_labels(few(study, seed, fraction), encoder(study, seed), study.recipe, seed, folder)
+def inferred(study: Study, seed: int, budget: Budget) -> Inferred:
+    """The data set under labels inferred from the kept ones, made if need be; or under those of a file."""
+    if study.label_file is not None:
+        given = from_file(study.dataset, study.label_file)
+        return Inferred(hardened(given), given if given.train.labels.ndim == 2 else None, None)
+    source = encoder(study, seed) if study.recipe.classifier == "s4l" else features(study, seed)
+    folder = study.place(Task("labels", seed, budget))
+    return infer_labels(few(study, seed, budget), source, study.recipe, seed, folder)
+
+
+def hardened(dataset: ImageDataset) -> ImageDataset:
+    """The most likely class in place of probabilities."""
+    labels = dataset.train.labels
+    if labels.ndim == 1:
+        return dataset
+    return dataset.with_labels(np.where(labels.any(1), labels.argmax(1), UNLABELLED).astype(np.int32))
 
 
 def clusters(study: Study, seed: int) -> Inferred:
@@ -240,10 +302,7 @@ def clusters(study: Study, seed: int) -> Inferred:
     recipe = dataclasses.replace(study.recipe, classifier="clusters")
     unlabelled = study.dataset.with_labels(np.full(len(study.dataset.train), UNLABELLED, np.int32))
     folder = run_folder(study.place(Task("clusters", seed)))
-    return infer_labels(unlabelled, encoder(study, seed), recipe, seed, folder)
-
-
-SECONDS = "seconds.json"
+    return infer_labels(unlabelled, features(study, seed), recipe, seed, folder)
 
 
 @contextlib.contextmanager

@@ -87,8 +87,8 @@ def curves(series: Sequence[Series], axes: Axes, *, label: str, description: str
     frame.append(
         tag("line", class_="axis", x1=LEFT, x2=WIDTH - RIGHT, y1=HEIGHT - BOTTOM, y2=HEIGHT - BOTTOM)
     )
-    lines = [polyline(axes, s.x, s.y, f"raw c{s.colour % COLOURS}") for s in series]
-    lines += [polyline(axes, s.x, smooth(s.y), f"smooth c{s.colour % COLOURS}") for s in series]
+    lines = [polyline(axes, s.x, s.y, f"raw {stroke(s.colour)}") for s in series]
+    lines += [polyline(axes, s.x, smooth(s.y), f"smooth {stroke(s.colour)}") for s in series]
     inner = (LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
     sizes = dict(zip(("x", "y", "width", "height"), inner, strict=True))
     plot = tag("svg", *lines, viewBox=" ".join(map(str, inner)), **sizes)  # a nested svg clips its lines
@@ -108,12 +108,17 @@ def polyline(axes: Axes, x: np.ndarray, y: np.ndarray, style: str) -> Markup:
     return tag("polyline", class_=style, points=" ".join(f"{px(a)},{px(b)}" for a, b in points))
 
 
+def stroke(place: int) -> str:
+    """The colour of a line and, once all colours are in use, its dashes."""
+    return f"c{place % COLOURS}" + (f" d{place // COLOURS}" if place >= COLOURS else "")
+
+
 def px(value: float) -> str:
     return f"{value:.1f}"
 
 
 def legend(names: Sequence[str]) -> Markup:
-    keys = [tag("li", tag("span", class_=f"key b{i % COLOURS}"), name) for i, name in enumerate(names)]
+    keys = [tag("li", tag("span", class_=f"key {stroke(i)}"), name) for i, name in enumerate(names)]
     return tag("ul", *keys, class_="legend")
 
 

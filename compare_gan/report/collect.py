@@ -31,6 +31,15 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """An image whose inferred label is uncertain."""
+
+    confidence: float
+    inferred: int
+    true: int  # -1: unknown
+
+
+@dataclass(frozen=True)
 class LabelQuality:
     """How good the inferred labels are; `confusion` counts true classes (rows) by inferred ones."""
 
@@ -38,6 +47,7 @@ class LabelQuality:
     confusion: np.ndarray | None  # [K, K]
     balance: tuple[int, ...]  # inferred labels of each class
     class_names: tuple[str, ...]
+    least_certain: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Run:
     """A GAN whose pictures and curves are shown."""
 
     key: str  # the method
-    record: Record  # method, fraction, seed, scores
+    record: Record  # method, labels kept, seed, scores
     metrics: Log
     samples: Mapping[int, Grid]  # by step, some ten of them
     interpolation: Grid | None  # the last one
@@ -56,9 +66,10 @@ class Run:
 class Study:
     summary: Record
     settings: Record
-    lines: tuple[Record, ...]  # scores of a method at a label fraction, over all seeds
-    label_sets: tuple[Record, ...]  # how right inferred labels are, for each seed and fraction
+    lines: tuple[Record, ...]  # scores of a method with a label budget, over all seeds
+    label_sets: tuple[Record, ...]  # how right inferred labels are, for each seed and budget
     labels: LabelQuality | None  # of the set that the runs shown were trained on
+    doubtful: Grid | None  # its images whose label is least certain
     pretrain: Log
     real: Grid | None
     runs: tuple[Run, ...]
@@ -86,6 +97,7 @@ def read_study(folder: Path) -> Study:
         lines=records(summary, path, "lines"),
         label_sets=records(summary, path, "labels"),
         labels=optional(labels / "label_quality.json", read_labels),
+        doubtful=read_grid(labels / "least_certain" / "images.png", labels / "least_certain" / "grid.json"),
         pretrain=optional(features / "pretrain" / "metrics.jsonl", read_log) or (),
         real=read_grid(folder / "real" / "real.png", folder / "real" / "grid.json"),
         runs=tuple(read_run(folder, record) for record in records(shown, path, "runs")),
@@ -143,11 +155,16 @@ def read_labels(path: Path) -> LabelQuality:
         matrix = None if confusion is None else np.array(confusion, np.int64).reshape(classes, classes)
         if len(names) != classes or (balance and len(balance) != classes):
             raise ValueError(f"{len(names)} names, {len(balance)} counts for {classes} classes")
-    except (TypeError, ValueError) as error:
+        least = quality.get("least_certain") or {}
+        columns = (least.get(key) or () for key in ("confidence", "inferred", "true"))
+        doubts = tuple(Doubt(float(c), int(i), int(t)) for c, i, t in zip(*columns, strict=True))
+        if any(max(doubt.inferred, doubt.true) >= classes or doubt.inferred < 0 for doubt in doubts):
+            raise ValueError("an uncertain image of an unknown class")
+    except (AttributeError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: the label counts do not fit together ({error}); run the study again"
         ) from None
-    return LabelQuality(number(quality.get("accuracy")), matrix, balance, names)
+    return LabelQuality(number(quality.get("accuracy")), matrix, balance, names, doubts)
 
 
 def read_log(path: Path) -> Log:

@@ -7,7 +7,7 @@ from pathlib import Path
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.report import panels, tables
-from compare_gan.report.collect import Study, number, read_study
+from compare_gan.report.collect import Record, Study, number, read_study
 from compare_gan.report.markup import Markup, tag
 from compare_gan.report.tables import median
 from compare_gan.report.words import command_line, count, percent, score
@@ -33,6 +33,7 @@ def write_report(study: Path, out: Path) -> None:
 
 def page(study: Study) -> str:
     parts = [
+        ("figure", "Distance against number of labels", panels.distances(study)),
         ("scores", "Scores", tables.scores(study)),
         ("labels", "Inferred labels", panels.label_inference(study)),
         ("samples", "Samples", panels.samples(study)),
@@ -62,21 +63,29 @@ def page(study: Study) -> str:
 
 
 def title(study: Study) -> str:
-    shares = fractions(study)
-    return f"GANs with {percent(shares[0])} of the labels" if len(shares) == 1 else "GANs with few labels"
+    told = list(budgets(study))
+    return f"GANs with {' '.join(told[0])}" if len(told) == 1 else "GANs with few labels"
 
 
-def fractions(study: Study) -> list[float]:
-    found = {number(line.get("fraction")) for line in study.lines}
-    return sorted(fraction for fraction in found if fraction is not None)
+def budgets(study: Study) -> list[tuple[str, str]]:
+    """How many labels were kept, in the order of the numbers: ("10%", "of the labels")."""
+    lines = sorted(study.lines, key=lambda line: number(line.get("labels")) or 0)
+    return list(dict.fromkeys(told for line in lines if (told := budget(line))))
+
+
+def budget(line: Record) -> tuple[str, str] | None:
+    fraction, each = number(line.get("fraction")), number(line.get("per_class"))
+    if fraction is not None:
+        return percent(fraction), "of the labels"
+    return None if each is None else (count(each), "labels a class")
 
 
 def story(study: Study) -> Markup:
-    shares = fractions(study)
-    kept = f"{listed([percent(share) for share in shares])} of the" if shares else "few"
+    units = {unit: [n for n, u in budgets(study) if u == unit] for _, unit in budgets(study)}
+    kept = listed([f"{listed(amounts)} {unit}" for unit, amounts in units.items()]) or "few labels"
     return tag(
         "p",
-        f"This study keeps {kept} labels of a data set, learns features from all images by telling how they "
+        f"This study keeps {kept} of a data set, learns features from all images by telling how they "
         "were rotated, fits a classifier to the labels that are left, infers the others with it, and trains "
         "GANs on the result. It compares them with GANs that are given every label, and none.",
         class_="lead",
@@ -113,17 +122,15 @@ def pipeline(study: Study) -> Markup:
 
 def findings(study: Study) -> Markup:
     """One sentence with the result, where the three methods of the story all have a score."""
-    shares = fractions(study)
-
-    def distance(method: str, fraction: float | None) -> float | None:
-        lines = [x for x in study.lines if (x.get("method"), x.get("fraction")) == (method, fraction)]
-        return median(lines[0], "frechet_distance") if lines else None
-
-    every, none = distance("all_labels", None), distance("no_labels", None)
-    few = [(share, d) for share in shares if (d := distance("s3gan", share)) is not None]
-    if not few or every is None or none is None:
+    found = {
+        (str(line.get("method")), budget(line)): distance
+        for line in study.lines
+        if (distance := median(line, "frechet_distance")) is not None
+    }
+    every, none = found.get(("all_labels", None)), found.get(("no_labels", None))
+    told = [f"{score(found['s3gan', b])} with {' '.join(b)}" for b in budgets(study) if ("s3gan", b) in found]
+    if not told or every is None or none is None:
         return Markup()
-    told = [f"{score(d)} with {percent(share)} of the labels" for share, d in few]
     return tag(
         "p",
         "Fréchet distance, lower is better: ",

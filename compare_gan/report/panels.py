@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from compare_gan.core.methods import METHODS
 from compare_gan.report import figures
+from compare_gan.report.budgets import distance_figure
 from compare_gan.report.charts import Axes, Series, axes_for, curves, heat_map, legend
 from compare_gan.report.collect import Grid, LabelQuality, Log, Study, curve, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.tables import class_table
-from compare_gan.report.words import compact, count, name_of, percent
+from compare_gan.report.words import ABSENT, compact, count, name_of, percent
+
+FEW = {name for name, method in METHODS.items() if method.from_few}
 
 MOST_CLASSES = 25  # beyond which a matrix cannot be read, and only its worst cells are told
 LOSSES = ("loss/d", "loss/g")
@@ -18,24 +22,89 @@ FOUR_WIDE, THREE_WIDE, PHONE = 270, 360, 368  # CSS pixels for a picture beside 
 WIDEST = 552  # so that two large ones still stand side by side
 
 
+def distances(study: Study) -> Markup:
+    """The study's figure, where more than one number of labels was tried."""
+    figure = distance_figure(study.lines)
+    if not figure:
+        return Markup()
+    said = (
+        "Points are medians over seeds, whiskers reach from the lowest to the highest. Level lines belong to "
+        "methods to which it makes no difference how many labels are kept."
+    )
+    return join(tag("p", said), tag("figure", figure))
+
+
 def label_inference(study: Study) -> Markup:
     quality = study.labels
     if quality is None:
         return Markup()
-    kept, images = (number(study.summary.get(key)) for key in ("labels_kept", "train_images"))
-    known = f"{count(kept)} of {count(images)} labels were kept. " if kept and images else ""
+    several = accuracies(study)
     accuracy = quality.accuracy
     right = "" if accuracy is None else f"{percent(accuracy)} of the inferred labels are right. "
+    if several and (few := [run.record for run in study.runs if run.key in FEW]):
+        labels, seed = number(few[0].get("labels")), few[0].get("seed")
+        right = f"With {count(labels or 0)} labels kept and seed {seed}: {right}"
+    tables = [several] if several else []
     blocks = []
-    few = len(quality.class_names) <= MOST_CLASSES
-    if quality.confusion is not None and few:
+    legible = len(quality.class_names) <= MOST_CLASSES
+    if quality.confusion is not None and legible:
         caption = "Rows are true classes, columns inferred ones; shade is the square root of the row's share."
         picture = heat_map(quality.confusion, quality.class_names)
         blocks.append(tag("figure", picture, tag("figcaption", caption)))
-    if quality.balance and few:
+    if quality.balance and legible:
         table = class_table(quality.class_names, quality.balance, true_counts(quality))
-        blocks.append(tag("div", tag("h3", "Class balance"), table))
-    return join(tag("p", known, right, mistakes(quality)), tag("div", *blocks, class_="blocks labels"))
+        tables += [tag("h3", "Class balance"), table]
+    if tables:
+        blocks.insert(0, tag("div", *tables))
+    parts = [tag("p", right, mistakes(quality)), tag("div", *blocks, class_="blocks labels")]
+    return join(*parts, doubts(study, quality))
+
+
+ACCURACIES = {
+    "accuracy": "inferred, training images",
+    "test_accuracy": "inferred, held-out images",
+    "probe": "linear on features, held-out images",
+}
+
+
+def accuracies(study: Study) -> Markup:
+    """How right labels are by how many were kept: medians over seeds; nothing for one number of labels."""
+    rows = []
+    kept = sorted({n for record in study.label_sets if (n := number(record.get("kept")))})
+    for n in kept:
+        records = [record for record in study.label_sets if number(record.get("kept")) == n]
+        medians = []
+        for key in ACCURACIES:
+            values = [value for record in records if (value := number(record.get(key))) is not None]
+            medians.append(
+                tag("td", percent(float(np.median(values))) if values else ABSENT, class_="figure")
+            )
+        rows.append(tag("tr", tag("th", count(n), scope="row"), *medians))
+    if len(rows) < 2:
+        return Markup()
+    heads = [tag("th", name, scope="col") for name in ("Labels kept", *ACCURACIES.values())]
+    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="pairs")
+    return join(tag("h3", "Right labels, median over seeds"), table)
+
+
+def doubts(study: Study, quality: LabelQuality) -> Markup:
+    """The images whose label is least certain, the worst first, with what was made of them."""
+    grid, names = study.doubtful, quality.class_names
+    if grid is None or not quality.least_certain:
+        return Markup()
+    cells = figures.tiles(grid)[0]
+    pictures = []
+    for pixels, doubt in zip(cells, quality.least_certain, strict=False):
+        wrong = doubt.true not in (doubt.inferred, -1)
+        said = f"{names[doubt.inferred]}, {percent(doubt.confidence)} sure"
+        truth = tag("span", f"is {names[doubt.true]}", class_="wrong") if wrong else ""
+        crisp = "crisp" if max(grid.tile) < figures.CRISP_BELOW else None
+        image = tag(
+            "img", src=figures.data_uri(pixels), width=64, height=64, alt=f"Uncertain: {said}", class_=crisp
+        )
+        pictures.append(tag("figure", image, tag("figcaption", said, truth)))
+    title = tag("h3", "Training images whose label is least certain")
+    return join(title, tag("div", *pictures, class_="doubts"))
 
 
 def true_counts(quality: LabelQuality) -> list[int] | None:
@@ -57,6 +126,7 @@ def mistakes(quality: LabelQuality) -> str:
 
 def samples(study: Study) -> Markup:
     pictures, order = [], ""
+    which = shown_runs(study)
     if study.real:
         real = figures.corner(study.real)
         alt = f"Held-out real images, {real.rows} rows of {real.columns}, one class a row."
@@ -74,7 +144,16 @@ def samples(study: Study) -> Markup:
     said = (
         "Not hand-picked. Real images and those of generators that are given classes have one class a row; "
     )
-    return gallery(f"{said}where a generator is given none, rows mean nothing.{order}", pictures)
+    return gallery(f"{said}where a generator is given none, rows mean nothing.{order}{which}", pictures)
+
+
+def shown_runs(study: Study) -> str:
+    """Which runs the pictures are from, if there are several of a method."""
+    if all((number(line.get("seeds")) or 1) == 1 for line in study.lines) and not distances(study):
+        return ""
+    kept = [n for run in study.runs if run.key in FEW and (n := number(run.record.get("labels")))]
+    few = f"; methods that use few labels had {count(kept[0])}" if kept else ""
+    return f" All runs shown are those of the first seed{few}."
 
 
 def evolution(study: Study) -> Markup:

@@ -1,0 +1,89 @@
+"""A study small enough for a test: 4x4 images of three classes, networks of a few hundred numbers."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from compare_gan.config.edge import parse
+from compare_gan.config.recipes import recipe
+from compare_gan.core.methods import METHODS
+from compare_gan.core.types import ImageSpec
+from compare_gan.data.base import ImageDataset, Split
+from compare_gan.evaluation.evaluate import EvalSettings
+from compare_gan.features.base import FeaturesAndClasses
+from compare_gan.fewlabels import LabelRecipe
+from compare_gan.fewlabels.study import Configured, Study
+from compare_gan.train.encoder import EncoderTraining
+from compare_gan.train.loop import Schedule
+from tests.gans import tiny
+
+SEED, SHARE = 5, 0.2
+RECIPE = LabelRecipe(
+    width=4,
+    pretrain_steps=4,
+    classify_steps=4,
+    labelled_batch=4,
+    calibration_fits=0,
+    clusters=3,
+    training=EncoderTraining(batch_size=4),
+)
+
+
+@functools.cache
+def dataset() -> ImageDataset:
+    """Noise whose upper, lower or left half is bright, which is the class."""
+    rng = np.random.default_rng(0)
+
+    def split(count: int) -> Split:
+        labels = np.arange(count, dtype=np.int32) % 3
+        images = rng.integers(0, 100, (count, 4, 4, 1), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            half = (slice(2), slice(2, 4), (slice(None), slice(2)))[label]
+            image[half] += 100
+        return Split(images, labels)
+
+    return ImageDataset("halves", split(60), split(30), ("upper", "lower", "left"))
+
+
+class Brightness:
+    """Features by hand: how bright each quarter of an image is."""
+
+    name, sha256, class_names = "brightness", "0", ()
+
+    def __call__(self, images, batch_size=None):
+        quarters = images.reshape(len(images), 2, 2, 2, 2).mean((2, 4)).reshape(len(images), 4)
+        return FeaturesAndClasses(quarters, np.zeros((len(images), 0)))
+
+
+@functools.cache
+def configured(name: str) -> Configured:
+    """The GAN of a packaged recipe, with other networks."""
+    parsed = parse([recipe("small"), recipe(name)], ["options.batch_size = 8", "options.z_dim = 5"])
+
+    def gan(spec: ImageSpec):
+        whole = parsed.gan(ImageSpec((8, 8, 1), spec.num_classes))
+        networks = dict(make_generator=tiny.Generator, make_discriminator=tiny.Discriminator)
+        return dataclasses.replace(whole, spec=spec, layers=tiny.LAYERS, **networks).checked()
+
+    return Configured(gan, parsed.operative_config)
+
+
+def small_study(folder: Path, *methods: str, **changes) -> Study:
+    chosen = tuple(METHODS[name] for name in methods or METHODS)
+    study = Study(
+        folder=folder,
+        dataset=dataset(),
+        methods=chosen,
+        budgets=(SHARE,),
+        seeds=(SEED,),
+        configured={method.recipe: configured(method.recipe) for method in chosen},
+        recipe=RECIPE,
+        schedule=Schedule(3, log_every=2, sample_every=3, save_every=3),
+        evaluation=EvalSettings(images=20),
+        extractor=Brightness(),
+        settings={"data": "halves", "reading": {}},
+        flat=True,
+    )
+    return dataclasses.replace(study, **changes)

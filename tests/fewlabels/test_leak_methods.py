@@ -1,0 +1,149 @@
+"""No method but `all_labels` sees a hidden label: not one bit of a GAN depends on one."""
+
+import dataclasses
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.methods import METHODS
+from compare_gan.data.base import UNLABELLED, Split
+from compare_gan.fewlabels.inferred import LABELS
+from compare_gan.fewlabels.leak import CHECK, FILES, deleted, permuted, verify
+from compare_gan.fewlabels.stages import KEPT
+from compare_gan.fewlabels.study import Task, few, prepare, tasks, trained
+
+from . import small
+
+BLIND = sorted(METHODS.keys() - {"all_labels"})
+
+
+def task_of(name):
+    return Task("gan", small.SEED, small.SHARE if METHODS[name].from_few else None, METHODS[name])
+
+
+def do(study):
+    """All label stages and all GANs."""
+    for task in [task for wave in tasks(study)[:2] for task in wave]:
+        prepare(study, task)
+    for task in tasks(study)[2]:
+        trained(study, task)
+    return study
+
+
+def weights(study, name):
+    """All numbers of the GAN of a method; it has been trained already."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(trained(study, task_of(name)))]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return do(small.small_study(tmp_path_factory.mktemp("original")))
+
+
+def nonsense(labels, hidden):
+    changed = labels.copy()
+    changed[hidden] = 2
+    return changed
+
+
+def under(original, folder, change):
+    """The study under other hidden labels; test labels are all the same."""
+    shutil.copy(original.folder / KEPT, folder / KEPT)  # chosen before: so many of each class
+    kept = np.load(folder / KEPT)["index"]
+    labels = original.dataset.train.labels
+    other = original.dataset.with_labels(change(labels, np.setdiff1d(np.arange(len(labels)), kept)))
+    assert (other.train.labels != labels).sum() > 20
+    test = Split(other.test.images, np.zeros_like(other.test.labels))
+    return dataclasses.replace(original, folder=folder, dataset=dataclasses.replace(other, test=test))
+
+
+@pytest.fixture(scope="module", params=[permuted, deleted, nonsense], ids=lambda change: change.__name__)
+def changed(request, original, tmp_path_factory):
+    study = under(original, tmp_path_factory.mktemp("changed"), request.param)
+    return do(dataclasses.replace(study, methods=tuple(METHODS[name] for name in BLIND)))
+
+
+@pytest.mark.parametrize("name", BLIND)
+def test_hidden_labels_change_no_weight(original, changed, name):
+    for a, b in zip(weights(original, name), weights(changed, name), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_hidden_labels_change_no_file(original, changed):
+    found = {path.relative_to(original.folder) for name in FILES for path in original.folder.rglob(name)}
+    assert {path.name for path in found} == set(FILES)
+    for path in found:
+        assert (original.folder / path).read_bytes() == (changed.folder / path).read_bytes(), path
+
+
+def test_all_labels_reads_all(original, tmp_path):
+    """The test above can fail: a GAN that is given hidden labels becomes another."""
+    study = under(original, tmp_path, nonsense)
+    study = do(dataclasses.replace(study, methods=(METHODS["all_labels"],)))
+    pairs = zip(weights(original, "all_labels"), weights(study, "all_labels"), strict=True)
+    assert not all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_methods_of_one_recipe_differ_by_their_labels(original):
+    """That numbers agree is not because labels do nothing."""
+    mine = weights(original, "s2gan")
+    for other in ("all_labels", "s2gan_soft", "random_label", "clustering"):
+        assert METHODS[other].recipe == METHODS["s2gan"].recipe
+        assert not all(map(np.array_equal, mine, weights(original, other))), other
+
+
+def test_verify_says_that_nothing_leaks(original):
+    verdict = verify(original)
+    assert verdict.differing == () and verdict.compared == len(FILES) + 2  # clusters have files of their own
+    assert verdict.text.startswith("no leak: all 9 files")
+    assert not (original.folder / CHECK).exists()
+
+
+def stage_that_writes(bytes_of):
+    """A label stage without any learning."""
+
+    def stage(study, task):
+        few(study, small.SEED, small.SHARE)
+        (study.folder / LABELS).write_bytes(bytes_of(study.dataset))
+
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("bytes_of", "expected"),
+    [
+        (lambda dataset: dataset.train.images.tobytes(), "no leak: all 2 files"),
+        (lambda dataset: dataset.train.labels.tobytes(), f"LEAK: hidden labels have changed {LABELS}"),
+        (lambda dataset: dataset.test.labels.tobytes(), f"LEAK: hidden labels have changed {LABELS}"),
+        (lambda dataset: np.random.default_rng().bytes(9), f"no proof: {LABELS} differ even with the same"),
+    ],
+)
+def test_verify_tells_leaks_from_chance(tmp_path, monkeypatch, bytes_of, expected):
+    stage = stage_that_writes(bytes_of)
+    monkeypatch.setattr("compare_gan.fewlabels.leak.prepare", stage)
+    study = small.small_study(tmp_path, "s3gan")
+    stage(study, None)
+    verdict = verify(study)
+    assert verdict.text.startswith(expected)
+    assert (tmp_path / CHECK).exists() == bool(verdict.differing)
+
+
+def test_methods_without_inferred_labels_have_nothing_to_verify(tmp_path):
+    with pytest.raises(UserError, match="need no inferred labels"):
+        verify(small.small_study(tmp_path, "all_labels"))
+
+
+def test_hidden_labels_are_changed_as_said():
+    labels, hidden = np.array([0, 1, 2, 0, 1, 2, 0]), np.array([1, 2, 3, 4, 6])
+    for change in (permuted, deleted):
+        assert (change(labels, hidden)[[0, 5]] == labels[[0, 5]]).all()
+    assert sorted(permuted(labels, hidden)) == sorted(labels)
+    assert (permuted(labels, hidden) != labels).any()
+    assert (deleted(labels, hidden)[hidden] == UNLABELLED).all()
+
+
+def test_the_study_has_a_task_for_every_method(original):
+    assert {task.method.name for task in tasks(original)[2]} == set(METHODS)
