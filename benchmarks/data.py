@@ -17,23 +17,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
+from compare_gan.core.allocator import keep_freed_memory
 
-from benchmarks.timing import interleaved
-from compare_gan.config.edge import parse
-from compare_gan.config.recipes import recipe
-from compare_gan.core.types import ImageSpec
-from compare_gan.data import Reading, Split, open_dataset
-from compare_gan.data.order import Order
-from compare_gan.gans.step import train_step
-from compare_gan.train.feed import Feed, InMemory, open_feed
-from compare_gan.train.loop import Job, compile_chunk
-from compare_gan.train.placement import Placement
+keep_freed_memory()
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from benchmarks.timing import interleaved  # noqa: E402
+from compare_gan.config.edge import parse  # noqa: E402
+from compare_gan.config.recipes import recipe  # noqa: E402
+from compare_gan.core.types import ImageSpec  # noqa: E402
+from compare_gan.data import Reading, Split, open_dataset  # noqa: E402
+from compare_gan.data.order import Order  # noqa: E402
+from compare_gan.gans.step import train_step  # noqa: E402
+from compare_gan.train.feed import Feed, InMemory, open_feed  # noqa: E402
+from compare_gan.train.loop import Job, compile_chunk  # noqa: E402
+from compare_gan.train.placement import Placement  # noqa: E402
 
 BATCH = 64
 RESNET_CIFAR10 = [  # the settings of compare_gan's resnet_cifar10.gin
