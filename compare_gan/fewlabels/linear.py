@@ -1,9 +1,11 @@
 """Stage 2 on fixed features: logistic regression from the kept labels."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 from scipy import special
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from compare_gan.core.errors import UserError
@@ -12,7 +14,7 @@ from compare_gan.fewlabels.calibration import deal, fit_temperature, probabiliti
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.representation import Features
 
-STRENGTHS = tuple(10.0**power for power in range(-4, 2))  # inverse of how much weights are held down
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse of how much weights are held down
 MANY = 2000  # labels of which a fifth says enough, where it is otherwise asked of each fifth but one
 ROWS = 65536  # of features that are looked at together
 
@@ -68,7 +70,9 @@ def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Pre
 
 def fit(few: np.ndarray, labels: np.ndarray, classes: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights [F, K] and bias [K] of logistic regression on standardised features [M, F]."""
-    model = LogisticRegression(C=strength, max_iter=2000).fit(few, labels)
+    with warnings.catch_warnings():  # where it goes on for long the last digits are not worth it
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(few, labels)
     weights, bias = np.zeros((few.shape[1], classes)), np.full(classes, -np.inf)
     if len(model.classes_) == 2:  # one logit, the difference of two
         bias[model.classes_], weights[:, model.classes_[1]] = [0, model.intercept_[0]], model.coef_[0]
