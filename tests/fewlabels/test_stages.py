@@ -11,6 +11,9 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import Split, open_dataset
+from compare_gan.data.fit import Fit
+from compare_gan.data.records import Pixels
+from compare_gan.data.streamed import Streamed
 from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
 from compare_gan.fewlabels.inferred import LABELS, PREDICTIONS, SOFT_LABELS
 from compare_gan.fewlabels.representation import FEATURES, PRETRAINED
@@ -149,6 +152,18 @@ def test_what_is_inferred_fits_together(original, dataset, name):
         np.testing.assert_array_equal(inferred.soft.train.labels, found.train)
         np.testing.assert_allclose(found.train.sum(1), 1, atol=1e-5)
         assert found.test.shape == (len(dataset.test), 4)
+
+
+def test_images_that_are_read_when_wanted_give_the_same(original, dataset, tmp_path):
+    def streamed(split):
+        images = Streamed(Pixels(split.images), Fit(), dataset.spec.image_shape)
+        return dataclasses.replace(split, images=images)
+
+    other = dataclasses.replace(dataset, train=streamed(dataset.train), test=streamed(dataset.test))
+    _, inferred = original("s4l")
+    found = run_stages(other, tmp_path, S4L).predictions
+    np.testing.assert_allclose(found.train, inferred.predictions.train, atol=1e-5)
+    np.testing.assert_allclose(found.test, inferred.predictions.test, atol=1e-5)
 
 
 def test_uncertain_images_stay_unlabelled(dataset, encoder, tmp_path):
