@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.main import main
 from tests.test_main import bindings, config
@@ -98,3 +100,28 @@ def test_mistakes_are_one_line(words, expected, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(Path(tmp_path))
     message = told(capsys, 2, *words)
     assert expected in message and message.count("\n") == 1
+
+
+def test_schedules_of_compare_gan(tmp_path, capsys):
+    folder = tmp_path / "run"
+    words = ["train", *config(), "--model_dir", folder, "--data", "blobs", "--extractor", "random"]
+    words += bindings("options.training_steps = 2", "run_config.save_checkpoints_steps = 1")
+    words += ["--images", "20", "--metrics", "frechet_distance"]
+    told(capsys, 0, *words, "--schedule", "eval_after_train")
+    rows = read_scores(folder)
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert len(rows[0]["frechet_distance_list"].split("_")) == 3  # sets, as in compare_gan
+    (folder / "scores.csv").unlink()
+    told(capsys, 0, *words, "--schedule", "continuous_eval")  # training is done, so it ends
+    again = read_scores(folder)
+    assert [row["frechet_distance_mean"] for row in again] == [row["frechet_distance_mean"] for row in rows]
+
+
+def test_a_folder_of_images_against_a_data_set(tmp_path, capsys):
+    images = open_dataset("blobs").test.images
+    for i in range(len(images)):
+        Image.fromarray(images[i]).save(tmp_path / f"{i:03}.png")
+    words = ["evaluate", "--images_from", tmp_path, "--reference", "blobs", "--extractor", "random"]
+    out = told(capsys, 0, *words, "--metrics", "frechet_distance", "prdc")
+    scores = dict(line.split(": ") for line in out.splitlines())
+    assert float(scores["frechet_distance"]) < 1e-6 and float(scores["coverage"]) == 1
