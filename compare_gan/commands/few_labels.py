@@ -52,7 +52,6 @@ def few_labels(arguments: argparse.Namespace) -> int:
     per_class = [] if arguments.labels_per_class is None else [arguments.labels_per_class]
     fractions = [] if per_class else [arguments.label_fraction]
     settings = settings_of(arguments, fractions, per_class, [arguments.seed])
-    open_study(settings, Path(), flat=True)  # what does not fit is told before anything is written
     folder = study_folder(Path(arguments.model_dir), settings, varying=("methods",))
     study = open_study(settings, folder, flat=True)
     code = carry_out("few-labels", study)

@@ -10,6 +10,7 @@ from typing import Any
 
 from compare_gan import __version__
 from compare_gan.commands.shared import Parser, open_data, reading
+from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.methods import METHODS
 
 SETTINGS = "settings.json"
@@ -47,12 +48,19 @@ def add_training(made: Parser) -> None:
 
 def add_inference(made: Parser) -> None:
     made.add_argument(
+        "--label_recipe",
+        default="digits",
+        help="how labels are inferred: digits (in seconds), photos (of some 32 pixels a side), photos_gpu",
+    )
+    made.add_argument(
         "--classifier",
         choices=["s4l", "linear"],
         help="what infers labels; default: s4l, or linear on --features",
     )
     made.add_argument("--features", help="file of features of all images, in place of those of our encoder")
-    made.add_argument("--encoder", help="small or resnet50")
+    made.add_argument(
+        "--encoder", help="small, halved, wide28 or resnet50; this and what follows change the recipe"
+    )
     made.add_argument("--encoder_width", type=int, help="channels of the encoder's first layer")
     made.add_argument("--pretrain_steps", type=int, help="updates of the encoder by rotations")
     made.add_argument("--classify_steps", type=int, help="updates of the classifier")
@@ -77,6 +85,7 @@ def settings_of(
         "seeds": list(dict.fromkeys(seeds)),
         "steps": steps,
         "quick": arguments.quick,
+        "label_recipe": arguments.label_recipe,
         "inference": {field: value for field, value in inference.items() if value is not None},
         "features": arguments.features,
         "label_file": arguments.label_file,
@@ -104,8 +113,9 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
     from compare_gan.data import Reading
     from compare_gan.evaluation.evaluate import EvalSettings
     from compare_gan.features import open_extractor
-    from compare_gan.fewlabels import LabelRecipe, read_features
+    from compare_gan.fewlabels import read_features
     from compare_gan.fewlabels.budget import PerClass
+    from compare_gan.fewlabels.recipe import RECIPES
     from compare_gan.fewlabels.study import Configured, Study
     from compare_gan.train.loop import Schedule
 
@@ -117,11 +127,14 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
         sample_every=max(1, steps // 10),
         save_every=max(1, steps // 5),
     )
+    if (inference := RECIPES.get(settings["label_recipe"])) is None:
+        name = settings["label_recipe"]
+        raise UserError(f"no label recipe is called {name!r}{did_you_mean(name, RECIPES)}")
     dataset = open_data(settings["data"], Reading(**settings["reading"]))
     base, configured = config_file(settings["gin_config"]), {}
     for name in dict.fromkeys(method.recipe for method in methods):
         parsed = parse([base, recipe(name)], settings["gin_bindings"])
-        configured[name] = Configured(parsed.gan, parsed.operative_config)
+        configured[name] = Configured(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
     extractor = settings["extractor"] or (settings["data"] if settings["data"] in EXTRACTORS else None)
     return Study(
         folder=folder,
@@ -130,7 +143,7 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
         budgets=(*settings["fractions"], *map(PerClass, settings["per_class"])),
         seeds=tuple(settings["seeds"]),
         configured=configured,
-        recipe=LabelRecipe(**(QUICK if quick else {}) | settings["inference"]),
+        recipe=dataclasses.replace(inference, **(QUICK if quick else {}) | settings["inference"]),
         schedule=schedule,
         evaluation=EvalSettings(images=500 if quick else 5000),
         extractor=open_extractor(extractor) if extractor else None,
@@ -170,7 +183,8 @@ def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     given |= {option: settings["inference"].get(field) for option, field in LABELS.items()}
     given |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
     given |= {} if how["broken"] == "fail" else {"broken": how["broken"]}
-    given |= {} if settings["gin_config"] == "small.gin" else {"gin_config": settings["gin_config"]}
+    usual = {"gin_config": "small.gin", "label_recipe": "digits"}
+    given |= {name: settings[name] for name, value in usual.items() if settings[name] != value}
     fractions, per_class, seeds = (settings[name] or None for name in GROWING[1:])
     if command == "study":
         given |= {"fractions": fractions, "labels_per_class": per_class, "seeds": seeds}

@@ -54,7 +54,6 @@ def study(arguments: argparse.Namespace) -> int:
     arguments.label_file = None
     per_class = arguments.labels_per_class or []
     settings = settings_of(arguments, [] if per_class else arguments.fractions, per_class, arguments.seeds)
-    open_study(settings, Path(), flat=False)  # what does not fit is told before anything is written
     folder = study_folder(Path(arguments.model_dir), settings)
     reopen = functools.partial(open_study, settings, folder, False)
     whole = reopen()

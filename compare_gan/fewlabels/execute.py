@@ -1,14 +1,14 @@
 """Doing many tasks, in this process or in several, so that one that fails does not cost the others."""
 
+import collections
 import contextlib
 import dataclasses
 import logging
 import multiprocessing
 import os
-import queue
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from multiprocessing.connection import Connection, wait
+from typing import Any, cast
 
 import jax
 
@@ -21,6 +21,7 @@ CACHE = (
     "jax_persistent_cache_min_compile_time_secs",
     "jax_persistent_cache_min_entry_size_bytes",
 )
+NONE_LEFT = "no process is left to do it"
 log = logging.getLogger(__name__)
 
 
@@ -68,7 +69,7 @@ class Here:
 
 
 class Workers:
-    """Does tasks in `count` processes.
+    """Does tasks in `count` processes, each at the end of its own pipe: one that dies blocks no other.
 
     Args:
       open_call: makes in each process what does a task there; what it returns need not be picklable.
@@ -83,14 +84,14 @@ class Workers:
                 f"--workers {count}: processes cannot share a {jax.default_backend()}; leave it out"
             )
         context = multiprocessing.get_context("spawn")
-        self.tasks, self.outcomes = context.Queue(), context.Queue()
         cache = {name: getattr(jax.config, name) for name in CACHE}
-        self.processes = [
-            context.Process(target=work, args=(i, open_call, self.tasks, self.outcomes, cache), daemon=True)
-            for i in range(count)
-        ]
-        for process in self.processes:
+        self.processes: dict[Connection, Any] = {}  # by our end of the pipe
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=work, args=(open_call, theirs, cache), daemon=True)
             process.start()
+            theirs.close()  # so that ours ends when the process does
+            self.processes[ours] = process
 
     def each(self, tasks: Sequence[Any]) -> Iterator[Outcome]:
         """The outcome of every task, as they come.
@@ -98,53 +99,45 @@ class Workers:
         Raises:
           Interrupted: Ctrl-C or SIGTERM; the processes have saved what they could.
         """
-        for number in range(len(tasks)):
-            self.tasks.put((number, tasks[number]))
-        missing, working = set(range(len(tasks))), dict[int, int]()  # process -> what it does
+        left, working = collections.deque(tasks), dict[Connection, Any]()
+        idle = list(self.processes)
         with stop_requested() as stopping:
-            while missing:
-                try:
-                    process, number, outcome = self.outcomes.get(timeout=0.5)
-                except queue.Empty:
-                    if stopping():
-                        self.close()
-                        raise Interrupted("study: stopped, and saved") from None
-                    yield from self._lost(tasks, missing, working)
-                    continue
-                working[process] = number
-                if outcome is not None:
-                    missing.discard(number)
+            while left or working:
+                while left and idle:
+                    pipe = idle.pop()
+                    working[pipe] = left.popleft()
+                    with contextlib.suppress(OSError):  # its process has died; told below
+                        pipe.send(working[pipe])
+                if not working:
+                    yield Outcome(left.popleft(), error="no process is left to do it")
+                for pipe in cast(list[Connection], wait(list(working), timeout=0.5)):
+                    task = working.pop(pipe)
+                    try:
+                        outcome = pipe.recv()
+                        idle.append(pipe)
+                    except (EOFError, OSError):
+                        outcome = Outcome(task, error="its process died; is there enough memory?")
                     yield outcome
-
-    def _lost(self, tasks: Sequence[Any], missing: set[int], working: dict[int, int]) -> Iterator[Outcome]:
-        """Outcomes of tasks whose process has died; of all, if none is left."""
-        dead = [i for i in range(len(self.processes)) if not self.processes[i].is_alive()]
-        gone = (
-            set(missing) if len(dead) == len(self.processes) else {working.pop(i, -1) for i in dead} & missing
-        )
-        for number in sorted(gone):
-            missing.discard(number)
-            yield Outcome(tasks[number], error="its process died; is there enough memory?")
+                if stopping():
+                    self.close()
+                    raise Interrupted("study: stopped, and saved")
 
     def close(self) -> None:
         """Asks all processes to stop, and waits until they have."""
-        for process in self.processes:
+        for process in self.processes.values():
             process.terminate()
-        for process in self.processes:
+        for pipe, process in self.processes.items():
             process.join()
+            pipe.close()
 
 
-def work(place: int, open_call: Callable[[], Call], tasks: Any, outcomes: Any, cache: dict[str, Any]) -> None:
-    """What process number `place` does: one task after another, until it is stopped. It prints nothing."""
+def work(open_call: Callable[[], Call], pipe: Connection, cache: dict[str, Any]) -> None:
+    """What a process does: one task after another, until it is stopped or nobody asks. It prints nothing."""
     keep_freed_memory()
     for name, value in cache.items():
         jax.config.update(name, value)
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-        try:
+        with contextlib.suppress(EOFError, Interrupted, KeyboardInterrupt):
             call = open_call()
             while True:
-                number, task = tasks.get()
-                outcomes.put((place, number, None))
-                outcomes.put((place, number, attempt(call, task)))
-        except (Interrupted, KeyboardInterrupt):
-            sys.exit(1)
+                pipe.send(attempt(call, pipe.recv()))

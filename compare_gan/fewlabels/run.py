@@ -31,12 +31,12 @@ def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None
       UserError: the folder cannot be written to.
       Interrupted: Ctrl-C or SIGTERM; what was computed is kept.
     """
-    run_folder(study.folder)
-    show_real(study.dataset, study.folder)
     waves = [[task for task in wave if not done(study, task)] for wave in tasks(study)]
     total = sum(map(len, waves))
     if not total:
         return []
+    run_folder(study.folder)
+    show_real(study.dataset, study.folder)
     failed, finished = list[Outcome](), 0
     with contextlib.closing(open_pool(study, workers, reopen)) as pool:
         for wave in waves:

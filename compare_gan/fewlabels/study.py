@@ -52,6 +52,7 @@ class Configured:
 
     gan: Callable[[ImageSpec], GAN]
     text: str
+    random_flip: bool = False  # mirror training images left to right half of the time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,8 +186,10 @@ def tell_quality(study: Study, task: Task) -> None:
     """How right the inferred labels are, and how much the features tell. For people only."""
     assert task.budget is not None
     folder = study.place(task)
-    if study.label_file is None and len(study.dataset.test):
-        write_probe(few(study, task.seed, task.budget), features(study, task.seed), folder)
+    if study.label_file is None:
+        seen = features(study, task.seed)
+        if seen.test is not None:
+            write_probe(few(study, task.seed, task.budget), seen, folder)
     quality = write_quality(study.dataset, inferred(study, task.seed, task.budget), folder)
     if worst := quality.get("least_certain", {}).get("index", [])[:UNCERTAIN]:
         images = study.dataset.train.images[np.array(worst)]
@@ -202,8 +205,14 @@ def trained(study: Study, task: Task) -> GANState:
     origin |= {"method": method.name} | columns(task.budget)
     describe_run(run_dir, dataset, study.configured[method.recipe].text, origin)
     with stopwatch(run_dir, "train"):
-        gan, schedule = study.gan(method), study.schedule
-        return train(gan, dataset.train, run_dir=run_dir, schedule=schedule, seed=task.seed)
+        return train(
+            study.gan(method),
+            dataset.train,
+            run_dir=run_dir,
+            schedule=study.schedule,
+            seed=task.seed,
+            random_flip=study.configured[method.recipe].random_flip,
+        )
 
 
 def train_and_score(study: Study, task: Task) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Which labels each method gets, and what it makes of them."""
+
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.methods import METHODS, method
+from compare_gan.data.label_files import write_labels
+from compare_gan.fewlabels.study import Task, labelled, prepare, tasks, true_labels
+
+from . import small
+
+
+def task_of(name):
+    return Task("gan", small.SEED, small.SHARE if METHODS[name].from_few else None, METHODS[name])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    made = small.small_study(tmp_path_factory.mktemp("study"))
+    for task in [task for wave in tasks(made)[:2] for task in wave]:
+        prepare(made, task)
+    return made
+
+
+def labels(study, name):
+    return labelled(study, task_of(name)).train.labels
+
+
+def test_baselines(study):
+    true, count = study.dataset.train.labels, len(study.dataset.train)
+    np.testing.assert_array_equal(labels(study, "all_labels"), true)
+    for name in ("no_labels", "ssgan"):
+        np.testing.assert_array_equal(labels(study, name), np.full(count, -1))
+    np.testing.assert_array_equal(labels(study, "single_label"), np.zeros(count))
+    drawn = labels(study, "random_label")
+    assert set(drawn) == {0, 1, 2} and not np.array_equal(drawn, true)
+    np.testing.assert_array_equal(drawn, labels(study, "random_label"))  # drawn once
+
+
+def test_few_labels_are_true_and_a_fifth_of_each_class(study):
+    true = study.dataset.train.labels
+    for name in ("s2gan_co", "s2gan_co_soft", "s3gan_co", "s3gan_co_soft"):
+        few = labels(study, name)
+        kept = few != -1
+        np.testing.assert_array_equal(few[kept], true[kept])
+        assert np.bincount(few[kept]).tolist() == [4, 4, 4]
+
+
+def test_inferred_labels_are_hard_or_soft(study):
+    hard, soft = labels(study, "s3gan"), labels(study, "s3gan_soft")
+    assert hard.shape == (60,) and set(hard) <= {0, 1, 2}
+    assert soft.shape == (60, 3) and np.allclose(soft.sum(1), 1, atol=1e-5) and soft.max() < 1
+    np.testing.assert_array_equal(soft.argmax(1), hard)
+    np.testing.assert_array_equal(hard, labels(study, "s2gan"))
+    np.testing.assert_array_equal(soft, labels(study, "s2gan_soft"))
+
+
+def test_classes_are_the_methods_own(study):
+    classes = {name: labelled(study, task_of(name)).class_names for name in METHODS}
+    assert classes["single_label"] == ("all",)
+    assert classes["clustering"] == ("cluster 0", "cluster 1", "cluster 2")
+    assert classes["random_label"] == ("random 0", "random 1", "random 2")
+    assert all(classes[name] == study.dataset.class_names for name in METHODS if METHODS[name].from_few)
+    for name in METHODS:
+        gan = study.gan(METHODS[name])
+        assert gan.spec.num_classes == len(classes[name]), name
+
+
+def test_how_many_true_labels_a_method_uses(study):
+    used = {name: true_labels(study, task_of(name)) for name in METHODS}
+    assert used.pop("all_labels") == 60
+    for name, count in used.items():
+        assert count == (12 if METHODS[name].from_few else 0), name
+
+
+def test_a_label_file_takes_the_place_of_inferred_labels(study, tmp_path):
+    given = np.arange(60, dtype=np.int32) % 3
+    write_labels(tmp_path / "hard.npz", np.arange(50), given[:50])
+    other = small.small_study(tmp_path, "s3gan", "s3gan_co", label_file=tmp_path / "hard.npz")
+    np.testing.assert_array_equal(labels(other, "s3gan"), np.where(np.arange(60) < 50, given, -1))
+    np.testing.assert_array_equal(labels(other, "s3gan_co"), labels(study, "s3gan_co"))
+    assert [task.kind for wave in tasks(other)[:2] for task in wave] == ["labels"]  # nothing to learn
+    with pytest.raises(UserError, match=r"hard\.npz: holds classes; soft labels need probabilities"):
+        small.small_study(tmp_path, "s3gan_soft", label_file=tmp_path / "hard.npz")
+
+
+def test_a_soft_label_file_serves_both(tmp_path):
+    soft = np.random.default_rng(0).dirichlet(np.ones(3), 60).astype(np.float32)
+    write_labels(tmp_path / "soft.npz", np.arange(60), soft)
+    study = small.small_study(tmp_path, "s3gan", "s3gan_soft", label_file=tmp_path / "soft.npz")
+    np.testing.assert_array_equal(labels(study, "s3gan_soft"), soft)
+    np.testing.assert_array_equal(labels(study, "s3gan"), soft.argmax(1))
+
+
+def test_an_unknown_method():
+    with pytest.raises(UserError, match="unknown method 's3gn'; did you mean 's3gan'"):
+        method("s3gn")

@@ -1,0 +1,288 @@
+"""A study does everything once, goes on where it stopped, and survives what fails."""
+
+import dataclasses
+import functools
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.interrupt import Interrupted
+from compare_gan.core.methods import METHODS
+from compare_gan.fewlabels import budget, execute, plan, results, run
+from compare_gan.fewlabels.budget import PerClass
+from compare_gan.fewlabels.representation import Features
+from compare_gan.fewlabels.study import Task, all_done, done, tasks
+
+from . import small
+
+NAMES = ("all_labels", "s3gan", "clustering")
+
+
+def wide_study(folder, **changes):
+    shared = dict(seeds=(0, 1), budgets=(0.1, PerClass(4)), flat=False)
+    return small.small_study(folder, *NAMES, **shared | changes)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Two seeds, two label budgets, three methods; trained by hand so that it is quick."""
+    study = wide_study(tmp_path_factory.mktemp("study"))
+    assert run.run_study(study) == []
+    return study
+
+
+def test_what_is_shared_is_done_once(whole):
+    kinds = [task.kind for wave in tasks(whole) for task in wave]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "features": 2,
+        "labels": 4,
+        "clusters": 2,
+        "gan": 8,
+    }
+    root = whole.folder
+    found = sorted(str(path.parent.relative_to(root)) for path in root.rglob("result.json"))
+    assert found == sorted(
+        f"seed-{seed}/{place}"
+        for seed in (0, 1)
+        for place in ("all_labels", "clustering", "fraction-0.1/s3gan", "per-class-4/s3gan")
+    )
+    assert len(list(root.rglob("pretrained.npz"))) == 2
+    assert len(list(root.rglob("labels-kept.npz"))) == 4
+
+
+def test_a_second_call_does_nothing(whole, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*")}
+    monkeypatch.setattr(run, "perform", None)
+    assert all_done(whole) and run.run_study(whole) == []
+    assert before == {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*")}
+
+
+def test_more_is_added_without_doing_anything_again(whole, tmp_path, monkeypatch):
+    did = []
+    monkeypatch.setattr(run, "perform", lambda study, task: did.append(task) or {})
+    run.run_study(dataclasses.replace(whole, seeds=(0, 1, 2), budgets=(0.1, 0.3)))
+    assert {task.name for task in did} == {
+        "features, seed 2",
+        "labels, 10% of the labels, seed 2",
+        *(f"labels, 30% of the labels, seed {seed}" for seed in (0, 1, 2)),
+        "clusters, seed 2",
+        "all_labels, seed 2",
+        "clustering, seed 2",
+        "s3gan, 10% of the labels, seed 2",
+        *(f"s3gan, 30% of the labels, seed {seed}" for seed in (0, 1, 2)),
+    }
+
+
+def test_the_summary_is_that_of_the_runs(whole):
+    summary = results.summarise(whole)
+    rows = [json.loads(path.read_text()) for path in whole.folder.rglob("result.json")]
+    assert len(summary["runs"]) == len(rows) == 8
+    few = [row["frechet_distance"] for row in rows if row["per_class"] == 4]
+    (line,) = [x for x in summary["lines"] if x["per_class"] == 4]
+    assert line["method"] == "s3gan" and line["labels"] == 12 and line["seeds"] == 2
+    assert line["scores"]["frechet_distance"] == {
+        "median": pytest.approx(np.median(few)),
+        "lowest": min(few),
+        "highest": max(few),
+    }
+    assert [x["labels"] for x in summary["lines"]] == [60, 6, 12, 0]
+    assert [(x["kept"], x["folder"]) for x in summary["labels"]] == [
+        (6, "seed-0/fraction-0.1"),
+        (6, "seed-1/fraction-0.1"),
+        (12, "seed-0/per-class-4"),
+        (12, "seed-1/per-class-4"),
+    ]
+    assert [row["folder"] for row in summary["shown"]["runs"]] == [
+        "seed-0/all_labels",
+        "seed-0/per-class-4/s3gan",
+        "seed-0/clustering",
+    ]
+    assert summary["shown"]["features"] == "seed-0" and summary["shown"]["labels"] == "seed-0/per-class-4"
+    head, *lines = (whole.folder / "results.csv").read_text().splitlines()
+    assert head.split(",")[:4] == ["method", "fraction", "per_class", "seed"] and len(lines) == 8
+    text = results.table(summary)
+    assert f"{np.median(few):.3f}" in text and "12 of 60 labels kept" in text
+
+
+def test_scores_do_not_depend_on_what_else_is_in_the_study(whole, tmp_path):
+    alone = small.small_study(tmp_path, "s3gan", seeds=(1,), budgets=(PerClass(4),))
+    assert run.run_study(alone) == []
+    row = json.loads((tmp_path / "s3gan" / "result.json").read_text())
+    other = json.loads((whole.folder / "seed-1" / "per-class-4" / "s3gan" / "result.json").read_text())
+    assert row | {"seconds": 0} == other | {"seconds": 0}
+
+
+def test_a_task_that_fails_costs_only_what_needs_it(tmp_path, monkeypatch, capsys):
+    def perform(study, task):
+        if task.kind == "labels" and task.seed == 0 and task.budget == 0.1:
+            raise UserError("no luck")
+        if task.kind == "gan" and task.method.name == "clustering" and task.seed == 1:
+            raise FloatingPointError("not a number\nsecond line")
+        return {}
+
+    monkeypatch.setattr(run, "perform", perform)
+    failed = {outcome.task.name: outcome.error for outcome in run.run_study(wide_study(tmp_path))}
+    assert failed == {
+        "labels, 10% of the labels, seed 0": "no luck",
+        "s3gan, 10% of the labels, seed 0": "what it needs was not made",
+        "clustering, seed 1": "FloatingPointError: not a number",
+    }
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("[16/16]") and any("failed (no luck)" in line for line in lines)
+
+
+def test_failed_features_leave_what_needs_none(tmp_path, monkeypatch):
+    def perform(study, task):
+        if task.kind == "features" and task.seed == 1:
+            raise UserError("no luck")
+        return {}
+
+    monkeypatch.setattr(run, "perform", perform)
+    failed = [outcome.task for outcome in run.run_study(wide_study(tmp_path))]
+    assert all(task.seed == 1 for task in failed)
+    assert {task.method.name for task in failed if task.method} == {"s3gan", "clustering"}
+
+
+def test_what_does_not_fit_is_told_before_anything_is_done(tmp_path):
+    with pytest.raises(UserError, match="label fraction 2"):
+        small.small_study(tmp_path, "s3gan", budgets=(2.0,))
+    with pytest.raises(UserError, match="0 labels per class are too few"):
+        small.small_study(tmp_path, "s3gan_co", budgets=(PerClass(0),))
+    features = Features(np.zeros((60, 2)), None, "mine.npy")
+    with pytest.raises(UserError, match=r"mine\.npy: s4l trains an encoder"):
+        small.small_study(tmp_path, "s3gan", features=features)
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_from_elsewhere_need_no_encoder(tmp_path):
+    rng = np.random.default_rng(0)
+    true = small.dataset().train.labels
+    features = Features(np.eye(3)[true] + 0.1 * rng.normal(size=(60, 3)), None, "mine.npy")
+    recipe = dataclasses.replace(small.RECIPE, classifier="linear")
+    study = small.small_study(tmp_path, "s3gan", "clustering", features=features, recipe=recipe)
+    assert [task.kind for wave in tasks(study)[:2] for task in wave] == ["clusters", "labels"]
+    for task in tasks(study)[1]:
+        run.perform(study, task)
+    assert json.loads((tmp_path / "label_quality.json").read_text())["accuracy"] == 1
+    assert not (tmp_path / "pretrained.npz").exists()
+
+
+def test_budgets_in_words():
+    assert [budget.told(b) for b in (0.05, PerClass(5))] == ["5% of the labels", "5 labels a class"]
+    assert [budget.folder_of(b) for b in (0.05, PerClass(5))] == ["fraction-0.05", "per-class-5"]
+    assert budget.columns(PerClass(5)) == {"fraction": None, "per_class": 5}
+    assert budget.columns(0.05) == {"fraction": 0.05, "per_class": None}
+    assert budget.columns(None) == {"fraction": None, "per_class": None}
+
+
+# The plan
+
+
+def test_the_plan_counts_what_is_left(whole, tmp_path):
+    assert plan.outline(whole) == []
+    entries = {entry.what: entry for entry in plan.outline(wide_study(tmp_path))}
+    assert {what: (len(entry.tasks), entry.steps) for what, entry in entries.items()} == {
+        "features": (2, 4),
+        "clusters": (2, 0),
+        "labels": (4, 4),
+        "all_labels": (2, 3),
+        "s3gan": (4, 3),
+        "clustering": (2, 3),
+    }
+    assert "16       48" in plan.text(list(entries.values()), 1).splitlines()[-1]
+
+
+def test_the_plan_times_each_program_once(tmp_path, monkeypatch):
+    """All labels and clusters train the same program, since there are as many clusters as classes."""
+    tried = []
+
+    def perform(study, task):
+        tried.append(task.name)
+        folder = study.place(task)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "seconds.json").write_text('{"train": 9.0, "evaluate": 2.0}')
+        rows = [{"step": 20, "seconds": 5.0}, {"step": 40, "seconds": 7.0}]  # ten steps a second
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return {}
+
+    monkeypatch.setattr(plan, "perform", perform)
+    monkeypatch.setattr(plan, "WORTH_IT", 0)
+    steps = dataclasses.replace(small.small_study(tmp_path).schedule, steps=500)
+    study = wide_study(tmp_path, schedule=steps)
+    entries = {entry.what: entry for entry in plan.timed(study, plan.outline(study))}
+    assert [name for name in tried if not name.startswith(("features", "labels"))] == [
+        "clusters, seed 0",
+        "all_labels, seed 0",
+        "s3gan, 10% of the labels, seed 0",
+    ]
+    assert entries["s3gan"].rate == pytest.approx(10) and entries["s3gan"].seconds == pytest.approx(52)
+    assert entries["clustering"].rate == pytest.approx(10) and entries["s3gan"].total == pytest.approx(208)
+    assert not list(tmp_path.iterdir())
+    assert "by 2 processes" in plan.text(list(entries.values()), 2)
+
+
+def test_a_little_work_is_not_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "perform", None)
+    study = wide_study(tmp_path)
+    assert all(entry.seconds is None for entry in plan.timed(study, plan.outline(study)))
+
+
+# Several processes. What they do is quick; that they share a real study is tested from the command line.
+
+
+def double(task):
+    if task == "die":
+        os._exit(3)
+    if task == "fail":
+        raise UserError("no luck")
+    if task == "sleep":
+        time.sleep(60)
+    return task * 2
+
+
+def open_double():
+    return double
+
+
+def test_processes_do_all_tasks():
+    pool = execute.Workers(2, open_double)
+    try:
+        outcomes = {o.task: (o.value, o.error) for o in pool.each(["a", "b", "fail", "die", "c"])}
+    finally:
+        pool.close()
+    died = (None, "its process died; is there enough memory?")
+    assert outcomes == {
+        "a": ("aa", None), "b": ("bb", None), "c": ("cc", None), "fail": (None, "no luck"), "die": died,
+    }  # fmt: skip
+
+
+def test_stopping_ends_the_processes():
+    pool = execute.Workers(1, open_double)
+    threading.Timer(3.0, functools.partial(os.kill, os.getpid(), signal.SIGTERM)).start()
+    processes = list(pool.processes.values())
+    with pytest.raises(Interrupted, match="stopped, and saved"):
+        list(pool.each(["sleep"]))
+    assert [process.exitcode for process in processes] == [-signal.SIGTERM]
+
+
+def test_where_no_process_is_left_the_rest_is_told_of():
+    pool = execute.Workers(1, open_double)
+    outcomes = [(o.task, o.error) for o in pool.each(["die", "a"])]
+    pool.close()
+    assert outcomes == [
+        ("die", "its process died; is there enough memory?"), ("a", "no process is left to do it")
+    ]  # fmt: skip
+
+
+def test_tasks_are_names_of_what_is_done(tmp_path):
+    study = wide_study(tmp_path)
+    gan = Task("gan", 0, PerClass(4), METHODS["s3gan"])
+    assert gan.name == "s3gan, 4 labels a class, seed 0"
+    assert study.place(gan) == tmp_path / "seed-0" / "per-class-4" / "s3gan"
+    assert not done(study, gan)
