@@ -18,7 +18,7 @@ from compare_gan.fewlabels.leak import CHECK
 from compare_gan.fewlabels.probe import PROBE
 from compare_gan.fewlabels.quality import QUALITY
 from compare_gan.fewlabels.stages import KEPT
-from compare_gan.fewlabels.study import RESULT, SECONDS, Study
+from compare_gan.fewlabels.study import CLUSTERS, RESULT, SECONDS, Study
 
 SUMMARY, CSV = "summary.json", "results.csv"
 
@@ -34,6 +34,7 @@ def summarise(study: Study) -> dict[str, Any]:
     summary = {
         "runs": rows,
         "labels": labels,
+        "clusters": cluster_sets(root),
         "lines": lines(rows),
         "shown": shown(study, rows),
         "seconds": seconds,
@@ -86,6 +87,8 @@ def label_sets(folder: Path) -> list[dict[str, Any]]:
     """How right the inferred labels of each seed and label budget are."""
     found = []
     for path in files(folder, QUALITY):
+        if path.parent.name == CLUSTERS:
+            continue
         quality, probe, kept = read_json(path), path.parent / PROBE, path.parent / KEPT
         about = {"folder": str(path.parent.relative_to(folder)), "kept": 0}
         if kept.exists():
@@ -93,6 +96,21 @@ def label_sets(folder: Path) -> list[dict[str, Any]]:
         about |= {"accuracy": quality["accuracy"], "test_accuracy": quality.get("test", {}).get("accuracy")}
         found.append(about | {"probe": read_json(probe)["linear_accuracy"] if probe.exists() else None})
     return sorted(found, key=lambda row: (row["kept"], row["folder"]))
+
+
+def cluster_sets(folder: Path) -> list[dict[str, Any]]:
+    """How well the clusters of each seed agree with the classes."""
+    found = [path for path in files(folder, QUALITY) if path.parent.name == CLUSTERS]
+    return [
+        {
+            "folder": str(path.parent.relative_to(folder)),
+            "clusters": len(quality["balance"]),
+            "purity": quality["purity"],
+            "mutual_information": quality["mutual_information"],
+        }
+        for path in found
+        if "purity" in (quality := read_json(path))
+    ]
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ from compare_gan.evaluation.evaluate import EvalSettings, evaluate, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.fewlabels.budget import Budget, choose, columns, folder_of, told
-from compare_gan.fewlabels.inferred import LABELS, Inferred
+from compare_gan.fewlabels.inferred import Inferred
 from compare_gan.fewlabels.probe import write_probe
 from compare_gan.fewlabels.quality import QUALITY, write_quality
 from compare_gan.fewlabels.recipe import LabelRecipe
@@ -42,6 +42,7 @@ from compare_gan.gans.modular import GAN
 from compare_gan.train.gan import describe_run, train
 from compare_gan.train.loop import Schedule
 
+CLUSTERS = "clusters"  # a folder
 RESULT, SECONDS = "result.json", "seconds.json"
 UNCERTAIN = 20  # images whose label is least certain, to be shown
 
@@ -122,7 +123,7 @@ class Study:
         seed = self.seed_folder(task.seed)
         labels = seed if task.budget is None or self.flat else seed / folder_of(task.budget)
         if task.kind == "clusters":
-            return seed / "clusters"
+            return seed / CLUSTERS
         return labels if task.method is None else labels / task.method.name
 
 
@@ -150,7 +151,7 @@ def tasks(study: Study) -> list[list[Task]]:
 
 def done(study: Study, task: Task) -> bool:
     """Whether a task has left what it was to leave."""
-    last = {"features": FEATURES, "labels": QUALITY, "clusters": LABELS, "gan": RESULT}
+    last = {"features": FEATURES, "labels": QUALITY, "clusters": QUALITY, "gan": RESULT}
     return (study.place(task) / last[task.kind]).exists()
 
 
@@ -168,6 +169,8 @@ def perform(study: Study, task: Task) -> dict[str, Any]:
         prepare(study, task)
         if task.kind == "labels":
             tell_quality(study, task)
+        elif task.kind == "clusters":
+            write_quality(study.dataset, clusters(study, task.seed), study.place(task))
     return {}
 
 

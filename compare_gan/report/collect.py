@@ -68,6 +68,7 @@ class Study:
     settings: Record
     lines: tuple[Record, ...]  # scores of a method with a label budget, over all seeds
     label_sets: tuple[Record, ...]  # how right inferred labels are, for each seed and budget
+    clusters: tuple[Record, ...]  # how well clusters agree with classes, for each seed
     labels: LabelQuality | None  # of the set that the runs shown were trained on
     doubtful: Grid | None  # its images whose label is least certain
     pretrain: Log
@@ -96,6 +97,7 @@ def read_study(folder: Path) -> Study:
         settings=optional(folder / "settings.json", read_object) or {},
         lines=records(summary, path, "lines"),
         label_sets=records(summary, path, "labels"),
+        clusters=records(summary, path, "clusters"),
         labels=optional(labels / "label_quality.json", read_labels),
         doubtful=read_grid(labels / "least_certain" / "images.png", labels / "least_certain" / "grid.json"),
         pretrain=optional(features / "pretrain" / "metrics.jsonl", read_log) or (),

@@ -103,6 +103,7 @@ def test_the_summary_is_that_of_the_runs(whole):
         "seed-0/per-class-4/s3gan",
         "seed-0/clustering",
     ]
+    assert [x["folder"] for x in summary["clusters"]] == ["seed-0/clusters", "seed-1/clusters"]
     assert summary["shown"]["features"] == "seed-0" and summary["shown"]["labels"] == "seed-0/per-class-4"
     head, *lines = (whole.folder / "results.csv").read_text().splitlines()
     assert head.split(",")[:4] == ["method", "fraction", "per_class", "seed"] and len(lines) == 8

@@ -59,6 +59,7 @@ def study(tmp_path: Path) -> Path:
     summary = {
         "lines": lines,
         "labels": [{"folder": ".", "kept": 6, "accuracy": 0.9}],
+        "clusters": [],
         "shown": {"runs": runs, "features": ".", "labels": "."},
         "train_images": 60,
         "test_images": 15,
@@ -70,6 +71,10 @@ def study(tmp_path: Path) -> Path:
     write_json(folder / "summary.json", summary)
     write_json(folder / "settings.json", {"data": "toy", "command": ["compare-gan", "demo", "--out", "a b"]})
     labels = {"accuracy": 0.9, "confusion": confusion, "class_names": CLASSES, "balance": [19, 25, 16]}
+    labels["least_certain"] = {
+        "index": [3, 8], "confidence": [0.4, 0.5], "inferred": [0, 2], "true": [1, 2]
+    }  # fmt: skip
+    write_grid(folder / "least_certain" / "images.png", folder / "least_certain" / "grid.json", 1, 2, 9)
     write_json(folder / "label_quality.json", labels)
     lines = [
         {"step": s, "seconds": 1.0, "loss": 1.4 - s / 1e3, "accuracy": s / 1e3} for s in range(50, 1001, 50)

@@ -57,7 +57,15 @@ def test_a_grid_that_does_not_fit_its_layout_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "labels", [{"confusion": [[1, 2]]}, {"confusion": [[1]], "class_names": ["a", "b"]}, {"balance": ["x"]}]
+    "labels",
+    [
+        {"confusion": [[1, 2]]},
+        {"confusion": [[1]], "class_names": ["a", "b"]},
+        {"balance": ["x"]},
+        {"balance": [1], "least_certain": {"confidence": [0.5], "inferred": [7], "true": [0]}},
+        {"balance": [1], "least_certain": {"confidence": [0.5], "inferred": [], "true": [0]}},
+        {"balance": [1], "least_certain": [1]},
+    ],
 )
 def test_label_counts_that_do_not_fit_are_told(tmp_path, labels):
     path = tmp_path / "label_quality.json"

@@ -102,8 +102,8 @@ def test_images_decode_to_the_sizes_said_and_have_alt_texts(study):
     page = report(study)
     images = page.all("img")
     sheet, strip, walk = (5 * 5 - 1, 3 * 5 - 1), (10 * 5 - 1, 3 * 5 - 1), (7 * 5 - 1, 2 * 5 - 1)
-    assert image_sizes(page) == [sheet] * 4 + [strip] * 3 + [walk] * 3
-    assert [(int(i["width"]), int(i["height"])) for i in images] == image_sizes(page)
+    assert image_sizes(page) == [(4, 4)] * 2 + [sheet] * 4 + [strip] * 3 + [walk] * 3
+    assert [(int(i["width"]), int(i["height"])) for i in images][2:] == image_sizes(page)[2:]
     assert all(i["alt"] and i["class"] == "crisp" for i in images)
 
 
@@ -122,6 +122,34 @@ def test_several_seeds_show_their_range(study):
     assert page.rows[1][4] == "2.88–3.52" and page.rows[1][7] == "3"
     assert page.rows[2][4] == "–" and page.rows[2][7] == "1"
     assert "one run each" not in page.text
+
+
+def test_several_numbers_of_labels_make_a_figure_and_a_table_of_right_labels(study):
+    lines = [line("s3gan", share, 4.0, 0.9, labels=n) for share, n in ((0.1, 6), (0.2, 12))]
+    sets = [{"kept": n, "accuracy": a, "test_accuracy": None} for n, a in ((6, 0.8), (6, 0.9), (12, 0.95))]
+    edit(study / "summary.json", lines=lines, labels=sets)
+    page = report(study)
+    assert page.sections()[0] == "figure" and "keeps 10% or 20% of the labels" in page.text
+    assert ["6", "85%", "–", "–"] in page.rows and ["12", "95%", "–", "–"] in page.rows
+    assert "GANs with few labels" in page.text and "those of the first seed" in page.text
+
+
+def test_clusters_are_told_of(study):
+    edit(study / "summary.json", clusters=[{"purity": 0.7, "mutual_information": 0.654}])
+    text = report(study).text
+    assert "70% of the images are of their cluster's most frequent class" in text and "0.65." in text
+    edit(study / "summary.json", clusters=[{"purity": 0.7}])
+    assert "cluster" not in report(study).text
+
+
+def test_labels_a_class(study):
+    edit(study / "summary.json", lines=[line("s3gan", None, 4.0, 0.9, labels=15, per_class=5)])
+    assert "GANs with 5 labels a class" in report(study).text
+
+
+def test_uncertain_images_say_what_was_made_of_them(study):
+    text = report(study).text
+    assert "cat, 40% sureis dog" in text and "<i>cow</i>, 50% sure" in text and "sureis <i>" not in text
 
 
 def test_unknown_methods_and_scores_keep_their_order_and_absent_values_are_dashes(study):
@@ -165,6 +193,7 @@ def test_hostile_names_are_only_text(study):
         ("settings.json", ""),
         ("real/grid.json", ""),
         ("pretrain/metrics.jsonl", ""),
+        ("least_certain/grid.json", ""),
     ],
 )
 def test_a_missing_file_leaves_its_part_out(study, lost, section):
@@ -191,8 +220,8 @@ def test_large_tiles_are_cut_to_a_fair_size_and_smoothed(study):
     pixels.save(study / "real" / "real.png")
     (study / "real" / "grid.json").write_text(json.dumps({"rows": 3, "columns": 12, "tile": [128, 128]}))
     page = report(study)
-    assert image_sizes(page)[0] == (10 * 128 + 9 * 4, 3 * 128 + 2 * 4)
-    assert "class" not in page.all("img")[0]
+    assert image_sizes(page)[2] == (10 * 128 + 9 * 4, 3 * 128 + 2 * 4)
+    assert "class" not in page.all("img")[2]
 
 
 def test_no_summary_is_one_line_to_the_user(study, tmp_path):

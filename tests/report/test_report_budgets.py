@@ -1,0 +1,124 @@
+"""The study's figure: every point in its place, the all-labels line, names that do not cover each other."""
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from compare_gan.report.budgets import (
+    APART,
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    distance_figure,
+    spaced,
+)
+
+from .conftest import line
+
+
+def lines():
+    """S3GAN halves its distance from 10 to 1000 labels; all labels lie between."""
+    return [
+        line("all_labels", None, 2.0, 0.9, labels=9999),
+        line("s3gan", 0.001, 4.0, 0.9, labels=10),
+        line("s3gan", 0.1, 1.0, 0.9, labels=1000),
+        line("s3gan", 0.01, 2.0, 0.9, labels=100),
+        line("s3gan_soft", 0.001, 4.0, 0.9, labels=10),
+        line("no_labels", None, 8.0, None),
+    ]
+
+
+def drawn(lines):
+    return ET.fromstring(distance_figure(lines))
+
+
+def marks(svg, kind):
+    return [(float(e.get("cx")), float(e.get("cy"))) for e in svg.iter("circle") if e.get("class") == kind]
+
+
+def test_points_stand_on_logarithmic_scales():
+    svg = drawn(lines())
+    (first, second, third) = marks(svg, "dot c0")
+    assert second[0] - first[0] == pytest.approx(third[0] - second[0], abs=0.2)  # tenfold each time
+    assert second[1] - first[1] == pytest.approx(third[1] - second[1], abs=0.2)  # halved each time
+    assert first[0] < third[0] and first[1] < third[1]  # more labels to the right, less distance below
+    (soft,) = marks(svg, "dot c0 d1")
+    assert soft[1] == first[1] and soft[0] != first[0]  # side by side
+    assert all(LEFT < x < WIDTH - RIGHT and TOP < y < HEIGHT - BOTTOM for x, y in (first, second, third))
+
+
+def test_whiskers_reach_from_lowest_to_highest():
+    svg = drawn(lines())
+    first = marks(svg, "dot c0")[0]
+    whisker = next(e for e in svg.iter("line") if e.get("class") == "whisker c0")
+    low, high = float(whisker.get("y1")), float(whisker.get("y2"))
+    scale = (low - high) / np.log(1.1 / 0.9)  # pixels of a factor e
+    assert first[1] == pytest.approx(low - scale * np.log(1 / 0.9), abs=0.1)
+
+
+def test_levels_cross_the_whole_figure():
+    svg = drawn(lines())
+    levels = {
+        e.get("class"): e.get("points").split() for e in svg.iter("polyline") if "level" in e.get("class")
+    }
+    assert set(levels) == {"level", "level baseline"}
+    for way in levels.values():
+        (x1, y1), (x2, y2) = (tuple(map(float, pair.split(","))) for pair in way[:2])
+        assert (x1, x2) == (LEFT, WIDTH - RIGHT) and y1 == y2
+    baseline = float(levels["level baseline"][0].split(",")[1])
+    assert baseline == pytest.approx(marks(svg, "dot c0")[1][1], abs=0.1)  # both at 2.0
+
+
+def test_every_curve_has_its_name():
+    svg = drawn(lines())
+    names = {e.text: e.get("class") for e in svg.iter("text") if e.get("class")}
+    assert names == {
+        "All labels": "level baseline",
+        "S3GAN": "c0",
+        "S3GAN, soft labels": "c0 d1",
+        "No labels": "level",
+    }
+    assert "S3GAN 1" in svg.get("aria-label")
+
+
+def test_one_number_of_labels_makes_no_figure():
+    assert (
+        distance_figure([line("all_labels", None, 2.0, 0.9), line("s3gan", 0.1, 2.0, 0.9, labels=10)]) == ""
+    )
+    assert distance_figure([]) == ""
+
+
+def test_odd_scores_are_left_out():
+    broken = [
+        line("s2gan", 0.1, float("nan"), 0.9, labels=100),
+        line("s2gan_co", 0.1, -1.0, 0.9, labels=100),
+        line("clustering", None, 1.0, None) | {"scores": None},
+        line("<b>", None, 3.0, None) | {"labels": "x"},
+    ]
+    svg = drawn([*lines(), *broken])
+    words = {e.text for e in svg.iter("text")}
+    assert "<b>" in words and not {"S2GAN", "S2GAN-CO", "Clustering"} & words
+
+
+def test_names_are_spaced_in_their_order():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        heights = rng.uniform(20, 300, 14).tolist()
+        placed = spaced(heights, 20, 300)
+        order = np.argsort(heights)
+        assert (np.diff(np.array(placed)[order]) >= APART - 1e-9).all()
+        assert max(placed) <= 300 + 1e-9
+    assert spaced([50, 100, 150], 0, 300) == [50, 100, 150]
+    assert spaced([100, 100], 0, 300) == [100, 100 + APART]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 1.6), (0.01, 90), (1, 1.4), (300, 4000)])
+def test_ticks_are_round_and_inside(low, high):
+    ticks = Axis(low, high, 0, 1).ticks()
+    assert all(low <= tick <= high for tick in ticks) and ticks == sorted(ticks)
+    assert 1 <= len(ticks) <= 9

@@ -1,0 +1,204 @@
+"""few-labels and study from the command line, on a data set of corners and networks of a few numbers."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compare_gan.commands.studies import joined
+from compare_gan.core.methods import METHODS
+from compare_gan.main import main, parser, underscored
+
+TINY = [
+    "options.batch_size = 8",
+    "options.z_dim = 8",
+    "resnet_small.Generator.ch = 4",
+    "resnet_small.Discriminator.ch = 4",
+]
+SMALL = ["--data", "blobs", "--quick", "--steps", "3", "--encoder-width", "4"]
+SMALL += [word for line in TINY for word in ("--gin_bindings", line)]
+
+
+def call(*words):
+    return main([str(word) for word in words])
+
+
+def results(folder):
+    return {str(path.parent.relative_to(folder)) for path in folder.rglob("result.json")}
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few") / "run"
+    assert call("few-labels", *SMALL, "--method", "s3gan", "--model_dir", folder) == 0
+    return folder
+
+
+def test_another_method_uses_the_same_labels(few, capsys):
+    before = times(few)
+    words = ["few-labels", *SMALL, "--methods", "s2gan", "s3gan", "--model_dir", few, "--verify-no-leak"]
+    assert call(*words) == 0
+    after = times(few)
+    kept = [path for path in before if path.suffix == ".npz" or "s3gan" in path.parts]
+    assert len(kept) > 10 and all(before[path] == after[path] for path in kept)
+    output = capsys.readouterr().out
+    assert "[1/1] s2gan" in output and "pretrain" not in output.split("s2gan", 1)[0]
+    assert output.splitlines()[-1].startswith("no leak: all 7 files of the label stages are the same")
+    assert results(few) == {"s2gan", "s3gan"}
+    settings = json.loads((few / "settings.json").read_text())
+    assert settings["methods"] == ["s3gan", "s2gan"]
+    page = (few / "report.html").read_text()
+    assert "S2GAN" in page and "S3GAN" in page and "least certain" in page
+
+
+def test_the_command_in_the_settings_does_the_same(few):
+    command = json.loads((few / "settings.json").read_text())["command"]
+    arguments = parser().parse_args([underscored(word) for word in command[1:]])
+    assert command[:2] == ["compare-gan", "few-labels"]
+    assert (arguments.data, arguments.steps, arguments.quick, arguments.seed) == ("blobs", 3, True, 0)
+    assert arguments.gin_bindings == TINY and arguments.encoder_width == 4 and arguments.label_fraction == 0.1
+
+
+def test_a_leak_is_told_by_the_exit_code(few, monkeypatch, capsys):
+    from compare_gan.fewlabels import leak
+
+    monkeypatch.setattr(leak, "verify", lambda study: leak.Verdict(7, (Path("labels-train.npz"),)))
+    assert call("few-labels", *SMALL, "--method", "s3gan", "--model_dir", few, "--verify_no_leak") == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "LEAK: hidden labels have changed labels-train.npz"
+
+
+def study_words(folder, *more):
+    shared = ["--methods", "no_labels", "s3gan", "--labels-per-class", "2", "5", "--seeds", "0"]
+    return ["study", *SMALL, *shared, "--model_dir", folder, *more]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Done by two processes."""
+    folder, output = tmp_path_factory.mktemp("study") / "runs", io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert call(*study_words(folder, "--workers", "2")) == 0
+    return folder, output.getvalue()
+
+
+def test_a_study_by_two_processes(study):
+    folder, output = study
+    places = ("no_labels", "per-class-2/s3gan", "per-class-5/s3gan")
+    assert results(folder) == {f"seed-0/{place}" for place in places}
+    lines = output.splitlines()
+    assert lines[0].split() == ["runs", "steps", "steps/s", "time"]  # the plan comes first
+    assert any(line.split()[:2] == ["all", "6"] for line in lines)
+    assert lines[-1] == f"report: {folder / 'report.html'}"
+    rows = (folder / "results.csv").read_text().splitlines()
+    assert len(rows) == 4
+    page = (folder / "report.html").read_text()
+    assert "Distance against number of labels" in page and "2 or 5 labels a class" in page
+
+
+def test_a_study_done_is_not_done_again(study, capsys):
+    folder, first = study
+    before = times(folder)
+    assert call(*study_words(folder)) == 0
+    output = capsys.readouterr().out
+    assert "all done already" in output and before == times(folder)
+    assert output.splitlines()[1:] == first.splitlines()[-len(output.splitlines()) + 1 :]
+
+
+def test_a_plan_does_nothing(study, tmp_path, capsys):
+    assert call(*study_words(tmp_path / "new", "--plan")) == 0
+    assert not (tmp_path / "new").exists() and "features" in capsys.readouterr().out
+    assert call(*study_words(study[0], "--plan")) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_failure_is_named_and_costs_no_other(tmp_path, capsys, monkeypatch):
+    import compare_gan.fewlabels.run as run
+
+    honest = run.perform
+
+    def perform(study, task):
+        if task.method is METHODS["s3gan"] and task.seed == 1:
+            raise RuntimeError("out of luck")
+        return honest(study, task)
+
+    monkeypatch.setattr(run, "perform", perform)
+    words = ["--methods", "no_labels", "s3gan", "--fractions", "0.1", "--seeds", "0", "1"]
+    assert call("study", *SMALL, *words, "--model_dir", tmp_path) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "failed: s3gan, 10% of the labels, seed 1: RuntimeError: out of luck" in lines
+    assert results(tmp_path) == {"seed-0/no_labels", "seed-1/no_labels", "seed-0/fraction-0.1/s3gan"}
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_stopped_study_goes_on(tmp_path, capsys):
+    """Ctrl-C while a GAN is trained: its run goes on where it was."""
+    words = ["study", *SMALL, "--methods", "no_labels", "--seeds", "0", "--model_dir", tmp_path]
+    words[words.index("--steps") + 1] = "1000"
+    saved = tmp_path / "seed-0" / "no_labels" / "checkpoints" / "200" / "sha256.json"
+
+    def interrupt():
+        while not saved.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert call(*words) == 130 and "the same command goes on from there" in capsys.readouterr().out
+    assert results(tmp_path) == set()
+    assert call(*words) == 0 and "no_labels: going on from step" in capsys.readouterr().out
+    assert results(tmp_path) == {"seed-0/no_labels"}
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["--methods", "s3gn"], "invalid choice: 's3gn'"),
+        (["--label-fraction", "0"], "label fraction 0.0 is not in (0, 1]"),
+        (["--labels-per-class", "0"], "0 labels per class are too few"),
+        (["--labels-per-class", "1", "--label-fraction", "0.1"], "not allowed with argument"),
+        (["--label-recipe", "photo"], "did you mean 'photos'"),
+        (["--encoder", "smal"], "did you mean 'small'"),
+        (["--classifier", "svm"], "invalid choice: 'svm'"),
+        (["--confidence", "7"], "confidence is 7"),
+        (["--features", "none.npy"], "none.npy: cannot be read"),
+        (["--label-file", "none.npz"], "none.npz: cannot be read"),
+        (["--gin-config", "none.gin"], "none.gin: cannot be read"),
+        (["--extractor", "diggits"], "did you mean 'digits'"),
+    ],
+)
+def test_what_makes_no_sense(words, expected, tmp_path, capsys):
+    try:
+        code = call("few-labels", *SMALL, "--model_dir", tmp_path / "run", *words)
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2 and expected in captured.err and captured.err.count("\n") == 1, captured.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_features_of_the_wrong_number(tmp_path, capsys):
+    np.save(tmp_path / "f.npy", np.zeros((3, 2), np.float32))
+    words = ["few-labels", *SMALL, "--model_dir", tmp_path / "run", "--features", tmp_path / "f.npy"]
+    assert call(*words) == 2 and "3 rows for 256 images" in capsys.readouterr().err
+
+
+def test_settings_of_a_growing_folder():
+    arguments = parser().parse_args(["study", "--data", "blobs", "--model_dir", "x", "--seeds", "0"])
+    from compare_gan.commands.studies import settings_of
+
+    arguments.label_file = None
+    one = settings_of(arguments, [0.1], [], [0])
+    two = one | {"seeds": [1], "fractions": [], "per_class": [3], "methods": ["s3gan"]}
+    both = joined("study", one, two)
+    assert (both["seeds"], both["fractions"], both["per_class"]) == ([0, 1], [0.1], [3])
+    assert both["methods"] == list(METHODS)
