@@ -39,23 +39,23 @@ from compare_gan.fewlabels.s4l import classify_s4l
 KEPT = "labels-kept.npz"
 
 
-def keep_labels(dataset: ImageDataset, budget: Budget, seed: int, folder: Path) -> ImageDataset:
+def keep_labels(dataset: ImageDataset, fraction: Budget, seed: int, folder: Path) -> ImageDataset:
     """The data set with all training labels hidden but a few, which are written to a file.
 
     Here, and nowhere else, are the true training labels read.
 
     Args:
       dataset: with all labels.
-      budget: the share of labels that is kept, in (0, 1], or `PerClass`.
+      fraction: the share of labels that is kept, in (0, 1]; or `PerClass`.
       seed: of the choice.
       folder: gets the file.
 
     Raises:
-      UserError: the budget makes no sense, or the data set has no labels.
+      UserError: the fraction makes no sense, or the data set has no labels.
     """
     path = folder / KEPT
     if not path.exists():
-        kept = choose(dataset.train.labels, budget, seed)
+        kept = choose(dataset.train.labels, fraction, seed)
         write_labels(path, kept, dataset.train.labels[kept], dataset.train.names)
     return from_file(dataset, path)
 
