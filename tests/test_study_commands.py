@@ -119,7 +119,7 @@ def test_a_plan_does_nothing(study, tmp_path, capsys):
     assert call(*study_words(tmp_path / "new", "--plan")) == 0
     assert not (tmp_path / "new").exists() and "features" in capsys.readouterr().out
     assert call(*study_words(study[0], "--plan")) == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"{study[0]}: all done already\n"
 
 
 def test_a_failure_is_named_and_costs_no_other(tmp_path, capsys, monkeypatch):

@@ -60,4 +60,8 @@ def study(arguments: argparse.Namespace) -> int:
     if entries := outline(whole):
         print(text(entries, 1))
         print(text(timed(whole, entries), arguments.workers))
-    return 0 if arguments.plan else carry_out("study", whole, arguments.workers, reopen)
+    if not arguments.plan:
+        return carry_out("study", whole, arguments.workers, reopen)
+    if not entries:
+        print(f"{folder}: all done already")
+    return 0

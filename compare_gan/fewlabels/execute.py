@@ -83,6 +83,7 @@ class Workers:
             raise UserError(
                 f"--workers {count}: processes cannot share a {jax.default_backend()}; leave it out"
             )
+        jax.clear_caches()  # what this process has compiled is of no use to the others
         context = multiprocessing.get_context("spawn")
         cache = {name: getattr(jax.config, name) for name in CACHE}
         self.processes: dict[Connection, Any] = {}  # by our end of the pipe

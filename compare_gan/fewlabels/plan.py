@@ -1,6 +1,8 @@
 """What a study will do and how long that takes, from a short try of each program."""
 
+import contextlib
 import dataclasses
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +62,7 @@ def timed(study: Study, entries: Sequence[Entry]) -> list[Entry]:
         study.recipe,
         pretrain_steps=min(ENCODER_STEPS, study.recipe.pretrain_steps),
         classify_steps=min(ENCODER_STEPS, study.recipe.classify_steps),
+        calibration_fits=0,
     )
     progress, tried = Progress("trying each program", len(entries), unit="programs"), dict[Any, Entry]()
     found = []
@@ -83,7 +86,8 @@ def program_of(study: Study, entry: Entry) -> Any:
 def measured(trial: Study, entry: Entry) -> Entry:
     """An entry with the time of its first task, done by a study of fewer steps."""
     task = entry.tasks[0]
-    outcome = attempt(lambda task: perform(trial, task), task)
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+        outcome = attempt(lambda task: perform(trial, task), task)
     if outcome.error is not None:  # it is told when it happens again
         return entry
     folder = trial.place(task)
