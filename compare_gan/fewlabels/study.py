@@ -34,7 +34,7 @@ from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.fewlabels.budget import Budget, choose, columns, folder_of, told
 from compare_gan.fewlabels.inferred import Inferred
 from compare_gan.fewlabels.probe import write_probe
-from compare_gan.fewlabels.quality import QUALITY, write_quality
+from compare_gan.fewlabels.quality import QUALITY, label_quality, write_quality
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import FEATURES, Features, extract, pretrain
 from compare_gan.fewlabels.stages import infer_labels, keep_labels
@@ -193,10 +193,11 @@ def tell_quality(study: Study, task: Task) -> None:
         seen = features(study, task.seed)
         if seen.test is not None:
             write_probe(few(study, task.seed, task.budget), seen, folder)
-    quality = write_quality(study.dataset, inferred(study, task.seed, task.budget), folder)
+    quality = label_quality(study.dataset, inferred(study, task.seed, task.budget))
     if worst := quality.get("least_certain", {}).get("index", [])[:UNCERTAIN]:
         images = study.dataset.train.images[np.array(worst)]
         write_grid(folder / "least_certain" / "images.png", images, 1, len(worst))
+    write_json(folder / QUALITY, quality)  # last: that it is there says that all is done
 
 
 def trained(study: Study, task: Task) -> GANState:
