@@ -78,10 +78,18 @@ def train(
         draw=pictures.write,
         workers=workers,
         score=score,
-        watcher=Watcher(watch, run_dir, gan.loss, spread(split.images[:LOOKED_AT] / np.float32(255))),
+        watcher=Watcher(watch, run_dir, gan.loss, real_spread(split)),
     )
     (run_dir / DONE).touch()
     return state
+
+
+def real_spread(split: Split) -> float:
+    """The spread of real images; 0, which no samples fall below, if they cannot all be read."""
+    try:
+        return spread(split.images[:LOOKED_AT] / np.float32(255))
+    except UserError:  # said when training comes to that image
+        return 0.0
 
 
 def flipping_step(
