@@ -31,7 +31,7 @@ def distances(study: Study) -> Markup:
         "Points are medians over seeds, whiskers reach from the lowest to the highest. Level lines belong to "
         "methods to which it makes no difference how many labels are kept."
     )
-    return join(tag("p", said), tag("figure", figure))
+    return join(tag("p", said), tag("div", figure, class_="scroll"))
 
 
 def label_inference(study: Study) -> Markup:
@@ -157,9 +157,10 @@ def samples(study: Study) -> Markup:
             alt = f"Generated images of {name} at step {step}, {grid.rows} rows of {grid.columns}."
             pictures.append(picture(whole(grid), grid, name, FOUR_WIDE, alt, f", step {count(step)}"))
     said = (
-        "Not hand-picked. Real images and those of generators that are given classes have one class a row; "
+        "Not hand-picked. Real images and those of generators that are given true classes have one class a "
+        "row; else a row is a cluster or a random label, or means nothing."
     )
-    return gallery(f"{said}where a generator is given none, rows mean nothing.{order}{which}", pictures)
+    return gallery(f"{said}{order}{which}", pictures)
 
 
 def shown_runs(study: Study) -> str:

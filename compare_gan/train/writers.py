@@ -49,18 +49,22 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 class SampleWriter:
     """Pictures of the same latent vectors at every step, so that evolution shows.
 
-    `samples/<step>.png`: one row a class (any rows without classes), each column its own z.
+    `samples/<step>.png`: one row a class (any rows where there are not two), each column its own z.
     `interpolations/<step>.png`: in each row z goes from one vector to another.
     """
 
     def __init__(self, gan: GAN, run_dir: Path, seed: int):
         self.run_dir = run_dir
         z_rng, ends_rng = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
-        rows = min(ROWS, gan.y_dim or ROWS)
+        rows = min(ROWS, gan.y_dim) if gan.y_dim > 1 else ROWS
         z = gan.prior(z_rng, (rows * COLUMNS, gan.z_dim))
         ends = gan.prior(ends_rng, (2, rows, gan.z_dim))
         between = spherical(ends[0], ends[1], jnp.linspace(0, 1, COLUMNS))
-        y = jax.nn.one_hot(jnp.repeat(jnp.arange(rows), COLUMNS), gan.y_dim) if gan.conditional else None
+        y = (
+            jax.nn.one_hot(jnp.repeat(jnp.arange(rows) % gan.y_dim, COLUMNS), gan.y_dim)
+            if gan.conditional
+            else None
+        )
         self.rows = rows
         self.inputs = {"samples": z, "interpolations": between.reshape(-1, gan.z_dim)}
         self.draw = lambda state, z: compiled_sample(gan, state, z, y)

@@ -139,7 +139,7 @@ def test_clusters_are_told_of(study):
     text = report(study).text
     assert "70% of the images are of their cluster's most frequent class" in text and "0.65." in text
     edit(study / "summary.json", clusters=[{"purity": 0.7}])
-    assert "cluster" not in report(study).text
+    assert "frequent class" not in report(study).text
 
 
 def test_labels_a_class(study):
