@@ -118,7 +118,8 @@ class S4L:
         few, others = changed[: self.labelled], changed[self.labelled :]
         turns = TURNS if self.class_rotations else 1
         asked = turns * self.labelled
-        out = encoder(jnp.concatenate([quarter_turns(few, tuple(range(turns))), quarter_turns(others)]))
+        told = quarter_turns(others) if self.rotation_weight else others
+        out = encoder(jnp.concatenate([quarter_turns(few, tuple(range(turns))), told]))
 
         targets = jnp.tile(labels[: self.labelled], turns)
         smoothing = self.training.label_smoothing
