@@ -1,7 +1,9 @@
 """The command line: `compare_gan.commands` has the commands, this file runs one."""
 
+import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -14,23 +16,35 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import user_cache
 from compare_gan.core.interrupt import Interrupted
 
+CANNOT_WRITE = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM
+
 
 def run() -> NoReturn:
     """The console command: exit code 0, 2 for a mistake that the user can mend, 130 if stopped."""
     keep_freed_memory()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a word, also where there is nothing to save
     sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args([underscored(word) for word in argv])
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what Orbax logs it also raises
     try:
         use_compilation_cache()
         return arguments.command(arguments) or 0
     except UserError as error:
         print(f"compare-gan: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        print(
+            f"compare-gan: {error.filename or 'a file'}: {error.strerror}; mend this, and the same command "
+            "goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        return 2
     except Interrupted as stop:
         print(f"{stop}; the same command goes on from there")
         return 130

@@ -5,6 +5,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1  # Ctrl-C; clusters before they take a machine away
+
 
 class Interrupted(Exception):
     """The user or the system asked to stop; all that was computed is saved."""
@@ -12,10 +14,11 @@ class Interrupted(Exception):
 
 @contextlib.contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether Ctrl-C or SIGTERM came.
+    """Yields a function that says whether Ctrl-C came, or what a cluster sends before it ends a job.
 
-    The first signal only raises the flag, so that the work can save itself; a second Ctrl-C
-    stops at once. Outside the main thread signals stay as they are.
+    That is SIGTERM (SLURM, Kubernetes, cloud machines) or, where `sbatch --signal` asks for it, SIGUSR1.
+    The first signal only raises the flag, so that the work can save itself; a second Ctrl-C stops at once.
+    Outside the main thread signals stay as they are.
     """
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -29,7 +32,7 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
         asked.append(number)
         print("\nstopping after this step, and saving; Ctrl-C again to stop at once", flush=True)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield lambda: bool(asked)
     finally:

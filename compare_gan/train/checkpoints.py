@@ -1,13 +1,21 @@
-"""Checkpoints that are whole or absent, and checked when read.
+"""Checkpoints that are whole or absent, written while training goes on, and checked when read.
 
-Orbax commits a checkpoint by a rename, so a killed save leaves nothing that looks like one.
-But it does not check the data it reads; so each checkpoint also holds the SHA-256 of its
-files, and one that does not agree is set aside, and the one before it used.
+A save copies the state off the devices and returns; a thread does the rest. Orbax commits a checkpoint
+by a rename, so a killed save leaves nothing that looks like one. But it does not check the data it
+reads; so each checkpoint also holds the SHA-256 of its files, written last. One that does not agree is
+set aside, and the one before it used.
+
+What is read is JSON and arrays (TensorStore), into a state whose types and shapes are known before:
+nothing is unpickled or imported. A checkpoint from elsewhere may hold wrong numbers; it runs no code.
+Arrays are whole in the files, however they lay on devices, so any number of devices can read them.
 """
 
 import hashlib
 import logging
+import os
+import re
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -17,19 +25,28 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_json
 from compare_gan.core.types import GANState
 
-MANIFEST, BEST = "sha256.json", "best.json"
+FORMAT = 2  # 1: the manifest was the digests alone
+MANIFEST, BEST, UNFINISHED = "sha256.json", "best.json", ".orbax-checkpoint-tmp"
+PATIENCE = 20 * 60 * 1000  # milliseconds that processes wait for each other, as Orbax does
 log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `<run_dir>/checkpoints/<step>`."""
+    """The checkpoints of one run, in `<run_dir>/checkpoints/<step>`.
+
+    Whatever asks for a checkpoint waits for one that is still being written, and raises a UserError if it
+    could not be. With several processes all of them save, wait and restore at the same steps.
+    """
 
     def __init__(self, run_dir: Path, keep: int | None = 2):
         self.folder = (run_dir / "checkpoints").absolute()
         self.keep = keep
+        self.thread = ThreadPoolExecutor(1)
+        self.pending: tuple[int, Future[None]] | None = None
 
     def steps(self) -> list[int]:
         """Steps with a checkpoint that was written to its end, in order."""
+        self.wait()
         if not self.folder.is_dir():
             return []
         return sorted(
@@ -37,17 +54,55 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: GANState) -> None:
-        path = self.folder / str(step)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path, state, force=True)
-        if jax.process_index() == 0:
-            write_json(path / MANIFEST, digests(path))
+        """Begins to write the state of a step, which may then be donated. A step that is there stays.
+
+        Raises:
+          UserError: this checkpoint, or the one before it, could not be written.
+        """
+        if step in self.steps():
+            return
+        self._sweep()
+        try:
+            writer = ocp.StandardCheckpointer()
+            writer.save(self.folder / str(step), state)
+        except Exception as error:
+            raise self._unwritten(step, error) from error
+        self.pending = step, self.thread.submit(self._commit, step, writer)
+
+    def look(self) -> None:
+        """Like `wait`, but only if there is nothing to wait for: says early what could not be written."""
+        if self.pending is not None and self.pending[1].done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Waits until the checkpoint that is being written is there, and removes those that are too old.
+
+        Raises:
+          UserError: it could not be written.
+        """
+        if self.pending is None:
+            return
+        step, writing = self.pending
+        try:
+            writing.result()
+        except Exception as error:
+            self.pending = None
+            raise self._unwritten(step, error) from error
+        self.pending = None
+        if self.keep and jax.process_index() == 0:
             best = self.best()
-            for old in self.steps()[: -self.keep] if self.keep else []:
+            for old in self.steps()[: -self.keep]:
                 if best is not None and old == best[0]:
                     continue
                 (self.folder / str(old) / MANIFEST).unlink()  # first, so that it never counts half-removed
                 shutil.rmtree(self.folder / str(old))
+
+    def close(self) -> None:
+        """Waits for what is being written, and for its thread."""
+        try:
+            self.wait()
+        finally:
+            self.thread.shutdown()
 
     def restore(self, template: GANState) -> GANState | None:
         """The newest good state, placed as `template` is, or None where there is no checkpoint."""
@@ -58,26 +113,33 @@ class Checkpoints:
         return None
 
     def good(self, step: int, template: GANState) -> GANState | None:
-        """The state of one step, or None, and the checkpoint set aside, if its files are damaged."""
+        """The state of one step, or None, and the checkpoint set aside, if its files are damaged.
+
+        Raises:
+          UserError: it belongs to another network or another version.
+        """
         path = self.folder / str(step)
         trouble = damage(path)
         if trouble is None:
             return self.read(step, template)
         log.warning("checkpoint %s is damaged (%s) and set aside", path, trouble)
         if jax.process_index() == 0:
-            path.rename(path.with_name(f"{step}.damaged"))
+            aside = (path.with_name(f"{step}.damaged{i or ''}") for i in range(100))
+            path.rename(next(name for name in aside if not name.exists()))
         return None
 
     def best(self) -> tuple[int, float] | None:
-        """The step with the best score so far and that score, if one was told."""
+        """The step with the best score so far and that score, if one was told and is still there."""
+        steps = self.steps()
         path = self.folder / BEST
         if not path.exists():
             return None
         told = read_json(path)
-        return told["step"], told["score"]
+        return (told["step"], told["score"]) if told["step"] in steps else None
 
     def is_best(self, step: int, score: float) -> None:
         """The checkpoint of this step is the best so far, and is kept."""
+        self.wait()
         write_json(self.folder / BEST, {"step": step, "score": score})
 
     def read(self, step: int, template: GANState) -> GANState:
@@ -93,24 +155,72 @@ class Checkpoints:
             with ocp.StandardCheckpointer() as checkpointer:
                 return checkpointer.restore(self.folder / str(step), abstract)
         except (ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"{self.folder / str(step)}: does not fit this configuration ({reason})"
+                f"{self.folder / str(step)}: does not fit this configuration ({reason(error)})"
             ) from None
+
+    def _commit(self, step: int, writer: ocp.StandardCheckpointer) -> None:
+        """What the thread does: waits for the files, and writes the manifest."""
+        writer.close()  # waits until all processes have written
+        try:
+            if jax.process_index() == 0:
+                path = self.folder / str(step)
+                write_json(path / MANIFEST, {"format": FORMAT, "sha256": digests(path)})
+        finally:
+            ocp.multihost.get_barrier_sync_fn()(key=f"manifest of {step}", timeout_ms=PATIENCE)
+
+    def _sweep(self) -> None:
+        """Removes what was begun and not finished."""
+        if jax.process_index() != 0 or not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            if UNFINISHED in path.name or path.name.isdigit() and not (path / MANIFEST).exists():
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _unwritten(self, step: int, error: Exception) -> UserError:
+        self._sweep()  # what is on a full disk already is in the way
+        return UserError(
+            f"{self.folder / str(step)}: could not be written ({reason(error)}); earlier checkpoints are "
+            "whole: mend this, and the same command goes on from the last of them"
+        )
+
+
+def reason(error: Exception) -> str:
+    """Why, in a few words: what the system says, or the first line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    told = str(error).strip()
+    code = re.search(r"os_error_code='(\d+)'", told)  # TensorStore's, at the end of a long line
+    return os.strerror(int(code[1])) if code else (told.splitlines() or [type(error).__name__])[0]
 
 
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a checkpoint but the manifest itself."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+        with open(path, "rb") as file:
+            found[str(path.relative_to(folder))] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with the files of a checkpoint, or None."""
+    """What is wrong with the files of a checkpoint, or None.
+
+    Raises:
+      UserError: it was written by a newer version.
+    """
     try:
-        expected, found = read_json(folder / MANIFEST), digests(folder)
+        manifest, found = read_json(folder / MANIFEST), digests(folder)
     except (UserError, OSError) as error:
         return str(error)
+    try:
+        version, expected = int(manifest.get("format", 1)), dict(manifest.get("sha256", manifest))
+    except (AttributeError, TypeError, ValueError):
+        return f"{MANIFEST} is not as it was written"
+    if version > FORMAT:
+        raise UserError(
+            f"{folder}: has format {version}, this version reads formats up to {FORMAT}; update compare_gan"
+        )
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             return f"{name} is {'missing' if name not in found else 'not as it was written'}"

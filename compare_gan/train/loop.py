@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
@@ -117,7 +118,8 @@ def run(
       The state after the last step.
 
     Raises:
-      UserError: the run folder is in use or cannot be written, or the batch size does not fit.
+      UserError: the run folder is in use, it or a checkpoint cannot be written, or the batch size does not
+        fit.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
       Diverged: the watcher was told to stop when training goes wrong, and it did.
     """
@@ -139,14 +141,18 @@ def run(
                 labelled=job.labelled,
             )
         ) as feed,
+        contextlib.closing(Checkpoints(run_dir, schedule.keep_checkpoints)) as checkpoints,
     ):
         schedule = dataclasses.replace(schedule, log_every=feed.length)
-        return _advance(job, feed, run_dir, schedule, seed, placement, draw, watcher, score, begin)
+        return _advance(
+            job, feed, checkpoints, run_dir, schedule, seed, placement, draw, watcher, score, begin
+        )
 
 
 def _advance(
     job: Job,
     feed: Feed,
+    checkpoints: Checkpoints,
     run_dir: Path,
     schedule: Schedule,
     seed: int,
@@ -160,7 +166,6 @@ def _advance(
     init_rng, root = jax.random.split(jax.random.key(seed))
     init = job.program("init", placement, make=lambda: compile_init(job, placement))
     state = begin(init(init_rng))
-    checkpoints = Checkpoints(run_dir, schedule.keep_checkpoints)
     state = checkpoints.restore(state) or state
     start = step = int(state.step)
     if step >= schedule.steps:
@@ -189,7 +194,7 @@ def _advance(
             reported = {name: float(value) for name, value in metrics.items()}
             metrics_log.append(step, time.monotonic() - began, reported)
             progress.update(step, {name: reported[name] for name in job.shown})
-            last, asked = step >= schedule.steps, stopping()
+            last, asked = step >= schedule.steps, agreed(stopping())
             trouble = None if watcher is None else watcher.reported(reported)
             if step % schedule.sample_every == 0 or last:
                 spread = draw(state, step)
@@ -222,12 +227,22 @@ def _advance(
                     checkpoints.is_best(step, value)
             if step % schedule.save_every == 0 or last or asked:
                 checkpoints.save(step, state)
+            checkpoints.look()
             if asked and not last:
+                checkpoints.wait()
                 raise Interrupted(
                     f"{job.name}: stopped at step {step} of {schedule.steps}, saved in {run_dir}"
                 )
+        checkpoints.wait()
     log.info("%s: steps %d to %d in %.1f s", job.name, start, step, time.monotonic() - began)
     return state
+
+
+def agreed(asked: bool) -> bool:
+    """Whether any of JAX's processes was asked to stop; all of them must call this at the same step."""
+    if jax.process_count() == 1:
+        return asked
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(asked))))
 
 
 def compile_init(job: Job, placement: Placement) -> Callable[[Array], Any]:

@@ -89,6 +89,7 @@ def test_images_that_are_not_numbers_are_scored_so_and_evaluation_goes_on(tmp_pa
     checkpoints = Checkpoints(tmp_path, None)
     for each, step in ((spoiled, 5), (state, 10)):
         checkpoints.save(step, dataclasses.replace(each, step=jnp.int32(step)))
+    checkpoints.wait()
     with caplog.at_level(logging.WARNING):
         steps = chosen(tmp_path, "all")
         found = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
@@ -125,8 +126,10 @@ def test_checkpoints_are_scored_as_they_come(tmp_path):
         if len(waits) == 2:
             checkpoints.save(10, {"x": jnp.zeros(1)})
             checkpoints.save(15, {"x": jnp.zeros(1)})
+            checkpoints.wait()
         if len(waits) == 4:
             checkpoints.save(18, {"x": jnp.zeros(1)})
+            checkpoints.wait()
             (tmp_path / "TRAIN_DONE").touch()
 
     assert list(as_they_come(tmp_path, 5, wait)) == [10, 15, 18]
