@@ -19,7 +19,8 @@ def check(owner: str, target: Callable[..., Any], values: dict[str, Any]) -> Non
     Raises:
       UserError: a value is of the wrong kind.
     """
-    hints = typing.get_type_hints(signature_source(target))
+    # optax means a type of chex's by its bare name
+    hints = typing.get_type_hints(signature_source(target), localns={"ArrayTree": Any})
     for name, value in values.items():
         if name in hints and not fits(value, hints[name]):
             raise UserError(f"{owner}.{name} is {shown(value)}; it must be {words(hints[name])}")
@@ -32,16 +33,20 @@ def fits(value: Any, hint: Any) -> bool:
     if is_callable(hint):
         return callable(value)
     if origin is tuple and inner[1:] == (...,):
-        return isinstance(value, tuple) and all(fits(each, inner[0]) for each in value)
+        return isinstance(value, (tuple, list)) and all(fits(each, inner[0]) for each in value)
     if hint in (int, float):
         return isinstance(value, (int, hint)) and not isinstance(value, bool)
-    return isinstance(value, hint) if inspect.isclass(hint) else True
+    return isinstance(value, hint) if inspect.isclass(hint) and hint is not Any else True
 
 
 def words(hint: Any) -> str:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(words(each) for each in inner)
+        # a configuration cannot write arrays, which optax allows too
+        writable = [
+            each for each in inner if each in WORDS or not inspect.isclass(each) or each is types.NoneType
+        ]
+        return " or ".join(words(each) for each in writable)
     if is_callable(hint):
         return "a reference, such as @name"
     if origin is tuple:

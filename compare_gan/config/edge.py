@@ -17,7 +17,7 @@ from compare_gan.config.bound import arguments, bound
 from compare_gan.config.makers import READS, Read, Unset, configured, label, register_all
 from compare_gan.config.reader import Reading, first_line, read
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, Registry, expose
+from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, SCHEDULES, Registry, expose
 from compare_gan.core.types import GanLoss, ImageSpec, Penalty
 from compare_gan.data.preprocess import EvalImagenetTransform, TrainImagenetTransform
 from compare_gan.gans.modular import GAN
@@ -221,6 +221,8 @@ def build(imports: Sequence[str]) -> Parsed:
         g_options=configured(GeneratorOptions)(),
         d_options=configured(DiscriminatorOptions)(),
     )
+    if (schedule := getattr(base, "keywords", {}).get("lr_schedule")) is not None:
+        one_of(SCHEDULES, "ModularGAN.lr_schedule", schedule)
     return Parsed(
         dataset=dataset,
         labels=configured(ReplaceLabels)(),

@@ -10,7 +10,7 @@ from flax import nnx
 
 from compare_gan.config.edge import Parsed
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, TASKS, Exposed
+from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, SCHEDULES, TASKS, Exposed
 from compare_gan.core.types import ImageSpec, NetState
 from compare_gan.gans.modular import GAN
 from compare_gan.losses.standard import wasserstein
@@ -29,6 +29,7 @@ def deciders(item: Exposed) -> tuple[str, ...]:
         (LOSSES, "loss.fn"),
         (PENALTIES, "penalty.fn"),
         (TASKS, "ModularGAN.tasks"),
+        (SCHEDULES, "ModularGAN.lr_schedule"),
     ):
         if any(registry[known] is item.target for known in registry):
             return (name,)
@@ -38,6 +39,7 @@ def deciders(item: Exposed) -> tuple[str, ...]:
         OPS: ("G.batch_norm_fn", "D.batch_norm_fn"),
         "tf.random": ("z.distribution_fn", "eval_z.distribution_fn"),
         "tf.train": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
+        "optax": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
     }.get(item.module, ())
 
 
@@ -46,8 +48,8 @@ def idle(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
     method = getattr(parsed.method, "keywords", {})
     batch = gan.layers.batch
     if not gan.g_use_ema:
-        yield "ModularGAN.ema_decay", "ModularGAN.g_use_ema is False"
-        yield "ModularGAN.ema_start_step", "ModularGAN.g_use_ema is False"
+        for name in ("ema_decay", "ema_start_step", "ema_rampup"):
+            yield f"ModularGAN.{name}", "ModularGAN.g_use_ema is False"
     if not gan.conditional:
         yield "ModularGAN.fit_label_distribution", "ModularGAN.conditional is False"
     if not gan.adversarial_weight:

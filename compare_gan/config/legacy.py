@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from compare_gan.gans.optimizers import OPTAX
+
 
 class Ignored(NamedTuple):
     """A parameter of compare_gan that may be bound and changes nothing here."""
@@ -33,7 +35,9 @@ IGNORED: dict[str, dict[str, Ignored]] = {
 }
 
 # What configurations of compare_gan and its forks may name and is not here, by the end of the name.
-_CONSTANT = "learning rates are constant, as they are in compare_gan"
+_CONSTANT = (
+    "compare_gan's rates are constant; to change them bind ModularGAN.lr_schedule, as to @cosine_decay"
+)
 MISSING: dict[str, str] = {
     "DiffAugment": "differentiable augmentation is not there yet",
     **{
@@ -73,4 +77,5 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "normal": {"stddev": "z.stddev"},
     "truncated_normal": {"stddev": "z.stddev"},
     **{f"{name}Optimizer": _RATE for name in _OPTIMIZERS},
+    **{name: _RATE for name in OPTAX},
 }

@@ -158,7 +158,8 @@ def find(name: str, whole: str = "") -> Exposed:
         for missing, why in MISSING.items():
             if f".{name}".endswith(f".{missing}"):
                 raise UserError(f"{whole or name}: {why}")
-        raise UserError(f"nothing is called {name!r}{did_you_mean(name, map(label, EXPOSED.values()))}")
+        known = {*map(label, EXPOSED.values()), *(EXPOSED if "." in name else ())}
+        raise UserError(f"nothing is called {name!r}{did_you_mean(name, known)}")
     if len(matches) > 1:
         raise UserError(f"{name!r} may be {' or '.join(sorted(map(label, matches)))}; write which")
     return matches[0]

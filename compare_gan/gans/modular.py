@@ -15,6 +15,7 @@ from compare_gan.core.registry import METHODS
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, GanLoss, GANState, ImageSpec, Penalty
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.sampling import Prior, uniform
+from compare_gan.gans.schedules import Schedule, warmup
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
 from compare_gan.nn.state import net_state
@@ -77,10 +78,13 @@ class GAN:
     g_use_ema: bool = False
     ema_decay: float = 0.9999
     ema_start_step: int = 40000
+    ema_rampup: float | None = None  # its half-life is at most this part of the steps since its start
     g_optimizer_fn: Callable[..., optax.GradientTransformation] = adam
     d_optimizer_fn: Callable[..., optax.GradientTransformation] | None = None
     g_lr: float = 2e-4
     d_lr: float | None = None
+    lr_schedule: Schedule | None = None  # of both rates, see `schedules`
+    lr_warmup_steps: int = 0
 
     def __post_init__(self):
         if self.conditional and not self.spec.num_classes:
@@ -88,6 +92,10 @@ class GAN:
         for name in ("z_dim", "batch_size", "disc_iters"):
             if getattr(self, name) < 1:
                 raise UserError(f"options.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.lr_warmup_steps < 0:
+            raise UserError(f"ModularGAN.lr_warmup_steps is {self.lr_warmup_steps}; it must be at least 0")
+        if self.ema_rampup is not None and self.ema_rampup <= 0:
+            raise UserError(f"ModularGAN.ema_rampup is {self.ema_rampup}; it must be more than 0, or None")
         if self.experimental_joint_gen_for_disc and not self.experimental_force_graph_unroll:
             raise UserError(
                 "ModularGAN.experimental_joint_gen_for_disc needs ModularGAN.experimental_force_graph_unroll"
@@ -121,9 +129,9 @@ class GAN:
         """The same, once its networks were made without their arrays: parts that do not fit say so now.
 
         Raises:
-          UserError: a network does not fit the images, the labels or its options.
+          UserError: a network does not fit the images, the labels or its options; or the schedule is none.
         """
-        _ = self.g_def, self.d_def
+        _ = self.g_def, self.d_def, self.lr_factor(0)
         return self
 
     @functools.cached_property
@@ -143,13 +151,37 @@ class GAN:
     def d_has_batch_statistics(self) -> bool:
         return bool(jax.tree.leaves(nnx.state(self.abstract_d, nnx.BatchStat)))
 
-    @functools.cached_property
-    def g_tx(self) -> optax.GradientTransformation:
-        return self.g_optimizer_fn(self.g_lr)
+    def g_tx(self, step: Array | int = 0) -> optax.GradientTransformation:
+        """The generator's optimiser at this step. The form of its state is the same at all steps."""
+        return self.g_optimizer_fn(self.lr_factor(step) * self.g_lr)
 
-    @functools.cached_property
-    def d_tx(self) -> optax.GradientTransformation:
-        return (self.d_optimizer_fn or self.g_optimizer_fn)(self.g_lr if self.d_lr is None else self.d_lr)
+    def d_tx(self, step: Array | int = 0) -> optax.GradientTransformation:
+        """The discriminator's optimiser at this step of the generator."""
+        rate = self.g_lr if self.d_lr is None else self.d_lr
+        return (self.d_optimizer_fn or self.g_optimizer_fn)(self.lr_factor(step) * rate)
+
+    def lr_factor(self, step: Array | int) -> Array | float:
+        """What multiplies the learning rates at this step."""
+        step = jnp.asarray(step)
+        factor: Array | float = 1.0
+        if self.lr_schedule is not None:
+            factor *= self.lr_schedule(step)
+        if self.lr_warmup_steps:
+            factor *= warmup(step, self.lr_warmup_steps)
+        return factor
+
+    def ema_decay_at(self, step: Array) -> Array:
+        """The weight of the old average at this step; 0, which makes it a copy, before its start.
+
+        With `ema_rampup` the average forgets its beginnings: its half-life grows with the steps until it is
+        that of `ema_decay`, as in StyleGAN2-ADA, whose number is 0.05 (Karras et al.,
+        https://arxiv.org/abs/2006.06676; `ema_rampup` of their code).
+        """
+        decay = jnp.asarray(self.ema_decay, jnp.float32)
+        since = step - self.ema_start_step
+        if self.ema_rampup is not None:
+            decay = jnp.minimum(decay, 0.5 ** (1 / jnp.maximum(self.ema_rampup * since, 1e-8)))
+        return jnp.where(since >= 0, decay, 0.0)
 
     def over(self, replicas: int) -> "GAN":
         """The same, for batches that are split over so many devices."""
@@ -163,7 +195,7 @@ class GAN:
             step=jnp.zeros((), jnp.int32),
             g=g,
             d=d,
-            g_opt=self.g_tx.init(g.params),
-            d_opt=self.d_tx.init(d.params),
+            g_opt=self.g_tx().init(g.params),
+            d_opt=self.d_tx().init(d.params),
             g_ema=jax.tree.map(jnp.copy, g.params) if self.g_use_ema else None,
         )

@@ -1,4 +1,7 @@
-"""TensorFlow 1's optimisers, with its formulas and defaults, as compare_gan's configurations name them."""
+"""TensorFlow 1's optimisers, with its formulas and defaults, as compare_gan's configurations name them.
+
+Beside them stand those of optax, `@optax.adam` for one, which are optax's own functions.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +10,32 @@ import optax
 from compare_gan.core.registry import expose
 
 TF = "tf.train"
+OPTAX = (  # all that need nothing but a rate to begin with, and gradients and parameters then
+    "adabelief",
+    "adadelta",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamaxw",
+    "adamw",
+    "adan",
+    "amsgrad",
+    "fromage",
+    "lamb",
+    "lars",
+    "lion",
+    "novograd",
+    "radam",
+    "rmsprop",
+    "sgd",
+    "sign_sgd",
+    "signum",
+    "sm3",
+    "yogi",
+)
+for name in OPTAX:
+    expose(name, module="optax")(getattr(optax, name))
 
 
 @expose("AdamOptimizer", module=TF)

@@ -159,7 +159,7 @@ def update_discriminator(
         return pair.d, (extra, metrics)
 
     (loss, (extra, metrics)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.d.params)
-    updates, opt = gan.d_tx.update(gradients, state.d_opt, state.d.params)
+    updates, opt = gan.d_tx(state.step).update(gradients, state.d_opt, state.d.params)
     params = optax.apply_updates(state.d.params, updates)
     return dataclasses.replace(state, d=NetState(params, extra), d_opt=opt), {"loss/d": loss} | metrics
 
@@ -174,12 +174,11 @@ def update_generator(
         return pair.g, extra
 
     (loss, d_extra), gradient = jax.value_and_grad(loss_fn, has_aux=True)(fake.images)
-    updates, opt = gan.g_tx.update(*pull_back(gradient), state.g_opt, state.g.params)
+    updates, opt = gan.g_tx(state.step).update(*pull_back(gradient), state.g_opt, state.g.params)
     params = optax.apply_updates(state.g.params, updates)
     ema = state.g_ema
-    if gan.g_use_ema:  # before the start the average is a copy, as in compare_gan
-        decay = jnp.where(state.step >= gan.ema_start_step, gan.ema_decay, 0.0)
-        ema = optax.incremental_update(params, ema, 1 - decay)
+    if gan.g_use_ema:
+        ema = optax.incremental_update(params, ema, 1 - gan.ema_decay_at(state.step))
     g, d = dataclasses.replace(state.g, params=params), dataclasses.replace(state.d, extra=d_extra)
     return dataclasses.replace(state, step=state.step + 1, g=g, d=d, g_opt=opt, g_ema=ema), loss
 

@@ -56,8 +56,13 @@ IN_A_FILE = {
     "include 'bad.gin'": "bad.gin includes itself",
     "import no_such_module": "No module named 'no_such_module'",
     "DiffAugment.policy = 'translation'": "DiffAugment.policy: differentiable augmentation is not there yet",
-    "ModularGAN.g_lr = @tf.train.exponential_decay()": "tf.train.exponential_decay: learning rates are "
-    "constant, as they are in compare_gan",
+    "ModularGAN.g_lr = @tf.train.exponential_decay()": "tf.train.exponential_decay: compare_gan's rates are "
+    "constant; to change them bind ModularGAN.lr_schedule, as to @cosine_decay",
+    "ModularGAN.g_optimizer_fn = @optax.adamv": "nothing is called 'optax.adamv'; did you mean 'optax.adam'?",
+    "optax.adamw.learning_rate = 1": "optax.adamw has no parameter 'learning_rate' to bind; "
+    "bind ModularGAN.g_lr or ModularGAN.d_lr",
+    "optax.adamw.weight_decay = 'much'": "adamw.weight_decay is 'much'; "
+    "it must be a number or a reference, such as @name",
 }
 
 
@@ -130,6 +135,10 @@ TOGETHER = {
     "options.architecture = 'resnet_cifr_arch'": "unknown architecture 'resnet_cifr_arch'; "
     "did you mean 'resnet_cifar_arch'?",
     "weights.initializer = 'ortho'": "weights.initializer is 'ortho'; use normal, truncated or orthogonal",
+    "ModularGAN.lr_schedule = @hinge": "ModularGAN.lr_schedule is hinge, which is no learning-rate schedule; "
+    "known: @cosine_decay, @exponential_decay, @piecewise_constant, @polynomial_decay",
+    "ModularGAN.lr_schedule = @cosine_decay": "cosine_decay.steps is not set; "
+    "add `cosine_decay.steps = ...` to the configuration",
     "ModularGAN.g_optimizer_fn = @tf.train.MomentumOptimizer": "MomentumOptimizer.momentum is not set; "
     "add `MomentumOptimizer.momentum = ...` to the configuration",
     "train_imagenet_transform.crop_method = 'zoomed'": "train_imagenet_transform.crop_method is 'zoomed', "

@@ -51,6 +51,8 @@ WARNINGS = {
     f"{RMSPROP}\ntf.train.AdamOptimizer.beta1 = 0.5": "never read: "
     "ModularGAN.g_optimizer_fn is @tf.train.RMSPropOptimizer and ModularGAN.d_optimizer_fn is None",
     "d/tf.train.AdamOptimizer.beta1 = 0.5": "d/AdamOptimizer.beta1 = 0.5 (--gin_bindings) is never read",
+    "cosine_decay.steps = 3": "never read: ModularGAN.lr_schedule is None",
+    "ModularGAN.ema_rampup = 0.05": "changes nothing: ModularGAN.g_use_ema is False",
     "size = 3": "size = 3 (--gin_bindings) is never read",
     "penalty.fn = @wgangp_penalty\noptions.lamba = 0": "changes nothing: options.lamba is 0",
     "options.lamba = 10": "changes nothing: penalty.fn is @no_penalty",
@@ -92,6 +94,8 @@ QUIET = [
     "ModularGAN.g_use_ema = True\nModularGAN.ema_start_step = 0\nModularGAN.ema_decay = 0.9",
     f"{S3GAN}\nS3GAN.project_y = True\nS3GAN.use_predictor = True\nS3GAN.use_soft_pred = True",
     "standardize_batch.decay = 0.999\nModularGAN.ema_decay = 0.9999",
+    "ModularGAN.g_optimizer_fn = @optax.lion\noptax.lion.b1 = 0.5",
+    "ModularGAN.lr_schedule = @cosine_decay\ncosine_decay.steps = 10\nModularGAN.lr_warmup_steps = 3",
 ]
 
 

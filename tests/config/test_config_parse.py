@@ -5,6 +5,7 @@ import sys
 
 import gin
 import jax.numpy as jnp
+import optax
 import pytest
 from flax import nnx
 
@@ -169,6 +170,20 @@ def test_ssgan():
 def test_a_task_needs_no_method():
     lines = ["ModularGAN.tasks = (@Rotation(),)", "Rotation.num_images = 4"]
     assert parse([], [RESNET_CIFAR10, *lines]).gan(CIFAR).tasks == (Rotation(4),)
+
+
+def test_an_optimiser_of_optax_and_a_schedule():
+    lines = [
+        "ModularGAN.d_optimizer_fn = @optax.adamw",
+        "optax.adamw.weight_decay = 1e-2",
+        "optax.adamw.b1 = 0",
+        "ModularGAN.lr_schedule = @piecewise_constant",
+        "piecewise_constant.boundaries = (10, 20)",
+        "piecewise_constant.factors = [1.0, 0.5, 0.25]",
+    ]
+    gan = parse([], [RESNET_CIFAR10, *lines]).gan(ImageSpec((32, 32, 3), 10))
+    assert gan.d_optimizer_fn == functools.partial(optax.adamw, weight_decay=1e-2, b1=0)
+    assert [float(gan.lr_factor(step)) for step in (0, 10, 25)] == [1, 0.5, 0.25]
 
 
 def test_the_default_optimiser_is_configured_too():

@@ -22,6 +22,7 @@ from compare_gan.core.registry import (
     METHODS,
     METRICS,
     PENALTIES,
+    SCHEDULES,
     TASKS,
     Registry,
 )
@@ -52,6 +53,8 @@ INITIALISERS = {
     "truncated": "the same, without what lies further out than two deviations | |",
     "orthogonal": "orthogonal columns | [Saxe et al.](https://arxiv.org/abs/1312.6120) |",
 }
+OPTIMISERS = ["ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"]
+OPTAX_PAGE = "https://optax.readthedocs.io/en/stable/api/optimizers.html"
 SOURCE = r"((?:de )?[A-Z][\w'-]+(?: et al\.| and [A-Z][\w'-]+)?)(?: \d{4})?, (https?://[^\s,;]*[^\s,;.:)])"
 
 
@@ -72,7 +75,9 @@ def page() -> str:
         ("Penalties", ["penalty.fn"], registered(PENALTIES)),
         ("Methods", ["options.gan_class"], registered(METHODS)),
         ("Auxiliary tasks", ["ModularGAN.tasks"], registered(TASKS)),
-        ("Optimisers", ["ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"], exposed("tf.train")),
+        ("Optimisers", OPTIMISERS, exposed("tf.train")),
+        ("Optimisers of optax", OPTIMISERS, exposed("optax")),
+        ("Learning-rate schedules", ["ModularGAN.lr_schedule"], registered(SCHEDULES)),
         ("Priors", ["z.distribution_fn", "eval_z.distribution_fn"], exposed("tf.random")),
         ("Metrics", [], metrics()),
     ]
@@ -93,7 +98,7 @@ def registered(registry: Registry) -> Iterator[Part]:
 
 
 def exposed(module: str, wanted: Callable[[Any], bool] = callable) -> Iterator[Part]:
-    prefix = f"{module}." if module.startswith("tf.") else ""
+    prefix = f"{module}." if module.startswith(("tf.", "optax")) else ""
     for item in sorted(EXPOSED.values(), key=lambda item: item.name):
         if item.module == module and wanted(item.target):
             yield Part(f"@{prefix}{item.name}", item.target, item.target)
@@ -112,11 +117,17 @@ def rows(title: str, bound: list[str], parts: Iterable[Part], cases: Counter) ->
     yield from header("name", "what", "paper", "file", "cases")
     for part in parts:
         counts = sorted((kind, count) for (key, kind), count in cases.items() if key == part.key)
-        path = Path(inspect.getsourcefile(part.target) or "").relative_to(ROOT)
-        file = f"[{path.parent.name}/{path.name}](../{path})"
-        cells = (f"`{part.name}`", what(part.target), paper(part.target), file)
+        cells = (f"`{part.name}`", what(part.target), paper(part.target), where(part.target))
         yield f"| {' | '.join(cells)} | {', '.join(f'{kind} {count}' for kind, count in counts)} |"
     yield ""
+
+
+def where(target: Any) -> str:
+    """A link to its file, or to what its authors say of it."""
+    if getattr(target, "__module__", "").startswith("optax."):
+        return f"[optax]({OPTAX_PAGE}#optax.{target.__name__})"
+    path = Path(inspect.getsourcefile(target) or "").relative_to(ROOT)
+    return f"[{path.parent.name}/{path.name}](../{path})"
 
 
 def heading(title: str, bound: list[str]) -> list[str]:

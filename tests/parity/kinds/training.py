@@ -110,8 +110,8 @@ def started(case: Case, gan: GAN, names: list[str]) -> GANState:
         step=jnp.zeros((), jnp.int32),
         g=g,
         d=d,
-        g_opt=gan.g_tx.init(g.params),
-        d_opt=gan.d_tx.init(d.params),
+        g_opt=gan.g_tx().init(g.params),
+        d_opt=gan.d_tx().init(d.params),
         g_ema=jax.tree.map(jnp.copy, g.params) if gan.g_use_ema else None,
     )
 
