@@ -62,7 +62,7 @@ class Generator(nnx.Module):
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
         h, w = self.sizes[0]
-        x = self.fc1(cond.z, train=cond.train).reshape(len(cond.z), h, w, -1)
+        x = self.fc1(cond.z, train=cond.train).reshape(cond.z.shape[0], h, w, -1)
         for norm, deconv, size in zip(self.norms, self.deconvs, self.sizes[1:], strict=True):
             x = deconv(activate(x, norm, cond), size, train=cond.train)
         return 0.5 * nnx.tanh(x) + 0.5
@@ -106,7 +106,7 @@ class Discriminator(nnx.Module):
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = conv(x, train=cond.train)
             x = nnx.leaky_relu(x if norm is None else norm(x, cond), 0.2)
-        features = x.reshape(len(x), -1)
+        features = x.reshape(x.shape[0], -1)
         return DiscriminatorOut(self.fc4(features, train=cond.train)[:, 0], features, {})
 
 

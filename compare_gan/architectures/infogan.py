@@ -54,7 +54,7 @@ class Generator(nnx.Module):
     def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
         (h, w), middle, full = self.sizes
         x = leaky(self.fc1(cond.z, train=cond.train), self.bn1, cond)
-        x = leaky(self.fc2(x, train=cond.train), self.bn2, cond).reshape(len(x), h, w, -1)
+        x = leaky(self.fc2(x, train=cond.train), self.bn2, cond).reshape(x.shape[0], h, w, -1)
         x = leaky(self.dc3(x, middle, train=cond.train), self.bn3, cond)
         return nnx.sigmoid(self.dc4(x, full, train=cond.train))
 
@@ -88,7 +88,7 @@ class Discriminator(nnx.Module):
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         x = leaky(self.conv1(x, train=cond.train), None, cond)
-        x = leaky(self.conv2(x, train=cond.train), self.bn2, cond).reshape(len(x), -1)
+        x = leaky(self.conv2(x, train=cond.train), self.bn2, cond).reshape(x.shape[0], -1)
         features = leaky(self.fc3(x, train=cond.train), self.bn3, cond)
         return DiscriminatorOut(self.fc4(features, train=cond.train)[:, 0], features, {})
 

@@ -103,7 +103,7 @@ class Discriminator(nnx.Module):
         x = self.color_conv(x, train=cond.train)
         for block in self.blocks:
             x = block(x, cond)
-        features = x.reshape(len(x), -1)
+        features = x.reshape(x.shape[0], -1)
         return DiscriminatorOut(self.final_fc(features, train=cond.train)[:, 0], features, {})
 
 

@@ -70,7 +70,7 @@ class Generator(nnx.Module):
         first, *rest = self.norms
         *doubling, final = self.deconvs
         h, w = self.sizes[0]
-        x = activate(self.fc1(cond.z, train=cond.train), first, cond).reshape(len(cond.z), h, w, -1)
+        x = activate(self.fc1(cond.z, train=cond.train), first, cond).reshape(cond.z.shape[0], h, w, -1)
         for deconv, norm, size in zip(doubling, rest, self.sizes[1:], strict=True):
             x = activate(deconv(x, size, train=cond.train), norm, cond)
         return 0.5 * nnx.tanh(final(x, self.sizes[-1], train=cond.train)) + 0.5
@@ -105,7 +105,7 @@ class Discriminator(nnx.Module):
         x = 2 * x - 1
         for conv in self.convs:
             x = nnx.leaky_relu(conv(x, train=cond.train), 0.1)
-        features = x.reshape(len(x), -1)
+        features = x.reshape(x.shape[0], -1)
         return DiscriminatorOut(self.fc1(features, train=cond.train)[:, 0], features, {})
 
 

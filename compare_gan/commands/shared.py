@@ -68,22 +68,31 @@ def open_data(source: str, how: Any) -> Any:
     return open_dataset(source, reading=how)
 
 
-def open_run(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
-    """What a run folder tells of itself, its GAN, and its newest good state."""
+def open_run(run_dir: Path, step: str = "latest") -> tuple[dict[str, Any], Any, Any]:
+    """What a run folder tells of itself, its GAN, and a good state: the newest, the best, or of one step."""
+    from compare_gan.evaluation.schedule import chosen
     from compare_gan.train.checkpoints import Checkpoints
 
     about, gan, template = open_gan(run_dir)
-    state = Checkpoints(run_dir).restore(template)
+    if step == "all" or "," in step:
+        raise UserError(f"step {step!r}: give latest, best, or one number")
+    number, *_ = chosen(run_dir, step)
+    checkpoints = Checkpoints(run_dir)
+    state = checkpoints.restore(template) if step == "latest" else checkpoints.good(number, template)
     if state is None:
-        raise UserError(f"{run_dir}: no checkpoint in {run_dir / 'checkpoints'}; train it first")
+        raise UserError(f"{checkpoints.folder}: step {number} is damaged; choose another, or train again")
     return about, gan, state
 
 
 def open_gan(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
-    """What a run folder tells of itself, its GAN as it is scored, and a state of it with fresh weights."""
+    """What a run folder tells of itself, its GAN as it is scored, and a state of it with fresh weights.
+
+    The name of the architecture, and of the method where none was told, are added to what the folder tells.
+    """
     import jax
 
     from compare_gan.config.edge import parse
+    from compare_gan.core.registry import METHODS
     from compare_gan.core.types import ImageSpec
     from compare_gan.train.gan import read_run
 
@@ -91,4 +100,8 @@ def open_gan(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
     parsed = parse([run_dir / "operative_config.gin"], [])
     gan = parsed.gan(ImageSpec(tuple(about["image_shape"]), about["num_classes"]))
     gan = dataclasses.replace(gan, prior=parsed.eval_prior)
+    options = parsed.options
+    target = getattr(options.gan_class, "func", options.gan_class)
+    method = next(name for name in METHODS if METHODS[name] is target)
+    about = {"method": method} | about | {"architecture": options.architecture}
     return about, gan, jax.jit(gan.init)(jax.random.key(0))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,27 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`; it takes the place of `path` when the block ends well.
+
+    Raises:
+      UserError: it cannot be made there.
+    """
+    path = path.resolve()
+    new = Path(tempfile.mkdtemp(dir=run_folder(path.parent), prefix=f".{path.name}."))
+    try:
+        yield new
+        new.chmod(0o755)
+        old = new.with_name(f"{new.name}.old")
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def user_cache() -> Path:

@@ -1,0 +1,43 @@
+"""Make a run's networks usable without the run and without this library."""
+
+import argparse
+from pathlib import Path
+
+from compare_gan.commands.shared import declare, open_run
+
+
+def add(commands) -> None:
+    made = declare(
+        commands,
+        export,
+        "export",
+        "Export a run's generator and discriminator as programs that need JAX alone, with a model card.",
+        "runs/demo/s3gan --out digits-s3gan",
+    )
+    made.add_argument("run", help="run folder")
+    made.add_argument("--out", help="folder; default: export, in the run folder")
+    add_choice(made)
+
+
+def add_choice(made) -> None:
+    """Arguments that say which generator of a run is meant."""
+    made.add_argument("--step", default="latest", help="checkpoint: latest, best, or a number")
+    made.add_argument(
+        "--statistics_examples",
+        type=int,
+        default=204_800,
+        help="images from which accumulated batch statistics are taken",
+    )
+
+
+def export(arguments: argparse.Namespace) -> None:
+    from compare_gan.evaluation.scores import read_scores
+    from compare_gan.export.write import checked_out, write_export
+    from compare_gan.train.gan import CONFIG
+
+    run_dir = Path(arguments.run)
+    out = checked_out(Path(arguments.out) if arguments.out else run_dir / "export")
+    about, gan, state = open_run(run_dir, arguments.step)
+    config, rows = (run_dir / CONFIG).read_text(), read_scores(run_dir)
+    made = write_export(out, gan, state, about, config, rows, arguments.statistics_examples)
+    print(f"step {made.step} of {run_dir}: {out}")

@@ -1,0 +1,182 @@
+"""The model card of an export: a README that says what it is, what it scored, and how to load it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from compare_gan.core.errors import printable
+from compare_gan.evaluation.scores import MEASURE, names, score
+from compare_gan.export.folder import About
+
+LOADER = Path(__file__).with_name("loader.py")
+ORIGIN = {  # of run.json
+    "data": "data",
+    "labels": "labels",
+    "labelled_only": "labelled images only",
+    "method": "method",
+    "fraction": "fraction of labels that were there",
+    "per_class": "labels of each class that were there",
+    "seed": "seed",
+}
+NAMED = 20  # classes that are listed
+
+TEXT = """---
+library_name: jax
+license: unknown
+tags:
+- gan
+- image-generation
+---
+
+# {title}
+
+A GAN that was trained and exported with compare_gan {version}: its generator, its discriminator with all
+heads, and where latent vectors come from, as programs of `jax.export` with their weights beside them.
+
+![Generated images{by_class}](samples.png)
+
+## What it is
+
+{facts}
+
+| file | what |
+|---|---|
+| `generator.jax`, `generator.safetensors` | {generator} |
+| `discriminator.jax`, `discriminator.safetensors` | {discriminator} |
+| `sampler.jax` | seed (uint32) and numbers of images (int32 [B]) -> z |
+| `export.json` | the above for programs, and the SHA-256 of each file |
+
+B is any batch size, at each call. Programs run on CPU, CUDA and TPU.
+
+## How it was trained
+
+{training}
+
+<details><summary>Configuration</summary>
+
+```
+{config}
+```
+
+</details>
+
+## Scores
+
+{scores}
+
+## How to load it
+
+`compare-gan sample FOLDER --out samples.png`, or without compare_gan, with `pip install jax flatbuffers`:
+
+```python
+{loader}```
+
+```python
+{example}
+```
+
+## Use and limits
+
+Made to study GANs. It shows what its training images show, with their gaps and prejudices, may repeat some
+of them, and was checked for neither. What it generates is not evidence of anything. The discriminator tells
+images of this generator from its training images; it does not tell generated images from real ones at large.
+
+The licence of the training data, and what it allows to do with this model, is not known to compare_gan: say
+so here before you share it.
+"""
+
+
+def card(about: About, run: Mapping[str, Any], config: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """The card as Markdown.
+
+    Args:
+      about: what is exported.
+      run: what `run.json` tells.
+      config: the operative configuration.
+      rows: the run's scores; those of the exported step are shown.
+    """
+    z, y, images = f"z [B, {about.z_dim}]", f" and y [B, {about.num_classes}]", f"[B, {sizes(about)}]"
+    heads = "".join(f", heads/{name}" for name in about.heads)
+    return TEXT.format(
+        title=f"{about.method} ({about.architecture.removesuffix('_arch')}) of {source(run)}",
+        version=about.versions["compare_gan"],
+        by_class=", a row for each class" if about.num_classes else "",
+        facts=table(facts(about)),
+        generator=f"{z}{y if about.num_classes else ''} -> images {images} in [0, 1], float32",
+        discriminator=f"images{y if about.num_classes else ''} -> logits [B], features [B, F]{heads}",
+        training=table(trained(run)),
+        config=config.strip(),
+        scores=scores([row for row in rows if row["step"] == str(about.step)], about.step),
+        loader=LOADER.read_text(),
+        example=example(about),
+    )
+
+
+def facts(about: About) -> dict[str, Any]:
+    found = {
+        "architecture": about.architecture,
+        "method": about.method,
+        "generator updates": about.step,
+        "images": sizes(about),
+        "weights of the generator": "averaged over training" if about.averaged_weights else "the last",
+        "batch statistics of the generator": about.batch_statistics,
+        "made with": ", ".join(f"{name} {version}" for name, version in about.versions.items()),
+    }
+    if about.num_classes:
+        shown = ", ".join(about.class_names[:NAMED])
+        more = f" and {about.num_classes - NAMED} more" if about.num_classes > NAMED else ""
+        found["classes"] = f"{about.num_classes}: {shown}{more}; y is one-hot, or a mixture"
+    return found
+
+
+def sizes(about: About) -> str:
+    return ", ".join(map(str, about.image_shape))
+
+
+def trained(run: Mapping[str, Any]) -> dict[str, Any]:
+    told = {**run, "data": source(run)}
+    return {word: told[name] for name, word in ORIGIN.items() if str(told.get(name)) not in ("None", "False")}
+
+
+def source(run: Mapping[str, Any]) -> str:
+    """The data set's name; of a path the last part, since a card travels."""
+    return Path(str(run["data"])).name
+
+
+def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:
+    """Tables of scores, each with how it was measured and the fingerprint of that."""
+    if not rows:
+        return f"Step {step} has none. `compare-gan evaluate RUN` makes them; export again afterwards."
+    parts = []
+    for row in rows:
+        measured = {name: row[name] for name in (*MEASURE, "batch_statistics") if row.get(name)}
+        found = {name: f"{value:.6g}" for name in names([row]) if (value := score(row, name)) is not None}
+        parts.append(
+            f"Fingerprint `{row.get('fingerprint', '')}`; scores with the same fingerprint compare.\n\n"
+            f"{table(found)}\n\nMeasured with:\n\n{table(measured)}"
+        )
+    return "\n\n".join(parts)
+
+
+def table(values: Mapping[str, Any]) -> str:
+    lines = [f"| {name} | {cell(value)} |" for name, value in values.items()]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def cell(value: Any) -> str:
+    return printable(str(value)).replace("|", "\\|")
+
+
+def example(about: About) -> str:
+    """Code that draws 16 images, classes in turn, as `compare-gan sample` does."""
+    lines = [
+        'parts = ("sampler", "generator", "discriminator")',
+        'latents, generator, discriminator = (load(".", part) for part in parts)',
+        "numbers = np.arange(16, dtype=np.int32)",
+        "z = latents(np.uint32(0), numbers)  # seed 0",
+    ]
+    y = ""
+    if about.num_classes:
+        lines.append(f"y = np.eye({about.num_classes}, dtype=np.float32)[numbers % {about.num_classes}]")
+        y = ", y"
+    return "\n".join([*lines, f"images = generator(z{y})", f'logits = discriminator(images{y})["logits"]'])

@@ -1,0 +1,110 @@
+"""The networks of a trained GAN as programs, each with its weights beside it.
+
+A program is what `jax.export` makes of a function: StableHLO, for CPU, CUDA and TPU at once and for batches
+of any size. Weights are an argument of it, by name, because XLA folds what it can of weights that are
+constants, for minutes.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from compare_gan.core.types import Array, Cond, GANState, NetState
+from compare_gan.gans.modular import GAN
+from compare_gan.nn.state import bind
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+class Program(NamedTuple):
+    code: bytes  # serialised; weights and inputs to outputs
+    weights: dict[str, np.ndarray]  # float32, by names such as "block1.conv1.kernel"
+
+
+def generator(gan: GAN, state: GANState) -> Program:
+    """z [B, Z], and y [B, K] if conditional -> images [B, H, W, C] in [0, 1], with averaged weights if any.
+
+    Accumulated batch statistics have to be filled: `gans.standing.with_statistics`.
+    """
+    net = NetState(state.g.params if state.g_ema is None else state.g_ema, state.g.extra)
+    (b,) = export.symbolic_shape("b")
+
+    def run(net: NetState, z: Array, y: Array | None = None) -> Array:
+        return bind(gan.g_def, net.params, net.extra)(Cond(z, y, train=False))
+
+    return program(run, net, floats(b, gan.z_dim), *labels(gan, b))
+
+
+def discriminator(gan: GAN, state: GANState) -> Program:
+    """images [B, H, W, C] in [0, 1], and y [B, K] if conditional -> what the discriminator says of them.
+
+    That is a dictionary of logits [B], features [B, F], and heads: a dictionary of [B, N] by task.
+    """
+    (b,) = export.symbolic_shape("b")
+
+    def run(net: NetState, images: Array, y: Array | None = None) -> dict[str, Any]:
+        out = bind(gan.d_def, net.params, net.extra)(images, y, gan.tasks, train=False)
+        return {"logits": out.logits, "features": out.features, "heads": out.aux}
+
+    return program(run, state.d, floats(b, *gan.spec.image_shape), *labels(gan, b))
+
+
+def heads(discriminator: Program) -> tuple[str, ...]:
+    """Names of the heads that a discriminator has."""
+    exported = export.deserialize(bytearray(discriminator.code))
+    return tuple(jax.tree.unflatten(exported.out_tree, exported.out_avals)["heads"])
+
+
+def sampler(gan: GAN) -> Program:
+    """A seed and numbers [B] of images -> their latent vectors [B, Z].
+
+    The latent vector of an image depends on the seed and its number alone, not on the batch it is in.
+    """
+    (b,) = export.symbolic_shape("b")
+
+    def run(net: NetState, seed: Array, numbers: Array) -> Array:
+        del net
+        root = jax.random.key(seed)
+        return jax.vmap(lambda i: gan.prior(jax.random.fold_in(root, i), (gan.z_dim,)))(numbers)
+
+    seed, numbers = jax.ShapeDtypeStruct((), jnp.uint32), jax.ShapeDtypeStruct((b,), jnp.int32)
+    return program(run, NetState({}, {}), seed, numbers)
+
+
+def floats(*shape: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def labels(gan: GAN, b: Any) -> list[jax.ShapeDtypeStruct]:
+    return [floats(b, gan.y_dim)] if gan.conditional else []
+
+
+def program(run: Callable[..., Any], net: NetState, *inputs: jax.ShapeDtypeStruct) -> Program:
+    """`run(net, *inputs)` as a program of a flat dictionary of weights and the inputs."""
+    leaves, structure = jax.tree.flatten_with_path((net.params, net.extra))
+    names = [".".join(str(key.key) for key in path[1:]) for path, _ in leaves]
+
+    def flat(weights: dict[str, Array], *inputs: Array) -> Any:
+        return run(NetState(*jax.tree.unflatten(structure, [weights[name] for name in names])), *inputs)
+
+    weights = {name: np.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
+    shapes = {name: floats(*array.shape) for name, array in weights.items()}
+    with nameless():
+        exported = export.export(jax.jit(flat), platforms=PLATFORMS)(shapes, *inputs)
+    return Program(bytes(exported.serialize()), weights)
+
+
+@contextlib.contextmanager
+def nameless() -> Iterator[None]:
+    """Programs that are made meanwhile do not tell the paths of the source files they come from."""
+    before = jax.config.jax_traceback_in_locations_limit  # type: ignore[attr-defined]
+    jax.config.update("jax_traceback_in_locations_limit", 0)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", before)

@@ -1,0 +1,122 @@
+"""Making the folder of an export."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+from safetensors.numpy import save
+
+from compare_gan import __version__
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import atomic_folder, write_json
+from compare_gan.core.pictures import write_picture
+from compare_gan.core.types import GANState
+from compare_gan.export import programs
+from compare_gan.export.card import card
+from compare_gan.export.folder import ABOUT, FORMAT, About, is_export
+from compare_gan.export.loader import runnable
+from compare_gan.export.sampler import Sampler
+from compare_gan.gans.modular import GAN
+from compare_gan.gans.standing import EXAMPLES, has_counters, with_statistics
+
+STATISTICS = 0  # seed of the images that accumulated statistics are taken from
+SHOWN = 10  # rows and columns of the picture
+WHOLE = (
+    ".jax",
+    ".safetensors",
+)  # files that are compared with their SHA-256 when read; the card may be edited
+log = logging.getLogger(__name__)
+
+
+def ready(gan: GAN, state: GANState, statistics_examples: int = EXAMPLES) -> tuple[GANState, str]:
+    """A state whose generator has the statistics it needs, and what these are, in words."""
+    if gan.layers.batch.use_moving_averages or not has_counters(state.g.extra):
+        return state, "moving averages" if has_statistics(state) else "none"
+    log.warning("batch statistics are taken from %d generated images", statistics_examples)
+    key = jax.random.key(STATISTICS)
+    return with_statistics(gan, state, key, statistics_examples), f"accumulated over {statistics_examples}"
+
+
+def has_statistics(state: GANState) -> bool:
+    return any(path[-1].key == "moving_mean" for path, _ in jax.tree.leaves_with_path(state.g.extra))
+
+
+def sampler_of(gan: GAN, state: GANState) -> Sampler:
+    """What `open_sampler` makes of an export of this state, which has to be `ready`."""
+    latents, generator = programs.sampler(gan), programs.generator(gan, state)
+    return Sampler(runnable(*latents), runnable(*generator), gan.y_dim)
+
+
+def checked_out(out: Path) -> Path:
+    """`out`, if an export may be written there.
+
+    Raises:
+      UserError: something else is there.
+    """
+    if out.exists() and not (out.is_dir() and (is_export(out) or not any(out.iterdir()))):
+        raise UserError(f"{out}: holds something else than an export; choose another --out")
+    return out
+
+
+def write_export(
+    out: Path,
+    gan: GAN,
+    state: GANState,
+    run: Mapping[str, Any],
+    config: str,
+    rows: Sequence[Mapping[str, str]] = (),
+    statistics_examples: int = EXAMPLES,
+) -> About:
+    """Writes an export, in the place of one that may be there.
+
+    Args:
+      out: the folder.
+      gan: the GAN as it is scored, which decides the prior.
+      state: its weights.
+      run: what the run tells of itself: data, class_names, architecture, method, and what else there is.
+      config: its operative configuration.
+      rows: its scores.
+      statistics_examples: images from which accumulated batch statistics are taken.
+
+    Raises:
+      UserError: `out` holds something else or cannot be written, or the images are not numbers.
+    """
+    with atomic_folder(checked_out(out)) as folder:
+        state, statistics = ready(gan, state, statistics_examples)
+        parts = {
+            "generator": programs.generator(gan, state),
+            "discriminator": programs.discriminator(gan, state),
+            "sampler": programs.sampler(gan),
+        }
+        about = About(
+            architecture=run["architecture"],
+            method=run["method"],
+            step=int(state.step),
+            image_shape=gan.spec.image_shape,
+            z_dim=gan.z_dim,
+            num_classes=gan.y_dim,
+            class_names=tuple(run["class_names"]) if gan.conditional else (),
+            averaged_weights=state.g_ema is not None,
+            batch_statistics=statistics,
+            heads=programs.heads(parts["discriminator"]),
+            versions={"compare_gan": __version__, "jax": jax.__version__, "flax": flax.__version__},
+        )
+        for name, (code, weights) in parts.items():
+            (folder / f"{name}.jax").write_bytes(code)
+            if weights:
+                (folder / f"{name}.safetensors").write_bytes(save(weights, {"format": "flax"}))
+        sampler = Sampler(runnable(*parts["sampler"]), runnable(*parts["generator"]), gan.y_dim)
+        shown = min(gan.y_dim, SHOWN) or SHOWN
+        write_picture(folder / "samples.png", sampler.grid(shown, SHOWN, seed=0), shown, SHOWN)
+        (folder / "README.md").write_text(card(about, run, config, rows), encoding="utf-8")
+        files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.suffix in WHOLE}
+        write_json(folder / ABOUT, {"format": FORMAT, **vars(about), "files": files})
+    return about
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

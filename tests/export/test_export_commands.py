@@ -1,0 +1,237 @@
+"""`compare-gan export` and `compare-gan sample`, as a user meets them."""
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+from PIL import Image
+
+from compare_gan.commands.shared import open_run
+from compare_gan.config.edge import parse
+from compare_gan.data import open_dataset
+from compare_gan.evaluation.scores import read_scores
+from compare_gan.export.folder import read_about
+from compare_gan.export.loader import load
+from compare_gan.export.write import sha256
+from compare_gan.gans.standing import with_statistics
+from compare_gan.gans.step import sample
+from compare_gan.main import main
+from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.train.gan import describe_run
+from tests.test_main import bindings, config, refused
+
+ROOT = Path(__file__).parents[2]
+FEW = ("--statistics_examples", "256")
+
+
+def told(*words):
+    assert main([str(word) for word in words]) == 0
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """Four steps of S3GAN, with averaged weights and accumulated statistics, scored at the end."""
+    folder = tmp_path_factory.mktemp("export") / "run"
+    words = ["train", *config("s3gan"), "--model_dir", folder, "--data", "blobs", "--extractor", "random"]
+    words += bindings(
+        "options.training_steps = 4",
+        "run_config.save_checkpoints_steps = 100",
+        "standardize_batch.use_moving_averages = False",
+        "ModularGAN.ema_start_step = 1",
+        "ModularGAN.ema_decay = 0.9",
+    )
+    words += ["--eval_every_steps", "4", "--images", "20", "--num_eval_averaging_runs", "1", *FEW]
+    told(*words, "--metrics", "frechet_distance")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(run_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported") / "blobs"
+    told("export", run_dir, "--out", out, *FEW)
+    return out
+
+
+def elsewhere(code, cwd, *blocked):
+    """Runs Python code where some packages cannot be imported."""
+    finder = (
+        "import sys, importlib.abc\n"
+        "class Blocked(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if any(name == b or name.startswith(b + '.') for b in {blocked!r}):\n"
+        "            raise ImportError(name + ' is blocked')\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", finder + code],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=-1,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_same_bytes_from_the_run_and_from_the_export(run_dir, exported, tmp_path):
+    for name in ("x.png", "x.npz"):
+        told("sample", run_dir, "--out", tmp_path / f"run-{name}", "--columns", 3, "--seed", 5, *FEW)
+    blocked = [f"compare_gan.{part}" for part in ("gans", "train", "data", "config", "nn", "evaluation")]
+    code = "from compare_gan.main import main\n"
+    for name in ("x.png", "x.npz"):
+        words = ["sample", str(exported), "--out", f"export-{name}", "--columns", "3", "--seed", "5"]
+        code += f"assert main({words!r}) == 0\n"
+    elsewhere(code, tmp_path, *blocked, "flax", "optax", "orbax", "gin", "grain", "safetensors")
+    for name in ("x.png", "x.npz"):
+        assert (tmp_path / f"run-{name}").read_bytes() == (tmp_path / f"export-{name}").read_bytes()
+    with np.load(tmp_path / "run-x.npz") as arrays, Image.open(tmp_path / "run-x.png") as picture:
+        images, labels, pixels = arrays["images"], arrays["labels"], np.asarray(picture)
+    assert images.shape == (12, 8, 8, 3) and images.dtype == np.uint8 and picture.size == (24, 32)
+    assert labels.tolist() == [0, 1, 2, 3] * 3
+    np.testing.assert_array_equal(pixels[8:16, 16:24], images[9])  # class 1, third column
+
+
+def test_the_export_is_the_average_with_accumulated_statistics(run_dir, exported):
+    _, gan, state = open_run(run_dir)
+    assert not gan.layers.batch.use_moving_averages
+    state = with_statistics(gan, state, jax.random.key(0), 256)
+    z = np.random.RandomState(0).standard_normal((6, gan.z_dim)).astype(np.float32)
+    y = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1]]
+    generator = load(exported, "generator")
+    np.testing.assert_allclose(generator(z, y), jax.jit(lambda *a: sample(gan, *a))(state, z, y), atol=2e-6)
+
+
+def test_the_loader_of_the_documentation_needs_jax_alone(exported, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)
+    code = "\n".join(blocks) + "\nnp.savez('x.npz', images=images, logits=logits)\n"
+    code += "assert images.shape == (16, 8, 8, 3) and str(images.dtype) == 'float32'\n"
+    script = "import os\n" + code.replace('load(".", part)', f"load({str(exported)!r}, part)")
+    assert script.count(str(exported)) == 1
+    elsewhere(script, tmp_path, "compare_gan", "flax", "safetensors", "optax", "orbax")
+    told("sample", exported, "--out", tmp_path / "same.npz", "--columns", "4")
+    with np.load(tmp_path / "x.npz") as by_hand, np.load(tmp_path / "same.npz") as ours:
+        np.testing.assert_allclose(by_hand["images"], ours["images"] / 255, atol=0.51 / 255)
+        assert np.isfinite(by_hand["logits"]).all()
+
+
+def test_the_documentation_shows_the_loader():
+    text = (ROOT / "docs" / "export.md").read_text()
+    loader = (ROOT / "compare_gan" / "export" / "loader.py").read_text()
+    assert loader in text
+    assert len([line for line in loader.splitlines() if line.strip() and '"""' not in line]) <= 20
+
+
+def test_what_the_card_tells(run_dir, exported):
+    about, card = read_about(exported), (exported / "README.md").read_text()
+    assert (about.step, about.num_classes, about.image_shape) == (4, 4, (8, 8, 3))
+    assert about.averaged_weights and about.batch_statistics == "accumulated over 256"
+    assert about.heads == ("rotation",) and about.method == "S3GAN"
+    (row,) = read_scores(run_dir)
+    assert f"`{row['fingerprint']}`" in card and f"{float(row['frechet_distance']):.6g}" in card
+    assert "ModularGAN.g_use_ema = True" in card and "| data | blobs |" in card and "| seed | 0 |" in card
+    assert "licence of the training data" in card
+    with Image.open(exported / "samples.png") as picture:
+        assert picture.size == (10 * 8, 4 * 8)
+    assert not re.findall(rb"/\S+/\S+\.py", b"".join(path.read_bytes() for path in exported.iterdir()))
+
+
+def test_an_export_beside_the_run_without_scores_or_classes(tmp_path):
+    parsed = parse(config()[1::2], bindings("options.training_steps = 1")[1::2])
+    blobs = open_dataset("blobs")
+    describe_run(tmp_path, blobs, parsed.operative_config, {"data": "blobs", "seed": 0})
+    checkpoints = Checkpoints(tmp_path)
+    state = jax.jit(parsed.gan(blobs.spec).init)(jax.random.key(0))
+    for step in (0, 1):
+        checkpoints.save(step, dataclasses.replace(state, step=jax.numpy.int32(step)))
+    checkpoints.is_best(0, 1.0)
+    checkpoints.close()
+    for _ in range(2):  # the second takes the place of the first
+        told("export", tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert read_about(tmp_path / "export").step == 1
+    assert "Step 1 has none." in (tmp_path / "export" / "README.md").read_text()
+    for source, name in ((tmp_path, "a.png"), (tmp_path / "export", "b.png")):
+        told("sample", source, "--out", tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert read_about(tmp_path / "export").num_classes == 0
+    told("export", tmp_path, "--step", "best")
+    assert read_about(tmp_path / "export").step == 0
+
+
+def spoil(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def edit(path, **changes):
+    about = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({name: value for name, value in {**about, **changes}.items() if value != "gone"})
+    )
+
+
+def call_strange_code(path):
+    """Puts a program in place that would call machine code by name, with the SHA-256 to match."""
+    strange = jax.ffi.ffi_call("strange", jax.ShapeDtypeStruct((12, 8), np.float32))
+    checks = [export.DisabledSafetyCheck.custom_call("strange")]
+    make = export.export(jax.jit(lambda w, seed, numbers: strange(numbers)), disabled_checks=checks)
+    shapes = ({}, jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((12,), np.int32))
+    path.write_bytes(make(*shapes).serialize())
+    approve(path)
+
+
+def scramble(path):
+    path.write_bytes(b"no program")
+    approve(path)
+
+
+def approve(path):
+    files = json.loads(path.with_name("export.json").read_text())["files"]
+    edit(path.with_name("export.json"), files={**files, path.name: sha256(path)})
+
+
+@pytest.mark.parametrize(
+    "name, damage, expected",
+    [
+        ("generator.safetensors", spoil, "generator.safetensors: damaged"),
+        ("generator.jax", spoil, "generator.jax: damaged"),
+        ("sampler.jax", Path.unlink, "sampler.jax: cannot be read"),
+        ("sampler.jax", call_strange_code, "refused, it does more than compute (custom_call @strange)"),
+        ("generator.jax", scramble, "generator.jax: this version of jax cannot read it"),
+        ("export.json", lambda path: edit(path, format=2), "of format 2, this version reads 1"),
+        ("export.json", lambda path: edit(path, z_dim="gone"), "it has no z_dim"),
+        ("export.json", lambda path: edit(path, format="gone"), "does not describe an export"),
+        ("export.json", lambda path: path.write_text("{"), "not a JSON file"),
+    ],
+)
+def test_a_damaged_export_is_refused(name, damage, expected, exported, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in exported.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    damage(folder / name)
+    refused(capsys, ["sample", folder, "--out", tmp_path / "x.png"], expected)
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_mistakes_are_one_line(run_dir, exported, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("mine")
+    refused(capsys, ["export", run_dir, "--out", tmp_path], "holds something else than an export")
+    refused(capsys, ["export", run_dir, "--out", tmp_path / "x", "--step", "3"], "no checkpoint of step 3")
+    refused(
+        capsys, ["export", run_dir, "--out", tmp_path / "x", "--step", "all"], "latest, best, or one number"
+    )
+    refused(capsys, ["export", tmp_path], "not a run folder")
+    refused(capsys, ["sample", exported, "--out", tmp_path / "x.png", "--columns", "0"], "at least 1")
+    refused(capsys, ["sample", exported, "--out", tmp_path / "x.png", "--seed", "-1"], "seed -1 is not in")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
