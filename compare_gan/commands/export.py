@@ -5,6 +5,8 @@ from pathlib import Path
 
 from compare_gan.commands.shared import declare, open_run
 
+LATEST, EXAMPLES = "latest", 204_800
+
 
 def add(commands) -> None:
     made = declare(
@@ -21,11 +23,11 @@ def add(commands) -> None:
 
 def add_choice(made) -> None:
     """Arguments that say which generator of a run is meant."""
-    made.add_argument("--step", default="latest", help="checkpoint: latest, best, or a number")
+    made.add_argument("--step", default=LATEST, help="checkpoint: latest, best, or a number")
     made.add_argument(
         "--statistics_examples",
         type=int,
-        default=204_800,
+        default=EXAMPLES,
         help="images from which accumulated batch statistics are taken",
     )
 

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from compare_gan.commands.export import add_choice
+from compare_gan.commands.export import EXAMPLES, LATEST, add_choice
 from compare_gan.commands.shared import declare, open_run
 from compare_gan.core.errors import UserError
 
@@ -27,18 +27,28 @@ def add(commands) -> None:
 
 def sample(arguments: argparse.Namespace) -> None:
     from compare_gan.core.pictures import write_picture
-    from compare_gan.export.folder import is_export, open_sampler
+    from compare_gan.export.folder import is_export
 
     if arguments.columns < 1:
         raise UserError(f"columns is {arguments.columns}; it must be at least 1")
     source, out = Path(arguments.run), Path(arguments.out)
-    sampler = open_sampler(source) if is_export(source) else of_run(source, arguments)
+    sampler = (of_export if is_export(source) else of_run)(source, arguments)
     rows = sampler.num_classes or 10
     if out.suffix == ".npz":
         write_arrays(out, *sampler.images(rows * arguments.columns, arguments.seed))
     else:
         write_picture(out, sampler.grid(rows, arguments.columns, arguments.seed), rows, arguments.columns)
     print(f"samples: {out}")
+
+
+def of_export(folder: Path, arguments: argparse.Namespace) -> Any:
+    from compare_gan.export.folder import open_sampler
+
+    if (arguments.step, arguments.statistics_examples) != (LATEST, EXAMPLES):
+        raise UserError(
+            f"{folder}: an export has one generator; --step and --statistics_examples are for runs"
+        )
+    return open_sampler(folder)
 
 
 def of_run(run_dir: Path, arguments: argparse.Namespace) -> Any:

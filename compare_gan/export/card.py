@@ -18,6 +18,7 @@ ORIGIN = {  # of run.json
     "per_class": "labels of each class that were there",
     "seed": "seed",
 }
+SHOWN = 10  # rows and columns of the picture
 NAMED = 20  # classes that are listed
 
 TEXT = """---
@@ -100,7 +101,7 @@ def card(about: About, run: Mapping[str, Any], config: str, rows: Sequence[Mappi
     return TEXT.format(
         title=f"{about.method} ({about.architecture.removesuffix('_arch')}) of {source(run)}",
         version=about.versions["compare_gan"],
-        by_class=", a row for each class" if about.num_classes else "",
+        by_class=f", a row for each of {min(about.num_classes, SHOWN)} classes" if about.num_classes else "",
         facts=table(facts(about)),
         generator=f"{z}{y if about.num_classes else ''} -> images {images} in [0, 1], float32",
         discriminator=f"images{y if about.num_classes else ''} -> logits [B], features [B, F]{heads}",
@@ -134,13 +135,24 @@ def sizes(about: About) -> str:
 
 
 def trained(run: Mapping[str, Any]) -> dict[str, Any]:
-    told = {**run, "data": source(run)}
-    return {word: told[name] for name, word in ORIGIN.items() if str(told.get(name)) not in ("None", "False")}
+    told = {**run, "data": source(run), "labels": labels(run)}
+    found = {word: told.get(name) for name, word in ORIGIN.items()}
+    return {word: value for word, value in found.items() if value is not None and value is not False}
 
 
 def source(run: Mapping[str, Any]) -> str:
     """The data set's name; of a path the last part, since a card travels."""
     return Path(str(run["data"])).name
+
+
+def labels(run: Mapping[str, Any]) -> str | None:
+    """What stood in for the data's own labels, if anything: a word, or a file by name and SHA-256."""
+    told = run.get("labels")
+    if not told:
+        return None
+    word, colon, path = str(told["choice"]).rpartition(":")
+    name = word + colon + Path(path).name
+    return f"{name}, SHA-256 {told['sha256']}" if "sha256" in told else name
 
 
 def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:

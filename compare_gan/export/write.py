@@ -16,7 +16,7 @@ from compare_gan.core.files import atomic_folder, write_json
 from compare_gan.core.pictures import write_picture
 from compare_gan.core.types import GANState
 from compare_gan.export import programs
-from compare_gan.export.card import card
+from compare_gan.export.card import SHOWN, card
 from compare_gan.export.folder import ABOUT, FORMAT, About, is_export
 from compare_gan.export.loader import runnable
 from compare_gan.export.sampler import Sampler
@@ -24,7 +24,6 @@ from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import EXAMPLES, has_counters, with_statistics
 
 STATISTICS = 0  # seed of the images that accumulated statistics are taken from
-SHOWN = 10  # rows and columns of the picture
 WHOLE = (
     ".jax",
     ".safetensors",

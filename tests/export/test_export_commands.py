@@ -18,6 +18,7 @@ from compare_gan.commands.shared import open_run
 from compare_gan.config.edge import parse
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
+from compare_gan.export.card import trained
 from compare_gan.export.folder import read_about
 from compare_gan.export.loader import load
 from compare_gan.export.write import sha256
@@ -144,6 +145,16 @@ def test_what_the_card_tells(run_dir, exported):
     assert not re.findall(rb"/\S+/\S+\.py", b"".join(path.read_bytes() for path in exported.iterdir()))
 
 
+def test_a_card_names_files_but_not_where_they_lie():
+    run = {"data": "/home/someone/birds", "labels": {"choice": "clusters:/home/x/c.npz", "sha256": "ab12"}}
+    told = {"data": "birds", "labels": "clusters:c.npz, SHA-256 ab12", "seed": 0}
+    assert trained({**run, "seed": 0, "fraction": None, "labelled_only": False}) == told
+    assert trained({"data": "digits", "labels": {"choice": "random:3"}}) == {
+        "data": "digits",
+        "labels": "random:3",
+    }
+
+
 def test_an_export_beside_the_run_without_scores_or_classes(tmp_path):
     parsed = parse(config()[1::2], bindings("options.training_steps = 1")[1::2])
     blobs = open_dataset("blobs")
@@ -234,4 +245,8 @@ def test_mistakes_are_one_line(run_dir, exported, tmp_path, capsys):
     refused(capsys, ["export", tmp_path], "not a run folder")
     refused(capsys, ["sample", exported, "--out", tmp_path / "x.png", "--columns", "0"], "at least 1")
     refused(capsys, ["sample", exported, "--out", tmp_path / "x.png", "--seed", "-1"], "seed -1 is not in")
+    for choice in (("--step", "4"), FEW):
+        refused(
+            capsys, ["sample", exported, "--out", tmp_path / "x.png", *choice], "an export has one generator"
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
