@@ -29,7 +29,8 @@ def run() -> NoReturn:
 def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args([underscored(word) for word in argv])
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what Orbax logs it also raises
+    for name in ("absl", "asyncio"):  # what Orbax and TensorStore log they also raise
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         use_compilation_cache()
         return arguments.command(arguments) or 0
@@ -39,11 +40,8 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        print(
-            f"compare-gan: {error.filename or 'a file'}: {error.strerror}; mend this, and the same command "
-            "goes on from the last checkpoint",
-            file=sys.stderr,
-        )
+        told = f"{error.filename or 'a file'}: {error.strerror}; mend this and give the same command again"
+        print(f"compare-gan: {told}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         print(f"{stop}; the same command goes on from there")

@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -210,56 +208,6 @@ def test_changed_settings_get_a_folder_of_their_own(tmp_path, capsys):
     other = study_folder(base, {"seed": 1})
     assert other.parent == tmp_path and other.name.startswith("demo-")
     assert study_folder(base, {"seed": 2}) != other == study_folder(base, {"seed": 1})
-
-
-def wait_for(path, process, seconds=300):
-    began = time.monotonic()
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() - began < seconds, process.communicate()
-        time.sleep(0.02)
-
-
-def last_checkpoint(run_dir, step):
-    folder = run_dir / "checkpoints" / str(step) / "sha256.json"
-    return {k: v for k, v in json.loads(folder.read_text()).items() if "ocdbt.process" in k and "/d/" in k}
-
-
-def leaves(run_dir):
-    import jax
-
-    from compare_gan.commands.shared import open_run
-
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(open_run(run_dir)[2])]
-
-
-def test_killed_interrupted_and_continued_equals_undisturbed(tmp_path):
-    """SIGKILL after the first checkpoint, then Ctrl-C, then to the end."""
-    more = bindings("options.training_steps = 2000", "run_config.save_checkpoints_steps = 200")
-
-    def train(name):
-        return start("train", "--model_dir", tmp_path / name, *config(), *more, "--data", "digits")
-
-    whole = train("whole")
-    broken = train("broken")
-    wait_for(tmp_path / "broken" / "checkpoints" / "200" / "sha256.json", broken)
-    broken.send_signal(signal.SIGKILL)
-    broken.communicate()
-    again = train("broken")
-    for line in again.stdout:
-        if line.startswith("broken: going on from step"):
-            break
-    time.sleep(0.5)
-    again.send_signal(signal.SIGINT)
-    output, _ = again.communicate(timeout=300)
-    assert again.returncode == 130, output
-    assert "stopped at step" in output and "Traceback" not in output
-    third = train("broken")
-    output, _ = third.communicate(timeout=600)
-    assert third.returncode == 0, output
-    output, _ = whole.communicate(timeout=600)
-    assert whole.returncode == 0, output
-    for a, b in zip(leaves(tmp_path / "whole"), leaves(tmp_path / "broken"), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 @pytest.fixture(scope="module")

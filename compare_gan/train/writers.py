@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from compare_gan.core.files import atomic
 from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.types import Array, GANState
 from compare_gan.gans.modular import GAN
@@ -24,7 +25,8 @@ class MetricsLog:
         kept = [line for line in read_metrics(path) if line["step"] <= step]
         self.path = path
         self.seconds = kept[-1]["seconds"] if kept else 0.0
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        with atomic(path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def append(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
         """`seconds` since training went on; those of earlier sessions are added."""
