@@ -115,6 +115,8 @@ class Checkpoints:
     def good(self, step: int, template: GANState) -> GANState | None:
         """The state of one step, or None, and the checkpoint set aside, if its files are damaged.
 
+        None also if training, in another process, has removed it since.
+
         Raises:
           UserError: it belongs to another network or another version.
         """
@@ -122,6 +124,9 @@ class Checkpoints:
         trouble = damage(path)
         if trouble is None:
             return self.read(step, template)
+        if not (path / MANIFEST).exists():
+            log.warning("checkpoint %s was removed while it was read", path)
+            return None
         log.warning("checkpoint %s is damaged (%s) and set aside", path, trouble)
         if jax.process_index() == 0:
             aside = (path.with_name(f"{step}.damaged{i or ''}") for i in range(100))

@@ -79,6 +79,19 @@ def test_the_same_step_may_be_damaged_twice(saved):
     same(saved.restore(state(0)), state(6))
 
 
+def test_a_checkpoint_that_training_removes_while_it_is_read_is_not_set_aside(saved, monkeypatch, caplog):
+    def in_the_meantime(folder):
+        (folder / MANIFEST).unlink()
+        return digests(folder)
+
+    next((saved.folder / "6").rglob("d/*")).unlink()
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(module, "digests", in_the_meantime)
+        assert saved.good(6, state(0)) is None
+    assert sorted(path.name for path in saved.folder.iterdir()) == ["3", "6"]
+    assert "6 was removed while it was read" in caplog.text
+
+
 def test_old_checkpoints_and_unfinished_ones_go(tmp_path):
     folder = tmp_path / "checkpoints"
     for name in ("1.orbax-checkpoint-tmp", "7"):  # killed while writing, and before the manifest
