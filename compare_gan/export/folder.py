@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import re
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,14 @@ def read_about(folder: Path) -> About:
         raise UserError(f"{path}: does not describe an export; export the run again")
     if version > FORMAT:
         raise UserError(f"{path}: of format {version}, this version reads {FORMAT}; update compare_gan")
-    try:
-        values: dict[str, Any] = {field.name: told[field.name] for field in dataclasses.fields(About)}
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return About(**values)
-    except KeyError as error:
-        raise UserError(f"{path}: damaged, it has no {error.args[0]}; export the run again") from None
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(About):
+        value = told.get(field.name)
+        value = tuple(value) if isinstance(value, list) else value
+        if not isinstance(value, typing.get_origin(field.type) or field.type):  # type: ignore[arg-type]
+            raise UserError(f"{path}: damaged, its {field.name} is {value!r}; export the run again")
+        values[field.name] = value
+    return About(**values)
 
 
 def check(folder: Path) -> None:

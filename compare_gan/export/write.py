@@ -32,7 +32,13 @@ log = logging.getLogger(__name__)
 
 
 def ready(gan: GAN, state: GANState, statistics_examples: int = EXAMPLES) -> tuple[GANState, str]:
-    """A state whose generator has the statistics it needs, and what these are, in words."""
+    """A state whose generator has the statistics it needs, and what these are, in words.
+
+    Raises:
+      UserError: they would be taken from no image.
+    """
+    if statistics_examples < 1:
+        raise UserError(f"statistics_examples is {statistics_examples}; it must be at least 1")
     if gan.layers.batch.use_moving_averages or not has_counters(state.g.extra):
         return state, "moving averages" if has_statistics(state) else "none"
     log.warning("batch statistics are taken from %d generated images", statistics_examples)

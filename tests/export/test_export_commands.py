@@ -220,7 +220,9 @@ def approve(path):
         ("sampler.jax", call_strange_code, "refused, it does more than compute (custom_call @strange)"),
         ("generator.jax", scramble, "generator.jax: this version of jax cannot read it"),
         ("export.json", lambda path: edit(path, format=2), "of format 2, this version reads 1"),
-        ("export.json", lambda path: edit(path, z_dim="gone"), "it has no z_dim"),
+        ("export.json", lambda path: edit(path, z_dim="gone"), "its z_dim is None"),
+        ("export.json", lambda path: edit(path, num_classes="4"), "its num_classes is '4'"),
+        ("export.json", lambda path: edit(path, files=[]), "it lists no files"),
         ("export.json", lambda path: edit(path, format="gone"), "does not describe an export"),
         ("export.json", lambda path: path.write_text("{"), "not a JSON file"),
     ],
@@ -243,6 +245,8 @@ def test_mistakes_are_one_line(run_dir, exported, tmp_path, capsys):
         capsys, ["export", run_dir, "--out", tmp_path / "x", "--step", "all"], "latest, best, or one number"
     )
     refused(capsys, ["export", tmp_path], "not a run folder")
+    none = ["export", run_dir, "--out", tmp_path / "x", "--statistics_examples", "0"]
+    refused(capsys, none, "statistics_examples is 0")
     refused(capsys, ["sample", exported, "--out", tmp_path / "x.png", "--columns", "0"], "at least 1")
     refused(capsys, ["sample", exported, "--out", tmp_path / "x.png", "--seed", "-1"], "seed -1 is not in")
     for choice in (("--step", "4"), FEW):
