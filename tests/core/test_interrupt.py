@@ -38,7 +38,7 @@ def started(then="pass"):
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_the_first_signal_lets_the_work_end_well(number):
     with started() as process:
         process.send_signal(number)
