@@ -11,10 +11,11 @@ from flax import nnx
 
 from compare_gan.core.registry import register_pair
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
-from compare_gan.nn.blocks import Scale, check_side, resnet_blocks
+from compare_gan.nn.blocks import check_side, resnet_blocks
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.rescale import Scale
 
 GROUPS, BLOCKS, SMALLEST = 6, 5, 4
 

@@ -17,11 +17,12 @@ from compare_gan.core.registry import expose, register_pair
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
 from compare_gan.nn.attention import NonLocalBlock
 from compare_gan.nn.biggan_blocks import ProjectionHead, ToImage, widths
-from compare_gan.nn.blocks import Scale, activate, average_pool, make_norm, unpool
+from compare_gan.nn.blocks import activate, make_norm
 from compare_gan.nn.latents import block_conds, block_dims
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims, LayerNorm
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.rescale import Scale
 
 MODULE = "compare_gan.architectures.resnet_biggan"
 
@@ -67,21 +68,18 @@ class BigGanResNetBlock(nnx.Module):
         add_shortcut: bool = True,
     ):
         shared: dict = dict(layers=layers, spectral_norm=spectral_norm, rngs=rngs)
-        self.scale = scale
         self.bn1 = make_norm(batch_norm_fn, c_in, dims, **shared)
         self.ln1 = LayerNorm(c_in) if layer_norm else None
-        self.conv1 = Conv(c_in, c_out, **shared)
+        self.conv1 = Conv(c_in, c_out, scale="up" if scale == "up" else "none", **shared)
         self.bn2 = make_norm(batch_norm_fn, c_out, dims, **shared)
         self.ln2 = LayerNorm(c_out) if layer_norm else None
-        self.conv2 = Conv(c_out, c_out, **shared)
-        self.shortcut = Conv(c_in, c_out, size=1, **shared) if add_shortcut else None
+        self.conv2 = Conv(c_out, c_out, scale="down" if scale == "down" else "none", **shared)
+        self.shortcut = Conv(c_in, c_out, size=1, scale=scale, **shared) if add_shortcut else None
 
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
-        up = unpool if self.scale == "up" else lambda x: x
-        down = average_pool if self.scale == "down" else lambda x: x
-        h = self.conv1(up(activate(x, self.bn1, cond, self.ln1)), train=cond.train)
+        h = self.conv1(activate(x, self.bn1, cond, self.ln1), train=cond.train)
         h = self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train)
-        return down(h if self.shortcut is None else h + self.shortcut(up(x), train=cond.train))
+        return h if self.shortcut is None else h + self.shortcut(x, train=cond.train)
 
 
 class Attention(nnx.Module):

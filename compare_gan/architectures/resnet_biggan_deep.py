@@ -16,10 +16,11 @@ from compare_gan.core.registry import register_pair
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
 from compare_gan.nn.attention import NonLocalBlock
 from compare_gan.nn.biggan_blocks import ProjectionHead, ToImage, widths
-from compare_gan.nn.blocks import Scale, activate, average_pool, make_norm, unpool
+from compare_gan.nn.blocks import activate, make_norm
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.rescale import Scale, rescaled
 
 # Widths as multiples of `ch`, by the side of the image: what goes into the first block, then
 # what comes out of each.
@@ -41,15 +42,14 @@ ATTENTION_SIDE = 64
 
 
 class NormConv(nnx.Module):
-    """norm, relu, then a convolution; "up" doubles the image in between, "down" halves it."""
+    """norm, relu, then a convolution; "up" doubles the image before it, "down" halves it after."""
 
     def __init__(self, c_in: int, c_out: int, size: int, scale: Scale, *, batch_norm_fn, dims, **shared):
-        self.scale = scale
         self.norm = make_norm(batch_norm_fn, c_in, dims, **shared)
-        self.conv = Conv(c_in, c_out, size=size, **shared)
+        self.conv = Conv(c_in, c_out, size=size, scale=scale, **shared)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        return self.conv(rescaled(activate(x, self.norm, cond), self.scale), train=cond.train)
+        return self.conv(activate(x, self.norm, cond), train=cond.train)
 
 
 class Block(nnx.Module):
@@ -207,17 +207,6 @@ class Discriminator(nnx.Module):
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         return self.head(self.trunk(self.initial_conv(x, train=cond.train), cond), cond)
-
-
-def rescaled(x: Array, scale: Scale) -> Array:
-    """Twice or half the height and width, or the image as it is."""
-    match scale:
-        case "up":
-            return unpool(x)
-        case "down":
-            return average_pool(x)
-        case "none":
-            return x
 
 
 register_pair(

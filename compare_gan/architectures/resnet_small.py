@@ -11,7 +11,7 @@ from flax import nnx
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import register_pair
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
-from compare_gan.nn.blocks import activate, average_pool, make_norm
+from compare_gan.nn.blocks import activate, make_norm
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
@@ -39,15 +39,15 @@ class UpBlock(nnx.Module):
 
     def __init__(self, c_in, c_out, *, batch_norm_fn, dims, **shared):
         self.norm1 = make_norm(batch_norm_fn, c_in, dims, **shared)
-        self.conv1 = Conv(c_in, c_out, **shared)
+        self.conv1 = Conv(c_in, c_out, scale="repeat", **shared)
         self.norm2 = make_norm(batch_norm_fn, c_out, dims, **shared)
         self.conv2 = Conv(c_out, c_out, **shared)
-        self.shortcut = Conv(c_in, c_out, size=1, **shared)
+        self.shortcut = Conv(c_in, c_out, size=1, scale="repeat", **shared)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        h = self.conv1(repeat(activate(x, self.norm1, cond)), train=cond.train)
+        h = self.conv1(activate(x, self.norm1, cond), train=cond.train)
         h = self.conv2(activate(h, self.norm2, cond), train=cond.train)
-        return h + repeat(self.shortcut(x, train=cond.train))
+        return h + self.shortcut(x, train=cond.train)
 
 
 class DownBlock(nnx.Module):
@@ -56,12 +56,12 @@ class DownBlock(nnx.Module):
     def __init__(self, c_in, c_out, **shared):
         self.conv1 = Conv(c_in, c_out // 2, **shared)
         self.conv2 = Conv(c_out // 2, c_out, size=4, stride=2, **shared)
-        self.shortcut = Conv(c_in, c_out, size=1, **shared)
+        self.shortcut = Conv(c_in, c_out, size=1, scale="down", **shared)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = self.conv1(nnx.relu(x), train=cond.train)
         h = self.conv2(nnx.relu(h), train=cond.train)
-        return h + self.shortcut(average_pool(x), train=cond.train)
+        return h + self.shortcut(x, train=cond.train)
 
 
 class FlatBlock(nnx.Module):
@@ -73,12 +73,6 @@ class FlatBlock(nnx.Module):
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = self.conv1(nnx.relu(x), train=cond.train)
         return x + self.conv2(nnx.relu(h), train=cond.train)
-
-
-def repeat(x: Array) -> Array:
-    """[B, H, W, C] -> [B, 2H, 2W, C]: each pixel four times."""
-    b, h, w, c = x.shape
-    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
 
 
 class Generator(nnx.Module):

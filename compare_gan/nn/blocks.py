@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.errors import UserError
@@ -12,24 +11,7 @@ from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims, LayerNorm
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
-
-Scale = Literal["up", "down", "none"]
-
-
-def unpool(x: Array) -> Array:
-    """[B, H, W, C] -> [B, 2H, 2W, C]: each value at the top left of a square of zeros."""
-    b, h, w, c = x.shape
-    zeros = jnp.zeros_like(x)
-    rows = jnp.stack([x, zeros], 3).reshape(b, h, 2 * w, c)
-    return jnp.stack([rows, jnp.zeros_like(rows)], 2).reshape(b, 2 * h, 2 * w, c)
-
-
-def average_pool(x: Array) -> Array:
-    """[B, H, W, C] -> [B, ceil(H/2), ceil(W/2), C]: mean of each square of four, or of the part there is."""
-    if x.shape[1] % 2 or x.shape[2] % 2:  # half a square has the mean of the square with it repeated
-        x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), "edge")
-    b, h, w, c = x.shape
-    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+from compare_gan.nn.rescale import Scale
 
 
 def make_norm(
@@ -67,21 +49,18 @@ class ResNetBlock(nnx.Module):
         rngs: nnx.Rngs,
     ):
         shared: dict[str, Any] = dict(layers=layers, spectral_norm=spectral_norm, rngs=rngs)
-        self.scale = scale
-        self.shortcut = Conv(c_in, c_out, **shared)
+        self.shortcut = Conv(c_in, c_out, scale=scale, **shared)
         self.bn1 = make_norm(batch_norm_fn, c_in, dims, **shared)
         self.ln1 = LayerNorm(c_in) if layer_norm else None
-        self.conv1 = Conv(c_in, c_out, **shared)
+        self.conv1 = Conv(c_in, c_out, scale="up" if scale == "up" else "none", **shared)
         self.bn2 = make_norm(batch_norm_fn, c_out, dims, **shared)
         self.ln2 = LayerNorm(c_out) if layer_norm else None
-        self.conv2 = Conv(c_out, c_out, **shared)
+        self.conv2 = Conv(c_out, c_out, scale="down" if scale == "down" else "none", **shared)
 
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
-        up = unpool if self.scale == "up" else lambda x: x
-        down = average_pool if self.scale == "down" else lambda x: x
-        h = self.conv1(up(activate(x, self.bn1, cond, self.ln1)), train=cond.train)
-        h = down(self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train))
-        return h + down(self.shortcut(up(x), train=cond.train))
+        h = self.conv1(activate(x, self.bn1, cond, self.ln1), train=cond.train)
+        h = self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train)
+        return h + self.shortcut(x, train=cond.train)
 
 
 def resnet_blocks(widths: Sequence[int], scales: Iterable[Scale], **options: Any) -> nnx.List:

@@ -10,6 +10,7 @@ Shape letters: B batch, H W image, C channels in, O channels out, s stride.
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ from jax import lax
 from compare_gan.core.types import Array
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+THIN = 64  # columns that one matrix product may have for what is moved about
+Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of height and width
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -26,14 +29,86 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
-    """ "SAME" convolution: [B, H, W, C], [kh, kw, C, O] -> [B, ceil(H/s), ceil(W/s), O]."""
-    padding = [same_padding(x.shape[1 + i], kernel.shape[i], stride) for i in range(2)]
+def convolve(x: Array, kernel: Array, stride: int = 1, padding: Padding | None = None) -> Array:
+    """Convolution: [B, H, W, C], [kh, kw, C, O] -> [B, h, w, O].
+
+    The padding is "SAME", which makes h = ceil(H/s), unless it is given.
+    """
+    return _convolve(x, kernel, stride, padding or _same(x.shape[1:3], kernel.shape, stride))
+
+
+def convolve_transpose(
+    y: Array, kernel: Array, size: tuple[int, int], stride: int, padding: Padding | None = None
+) -> Array:
+    """The transpose of `convolve` in its first argument, also known as deconvolution.
+
+    [B, h, w, O], [kh, kw, C, O] -> [B, H, W, C], where `size` is (H, W); the padding is that of `convolve`.
+    """
+    return _convolve_transpose(y, kernel, size, stride, padding or _same(size, kernel.shape, stride))
+
+
+def kernel_gradient(
+    x: Array, dy: Array, size: tuple[int, int], stride: int, padding: Padding | None = None
+) -> Array:
+    """Gradient of `convolve` in its kernel: [B, H, W, C], [B, h, w, O] -> [kh, kw, C, O].
+
+    Matrix products on a CPU, XLA's own lowering elsewhere; the same sum in another order.
+    """
+    padding = padding or _same(x.shape[1:3], size, stride)
+    products = functools.partial(_kernel_gradient_products, size=size, stride=stride, padding=padding)
+    native = functools.partial(_kernel_gradient_native, size=size, stride=stride, padding=padding)
+    return lax.platform_dependent(x, dy, cpu=products, default=native)
+
+
+def _same(size: Sequence[int], kernel: Sequence[int], stride: int) -> Padding:
+    return same_padding(size[0], kernel[0], stride), same_padding(size[1], kernel[1], stride)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
     return _slide(x, kernel, stride, padding, spread=1)
 
 
-def _slide(x: Array, kernel: Array, stride: int, padding: list[tuple[int, int]], spread: int) -> Array:
+def _convolve_fwd(x, kernel, stride, padding):
+    return _convolve(x, kernel, stride, padding), (x, kernel)
+
+
+def _convolve_bwd(stride, padding, residuals, dy):
+    x, kernel = residuals
+    dx = _convolve_transpose(dy, kernel, x.shape[1:3], stride, padding)
+    return dx, kernel_gradient(x, dy, kernel.shape[:2], stride, padding)
+
+
+_convolve.defvjp(_convolve_fwd, _convolve_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _convolve_transpose(
+    y: Array, kernel: Array, size: tuple[int, int], stride: int, padding: Padding
+) -> Array:
+    around = []
+    for i in range(2):
+        low, spread = padding[i][0], (y.shape[1 + i] - 1) * stride + 1
+        around.append((kernel.shape[i] - 1 - low, size[i] - spread + low))
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    return _slide(y, flipped, 1, (around[0], around[1]), spread=stride)
+
+
+def _transpose_fwd(y, kernel, size, stride, padding):
+    return _convolve_transpose(y, kernel, size, stride, padding), (y, kernel)
+
+
+def _transpose_bwd(size, stride, padding, residuals, dx):
+    del size
+    y, kernel = residuals
+    dy = _convolve(dx, kernel, stride, padding)
+    return dy, kernel_gradient(dx, y, kernel.shape[:2], stride, padding)
+
+
+_convolve_transpose.defvjp(_transpose_fwd, _transpose_bwd)
+
+
+def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) -> Array:
     """XLA's convolution of images whose pixels are `spread` apart.
 
     Its CPU backend has a slow loop only, ten times slower, where an image is smaller than the kernel; so
@@ -42,79 +117,49 @@ def _slide(x: Array, kernel: Array, stride: int, padding: list[tuple[int, int]],
     if x.shape[1] < kernel.shape[0] or x.shape[2] < kernel.shape[1]:
         around = [(0, 0, 0), *((low, high, spread - 1) for low, high in padding), (0, 0, 0)]
         x = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), around))
-        padding, spread = [(0, 0), (0, 0)], 1
+        padding, spread = ((0, 0), (0, 0)), 1
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), padding, lhs_dilation=(spread, spread), dimension_numbers=_LAYOUT
     )
 
 
-def _convolve_fwd(x, kernel, stride):
-    return convolve(x, kernel, stride), (x, kernel)
-
-
-def _convolve_bwd(stride, residuals, dy):
-    x, kernel = residuals
-    dx = convolve_transpose(dy, kernel, (x.shape[1], x.shape[2]), stride)
-    return dx, kernel_gradient(x, dy, (kernel.shape[0], kernel.shape[1]), stride)
-
-
-convolve.defvjp(_convolve_fwd, _convolve_bwd)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def convolve_transpose(y: Array, kernel: Array, size: tuple[int, int], stride: int) -> Array:
-    """The transpose of `convolve` in its first argument, also known as deconvolution.
-
-    [B, ceil(H/s), ceil(W/s), O], [kh, kw, C, O] -> [B, H, W, C], where `size` is (H, W).
-    """
-    padding = []
-    for i in range(2):
-        k, low = kernel.shape[i], same_padding(size[i], kernel.shape[i], stride)[0]
-        spread = (y.shape[1 + i] - 1) * stride + 1
-        padding.append((k - 1 - low, size[i] - spread + low))
-    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    return _slide(y, flipped, 1, padding, spread=stride)
-
-
-def _transpose_fwd(y, kernel, size, stride):
-    return convolve_transpose(y, kernel, size, stride), (y, kernel)
-
-
-def _transpose_bwd(size, stride, residuals, dx):
-    del size
-    y, kernel = residuals
-    return convolve(dx, kernel, stride), kernel_gradient(dx, y, (kernel.shape[0], kernel.shape[1]), stride)
-
-
-convolve_transpose.defvjp(_transpose_fwd, _transpose_bwd)
-
-
-def kernel_gradient(x: Array, dy: Array, size: tuple[int, int], stride: int) -> Array:
-    """Gradient of `convolve` in its kernel: [B, H, W, C], [B, H/s, W/s, O] -> [kh, kw, C, O].
-
-    One matrix product for each kernel element on a CPU, XLA's own lowering elsewhere; the
-    same sum in another order.
-    """
-    products = functools.partial(_kernel_gradient_products, size=size, stride=stride)
-    native = functools.partial(_kernel_gradient_native, size=size, stride=stride)
-    return lax.platform_dependent(x, dy, cpu=products, default=native)
-
-
-def _kernel_gradient_products(x: Array, dy: Array, *, size: tuple[int, int], stride: int) -> Array:
+def _kernel_gradient_products(
+    x: Array, dy: Array, *, size: tuple[int, int], stride: int, padding: Padding
+) -> Array:
+    """One matrix product for each kernel element, or a single one where either side has few channels."""
     h, w = dy.shape[1:3]
-    x = jnp.pad(x, ((0, 0), *(same_padding(x.shape[1 + i], size[i], stride) for i in range(2)), (0, 0)))
-    dy = dy.reshape(-1, dy.shape[-1])
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)])
+    few = THIN // (size[0] * size[1])
+    if dy.shape[-1] <= few < x.shape[-1] and stride == 1:  # what is moved is the thinner of the two
+        around = [(0, 0), (size[0] - 1, size[0] - 1), (size[1] - 1, size[1] - 1), (0, 0)]
+        moved = _columns(jnp.pad(dy, around), size, x.shape[1:3], 1)
+        turned = (x.reshape(-1, x.shape[-1]).T @ moved).reshape(-1, *size, dy.shape[-1])
+        return turned[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+    dy_rows = dy.reshape(-1, dy.shape[-1])
+    if x.shape[-1] <= few:
+        return (_columns(x, size, (h, w), stride).T @ dy_rows).reshape(*size, x.shape[-1], dy.shape[-1])
 
     def product(i, j):
         seen = x[:, i : i + (h - 1) * stride + 1 : stride, j : j + (w - 1) * stride + 1 : stride]
-        return seen.reshape(-1, seen.shape[-1]).T @ dy
+        return seen.reshape(-1, seen.shape[-1]).T @ dy_rows
 
     return jnp.stack([jnp.stack([product(i, j) for j in range(size[1])]) for i in range(size[0])])
 
 
-def _kernel_gradient_native(x: Array, dy: Array, *, size: tuple[int, int], stride: int) -> Array:
-    padding = [same_padding(x.shape[1 + i], size[i], stride) for i in range(2)]
+def _columns(x: Array, size: tuple[int, int], shape: Sequence[int], stride: int) -> Array:
+    """What a kernel of this size sees at each of h x w places: [B, H, W, C] -> [B * h * w, kh * kw * C]."""
+    h, w = shape
+    seen = [
+        x[:, i : i + (h - 1) * stride + 1 : stride, j : j + (w - 1) * stride + 1 : stride]
+        for i in range(size[0])
+        for j in range(size[1])
+    ]
+    return jnp.concatenate(seen, -1).reshape(-1, size[0] * size[1] * x.shape[-1])
 
+
+def _kernel_gradient_native(
+    x: Array, dy: Array, *, size: tuple[int, int], stride: int, padding: Padding
+) -> Array:
     def forward(kernel):
         return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=_LAYOUT)
 

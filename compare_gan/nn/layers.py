@@ -9,6 +9,7 @@ from flax import nnx
 from compare_gan.core.types import Array
 from compare_gan.nn.convolution import convolve, convolve_transpose
 from compare_gan.nn.options import Layers
+from compare_gan.nn.rescale import Scale, convolve_rescaled
 
 
 class SpectralVector(nnx.Variable):
@@ -107,7 +108,10 @@ class Linear(_Kernel):
 
 
 class Conv(_Kernel):
-    """[B, H, W, c_in] -> [B, ceil(H/stride), ceil(W/stride), c_out], "SAME" padding."""
+    """[B, H, W, c_in] -> [B, ceil(H/stride), ceil(W/stride), c_out], "SAME" padding.
+
+    Without a stride, `scale` "up" or "repeat" doubles the image before it, "down" halves it after.
+    """
 
     def __init__(
         self,
@@ -116,13 +120,14 @@ class Conv(_Kernel):
         *,
         size: int = 3,
         stride: int = 1,
+        scale: Scale = "none",
         layers: Layers,
         spectral_norm: bool = False,
         bias: float | None = 0.0,
         initializer: Callable | None = None,
         rngs: nnx.Rngs,
     ):
-        self.stride = stride
+        self.stride, self.scale = stride, scale
         shape = (size, size, c_in, c_out)
         super().__init__(
             shape,
@@ -135,7 +140,10 @@ class Conv(_Kernel):
         )
 
     def __call__(self, x: Array, *, train: bool = False) -> Array:
-        return self.add_bias(convolve(x, self.weight(train), self.stride))
+        kernel = self.weight(train)
+        if self.stride == 1:
+            return self.add_bias(convolve_rescaled(x, kernel, self.scale))
+        return self.add_bias(convolve(x, kernel, self.stride))
 
 
 class Deconv(_Kernel):

@@ -153,7 +153,7 @@ def test_a_discriminator_block_has_a_shortcut_where_its_width_changes():
     """In 128 pixel networks the last block has none."""
     blocks = nnx.eval_shape(discriminator("resnet_biggan", 128)).blocks
     assert [block.shortcut is not None for block in blocks] == [True] * 5 + [False]
-    assert [block.scale for block in blocks] == ["down"] * 5 + ["none"]
+    assert [block.conv2.scale for block in blocks] == ["down"] * 5 + ["none"]
 
 
 def test_a_configuration_may_take_the_shortcuts_from_the_generator():

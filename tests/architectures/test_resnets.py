@@ -9,8 +9,8 @@ from compare_gan.architectures import resnet5, resnet30, resnet_stl
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 from compare_gan.nn import norms
-from compare_gan.nn.blocks import average_pool
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.rescale import average_pool
 from compare_gan.nn.state import net_state
 
 SIDES = {resnet5: 64, resnet30: 128, resnet_stl: 48}
@@ -54,8 +54,8 @@ def test_channels_of_resnet5_are_multiples_of_ch():
 @pytest.mark.parametrize(("side", "doublings"), [(4, 0), (16, 2), (128, 5)])
 def test_resnet5_doubles_the_image_as_often_as_it_must(side, doublings):
     g, d = networks(resnet5, side)
-    assert [block.scale for block in g.blocks] == ["up"] * doublings + ["none"] * (5 - doublings)
-    assert [block.scale for block in (d.color_block, *d.blocks)] == ["down"] * 6
+    assert [block.shortcut.scale for block in g.blocks] == ["up"] * doublings + ["none"] * (5 - doublings)
+    assert [block.shortcut.scale for block in (d.color_block, *d.blocks)] == ["down"] * 6
 
 
 def test_resnet30_changes_size_and_width_together():
@@ -65,7 +65,7 @@ def test_resnet30_changes_size_and_width_together():
         assert {width for width in widths if width[0] != width[1]} == {
             (2**i, 2 ** (i + 1)) if scale == "down" else (2 ** (i + 1), 2**i) for i in range(5)
         }
-        changes = [block.scale for block in network.blocks]
+        changes = [block.shortcut.scale for block in network.blocks]
         assert [i for i, change in enumerate(changes) if change == scale] == [5, 11, 17, 23, 29]
 
 

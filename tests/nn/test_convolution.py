@@ -48,7 +48,8 @@ def close(ours, expected, relative=2e-6):
 @pytest.mark.parametrize(("h", "w", "kh", "kw", "stride"), SHAPES)
 def test_values_and_gradients(h, w, kh, kw, stride):
     x, kernel, dy = arrays(h, w, kh, kw, stride)
-    gradient = dict(size=(kh, kw), stride=stride)
+    padding = tuple(convolution.same_padding(n, k, stride) for n, k in ((h, kh), (w, kw)))
+    gradient = dict(size=(kh, kw), stride=stride, padding=padding)
 
     @jax.jit
     def theirs():
@@ -74,6 +75,20 @@ def test_values_and_gradients(h, w, kh, kw, stride):
     # <conv x, dy> = <x, transpose dy>
     assert np.vdot(found[0], dy) == pytest.approx(np.vdot(x, found[3]), rel=1e-4)
     close(kernel_gradient(x, dy, (kh, kw), stride), found[2], 4e-6)
+
+
+@pytest.mark.parametrize(("c_in", "c_out"), [(3, 70), (70, 3), (20, 20), (70, 8)])
+@pytest.mark.parametrize(("h", "w", "kh", "kw", "stride"), [SHAPES[1], SHAPES[2], SHAPES[4], SHAPES[5]])
+def test_kernel_gradients_of_few_and_of_many_channels(h, w, kh, kw, stride, c_in, c_out):
+    rng = np.random.RandomState(1)
+    x = jnp.asarray(rng.standard_normal((2, h, w, c_in)), jnp.float32)
+    dy = jnp.asarray(rng.standard_normal((2, -(-h // stride), -(-w // stride), c_out)), jnp.float32)
+
+    @jax.jit
+    def theirs(x, dy):
+        return jax.vjp(lambda k: native(x, k, stride), jnp.zeros((kh, kw, c_in, c_out)))[1](dy)[0]
+
+    close(jax.jit(kernel_gradient, static_argnums=(2, 3))(x, dy, (kh, kw), stride), theirs(x, dy), 4e-6)
 
 
 @pytest.mark.parametrize(("h", "w", "kh", "kw", "stride"), [SHAPES[2], SHAPES[4], SHAPES[6]])

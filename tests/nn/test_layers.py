@@ -9,11 +9,11 @@ from flax import nnx
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Cond
 from compare_gan.nn import norms
-from compare_gan.nn.blocks import unpool
 from compare_gan.nn.images import quarter_turns, random_shift
 from compare_gan.nn.layers import Conv, Linear, spectral_normalize
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import Layers, SpectralNorm, StandardizeBatch, Weights
+from compare_gan.nn.rescale import unpool
 from compare_gan.nn.state import bind, net_state
 
 

@@ -17,11 +17,12 @@ from flax import nnx
 from compare_gan.core.types import Cond, Tree
 from compare_gan.nn import norms
 from compare_gan.nn.attention import NonLocalBlock
-from compare_gan.nn.blocks import ResNetBlock, average_pool, unpool
+from compare_gan.nn.blocks import ResNetBlock
 from compare_gan.nn.images import quarter_turns
 from compare_gan.nn.layers import Conv, Deconv, Linear, spectral_normalize
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import Layers, SpectralNorm
+from compare_gan.nn.rescale import average_pool, unpool
 from compare_gan.nn.state import bind, net_state
 
 from ..names import at, filled, inside

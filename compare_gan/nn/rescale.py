@@ -1,0 +1,111 @@
+"""Images of twice or half the size, alone and together with a convolution.
+
+Doubling before a convolution and halving after one multiply by zeros, or compute four
+numbers of which only the mean is used. The convolutions here give the same numbers, up to rounding, for a
+quarter of the products: means and sums of neighbours commute with a convolution, and what is left of
+it is a convolution of stride 2, or the transpose of one.
+"""
+
+from typing import Literal
+
+import jax.numpy as jnp
+
+from compare_gan.core.types import Array
+from compare_gan.nn.convolution import convolve, convolve_transpose, same_padding
+
+# "up" inserts zeros, "repeat" repeats each pixel, "down" takes means of four
+Scale = Literal["none", "up", "repeat", "down"]
+
+
+def unpool(x: Array) -> Array:
+    """[B, H, W, C] -> [B, 2H, 2W, C]: each value at the top left of a square of zeros."""
+    b, h, w, c = x.shape
+    zeros = jnp.zeros_like(x)
+    rows = jnp.stack([x, zeros], 3).reshape(b, h, 2 * w, c)
+    return jnp.stack([rows, jnp.zeros_like(rows)], 2).reshape(b, 2 * h, 2 * w, c)
+
+
+def repeat(x: Array) -> Array:
+    """[B, H, W, C] -> [B, 2H, 2W, C]: each pixel four times."""
+    b, h, w, c = x.shape
+    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
+
+
+def average_pool(x: Array) -> Array:
+    """[B, H, W, C] -> [B, ceil(H/2), ceil(W/2), C]: mean of each square of four, or of the part there is."""
+    if x.shape[1] % 2 or x.shape[2] % 2:  # half a square has the mean of the square with it repeated
+        x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), "edge")
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def rescaled(x: Array, scale: Scale) -> Array:
+    """Twice or half the height and width, or the image as it is."""
+    match scale:
+        case "up":
+            return unpool(x)
+        case "repeat":
+            return repeat(x)
+        case "down":
+            return average_pool(x)
+        case "none":
+            return x
+
+
+def convolve_rescaled(x: Array, kernel: Array, scale: Scale) -> Array:
+    """A "SAME" convolution of what "up" or "repeat" make of x, or what "down" makes of the convolution.
+
+    [B, H, W, C], [kh, kw, C, O] -> [B, H', W', O].
+    """
+    match scale:
+        case "up":
+            return convolve_unpooled(x, kernel)
+        case "repeat":
+            return convolve_repeated(x, kernel)
+        case "down":
+            return convolve_pooled(x, kernel)
+        case "none":
+            return convolve(x, kernel)
+
+
+def convolve_unpooled(x: Array, kernel: Array) -> Array:
+    """`convolve(unpool(x), kernel)`, without the products with zero."""
+    if kernel.shape[:2] == (1, 1):
+        return unpool(convolve(x, kernel))
+    return _spread(x, kernel, 0)
+
+
+def convolve_repeated(x: Array, kernel: Array) -> Array:
+    """`convolve(repeat(x), kernel)`: repeating is the sum of four neighbours of what `unpool` gives."""
+    if kernel.shape[:2] == (1, 1):
+        return repeat(convolve(x, kernel))
+    return _neighbours(_spread(x, kernel, 1))
+
+
+def convolve_pooled(x: Array, kernel: Array) -> Array:
+    """`average_pool(convolve(x, kernel))`: the means of four neighbours come first."""
+    if kernel.shape[:2] == (1, 1):
+        return convolve(average_pool(x), kernel)
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        return average_pool(convolve(x, kernel))
+    around = [same_padding(x.shape[1 + i], kernel.shape[i], 1) for i in range(2)]
+    means = _neighbours(jnp.pad(x, ((0, 0), *around, (0, 0)))) / 4
+    return convolve(means, kernel, 2, ((0, 0), (0, 0)))
+
+
+def _spread(x: Array, kernel: Array, more: int) -> Array:
+    """`convolve(unpool(x), kernel)`, and so many rows above and columns left of it."""
+    size = (2 * x.shape[1] + more, 2 * x.shape[2] + more)
+    padding = []
+    for i in range(2):
+        k = kernel.shape[i]
+        low = k - 1 - same_padding(size[i], k, 1)[0] - more
+        padding.append((low, max(0, 2 * (x.shape[1 + i] - 1) + k - size[i] - low)))
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    return convolve_transpose(x, flipped, size, 2, (padding[0], padding[1]))
+
+
+def _neighbours(x: Array) -> Array:
+    """[B, H, W, C] -> [B, H-1, W-1, C]: each pixel with those to the right, below and across."""
+    rows = x[:, 1:] + x[:, :-1]
+    return rows[:, :, 1:] + rows[:, :, :-1]

@@ -1,0 +1,73 @@
+"""Convolutions that double or halve an image against the two operations one after the other."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from compare_gan.nn.convolution import convolve
+from compare_gan.nn.rescale import average_pool, convolve_rescaled, repeat, unpool
+
+SIDES = [(4, 6), (8, 8), (1, 2), (5, 4), (7, 7)]
+PLAIN = {
+    "up": lambda x, k: convolve(unpool(x), k),
+    "repeat": lambda x, k: convolve(repeat(x), k),
+    "down": lambda x, k: average_pool(convolve(x, k)),
+    "none": convolve,
+}
+
+
+def close(ours, expected, relative=4e-6):
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=relative * max(np.abs(expected).max(), 1.0))
+
+
+def arrays(side, size):
+    rng = np.random.RandomState(0)
+    shapes = ((2, *side, 3), (*size, 3, 4))
+    return tuple(jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (1, 1), (5, 2), (4, 3)])
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("scale", PLAIN)
+def test_values_and_gradients(scale, side, size):
+    x, kernel = arrays(side, size)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def both(convolution, x, kernel):
+        y, pull_back = jax.vjp(convolution, x, kernel)
+        return y, *pull_back(jnp.sin(y))
+
+    found = both(lambda x, k: convolve_rescaled(x, k, scale), x, kernel)
+    for ours, expected in zip(found, both(PLAIN[scale], x, kernel), strict=True):
+        close(ours, expected)
+
+
+@pytest.mark.parametrize("scale", ["up", "repeat", "down"])
+def test_second_derivatives(scale):
+    """As a gradient penalty takes them: the gradient of a gradient's squared length."""
+    x, kernel = arrays((4, 6), (3, 3))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def gradients(convolution, x, kernel):
+        def penalty(x, kernel):
+            return jnp.sum(jax.grad(lambda x: jnp.sum(jnp.sin(convolution(x, kernel))))(x) ** 2)
+
+        return jax.grad(penalty, (0, 1))(x, kernel)
+
+    found = gradients(lambda x, k: convolve_rescaled(x, k, scale), x, kernel)
+    for ours, expected in zip(found, gradients(PLAIN[scale], x, kernel), strict=True):
+        close(ours, expected, 1e-5)
+
+
+@pytest.mark.parametrize("scale", ["up", "repeat", "down"])
+def test_takes_fewer_products(scale):
+    x, kernel = jnp.zeros((1, 16, 16, 32)), jnp.zeros((3, 3, 32, 32))
+
+    def flops(function):
+        return jax.jit(function).lower(x, kernel).compile().cost_analysis()["flops"]
+
+    assert flops(lambda x, k: convolve_rescaled(x, k, scale)) < 0.3 * flops(PLAIN[scale])
