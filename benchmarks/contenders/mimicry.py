@@ -1,0 +1,63 @@
+"""A training step of mimicry, https://github.com/kwotsin/mimicry: its networks, losses and optimisers.
+
+  python mimicry.py FOLDER MODEL BATCH_SIZE
+
+Its own `train_step` of either network is called, without its loader and its logs.
+"""
+
+import sys
+
+import torch
+from turns import serve
+
+NETWORKS = {"resnet_cifar": "sngan", "resnet_cifar_5": "sngan", "ssgan_cifar": "ssgan"}
+
+
+def main():
+    folder, model, batch_size = sys.argv[1:4]
+    sys.path.insert(0, folder)
+    from torch_mimicry.training.metric_log import MetricLog
+
+    if NETWORKS[model] == "sngan":
+        from torch_mimicry.nets.sngan.sngan_32 import SNGANDiscriminator32 as Discriminator
+        from torch_mimicry.nets.sngan.sngan_32 import SNGANGenerator32 as Generator
+    else:
+        from torch_mimicry.nets.ssgan.ssgan_32 import SSGANDiscriminator32 as Discriminator
+        from torch_mimicry.nets.ssgan.ssgan_32 import SSGANGenerator32 as Generator
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    generator, discriminator = Generator().to(device), Discriminator().to(device)
+    d_optimizer, g_optimizer = (
+        torch.optim.Adam(network.parameters(), 2e-4, betas=(0.5, 0.999))
+        for network in (discriminator, generator)
+    )
+    real = torch.rand(int(batch_size), 3, 32, 32, device=device) * 2 - 1, None
+    disc_iters = 5 if model.endswith("_5") else 1
+
+    def step():
+        log = MetricLog()
+        for _ in range(disc_iters):
+            discriminator.train_step(
+                real_batch=real,
+                netG=generator,
+                optD=d_optimizer,
+                log_data=log,
+                global_step=0,
+                device=device,
+            )
+        generator.train_step(
+            real_batch=real,
+            netD=discriminator,
+            optG=g_optimizer,
+            log_data=log,
+            global_step=0,
+            device=device,
+        )
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    serve(step, torch=torch.__version__, device=str(device))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Training steps a second, ours beside those of other libraries, in turns.
+
+  python -m benchmarks.train --models resnet_cifar,ssgan_cifar --peers FOLDER --json out.json
+
+FOLDER holds checkouts of the others: `mimicry` (needs PyTorch in this Python) and `compare_gan` (needs
+TensorFlow 1.15 in the Python that --peer-python names). Who is not there is left out. Each contender is a
+process of its own that waits while another has its turn.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders.models import MODELS
+from benchmarks.figure import bars
+
+HERE = Path(__file__).parent / "contenders"
+OURS, BF16 = "compare_gan (this)", "compare_gan (this), bfloat16"
+MIMICRY = ("resnet_cifar", "resnet_cifar_5", "ssgan_cifar")
+# Dense products of bfloat16 a second, from the vendors' data sheets.
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+
+
+class Contender:
+    """A process that takes training steps when it is told to.
+
+    Raises:
+      RuntimeError: it ended; the message is the end of what it printed.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path):
+        self.log = log
+        with log.open("w") as errors:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        self.about = self.listen()
+
+    def listen(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(" | ".join(self.log.read_text().splitlines()[-3:]))
+        return json.loads(line)
+
+    def take(self, steps: int) -> dict[str, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        return self.listen()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def commands(model: str, arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """How to start each contender for a model."""
+    size = str(arguments.batch_size or MODELS[model].batch_size)
+    ours = [sys.executable, "-m", "benchmarks.contenders.ours", model, size]
+    found = {OURS: ours}
+    if arguments.bf16:
+        found[BF16] = [*ours, "Layers.dtype = 'bfloat16'"]
+    if arguments.peers is None:
+        return found
+    mimicry = arguments.peers / "mimicry"
+    if model in MIMICRY and mimicry.is_dir() and importlib.util.find_spec("torch"):
+        found["mimicry"] = [sys.executable, str(HERE / "mimicry.py"), str(mimicry), model, size]
+    original = arguments.peers / "compare_gan"
+    if original.is_dir() and arguments.peer_python:
+        script, bindings = str(HERE / "compare_gan_tf1.py"), MODELS[model].settings(int(size))
+        found["compare_gan"] = [arguments.peer_python, script, str(original), size, *bindings]
+    return found
+
+
+def measure(model: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Medians over the rounds, of every contender that can be started."""
+    with contextlib.ExitStack() as stack:
+        running, missing = {}, {}
+        for name, command in commands(model, arguments).items():
+            try:
+                contender = Contender(command, folder / f"{model}-{len(running)}.log")
+            except (OSError, RuntimeError) as error:
+                missing[name] = str(error)
+                continue
+            stack.callback(contender.close)
+            running[name] = contender
+        taken: dict[str, list[dict[str, float]]] = {name: [] for name in running}
+        for turn in range(arguments.rounds):
+            order = list(running)
+            random.Random(turn).shuffle(order)
+            for name in order:
+                taken[name].append(running[name].take(arguments.steps))
+        about = {name: contender.about for name, contender in running.items()}
+    size = arguments.batch_size or MODELS[model].batch_size
+    rows = {}
+    for name, times in taken.items():
+        seconds = statistics.median(time["seconds"] for time in times) / arguments.steps
+        cpu = statistics.median(time["cpu_seconds"] for time in times) / arguments.steps
+        row = {"steps_per_second": 1 / seconds, "images_per_second": size / seconds, "cpu_seconds": cpu}
+        if "flops" in about[name]:
+            row["flops_per_second"] = about[name]["flops"] / seconds
+            peak = next((p for kind, p in PEAKS.items() if kind in about[name]["device"]), None)
+            if peak:
+                row["share_of_peak"] = row["flops_per_second"] / peak
+        rows[name] = row
+    return {"batch_size": size, "rates": rows, "about": about, "missing": missing}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--models", default="resnet_cifar", help=f"some of {', '.join(MODELS)}, by commas")
+    parser.add_argument("--peers", type=Path, help="folder with checkouts of the others")
+    parser.add_argument("--peer-python", help="a Python 3.7 that has TensorFlow 1.15")
+    parser.add_argument("--bf16", action="store_true", help="ours in bfloat16, too")
+    parser.add_argument("--batch-size", type=int, help="in place of each model's own")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
+    parser.add_argument("--steps", type=int, default=1, help="in each turn")
+    parser.add_argument("--json", type=Path, help="where to write all figures")
+    parser.add_argument("--figure", type=Path, help="where to write a picture of the ratios (.svg)")
+    arguments = parser.parse_args()
+    models = arguments.models.split(",")
+    if unknown := [name for name in models if name not in MODELS]:
+        parser.error(f"no model is called {unknown[0]!r}; there are {', '.join(MODELS)}")
+    results, ratios = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for model in models:
+            results[model] = result = measure(model, arguments, Path(folder))
+            show(model, result)
+            for name, row in result["rates"].items():
+                if name != OURS and OURS in result["rates"]:
+                    ours = result["rates"][OURS]["steps_per_second"]
+                    ratios[f"{model}/{name}"] = ours / row["steps_per_second"]
+            if arguments.json:
+                figures = {"ratios": ratios, "models": results}
+                arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    print("\nours over theirs, in steps a second")
+    for name, ratio in ratios.items():
+        print(f"  {name:<40} {ratio:.2f}")
+    if arguments.figure:
+        arguments.figure.write_text(bars(ratios))
+
+
+def show(model: str, result: dict[str, Any]) -> None:
+    """Prints what was measured of one model."""
+    print(f"\n{model}, batches of {result['batch_size']}")
+    print(f"  {'':<30} {'s/step':>8} {'images/s':>9} {'cpu s/step':>11} {'GFLOP/s':>9} {'of peak':>8}")
+    for name, row in result["rates"].items():
+        flops = f"{row['flops_per_second'] / 1e9:,.0f}" if "flops_per_second" in row else ""
+        share = f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else ""
+        print(
+            f"  {name:<30} {1 / row['steps_per_second']:>8.3f} {row['images_per_second']:>9,.1f} "
+            f"{row['cpu_seconds']:>11.2f} {flops:>9} {share:>8}",
+            flush=True,
+        )
+    for name, why in result["missing"].items():
+        print(f"  {name}: left out, {why}")
+
+
+if __name__ == "__main__":
+    main()
