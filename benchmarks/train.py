@@ -69,7 +69,7 @@ def commands(model: str, arguments: argparse.Namespace) -> dict[str, list[str]]:
     ours = [sys.executable, "-m", "benchmarks.contenders.ours", model, size]
     found = {OURS: ours}
     if arguments.bf16:
-        found[BF16] = [*ours, "Layers.dtype = 'bfloat16'"]
+        found[BF16] = [*ours, "precision.compute = 'bfloat16'"]
     if arguments.peers is None:
         return found
     mimicry = arguments.peers / "mimicry"

@@ -6,6 +6,7 @@ As in compare_gan: 5x5 kernels, discriminator channels 64 to 512, leaky relu 0.2
 
 import math
 
+import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.registry import register_pair
@@ -65,7 +66,7 @@ class Generator(nnx.Module):
         x = self.fc1(cond.z, train=cond.train).reshape(cond.z.shape[0], h, w, -1)
         for norm, deconv, size in zip(self.norms, self.deconvs, self.sizes[1:], strict=True):
             x = deconv(activate(x, norm, cond), size, train=cond.train)
-        return 0.5 * nnx.tanh(x) + 0.5
+        return 0.5 * nnx.tanh(x.astype(jnp.float32)) + 0.5
 
 
 class Discriminator(nnx.Module):
@@ -106,7 +107,7 @@ class Discriminator(nnx.Module):
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = conv(x, train=cond.train)
             x = nnx.leaky_relu(x if norm is None else norm(x, cond), 0.2)
-        features = x.reshape(x.shape[0], -1)
+        features = x.reshape(x.shape[0], -1).astype(jnp.float32)
         return DiscriminatorOut(self.fc4(features, train=cond.train)[:, 0], features, {})
 
 

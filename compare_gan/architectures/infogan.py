@@ -7,6 +7,7 @@ which needs sides that are multiples of four, this makes images of any size.
 
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.architectures.dcgan import sizes
@@ -56,7 +57,7 @@ class Generator(nnx.Module):
         x = leaky(self.fc1(cond.z, train=cond.train), self.bn1, cond)
         x = leaky(self.fc2(x, train=cond.train), self.bn2, cond).reshape(x.shape[0], h, w, -1)
         x = leaky(self.dc3(x, middle, train=cond.train), self.bn3, cond)
-        return nnx.sigmoid(self.dc4(x, full, train=cond.train))
+        return nnx.sigmoid(self.dc4(x, full, train=cond.train).astype(jnp.float32))
 
 
 class Discriminator(nnx.Module):

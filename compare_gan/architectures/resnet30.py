@@ -7,6 +7,7 @@ comes between the last block and the last layer on either side.
 
 from itertools import pairwise
 
+import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.registry import register_pair
@@ -66,7 +67,7 @@ class Generator(nnx.Module):
         x = self.fc_noise(cond.z, train=cond.train).reshape(-1, *self.shape)
         for block in self.blocks:
             x = block(x, cond)
-        return nnx.sigmoid(self.final_conv(x, train=cond.train))
+        return nnx.sigmoid(self.final_conv(x, train=cond.train).astype(jnp.float32))
 
 
 class Discriminator(nnx.Module):
@@ -104,7 +105,7 @@ class Discriminator(nnx.Module):
         x = self.color_conv(x, train=cond.train)
         for block in self.blocks:
             x = block(x, cond)
-        features = x.reshape(x.shape[0], -1)
+        features = x.reshape(x.shape[0], -1).astype(jnp.float32)
         return DiscriminatorOut(self.final_fc(features, train=cond.train)[:, 0], features, {})
 
 

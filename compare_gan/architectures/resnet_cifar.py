@@ -63,7 +63,8 @@ class Generator(nnx.Module):
         x = self.fc_noise(first, train=cond.train).reshape(-1, 4, 4, self.ch)
         for block, given in zip(self.blocks, conds, strict=True):
             x = block(x, given)
-        return nnx.sigmoid(self.final_conv(activate(x, self.final_norm, cond), train=cond.train))
+        x = self.final_conv(activate(x, self.final_norm, cond), train=cond.train)
+        return nnx.sigmoid(x.astype(jnp.float32))
 
 
 class Discriminator(nnx.Module):
@@ -105,7 +106,7 @@ class Discriminator(nnx.Module):
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for block in self.blocks:
             x = block(x, cond)
-        features = nnx.relu(x).mean((1, 2))
+        features = nnx.relu(x).mean((1, 2), jnp.float32)
         logits = self.final_fc(features, train=cond.train)[:, 0]
         if self.embedding_fc is not None:
             logits += jnp.sum(self.embedding_fc(cond.y, train=cond.train) * features, 1)

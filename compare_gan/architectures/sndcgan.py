@@ -8,6 +8,7 @@ discriminator, and in the generator the norms only.
 
 from itertools import pairwise
 
+import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.architectures.dcgan import sizes
@@ -73,7 +74,7 @@ class Generator(nnx.Module):
         x = activate(self.fc1(cond.z, train=cond.train), first, cond).reshape(cond.z.shape[0], h, w, -1)
         for deconv, norm, size in zip(doubling, rest, self.sizes[1:], strict=True):
             x = activate(deconv(x, size, train=cond.train), norm, cond)
-        return 0.5 * nnx.tanh(final(x, self.sizes[-1], train=cond.train)) + 0.5
+        return 0.5 * nnx.tanh(final(x, self.sizes[-1], train=cond.train).astype(jnp.float32)) + 0.5
 
 
 class Discriminator(nnx.Module):
@@ -105,7 +106,7 @@ class Discriminator(nnx.Module):
         x = 2 * x - 1
         for conv in self.convs:
             x = nnx.leaky_relu(conv(x, train=cond.train), 0.1)
-        features = x.reshape(x.shape[0], -1)
+        features = x.reshape(x.shape[0], -1).astype(jnp.float32)
         return DiscriminatorOut(self.fc1(features, train=cond.train)[:, 0], features, {})
 
 

@@ -37,9 +37,10 @@ class NonLocalBlock(nnx.Module):
         queries = positions(self.theta(x, train=train))
         keys = positions(max_pool(self.phi(x, train=train)))
         values = positions(max_pool(self.g(x, train=train)))
-        attention = jax.nn.softmax(jnp.einsum("bqc,bkc->bqk", queries, keys))
+        attention = jax.nn.softmax(jnp.einsum("bqc,bkc->bqk", queries, keys).astype(jnp.float32))
+        attention = attention.astype(values.dtype)
         seen = jnp.einsum("bqk,bkc->bqc", attention, values).reshape(*x.shape[:3], -1)
-        return x + self.sigma[...] * self.attn_g(seen, train=train)
+        return x + self.sigma[...].astype(x.dtype) * self.attn_g(seen, train=train)
 
 
 def positions(x: Array) -> Array:

@@ -40,7 +40,7 @@ class ToImage(nnx.Module):
 
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H, W, colors] in [0, 1]
         x = self.final_conv(activate(x, self.final_norm, cond), train=cond.train)
-        return 0.5 * nnx.tanh(x[..., : self.colors]) + 0.5
+        return 0.5 * nnx.tanh(x[..., : self.colors].astype(jnp.float32)) + 0.5
 
 
 class ProjectionHead(nnx.Module):
@@ -68,7 +68,7 @@ class ProjectionHead(nnx.Module):
         )
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:  # [B, H, W, features] -> logits [B]
-        features = nnx.relu(x).sum((1, 2))
+        features = nnx.relu(x).sum((1, 2), jnp.float32)
         logits = self.final_fc(features, train=cond.train)[:, 0]
         if self.embedding_fc is not None:
             logits += jnp.sum(self.embedding_fc(cond.y, train=cond.train) * features, 1)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.errors import UserError
@@ -122,7 +123,8 @@ class ResNetGenerator(nnx.Module):
         x = self.fc_noise(cond.z, train=cond.train).reshape(-1, *self.shape)
         for block in self.blocks:
             x = block(x, cond)
-        return nnx.sigmoid(self.final_conv(activate(x, self.final_norm, cond), train=cond.train))
+        x = self.final_conv(activate(x, self.final_norm, cond), train=cond.train)
+        return nnx.sigmoid(x.astype(jnp.float32))
 
 
 class ResNetDiscriminator(nnx.Module):
@@ -154,5 +156,5 @@ class ResNetDiscriminator(nnx.Module):
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for block in (self.color_block, *self.blocks):
             x = block(x, cond)
-        features = nnx.relu(x).mean((1, 2))
+        features = nnx.relu(x).mean((1, 2), jnp.float32)
         return DiscriminatorOut(self.final_fc(features, train=cond.train)[:, 0], features, {})

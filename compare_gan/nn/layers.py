@@ -59,6 +59,7 @@ class _Kernel(nnx.Module):
     def __init__(self, shape, outputs, *, layers: Layers, spectral_norm, bias, initializer, rngs):
         self.kernel = nnx.Param((initializer or layers.weights.make())(rngs.params(), shape, jnp.float32))
         self.bias = None if bias is None else nnx.Param(jnp.full(outputs, bias, jnp.float32))
+        self.dtype = layers.dtype
         rows, columns = self.kernel.size // shape[-1], shape[-1]
         self.side, self.epsilon = layers.spectral.side(rows, columns), layers.spectral.epsilon
         size = (rows, 1) if self.side == "left" else (1, columns)
@@ -76,11 +77,11 @@ class _Kernel(nnx.Module):
         return kernel
 
     def add_bias(self, x: Array) -> Array:
-        return x if self.bias is None else x + self.bias[...]
+        return x if self.bias is None else x + self.bias[...].astype(x.dtype)
 
 
 class Linear(_Kernel):
-    """[B, d_in] -> [B, d_out]. `bias` is its initial value, None for none."""
+    """[B, d_in] -> [B, d_out] in float32. `bias` is its initial value, None for none."""
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class Linear(_Kernel):
         )
 
     def __call__(self, x: Array, *, train: bool = False) -> Array:
-        return self.add_bias(x @ self.weight(train))
+        return self.add_bias(x.astype(jnp.float32) @ self.weight(train))
 
 
 class Conv(_Kernel):
@@ -140,7 +141,7 @@ class Conv(_Kernel):
         )
 
     def __call__(self, x: Array, *, train: bool = False) -> Array:
-        kernel = self.weight(train)
+        x, kernel = x.astype(self.dtype), self.weight(train).astype(self.dtype)
         if self.stride == 1:
             return self.add_bias(convolve_rescaled(x, kernel, self.scale))
         return self.add_bias(convolve(x, kernel, self.stride))
@@ -175,4 +176,5 @@ class Deconv(_Kernel):
         )
 
     def __call__(self, x: Array, size_out: tuple[int, int], *, train: bool = False) -> Array:
-        return self.add_bias(convolve_transpose(x, self.weight(train), size_out, self.stride))
+        x, kernel = x.astype(self.dtype), self.weight(train).astype(self.dtype)
+        return self.add_bias(convolve_transpose(x, kernel, size_out, self.stride))

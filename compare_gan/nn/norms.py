@@ -77,7 +77,7 @@ class Standardize(nnx.Module):
 
 def moments(parts: Array) -> tuple[Array, Array]:
     """[G, B, ..., C] -> mean and biased variance [G, 1, ..., C] of each part."""
-    axes = tuple(range(1, parts.ndim - 1))
+    axes, parts = tuple(range(1, parts.ndim - 1)), parts.astype(jnp.float32)
     return parts.mean(axes, keepdims=True), parts.var(axes, keepdims=True)
 
 
@@ -90,7 +90,7 @@ class BatchNorm(nnx.Module):
         self.beta = nnx.Param(jnp.zeros(features, jnp.float32))
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        return self.standardize(x, cond) * self.gamma[...] + self.beta[...]
+        return (self.standardize(x, cond) * self.gamma[...] + self.beta[...]).astype(x.dtype)
 
 
 class ConditionalBatchNorm(nnx.Module):
@@ -110,10 +110,10 @@ class ConditionalBatchNorm(nnx.Module):
         self.gamma, self.beta = dense(), dense()
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        x = self.standardize(x, cond)
+        standard = self.standardize(x, cond)
         gamma = self.gamma_offset + self.gamma(cond.y, train=cond.train)
         beta = self.beta(cond.y, train=cond.train)
-        return x * _over_image(gamma, x) + _over_image(beta, x)
+        return (standard * _over_image(gamma, x) + _over_image(beta, x)).astype(x.dtype)
 
 
 class SelfModulatedBatchNorm(nnx.Module):
@@ -131,11 +131,11 @@ class SelfModulatedBatchNorm(nnx.Module):
         self.beta = dense(num_hidden or z_dim, features, 0.0)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
-        x, h = self.standardize(x, cond), cond.z
+        standard, h = self.standardize(x, cond), cond.z
         if self.hidden is not None:
             h = nnx.relu(self.hidden(h, train=cond.train))
         gamma, beta = self.gamma(h, train=cond.train), self.beta(h, train=cond.train)
-        return x * _over_image(gamma, x) + _over_image(beta, x)
+        return (standard * _over_image(gamma, x) + _over_image(beta, x)).astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -147,8 +147,10 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         axes = tuple(range(1, x.ndim))
-        mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
-        return (x - mean) * jax.lax.rsqrt(variance + 1e-12) * self.gamma[...] + self.beta[...]
+        exact = x.astype(jnp.float32)
+        mean, variance = exact.mean(axes, keepdims=True), exact.var(axes, keepdims=True)
+        standard = (exact - mean) * jax.lax.rsqrt(variance + 1e-12)
+        return (standard * self.gamma[...] + self.beta[...]).astype(x.dtype)
 
 
 def _over_image(v: Array, x: Array) -> Array:

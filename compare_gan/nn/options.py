@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.errors import UserError
@@ -92,6 +93,22 @@ class SpectralNorm:
         return "left" if rows <= columns else "right"
 
 
+@expose("precision", module=OPS)
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """In what convolutions and attention compute: "float32" or "bfloat16".
+
+    Parameters, statistics, spectral and batch normalisation, linear layers, images and losses are
+    float32 either way. bfloat16 is for GPUs and TPUs; XLA's CPU backend is slower with it.
+    """
+
+    compute: str = "float32"
+
+    def __post_init__(self):
+        if self.compute not in ("float32", "bfloat16"):
+            raise UserError(f"precision.compute is {self.compute!r}; use float32 or bfloat16")
+
+
 @dataclasses.dataclass(frozen=True)
 class Layers:
     """What all layers of one experiment share."""
@@ -100,7 +117,13 @@ class Layers:
     batch: StandardizeBatch = StandardizeBatch()
     spectral: SpectralNorm = SpectralNorm()
     moments: CrossReplicaMoments = CrossReplicaMoments()
+    precision: Precision = Precision()
     replicas: int = 1  # devices that share a batch
+
+    @property
+    def dtype(self) -> Any:
+        """Of what convolutions see and give."""
+        return jnp.dtype(self.precision.compute)
 
     @property
     def moment_groups(self) -> int:
