@@ -105,7 +105,7 @@ def create_loss(case: Case) -> Iterator[Deviation]:
 @contextlib.contextmanager
 def eagerly() -> Iterator[None]:
     """Outside `jax.jit` a choice by platform would be compiled at each call."""
-    jitted = jax.jit(convolution.kernel_gradient, static_argnums=(2, 3))
+    jitted = jax.jit(convolution.kernel_gradient, static_argnums=(2, 3, 4))
     with patch.object(convolution, "kernel_gradient", jitted), tensorflow.given_coefficients():
         yield
 
