@@ -100,8 +100,10 @@ def lowered(gan: GAN) -> jax.stages.Lowered:
 def flops(gan: GAN) -> float:
     """Floating-point operations of one step, as XLA counts them in the program.
 
-    It counts what is in a loop once, so the discriminator updates after the first are added here.
+    It counts what is in a loop once, so the discriminator updates after the first are added here, and batches
+    are taken whole.
     """
+    gan = dataclasses.replace(gan, gradient_accumulation=1)
 
     def counted(**changes: Any) -> float:
         analysis: Any = lowered(dataclasses.replace(gan, **changes)).cost_analysis()

@@ -90,6 +90,13 @@ class PenaltyInputs:
     real: Array  # [B, H, W, C]
     fake: Array  # [B, H, W, C]
     rng: Array
+    part: Array | int = 0  # the images are every `parts`-th of a larger batch, from this one on
+    parts: int = 1
+
+    def uniform(self, *shape: int) -> Array:
+        """Noise [B, *shape] in [0, 1), for an image the same whether its batch comes whole or in parts."""
+        whole = jax.random.uniform(self.rng, (len(self.real) * self.parts, *shape))
+        return whole.reshape(-1, self.parts, *shape)[:, self.part]
 
 
 Penalty = Callable[[PenaltyInputs], Array]

@@ -51,6 +51,14 @@ class GAN:
     vectors and images of the last discriminator update; with
     `experimental_force_graph_unroll` it gets a batch of its own.
 
+    With `gradient_accumulation` each update takes its batch in so many parts, one after the other, and
+    averages their gradients: the same numbers but for the order of sums, in a fraction of the memory.
+    Spectral vectors move once an update, and a penalty's noise is that of the whole batch. What is taken
+    over a batch and is no mean is that of a part: batch statistics above all, of which moving averages
+    get the mean, as they do of groups of devices (ghost batch norm: Hoffer et al.,
+    https://arxiv.org/abs/1705.08741); the deviation in `dragan_penalty`; the number of labelled images that
+    S3GAN's classifier loss is a mean over.
+
     Raises:
       UserError: `conditional` without labels, or a number that makes no sense.
     """
@@ -75,6 +83,7 @@ class GAN:
     deprecated_split_disc_calls: bool = False  # batch statistics of real and fake images apart
     experimental_joint_gen_for_disc: bool = False  # one generator pass for all discriminator updates
     experimental_force_graph_unroll: bool = False
+    gradient_accumulation: int = 1
     g_use_ema: bool = False
     ema_decay: float = 0.9999
     ema_start_step: int = 40000
@@ -92,6 +101,11 @@ class GAN:
         for name in ("z_dim", "batch_size", "disc_iters"):
             if getattr(self, name) < 1:
                 raise UserError(f"options.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.gradient_accumulation < 1 or self.batch_size % self.gradient_accumulation:
+            raise UserError(
+                f"ModularGAN.gradient_accumulation is {self.gradient_accumulation}; "
+                f"it must divide options.batch_size, {self.batch_size}"
+            )
         if self.lr_warmup_steps < 0:
             raise UserError(f"ModularGAN.lr_warmup_steps is {self.lr_warmup_steps}; it must be at least 0")
         if self.ema_rampup is not None and self.ema_rampup <= 0:
@@ -131,7 +145,7 @@ class GAN:
         Raises:
           UserError: a network does not fit the images, the labels or its options; or the schedule is none.
         """
-        _ = self.g_def, self.d_def, self.lr_factor(0)
+        _ = self.g_def, self.d_def, self.part_tasks, self.lr_factor(0)
         return self
 
     @functools.cached_property
@@ -150,6 +164,11 @@ class GAN:
     @functools.cached_property
     def d_has_batch_statistics(self) -> bool:
         return bool(jax.tree.leaves(nnx.state(self.abstract_d, nnx.BatchStat)))
+
+    @functools.cached_property
+    def part_tasks(self) -> tuple[AuxTask, ...]:
+        """The tasks, for one of the parts in which a batch is taken."""
+        return tuple(task.of_part(self.gradient_accumulation) for task in self.tasks)
 
     def g_tx(self, step: Array | int = 0) -> optax.GradientTransformation:
         """The generator's optimiser at this step. The form of its state is the same at all steps."""
@@ -184,7 +203,16 @@ class GAN:
         return jnp.where(since >= 0, decay, 0.0)
 
     def over(self, replicas: int) -> "GAN":
-        """The same, for batches that are split over so many devices."""
+        """The same, for batches that are split over so many devices.
+
+        Raises:
+          UserError: the devices cannot share the parts of a batch evenly.
+        """
+        if self.gradient_accumulation > 1 and self.batch_size % (self.gradient_accumulation * replicas):
+            raise UserError(
+                f"options.batch_size is {self.batch_size}; it must be a multiple of the {replicas} devices "
+                f"times the {self.gradient_accumulation} parts of ModularGAN.gradient_accumulation"
+            )
         return dataclasses.replace(self, layers=dataclasses.replace(self.layers, replicas=replicas))
 
     def init(self, rng: Array) -> GANState:

@@ -26,6 +26,7 @@ from compare_gan.core.types import (
     Seen,
     Tree,
 )
+from compare_gan.gans.accumulation import in_parts
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import random_labels
 from compare_gan.nn.state import bind, net_state, with_vectors_of
@@ -152,14 +153,17 @@ def generate_to_learn(
 def update_discriminator(
     gan: GAN, state: GANState, real: Labeled, fake: Labeled, rng: Array
 ) -> tuple[GANState, Metrics]:
-    def loss_fn(params):
-        pair, extra, metrics = both_losses(
-            gan, NetState(params, state.d.extra), real, fake, rng, together=True
-        )
-        return pair.d, (extra, metrics)
+    def of_part(sides: tuple[Labeled, Labeled], part: Array | int):
+        def loss_fn(params):
+            d = NetState(params, state.d.extra)
+            pair, extra, metrics = both_losses(gan, d, *sides, rng, together=True, part=part)
+            return pair.d, (extra, metrics)
 
-    (loss, (extra, metrics)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.d.params)
-    updates, opt = gan.d_tx(state.step).update(gradients, state.d_opt, state.d.params)
+        return (), jax.value_and_grad(loss_fn, has_aux=True)(state.d.params)
+
+    _, means = in_parts(of_part, (real, fake), gan.gradient_accumulation)
+    (loss, (extra, metrics)), gradient = means
+    updates, opt = gan.d_tx(state.step).update(gradient, state.d_opt, state.d.params)
     params = optax.apply_updates(state.d.params, updates)
     return dataclasses.replace(state, d=NetState(params, extra), d_opt=opt), {"loss/d": loss} | metrics
 
@@ -169,11 +173,18 @@ def update_generator(
 ) -> tuple[GANState, Array]:
     """`pull_back` maps a gradient in the fake images to one in the generator's parameters."""
 
-    def loss_fn(images):
-        pair, extra, _ = both_losses(gan, state.d, real, fake._replace(images=images), rng)
-        return pair.g, extra
+    def of_part(sides: tuple[Labeled, Labeled], part: Array | int):
+        real, fake = sides
 
-    (loss, d_extra), gradient = jax.value_and_grad(loss_fn, has_aux=True)(fake.images)
+        def loss_fn(images):
+            pair, extra, _ = both_losses(gan, state.d, real, fake._replace(images=images), rng, part=part)
+            return pair.g, extra
+
+        means, gradient = jax.value_and_grad(loss_fn, has_aux=True)(fake.images)
+        return gradient, means
+
+    gradient, (loss, d_extra) = in_parts(of_part, (real, fake), gan.gradient_accumulation)
+    gradient = gradient / gan.gradient_accumulation  # of the mean over the parts
     updates, opt = gan.g_tx(state.step).update(*pull_back(gradient), state.g_opt, state.g.params)
     params = optax.apply_updates(state.g.params, updates)
     ema = state.g_ema
@@ -184,9 +195,15 @@ def update_generator(
 
 
 def both_losses(
-    gan: GAN, d: NetState, real: Labeled, fake: Labeled, rng: Array, together: bool = False
+    gan: GAN,
+    d: NetState,
+    real: Labeled,
+    fake: Labeled,
+    rng: Array,
+    together: bool = False,
+    part: Array | int = 0,
 ) -> tuple[LossPair, Tree, Metrics]:
-    """The losses of both players.
+    """The losses of both players on a batch, or on one of the `gan.gradient_accumulation` parts of it.
 
     The one place where loss, penalty and tasks meet. Each player differentiates its own half
     and the compiler drops what only the other needs.
@@ -199,9 +216,12 @@ def both_losses(
     (real_base, *real_extra), (fake_base, *fake_extra) = real_outs, fake_outs
 
     def for_penalty(images):  # starts from the same statistics, and leaves none behind
-        return bind(gan.d_def, d.params, d.extra)(images, real.y, gan.tasks, train=True).logits
+        return bind(gan.d_def, d.params, d.extra)(images, real.y, gan.part_tasks, train=True).logits
 
-    penalty = gan.penalty(PenaltyInputs(for_penalty, d.params, real.images, fake.images, rng))
+    seen = PenaltyInputs(
+        for_penalty, d.params, real.images, fake.images, rng, part, gan.gradient_accumulation
+    )
+    penalty = gan.penalty(seen)
     pair = gan.loss(real_base.logits, fake_base.logits) + LossPair(
         gan.penalty_weight * penalty, jnp.zeros_like(penalty)
     )
@@ -211,7 +231,7 @@ def both_losses(
         "logits/real": real_base.logits.mean(),
         "logits/fake": fake_base.logits.mean(),
     }
-    for task, own_real, own_fake in zip(gan.tasks, real_extra, fake_extra, strict=True):
+    for task, own_real, own_fake in zip(gan.part_tasks, real_extra, fake_extra, strict=True):
         more, reported = task.loss(Seen(real_base, own_real), Seen(fake_base, own_fake), real.y)
         pair, metrics = pair + more, metrics | reported
     return pair, extra, metrics
@@ -222,7 +242,7 @@ Outs = list[Any]  # what the discriminator said of each: DiscriminatorOut, or No
 
 
 def views(gan: GAN, x: Labeled) -> Views:
-    return [x, *(task.extra_views(x) for task in gan.tasks)]
+    return [x, *(task.extra_views(x) for task in gan.part_tasks)]
 
 
 def two_sided(
@@ -254,7 +274,7 @@ def judge(gan: GAN, d: NetState, parts: Views) -> tuple[Outs, Tree]:
     if order is not None:
         joined = jax.tree.map(lambda x: x[order], joined)
     discriminator = bind(gan.d_def, d.params, d.extra)
-    out = discriminator(joined.images, joined.y, gan.tasks, train=True)
+    out = discriminator(joined.images, joined.y, gan.part_tasks, train=True)
     if order is not None:
         out = jax.tree.map(lambda x: x[np.argsort(order)], out)
     ends = np.cumsum(sizes)
@@ -298,9 +318,14 @@ def sample_inputs(gan: GAN, real: Labeled, rng: Array, spread: Spread) -> tuple[
 
 def generate(gan: GAN, params: Tree, extra: Tree, z: Array, y: Array | None) -> tuple[Array, Tree]:
     """Images in training mode, and the generator's new statistics."""
-    generator = bind(gan.g_def, params, extra)
-    images = generator(Cond(z, y, train=True))
-    return images, net_state(generator).extra
+
+    def of_part(given: tuple[Array, Array | None], part: Array | int):
+        del part
+        generator = bind(gan.g_def, params, extra)
+        images = generator(Cond(*given, train=True))
+        return images, net_state(generator).extra
+
+    return in_parts(of_part, (z, y), gan.gradient_accumulation)
 
 
 def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array:

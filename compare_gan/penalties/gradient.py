@@ -14,7 +14,7 @@ LIB = "compare_gan.gans.penalty_lib"
 @PENALTIES.register("wgangp_penalty", module=LIB)
 def wgangp_penalty(p: PenaltyInputs) -> Array:
     """Slope one between real and fake images: Gulrajani et al., https://arxiv.org/abs/1704.00028."""
-    alpha = jax.random.uniform(p.rng, (len(p.real), 1, 1, 1))
+    alpha = p.uniform(1, 1, 1)
     return unit_slope(p.discriminator, p.real + alpha * (p.fake - p.real))
 
 
@@ -25,7 +25,7 @@ def dragan_penalty(p: PenaltyInputs) -> Array:
     As in compare_gan the noise is one uniform number for each value, scaled by the standard
     deviation of the whole batch, and the result is clipped to [0, 1].
     """
-    noise = jax.random.uniform(p.rng, p.real.shape) - 0.5
+    noise = p.uniform(*p.real.shape[1:]) - 0.5
     return unit_slope(p.discriminator, jnp.clip(p.real + p.real.std() * noise, 0.0, 1.0))
 
 

@@ -1,4 +1,4 @@
-"""What an auxiliary task of the discriminator may do. Two of the hooks are quiet by default."""
+"""What an auxiliary task of the discriminator may do. Three of the hooks are quiet by default."""
 
 import abc
 from typing import Any
@@ -34,6 +34,15 @@ class AuxTask(abc.ABC):
     @abc.abstractmethod
     def loss(self, real: Seen, fake: Seen, real_y: Array | None) -> tuple[LossPair, Metrics]:
         """What the task adds to the two players' losses, and what it reports."""
+
+    def of_part(self, parts: int) -> "AuxTask":
+        """The same task on one of so many equal parts of a batch.
+
+        Raises:
+          UserError: it cannot be shared out.
+        """
+        del parts
+        return self
 
     def extra_views(self, x: Labeled) -> Labeled | None:
         """Images to append to `x` in the discriminator's pass, or None."""

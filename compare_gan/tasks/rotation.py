@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, DiscriminatorOut, Labeled, LossPair, Metrics, Seen
 from compare_gan.nn.images import TURNS, quarter_turns
@@ -40,6 +41,15 @@ class Rotation(AuxTask):
     ) -> Linear:
         del num_classes
         return Linear(feature_dim, TURNS, layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
+
+    def of_part(self, parts: int) -> "Rotation":
+        share, rest = divmod(self.num_images, parts)
+        if rest:
+            raise UserError(
+                f"ModularGAN.gradient_accumulation is {parts}; it must divide the {self.num_images} images "
+                "of each side that the rotation task turns"
+            )
+        return dataclasses.replace(self, num_images=share)
 
     def extra_views(self, x: Labeled) -> Labeled:
         last = x.images[-self.num_images :]
