@@ -55,9 +55,8 @@ class GAN:
     averages their gradients: the same numbers but for the order of sums, in a fraction of the memory.
     Spectral vectors move once an update, and a penalty's noise is that of the whole batch. What is taken
     over a batch and is no mean is that of a part: batch statistics above all, of which moving averages
-    get the mean, as they do of groups of devices (ghost batch norm: Hoffer et al.,
-    https://arxiv.org/abs/1705.08741); the deviation in `dragan_penalty`; the number of labelled images that
-    S3GAN's classifier loss is a mean over.
+    get the mean, as they do of groups of devices; the deviation in `dragan_penalty`; the number of labelled
+    images that S3GAN's classifier loss is a mean over.
 
     Raises:
       UserError: `conditional` without labels, or a number that makes no sense.
