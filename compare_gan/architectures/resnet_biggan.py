@@ -22,6 +22,7 @@ from compare_gan.nn.latents import block_conds, block_dims
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims, LayerNorm
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.remat import rematerialised
 from compare_gan.nn.rescale import Scale
 
 MODULE = "compare_gan.architectures.resnet_biggan"
@@ -76,6 +77,7 @@ class BigGanResNetBlock(nnx.Module):
         self.conv2 = Conv(c_out, c_out, scale="down" if scale == "down" else "none", **shared)
         self.shortcut = Conv(c_in, c_out, size=1, scale=scale, **shared) if add_shortcut else None
 
+    @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
         h = self.conv1(activate(x, self.bn1, cond, self.ln1), train=cond.train)
         h = self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train)

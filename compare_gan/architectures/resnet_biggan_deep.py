@@ -20,6 +20,7 @@ from compare_gan.nn.blocks import activate, make_norm
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.remat import rematerialised
 from compare_gan.nn.rescale import Scale, rescaled
 
 # Widths as multiples of `ch`, by the side of the image: what goes into the first block, then
@@ -71,6 +72,7 @@ class Block(nnx.Module):
         self.conv4 = norm_conv(narrow, c_out, 1, "down" if scale == "down" else "none")
         self.add_channels = Conv(c_in, c_out - c_in, size=1, **shared) if c_in < c_out else None
 
+    @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
         h = self.conv4(self.conv3(self.conv2(self.conv1(x, cond), cond), cond), cond)
         x = rescaled(x[..., : self.c_out], self.scale)

@@ -15,6 +15,7 @@ from compare_gan.nn.blocks import activate, make_norm
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.remat import rematerialised
 
 
 def smallest(spec: ImageSpec) -> tuple[int, int, int]:
@@ -44,6 +45,7 @@ class UpBlock(nnx.Module):
         self.conv2 = Conv(c_out, c_out, **shared)
         self.shortcut = Conv(c_in, c_out, size=1, scale="repeat", **shared)
 
+    @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = self.conv1(activate(x, self.norm1, cond), train=cond.train)
         h = self.conv2(activate(h, self.norm2, cond), train=cond.train)
@@ -58,6 +60,7 @@ class DownBlock(nnx.Module):
         self.conv2 = Conv(c_out // 2, c_out, size=4, stride=2, **shared)
         self.shortcut = Conv(c_in, c_out, size=1, scale="down", **shared)
 
+    @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = self.conv1(nnx.relu(x), train=cond.train)
         h = self.conv2(nnx.relu(h), train=cond.train)
@@ -70,6 +73,7 @@ class FlatBlock(nnx.Module):
     def __init__(self, channels, **shared):
         self.conv1, self.conv2 = Conv(channels, channels, **shared), Conv(channels, channels, **shared)
 
+    @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = self.conv1(nnx.relu(x), train=cond.train)
         return x + self.conv2(nnx.relu(h), train=cond.train)

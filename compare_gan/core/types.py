@@ -45,6 +45,7 @@ class Cond(NamedTuple):
     y: Any = None  # [B, K] or None
     train: bool = False
     accumulate: bool = False  # this batch joins accumulated batch statistics
+    remat: bool = False  # blocks keep nothing for the gradient but what they were given
 
 
 class DiscriminatorOut(NamedTuple):

@@ -1,6 +1,7 @@
 """A batch that is too large for the memory, taken in parts.
 
-Batch norm sees one part at a time: Hoffer et al., https://arxiv.org/abs/1705.08741, call that ghost batch norm.
+Batch norm sees one part at a time; Hoffer et al., https://arxiv.org/abs/1705.08741, call that ghost batch
+norm.
 """
 
 from collections.abc import Callable

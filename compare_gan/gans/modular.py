@@ -32,9 +32,9 @@ class HeadedDiscriminator(nnx.Module):
         self.heads = nnx.Dict(heads)
 
     def __call__(
-        self, images: Array, y: Array | None, tasks: tuple[AuxTask, ...], train: bool
+        self, images: Array, y: Array | None, tasks: tuple[AuxTask, ...], train: bool, remat: bool = False
     ) -> DiscriminatorOut:
-        out = self.backbone(images, Cond(y=y, train=train))
+        out = self.backbone(images, Cond(y=y, train=train, remat=remat))
         for task in tasks:
             out = task.score(self.heads[task.name], out, y, train)
         return out
@@ -83,6 +83,7 @@ class GAN:
     experimental_joint_gen_for_disc: bool = False  # one generator pass for all discriminator updates
     experimental_force_graph_unroll: bool = False
     gradient_accumulation: int = 1
+    remat: bool = False  # residual blocks are computed again for the gradient, see `nn.remat`
     g_use_ema: bool = False
     ema_decay: float = 0.9999
     ema_start_step: int = 40000

@@ -216,7 +216,9 @@ def both_losses(
     (real_base, *real_extra), (fake_base, *fake_extra) = real_outs, fake_outs
 
     def for_penalty(images):  # starts from the same statistics, and leaves none behind
-        return bind(gan.d_def, d.params, d.extra)(images, real.y, gan.part_tasks, train=True).logits
+        return bind(gan.d_def, d.params, d.extra)(
+            images, real.y, gan.part_tasks, train=True, remat=gan.remat
+        ).logits
 
     seen = PenaltyInputs(
         for_penalty, d.params, real.images, fake.images, rng, part, gan.gradient_accumulation
@@ -274,7 +276,7 @@ def judge(gan: GAN, d: NetState, parts: Views) -> tuple[Outs, Tree]:
     if order is not None:
         joined = jax.tree.map(lambda x: x[order], joined)
     discriminator = bind(gan.d_def, d.params, d.extra)
-    out = discriminator(joined.images, joined.y, gan.part_tasks, train=True)
+    out = discriminator(joined.images, joined.y, gan.part_tasks, train=True, remat=gan.remat)
     if order is not None:
         out = jax.tree.map(lambda x: x[np.argsort(order)], out)
     ends = np.cumsum(sizes)
@@ -322,7 +324,7 @@ def generate(gan: GAN, params: Tree, extra: Tree, z: Array, y: Array | None) -> 
     def of_part(given: tuple[Array, Array | None], part: Array | int):
         del part
         generator = bind(gan.g_def, params, extra)
-        images = generator(Cond(*given, train=True))
+        images = generator(Cond(*given, train=True, remat=gan.remat))
         return images, net_state(generator).extra
 
     return in_parts(of_part, (z, y), gan.gradient_accumulation)

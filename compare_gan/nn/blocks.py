@@ -12,6 +12,7 @@ from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
 from compare_gan.nn.layers import Conv, Linear
 from compare_gan.nn.norms import CondDims, LayerNorm
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.remat import rematerialised
 from compare_gan.nn.rescale import Scale
 
 
@@ -58,6 +59,7 @@ class ResNetBlock(nnx.Module):
         self.ln2 = LayerNorm(c_out) if layer_norm else None
         self.conv2 = Conv(c_out, c_out, scale="down" if scale == "down" else "none", **shared)
 
+    @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
         h = self.conv1(activate(x, self.bn1, cond, self.ln1), train=cond.train)
         h = self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train)
