@@ -31,13 +31,13 @@ from PIL import Image  # noqa: E402
 from benchmarks.timing import interleaved  # noqa: E402
 from compare_gan.config.edge import parse  # noqa: E402
 from compare_gan.config.recipes import recipe  # noqa: E402
+from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import ImageSpec  # noqa: E402
 from compare_gan.data import Reading, Split, open_dataset  # noqa: E402
 from compare_gan.data.order import Order  # noqa: E402
 from compare_gan.gans.step import train_step  # noqa: E402
 from compare_gan.train.feed import Feed, InMemory, open_feed  # noqa: E402
 from compare_gan.train.loop import Job, compile_chunk  # noqa: E402
-from compare_gan.train.placement import Placement  # noqa: E402
 
 BATCH = 64
 RESNET_CIFAR10 = [  # the settings of compare_gan's resnet_cifar10.gin

@@ -14,10 +14,10 @@ from benchmarks.contenders.models import MODELS  # noqa: E402
 from benchmarks.contenders.turns import serve  # noqa: E402
 from compare_gan.config.costs import flops  # noqa: E402
 from compare_gan.config.edge import parse  # noqa: E402
+from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import Batch  # noqa: E402
 from compare_gan.train.gan import job_of  # noqa: E402
 from compare_gan.train.loop import compile_chunk, compile_init  # noqa: E402
-from compare_gan.train.placement import Placement  # noqa: E402
 
 
 def main() -> None:

@@ -7,7 +7,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from compare_gan.commands.shared import Parser, add_reading, declare, open_data, open_gan, reading
+from compare_gan.commands.shared import (
+    Parser,
+    add_hosts,
+    add_reading,
+    declare,
+    join,
+    open_data,
+    open_gan,
+    reading,
+)
 from compare_gan.core.errors import UserError
 
 
@@ -29,6 +38,7 @@ def add(commands) -> None:
     made.add_argument("--features", help="score the features of this .npy or .npz file, not a run")
     made.add_argument("--reference_features", help="with --features: the file of features to compare with")
     made.add_argument("--json", help="file for the scores")
+    add_hosts(made)
     add_settings(made)
     add_reading(made)
 
@@ -82,8 +92,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise UserError("give one of: a run folder, --images_from, --features")
     if arguments.json and not os.access(Path(arguments.json).absolute().parent, os.W_OK):
         raise UserError(f"{arguments.json}: cannot write there; choose another --json")
+    if arguments.continuous and arguments.distributed:
+        raise UserError("scores are made continuously by one process; leave out --distributed")
+    join(arguments)
+    from compare_gan.core.processes import first
+
     scores = {"run": of_run, "images_from": of_images, "features": of_features}[given[0]](arguments)
-    if arguments.json:
+    if arguments.json and first():
         Path(arguments.json).write_text(json.dumps(scores, indent=2) + "\n")
         print(f"scores: {arguments.json}")
 
@@ -94,6 +109,7 @@ def show(scores: dict[str, Any]) -> None:
 
 
 def of_run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    from compare_gan.core.placement import Placement
     from compare_gan.data import Reading
     from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
     from compare_gan.evaluation.scores import read_scores
@@ -107,6 +123,7 @@ def of_run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     dataset = open_data(arguments.data or about["data"], Reading(**about["reading"]))
     dataset = dataclasses.replace(dataset, class_names=tuple(about["class_names"]))
     extractor, how = open_extractor(arguments.extractor), settings(arguments, dataset)
+    template = Placement.over().hold(template)
     if steps is None:
         steps = as_they_come(run_dir, arguments.every)
     for row in score_steps(run_dir, steps, gan, template, dataset, extractor, how):

@@ -52,6 +52,35 @@ def add_reading(made: Parser) -> None:
     )
 
 
+def add_hosts(made: Parser) -> None:
+    """Arguments that say which processes work together; `join` takes them."""
+    made.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes with devices of their own; the environment (SLURM, Open MPI, "
+        "Kubernetes, Cloud TPU) or the next three tell which",
+    )
+    made.add_argument("--coordinator", help="HOST:PORT of the first process")
+    made.add_argument("--processes", type=int, help="how many there are")
+    made.add_argument("--process", type=int, help="which one this is, from 0")
+
+
+def join(arguments: argparse.Namespace) -> None:
+    """Joins the other processes, if there are any; before anything asks for devices.
+
+    Raises:
+      UserError: the arguments do not fit, or the others are not to be had.
+    """
+    names = ("coordinator", "processes", "process")
+    given = {name: getattr(arguments, name) for name in names}
+    if arguments.distributed:
+        from compare_gan.core.processes import connect
+
+        connect(**given)
+    elif lost := [name for name in names if given[name] is not None]:
+        raise UserError(f"--{lost[0]} needs --distributed")
+
+
 def reading(arguments: argparse.Namespace, **more: Any) -> Any:
     from compare_gan.data import Reading
 

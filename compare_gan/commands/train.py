@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan.commands.evaluate import add_settings, evaluate, settings
-from compare_gan.commands.shared import FAKE, add_reading, declare, open_data, reading
+from compare_gan.commands.shared import FAKE, add_hosts, add_reading, declare, join, open_data, reading
 from compare_gan.core.errors import UserError
 
 
@@ -60,11 +60,21 @@ def add(commands) -> None:
         "--eval_every_steps", type=int, help="score while training, every so many steps, and keep the best"
     )
     made.add_argument("--best_by", help="score that makes a checkpoint the best; default: the first metric")
+    made.add_argument(
+        "--fsdp",
+        type=int,
+        default=1,
+        help="devices that share one copy of weights and moments; more of them hold larger networks",
+    )
+    add_hosts(made)
     add_settings(made)
     made.add_argument("--sample_every", type=int, default=500, help="steps between pictures")
 
 
 def train(arguments: argparse.Namespace) -> None:
+    if arguments.schedule == "continuous_eval" and arguments.distributed:
+        raise UserError("--schedule continuous_eval is done by one process; leave out --distributed")
+    join(arguments)
     if arguments.schedule != "continuous_eval":
         train_one(arguments)
     if arguments.schedule != "train":
@@ -74,12 +84,14 @@ def train(arguments: argparse.Namespace) -> None:
             "every": arguments.eval_every_steps or 1,
             "continuous": arguments.schedule == "continuous_eval",
             **dict.fromkeys(("data", "images_from", "features", "json")),
+            **dict.fromkeys(("distributed", "coordinator", "processes", "process")),  # joined already
         }
         evaluate(argparse.Namespace(**(vars(arguments) | whole)))
 
 
 def train_one(arguments: argparse.Namespace) -> None:
     from compare_gan.config.edge import parse
+    from compare_gan.core.placement import Placement
     from compare_gan.data.facts import FACTS
     from compare_gan.data.labels import described, labelled_only, relabelled
     from compare_gan.train.gan import describe_run
@@ -87,6 +99,7 @@ def train_one(arguments: argparse.Namespace) -> None:
     from compare_gan.train.loop import Schedule
     from compare_gan.train.watch import Watch
 
+    placement = Placement.over(fsdp=arguments.fsdp)
     parsed = parse([Path(path) for path in arguments.gin_config], arguments.gin_bindings)
     source = data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name)
     how = reading(
@@ -130,6 +143,7 @@ def train_one(arguments: argparse.Namespace) -> None:
         run_dir=run_dir,
         schedule=schedule,
         seed=seed,
+        placement=placement,
         random_flip=parsed.dataset.random_flip,
         workers=arguments.data_workers,
         watch=Watch(arguments.on_divergence, arguments.on_collapse),

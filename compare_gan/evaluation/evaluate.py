@@ -11,6 +11,7 @@ import numpy as np
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
 from compare_gan.core.pictures import to_uint8
+from compare_gan.core.placement import Placement
 from compare_gan.core.registry import METRICS
 from compare_gan.core.types import Array, DiscriminatorOut, GANState
 from compare_gan.data.base import ImageDataset, Split
@@ -20,7 +21,7 @@ from compare_gan.evaluation.sets import remembered
 from compare_gan.features.base import Extractor
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import EXAMPLES, PREVIEW, with_statistics
-from compare_gan.gans.step import compiled_sample
+from compare_gan.gans.step import compiled_sample, for_drawing
 from compare_gan.metrics.context import (
     EvalContext,
     Generator,
@@ -74,11 +75,23 @@ def generate_images(
       NotFinite: there are pixels that are not numbers.
     """
     root = jax.random.key(seed)
-    state = with_statistics(gan, state, jax.random.fold_in(root, count), statistics_examples)
-    return _generate(gan, state, count, root)
+    return _generate(gan, _ready(gan, state, root, count, statistics_examples), count, root)
+
+
+def _ready(gan: GAN, state: GANState, root: Array, count: int, statistics_examples: int) -> GANState:
+    """What images are drawn with, on all devices, its statistics filled."""
+    placement = Placement.over()
+    return with_statistics(
+        gan,
+        placement.hold(for_drawing(state)),
+        jax.random.fold_in(root, count),
+        statistics_examples,
+        spread=placement.spread,
+    )
 
 
 def _generate(gan: GAN, state: GANState, count: int, root: Array) -> tuple[np.ndarray, np.ndarray | None]:
+    placement = Placement.over()
     labels = np.arange(count) % gan.y_dim if gan.conditional else None
     parts = []
     for i in range(-(-count // BATCH)):
@@ -86,7 +99,9 @@ def _generate(gan: GAN, state: GANState, count: int, root: Array) -> tuple[np.nd
         y = None
         if gan.conditional:
             y = jax.nn.one_hot((np.arange(BATCH) + i * BATCH) % gan.y_dim, gan.y_dim)
-        images = np.asarray(compiled_sample(gan, state, z, y))
+        y = None if y is None else placement.split(y)
+        drawn = compiled_sample(gan, state, placement.split(z), y)
+        images = np.asarray(placement.gather(drawn))[:BATCH]
         if not np.isfinite(images).all():
             raise NotFinite
         parts.append(to_uint8(images))
@@ -98,7 +113,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """The scores of one state, and all that they depend on, as one row.
 
-    A generator whose images are not numbers gets 31337 for each score, as in compare_gan.
+    A generator whose images are not numbers gets 31337 for each score, as in compare_gan. All devices draw
+    images and see them; where there are several processes, all of them have to ask, and get the same row.
 
     Args:
       gan, state: what is scored.
@@ -113,16 +129,15 @@ def evaluate(
     same_classes = dataset.class_names == extractor.class_names
     check(settings.metrics, available(gan, dataset))
     row = {"step": int(state.step)} | measure(gan, dataset, extractor, settings)
-    root = jax.random.key(settings.seed)
-    state = with_statistics(
-        gan, state, jax.random.fold_in(root, settings.images), settings.statistics_examples
-    )
+    root, placement = jax.random.key(settings.seed), Placement.over()
+    ready = _ready(gan, state, root, settings.images, settings.statistics_examples)
+    here = dataclasses.replace(placement.gather(ready), d=placement.gather(state.d))
     real = remembered(dataset.test, extractor, settings.cache)
     train = ImageSet(dataset.train.images, _hard(dataset.train), extractor)
     runs: list[dict[str, float | None]] = []
     for run in range(settings.runs):
         try:
-            images, labels = _generate(gan, state, settings.images, _of_run(root, run))
+            images, labels = _generate(gan, ready, settings.images, _of_run(root, run))
         except NotFinite:
             log.warning("step %d: generated images are not numbers", row["step"])
             runs.append({column: NOT_FINITE for name in settings.metrics for column in METRICS[name].columns})
@@ -131,8 +146,8 @@ def evaluate(
             real,
             ImageSet(images, labels if same_classes else None, extractor),
             train,
-            generator_of(gan, state),
-            discriminator_of(gan, state),
+            generator_of(gan, here),
+            discriminator_of(gan, here),
             settings.seed + run,
         )
         found: dict[str, float | None] = {}

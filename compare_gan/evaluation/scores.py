@@ -17,6 +17,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
+from compare_gan.core.processes import first
 from compare_gan.core.registry import METRICS
 
 SCORES = "scores.csv"
@@ -79,6 +80,8 @@ def more_is_better(name: str) -> bool:
 
 def write_scores(run_dir: Path, row: Row) -> None:
     """Adds a row to the scores of a run, or new columns to the row of this step that was measured alike."""
+    if not first():
+        return
     new = _text({**row, "fingerprint": fingerprint(row)})
     rows = []
     for old in read_scores(run_dir):

@@ -11,6 +11,7 @@ import numpy as np
 
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
+from compare_gan.core.processes import every, first
 from compare_gan.core.registry import METRICS
 from compare_gan.data.base import Images, Split
 from compare_gan.data.fingerprint import fingerprint
@@ -28,7 +29,14 @@ def remembered(split: Split, extractor: Extractor, cache: Path | None) -> ImageS
         return ImageSet(split.images, labels, extractor)
     made_of = "\0".join([extractor.sha256, extractor.name, fingerprint(split.images), __version__])
     folder = cache / hashlib.sha256(made_of.encode()).hexdigest()[:32]
-    kept = _read(folder, len(split)) or _keep(folder, split.images, extractor)
+    found = _read(folder, len(split))
+    all_found = every(found is not None)  # processes look together or not at all
+    if found is not None and all_found:
+        kept = found
+    elif first():
+        kept = _keep(folder, split.images, extractor)
+    else:
+        kept = _hold(split.images, extractor)
     images = ImageSet(split.images, labels, lambda _: kept)
     assert images.seen is kept  # so parts are taken from it, too
     return images
@@ -66,6 +74,14 @@ def _keep(folder: Path, images: Images, extractor: Extractor) -> FeaturesAndClas
     kept = _read(folder, len(images))
     assert kept is not None
     return kept
+
+
+def _hold(images: Images, extractor: Extractor) -> FeaturesAndClasses:
+    """The same without a file, of which one process is enough."""
+    parts = [extractor(images[start : start + PART]) for start in range(0, len(images), PART)]
+    return FeaturesAndClasses(
+        np.concatenate([part.features for part in parts]), np.concatenate([part.classes for part in parts])
+    )
 
 
 def read_features(path: Path) -> np.ndarray:

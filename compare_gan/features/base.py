@@ -11,7 +11,9 @@ import jax
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.placement import Placement
 from compare_gan.core.progress import Progress
+from compare_gan.core.types import Array, Tree
 from compare_gan.data.base import Images
 
 
@@ -84,6 +86,22 @@ def in_batches(see: Callable[[np.ndarray], Any], images: Images, batch_size: int
     parts.append(jax.tree.map(lambda x: np.asarray(x)[:count], pending))
     progress.update(len(images), {})
     return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
+
+
+def on_all_devices(
+    apply: Callable[[Tree, Array], Any], weights: Tree, images: Images, batch_size: int, name: str
+) -> Any:
+    """`in_batches` of a compiled `apply(weights, batch)`, of which each device gets `batch_size` images.
+
+    Where there are several processes all of them take part, with the same images, and all get everything.
+    """
+    placement = Placement.over()
+    weights = placement.hold(weights)
+
+    def see(batch: np.ndarray) -> Any:
+        return placement.gather(apply(weights, placement.split(batch)))
+
+    return in_batches(see, images, batch_size * placement.mesh.size, name)
 
 
 def in_colour(images: Images, name: str) -> None:

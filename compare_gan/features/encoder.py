@@ -21,7 +21,7 @@ from compare_gan.core.files import atomic
 from compare_gan.core.types import Array, Cond, NetState
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import Images
-from compare_gan.features.base import in_batches
+from compare_gan.features.base import on_all_devices
 from compare_gan.features.resnet import BODIES, LAYERS, Body, ResNet
 from compare_gan.nn.images import TURNS
 from compare_gan.nn.layers import Linear
@@ -96,8 +96,7 @@ class TrainedEncoder:
             raise UserError(f"{self.name}: made for images {self.spec.image_shape}, got {images.shape[1:]}")
         h, w = self.spec.image_shape[:2]
         batch_size = batch_size or max(1, min(500, BATCH_PIXELS // (h * w)))
-        see = functools.partial(_compiled(self.spec), self.net)
-        return in_batches(see, images, batch_size, self.name)
+        return on_all_devices(_compiled(self.spec), self.net, images, batch_size, self.name)
 
     def save(self, path: Path, provenance: dict[str, Any]) -> None:
         """Writes weights, shape and where they come from; equal weights give equal bytes."""

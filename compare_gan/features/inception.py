@@ -14,7 +14,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import EXTRACTORS
 from compare_gan.core.types import Array, Tree
 from compare_gan.data.base import Images
-from compare_gan.features.base import FeaturesAndClasses, digest, in_batches, in_colour
+from compare_gan.features.base import FeaturesAndClasses, digest, in_colour, on_all_devices
 from compare_gan.features.inception_network import Network
 from compare_gan.features.public import inception_file
 from compare_gan.features.resize import RESIZES
@@ -46,10 +46,10 @@ class Inception:
         """
         in_colour(images, self.name)
 
-        def see(batch: np.ndarray) -> FeaturesAndClasses:
-            return _seen(self.params, _prepared(batch, self.resize))
+        def see(params: Tree, batch: Array) -> FeaturesAndClasses:
+            return _seen(params, _prepared(batch, self.resize))
 
-        return in_batches(see, images, batch_size or BATCH, self.name)
+        return on_all_devices(see, self.params, images, batch_size or BATCH, self.name)
 
 
 def inception_of(weights: Mapping[str, np.ndarray], source: str, resize: str = "tf1") -> Inception:

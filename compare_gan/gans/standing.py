@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import random_labels
+from compare_gan.gans.step import Spread
 from compare_gan.nn.state import bind, net_state, with_vectors_of
 
 EXAMPLES = 204_800  # images that compare_gan takes statistics from, in batches of BATCH
@@ -22,7 +23,13 @@ BATCH = 64
 
 
 def with_statistics(
-    gan: GAN, state: GANState, rng: Array, examples: int = EXAMPLES, *, as_in_training: bool = False
+    gan: GAN,
+    state: GANState,
+    rng: Array,
+    examples: int = EXAMPLES,
+    *,
+    as_in_training: bool = False,
+    spread: Spread = lambda x: x,
 ) -> GANState:
     """The state with its generator's statistics filled; itself where there are none to fill.
 
@@ -36,10 +43,11 @@ def with_statistics(
       rng: of the latent vectors and labels.
       examples: how many images, rounded up to whole batches.
       as_in_training: see above.
+      spread: applied to what is drawn, so that several devices share it.
     """
     if gan.layers.batch.use_moving_averages or not has_counters(state.g.extra):
         return state
-    run = jax.jit(functools.partial(fill, gan, as_in_training, -(-examples // BATCH)))
+    run = jax.jit(functools.partial(fill, gan, as_in_training, -(-examples // BATCH), spread))
     return dataclasses.replace(state, g=NetState(state.g.params, run(state, rng)))
 
 
@@ -47,13 +55,13 @@ def has_counters(extra: Tree) -> bool:
     return any(path[-1].key == "accu_counter" for path, _ in jax.tree.leaves_with_path(extra))
 
 
-def fill(gan: GAN, as_in_training: bool, batches: int, state: GANState, rng: Array) -> Tree:
+def fill(gan: GAN, as_in_training: bool, batches: int, spread: Spread, state: GANState, rng: Array) -> Tree:
     params = state.g.params if state.g_ema is None else state.g_ema
 
     def add(i: Array, extra: Tree) -> Tree:
         z_rng, y_rng = jax.random.split(jax.random.fold_in(rng, i))
-        z = gan.prior(z_rng, (BATCH, gan.z_dim))
-        y = random_labels(y_rng, BATCH, gan.y_dim) if gan.conditional else None
+        z = spread(gan.prior(z_rng, (BATCH, gan.z_dim)))
+        y = spread(random_labels(y_rng, BATCH, gan.y_dim)) if gan.conditional else None
         generator = bind(gan.g_def, params, extra)
         generator(Cond(z, y, train=as_in_training, accumulate=True))
         return with_vectors_of(state.g.extra, net_state(generator).extra)

@@ -336,4 +336,13 @@ def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array
     return bind(gan.g_def, params, state.g.extra)(Cond(z, y, train=False))
 
 
+def for_drawing(state: GANState) -> GANState:
+    """What `sample` and statistics need of a state: the discriminator and the optimisers are empty."""
+    empty = NetState({}, {})
+    weights = state.g.params if state.g_ema is None else state.g_ema
+    return dataclasses.replace(
+        state, g=NetState(weights, state.g.extra), d=empty, g_opt=(), d_opt=(), g_ema=None
+    )
+
+
 compiled_sample = jax.jit(sample, static_argnums=0)  # compiled once for all equal GANs

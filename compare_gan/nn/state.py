@@ -8,7 +8,9 @@ from typing import Any
 
 import jax
 from flax import nnx
+from jax.sharding import PartitionSpec
 
+from compare_gan.core.placement import FSDP
 from compare_gan.core.types import NetState, Tree
 
 
@@ -20,7 +22,19 @@ def net_state(module: nnx.Module) -> NetState:
 
 def bind(definition: nnx.GraphDef, params: Tree, extra: Tree) -> Any:
     """A network over copies of these arrays: what it updates does not leak."""
+    params, extra = whole((params, extra))
     return nnx.merge(definition, nnx.State(params), nnx.State(extra), copy=True)
+
+
+def whole(tree: Tree) -> Tree:
+    """Arrays that may lie in parts, on every device as a whole; see `compare_gan.core.placement`.
+
+    Inside a compiled program that is told of the mesh; elsewhere arrays stay as they are. Gradients come
+    back whole, and the compiler sums only the part of each that its device updates.
+    """
+    if jax.sharding.get_abstract_mesh().shape.get(FSDP, 1) == 1:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec())
 
 
 def with_vectors_of(source: Tree, extra: Tree) -> Tree:

@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_json
+from compare_gan.core.processes import first
 from compare_gan.core.types import GANState
 
 FORMAT = 2  # 1: the manifest was the digests alone
@@ -89,7 +90,7 @@ class Checkpoints:
             self.pending = None
             raise self._unwritten(step, error) from error
         self.pending = None
-        if self.keep and jax.process_index() == 0:
+        if self.keep and first():
             best = self.best()
             for old in self.steps()[: -self.keep]:
                 if best is not None and old == best[0]:
@@ -128,7 +129,7 @@ class Checkpoints:
             log.warning("checkpoint %s was removed while it was read", path)
             return None
         log.warning("checkpoint %s is damaged (%s) and set aside", path, trouble)
-        if jax.process_index() == 0:
+        if first():
             aside = (path.with_name(f"{step}.damaged{i or ''}") for i in range(100))
             path.rename(next(name for name in aside if not name.exists()))
         return None
@@ -145,7 +146,8 @@ class Checkpoints:
     def is_best(self, step: int, score: float) -> None:
         """The checkpoint of this step is the best so far, and is kept."""
         self.wait()
-        write_json(self.folder / BEST, {"step": step, "score": score})
+        if first():
+            write_json(self.folder / BEST, {"step": step, "score": score})
 
     def read(self, step: int, template: GANState) -> GANState:
         """The state of one step.
@@ -168,7 +170,7 @@ class Checkpoints:
         """What the thread does: waits for the files, and writes the manifest."""
         writer.close()  # waits until all processes have written
         try:
-            if jax.process_index() == 0:
+            if first():
                 path = self.folder / str(step)
                 write_json(path / MANIFEST, {"format": FORMAT, "sha256": digests(path)})
         finally:
@@ -176,7 +178,7 @@ class Checkpoints:
 
     def _sweep(self) -> None:
         """Removes what was begun and not finished."""
-        if jax.process_index() != 0 or not self.folder.is_dir():
+        if not first() or not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
             if UNFINISHED in path.name or path.name.isdigit() and not (path / MANIFEST).exists():

@@ -15,11 +15,11 @@ import jax
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.placement import Placement
 from compare_gan.core.types import Array, Batch
 from compare_gan.data.base import UNLABELLED, Split
 from compare_gan.data.order import Order
 from compare_gan.data.streamed import Streamed
-from compare_gan.train.placement import Placement
 
 CHUNK_BYTES = 256 << 20  # of images on their way to the devices at a time
 

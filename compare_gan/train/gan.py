@@ -12,13 +12,14 @@ import numpy as np
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, read_json, run_folder, write_json
+from compare_gan.core.placement import Placement
+from compare_gan.core.processes import first
 from compare_gan.core.types import Array, Batch, GANState, Metrics
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.step import Spread, train_step
 from compare_gan.nn.images import random_flip as flipped
 from compare_gan.train.loop import Job, Schedule, Score, run
-from compare_gan.train.placement import Placement
 from compare_gan.train.watch import Watch, Watcher
 from compare_gan.train.writers import SampleWriter, spread
 
@@ -67,7 +68,7 @@ def train(
     placement = placement or Placement.over()
     gan = gan.over(placement.mesh.size)
     job = dataclasses.replace(job_of(gan, random_flip), name=run_dir.name)
-    pictures = SampleWriter(gan, run_dir, seed)
+    pictures = SampleWriter(gan, run_dir, seed, placement)
     state = run(
         job,
         split,
@@ -80,7 +81,8 @@ def train(
         score=score,
         watcher=Watcher(watch, run_dir, gan.loss, real_spread(split)),
     )
-    (run_dir / DONE).touch()
+    if first():
+        (run_dir / DONE).touch()
     return state
 
 
@@ -135,9 +137,10 @@ def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict
             raise UserError(
                 f"{run_dir}: its run has {name} {before[name]}, not {value}; choose another --model_dir"
             )
-    with atomic(run_dir / CONFIG) as file:
-        file.write(config.encode())
-    write_json(run_dir / ABOUT, about)
+    if first():
+        with atomic(run_dir / CONFIG) as file:
+            file.write(config.encode())
+        write_json(run_dir / ABOUT, about)
 
 
 def read_run(run_dir: Path) -> dict[str, Any]:

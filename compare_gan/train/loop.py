@@ -8,25 +8,26 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
 from compare_gan.core.interrupt import Interrupted, stop_requested
+from compare_gan.core.lock import NAME as IN_USE
 from compare_gan.core.lock import claimed
+from compare_gan.core.placement import Placement
+from compare_gan.core.processes import every, first, of_first, some
 from compare_gan.core.progress import Progress
 from compare_gan.core.types import Array, Batch, Metrics
 from compare_gan.data.base import Split
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.feed import Feed, open_feed
-from compare_gan.train.placement import Placement
 from compare_gan.train.watch import INCIDENTS, ROLLED_BACK, Diverged, Watcher
 from compare_gan.train.writers import MetricsLog
 
@@ -125,9 +126,8 @@ def run(
     """
     run_folder(run_dir)
     placement = placement or Placement.over()
-    alone = claimed(run_dir) if jax.process_index() == 0 else contextlib.nullcontext()
     with (
-        alone,
+        claimed_by_first(run_dir),
         contextlib.closing(
             open_feed(
                 split,
@@ -147,6 +147,27 @@ def run(
         return _advance(
             job, feed, checkpoints, run_dir, schedule, seed, placement, draw, watcher, score, begin
         )
+
+
+@contextlib.contextmanager
+def claimed_by_first(run_dir: Path) -> Iterator[None]:
+    """Holds the run folder for all processes.
+
+    Raises:
+      UserError: it is in use, or not one folder for all of them.
+    """
+    with contextlib.ExitStack() as held:
+        mistake = None
+        if first():
+            try:
+                held.enter_context(claimed(run_dir))
+            except UserError as error:
+                mistake = error
+        if some(mistake is not None):
+            raise mistake or UserError(f"{run_dir}: in use, says the first process")
+        if not every((run_dir / IN_USE).exists()):
+            raise UserError(f"{run_dir}: not all processes see it; --model_dir must be a folder they share")
+        yield
 
 
 def _advance(
@@ -185,7 +206,8 @@ def _advance(
             try:
                 given = feed.chunk(step, stop)
             except UserError:  # an image that cannot be read must not cost what was computed
-                checkpoints.save(step, state)
+                if jax.process_count() == 1:  # others wait elsewhere
+                    checkpoints.save(step, state)
                 raise
             count = np.int32(stop - step)
             dice = jax.random.fold_in(root, thrown) if thrown else root
@@ -194,7 +216,7 @@ def _advance(
             reported = {name: float(value) for name, value in metrics.items()}
             metrics_log.append(step, time.monotonic() - began, reported)
             progress.update(step, {name: reported[name] for name in job.shown})
-            last, asked = step >= schedule.steps, agreed(stopping())
+            last, asked = step >= schedule.steps, some(stopping())
             trouble = None if watcher is None else watcher.reported(reported)
             if step % schedule.sample_every == 0 or last:
                 spread = draw(state, step)
@@ -222,7 +244,8 @@ def _advance(
                 log.warning("%s; going on, see %s", told, INCIDENTS)
             if score and schedule.score_every and (step % schedule.score_every == 0 or last):
                 value, best = score(state, step), checkpoints.best()
-                if value is not None and (best is None or value < best[1]):
+                better = value is not None and (best is None or value < best[1])
+                if value is not None and of_first(better):
                     checkpoints.save(step, state)
                     checkpoints.is_best(step, value)
             if step % schedule.save_every == 0 or last or asked:
@@ -238,16 +261,16 @@ def _advance(
     return state
 
 
-def agreed(asked: bool) -> bool:
-    """Whether any of JAX's processes was asked to stop; all of them must call this at the same step."""
-    if jax.process_count() == 1:
-        return asked
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(asked))))
-
-
 def compile_init(job: Job, placement: Placement) -> Callable[[Array], Any]:
     """A compiled `job.init`."""
-    return jax.jit(job.init, out_shardings=placement.everywhere, compiler_options=RUNS_ONCE)
+    return jax.jit(job.init, out_shardings=layout(job, placement), compiler_options=RUNS_ONCE)
+
+
+def layout(job: Job, placement: Placement) -> Any:
+    """How the state of a job lies."""
+    if placement.fsdp == 1:
+        return placement.everywhere
+    return placement.layout(jax.eval_shape(job.init, jax.eval_shape(lambda: jax.random.key(0))))
 
 
 def compile_chunk(
@@ -261,9 +284,13 @@ def compile_chunk(
     same steps bit for bit wherever it is stopped. Metrics are means over the steps taken.
     """
 
-    def run(state: Any, held: Any, given: Any, count: Array, key_data: Array) -> tuple[Any, Metrics]:
-        root = jax.random.wrap_key_data(key_data)
+    lies, everywhere = layout(job, placement), placement.everywhere
 
+    def run(state: Any, held: Any, given: Any, count: Array, key_data: Array) -> tuple[Any, Metrics]:
+        with jax.sharding.use_abstract_mesh(placement.mesh.abstract_mesh):
+            return advance(state, held, given, count, jax.random.wrap_key_data(key_data))
+
+    def advance(state: Any, held: Any, given: Any, count: Array, root: Array) -> tuple[Any, Metrics]:
         def step(state, i):
             batch = pick(held, jax.tree.map(lambda x: x[i], given))
             return job.step(state, batch, jax.random.fold_in(root, state.step), placement.spread)
@@ -271,6 +298,7 @@ def compile_chunk(
         def body(i, carry):
             state, sums = carry
             state, metrics = step(state, i)
+            state = jax.lax.with_sharding_constraint(state, lies)
             return state, jax.tree.map(jnp.add, sums, metrics)
 
         _, shapes = jax.eval_shape(step, state, 0)
@@ -278,10 +306,9 @@ def compile_chunk(
         state, sums = jax.lax.fori_loop(0, count, body, (state, zeros))
         return state, jax.tree.map(lambda s: s / count, sums)
 
-    everywhere = placement.everywhere
     return jax.jit(
         run,
         donate_argnums=0,
-        in_shardings=(everywhere, everywhere, placement.chunk, everywhere, everywhere),
-        out_shardings=(everywhere, everywhere),
+        in_shardings=(lies, everywhere, placement.chunk, everywhere, everywhere),
+        out_shardings=(lies, everywhere),
     )

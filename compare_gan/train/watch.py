@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.processes import first, of_first
 from compare_gan.core.types import GanLoss
 
 INCIDENTS = "incidents.jsonl"
@@ -107,6 +108,8 @@ class Watcher:
 
     def note(self, step: int, trouble: Trouble, done: str) -> None:
         """Writes an incident down."""
+        if not first():
+            return
         seen = {name: value if math.isfinite(value) else str(value) for name, value in trouble.seen.items()}
         line = {"step": step, "what": trouble.what, "seen": seen, "done": done}
         with open(self.path, "a") as file:
@@ -114,7 +117,8 @@ class Watcher:
 
     def rollbacks(self) -> int:
         """How often this run went back to an earlier state; each time its dice are thrown anew."""
-        return sum(line["done"].startswith(ROLLED_BACK) for line in read_incidents(self.path.parent))
+        found = sum(line["done"].startswith(ROLLED_BACK) for line in read_incidents(self.path.parent))
+        return int(of_first(found))
 
     def forget(self) -> None:
         """Starts counting anew."""

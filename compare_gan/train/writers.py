@@ -10,10 +10,12 @@ import numpy as np
 
 from compare_gan.core.files import atomic
 from compare_gan.core.pictures import to_uint8, write_grid
+from compare_gan.core.placement import Placement
+from compare_gan.core.processes import first, of_first
 from compare_gan.core.types import Array, GANState
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import PREVIEW, with_statistics
-from compare_gan.gans.step import compiled_sample
+from compare_gan.gans.step import compiled_sample, for_drawing
 
 ROWS = COLUMNS = 10
 
@@ -25,11 +27,14 @@ class MetricsLog:
         kept = [line for line in read_metrics(path) if line["step"] <= step]
         self.path = path
         self.seconds = kept[-1]["seconds"] if kept else 0.0
-        with atomic(path) as file:
-            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+        if first():
+            with atomic(path) as file:
+                file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def append(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
         """`seconds` since training went on; those of earlier sessions are added."""
+        if not first():
+            return
         line: dict[str, Any] = {"step": step, "seconds": round(self.seconds + seconds, 3)}
         line |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
         with open(self.path, "a") as file:
@@ -55,8 +60,8 @@ class SampleWriter:
     `interpolations/<step>.png`: in each row z goes from one vector to another.
     """
 
-    def __init__(self, gan: GAN, run_dir: Path, seed: int):
-        self.run_dir = run_dir
+    def __init__(self, gan: GAN, run_dir: Path, seed: int, placement: Placement):
+        self.run_dir, self.placement = run_dir, placement
         z_rng, ends_rng = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
         rows = min(ROWS, gan.y_dim) if gan.y_dim > 1 else ROWS
         z = gan.prior(z_rng, (rows * COLUMNS, gan.z_dim))
@@ -73,13 +78,16 @@ class SampleWriter:
         self.ready = lambda state: with_statistics(gan, state, z_rng, PREVIEW)
 
     def write(self, state: GANState, step: int) -> float:
-        """Draws the pictures of a step. Returns the spread of the samples."""
-        state = self.ready(state)
+        """Draws the pictures of a step. Returns the spread of the samples.
+
+        All processes draw, each by itself, since the state may lie in parts on all of them.
+        """
+        state = self.ready(self.placement.gather(for_drawing(state)))
         drawn = {folder: np.asarray(self.draw(state, z)) for folder, z in self.inputs.items()}
-        for folder, images in drawn.items():
+        for folder, images in drawn.items() if first() else ():
             picture = to_uint8(np.nan_to_num(images))
             write_grid(self.run_dir / folder / f"{step:06}.png", picture, self.rows, COLUMNS)
-        return spread(drawn["samples"])
+        return of_first(spread(drawn["samples"]))
 
 
 def spread(images: np.ndarray) -> float:

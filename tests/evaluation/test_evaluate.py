@@ -1,7 +1,12 @@
 """What is scored: which images, which checkpoints, and what when they are not numbers."""
 
 import dataclasses
+import json
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +23,7 @@ from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.step import sample
 from compare_gan.metrics.frechet import frechet_distance
 from compare_gan.train.checkpoints import Checkpoints
+from tests.evaluation.scored import scores
 from tests.train.tiny import BASE, CONDITIONAL, blobs
 
 
@@ -208,3 +214,22 @@ def test_every_metric_can_be_asked_of_a_gan(state):
     assert all(np.isfinite(row[name]) for name in ("kid_score", "train_accuracy", "coverage"))
     unconditional = jax.jit(BASE.init)(jax.random.key(0))
     assert evaluate(BASE, unconditional, blobs(), Means(), SETTINGS)["class_agreement"] is None
+
+
+def test_eight_devices_give_the_scores_of_one():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.evaluation.scored"],
+        env=os.environ | {"XLA_FLAGS": flags},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.pop("devices") == 8
+    alone = scores()
+    assert found.keys() == alone.keys() and len(alone) > 3
+    for name, value in alone.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-3, err_msg=name)

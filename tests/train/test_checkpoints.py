@@ -225,7 +225,7 @@ import jax, jax.numpy as jnp, numpy as np
 from pathlib import Path
 from jax.sharding import NamedSharding, PartitionSpec
 from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.placement import Placement
+from compare_gan.core.placement import Placement
 out = Path(sys.argv[1])
 values = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
 def whole(count):

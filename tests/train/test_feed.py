@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.placement import Placement
 from compare_gan.data import Reading, Split, open_dataset
 from compare_gan.data.fit import Fit
 from compare_gan.data.order import Order, batch_indices
@@ -22,7 +23,6 @@ from compare_gan.nn.images import random_flip
 from compare_gan.train.feed import InMemory, Reader, Resident, open_feed
 from compare_gan.train.gan import train
 from compare_gan.train.loop import Schedule
-from compare_gan.train.placement import Placement
 from tests.train.tiny import GANS, blobs
 
 ROOT = Path(__file__).parents[2]

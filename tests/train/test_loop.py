@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.placement import Placement
 from compare_gan.gans.step import train_step
 from compare_gan.train.feed import open_feed
 from compare_gan.train.gan import check_labels, train
 from compare_gan.train.loop import Job, Schedule, compile_chunk
-from compare_gan.train.placement import Placement
 from compare_gan.train.writers import MetricsLog, read_metrics, spherical
 from tests.train.tiny import GANS, blobs
 

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+from compare_gan.core.placement import Placement
 from compare_gan.data import Split
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.gan import train
 from compare_gan.train.loop import Schedule
-from compare_gan.train.placement import Placement
 from compare_gan.train.writers import SampleWriter, read_metrics
 from tests.train.tiny import GANS, blobs
 
@@ -79,7 +79,7 @@ def test_a_finished_run_is_read_not_trained(undisturbed):
 
 def test_pictures_show_the_same_vectors_at_every_step(tmp_path):
     gan = GANS["s3gan"]
-    first, again = (SampleWriter(gan, tmp_path, seed=3) for _ in range(2))
+    first, again = (SampleWriter(gan, tmp_path, 3, Placement.over()) for _ in range(2))
     for name in ("samples", "interpolations"):
         np.testing.assert_array_equal(first.inputs[name], again.inputs[name])
     assert first.rows == gan.y_dim == 4

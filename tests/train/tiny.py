@@ -3,8 +3,12 @@
 import dataclasses
 import functools
 
+import numpy as np
+
 from compare_gan.architectures import resnet_small
+from compare_gan.core.types import ImageSpec
 from compare_gan.data import ImageDataset, open_dataset
+from compare_gan.data.base import Split
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import normal
@@ -42,3 +46,9 @@ GANS = {
     "ssgan": ssgan(BASE, rotated_batch_size=16),
     "s3gan": s3gan(CONDITIONAL, rotated_batch_fraction=2, project_y=True, use_predictor=True),
 }
+
+
+def noise(spec: ImageSpec) -> Split:
+    """Sixty-four images of noise, classes in turn."""
+    images = np.random.default_rng(0).integers(0, 256, (64, *spec.image_shape), np.uint8)
+    return Split(images, np.arange(64, dtype=np.int32) % spec.num_classes)
