@@ -2,8 +2,8 @@
 
   python -m benchmarks.train --models resnet_cifar,ssgan_cifar --peers FOLDER --json out.json
 
-FOLDER holds checkouts of the others: `mimicry` (needs PyTorch in this Python) and `compare_gan` (needs
-TensorFlow 1.15 in the Python that --peer-python names). Who is not there is left out. Each contender is a
+FOLDER holds checkouts of the others: `mimicry` and `PyTorch-StudioGAN` (need PyTorch, and StudioGAN its
+requirements, in this Python), and `compare_gan` (needs TensorFlow 1.15 in the Python that --peer-python names). Who is not there is left out. Each contender is a
 process of its own that waits while another has its turn.
 """
 
@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders.models import MODELS
 from benchmarks.figure import bars
+from benchmarks.models import MODELS
 
 HERE = Path(__file__).parent / "contenders"
 OURS, BF16 = "compare_gan (this)", "compare_gan (this), bfloat16"
-MIMICRY = ("resnet_cifar", "resnet_cifar_5", "ssgan_cifar")
+MIMICRY, STUDIOGAN = ("resnet_cifar", "resnet_cifar_5", "ssgan_cifar"), ("biggan32", "biggan128")
 # Dense products of bfloat16 a second, from the vendors' data sheets.
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 
@@ -72,9 +72,15 @@ def commands(model: str, arguments: argparse.Namespace) -> dict[str, list[str]]:
         found[BF16] = [*ours, "precision.compute = 'bfloat16'"]
     if arguments.peers is None:
         return found
-    mimicry = arguments.peers / "mimicry"
-    if model in MIMICRY and mimicry.is_dir() and importlib.util.find_spec("torch"):
+    torch = importlib.util.find_spec("torch")
+    mimicry, studiogan = arguments.peers / "mimicry", arguments.peers / "PyTorch-StudioGAN"
+    if model in MIMICRY and mimicry.is_dir() and torch:
         found["mimicry"] = [sys.executable, str(HERE / "mimicry.py"), str(mimicry), model, size]
+    if model in STUDIOGAN and studiogan.is_dir() and torch:
+        start = [sys.executable, str(HERE / "studiogan.py"), str(studiogan), model, size]
+        found["StudioGAN"] = [*start, "float32"]
+        if arguments.bf16:
+            found["StudioGAN, mixed precision"] = [*start, "mixed"]
     original = arguments.peers / "compare_gan"
     if original.is_dir() and arguments.peer_python:
         script, bindings = str(HERE / "compare_gan_tf1.py"), MODELS[model].settings(int(size))

@@ -10,8 +10,8 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from benchmarks.contenders.models import MODELS  # noqa: E402
 from benchmarks.contenders.turns import serve  # noqa: E402
+from benchmarks.models import MODELS  # noqa: E402
 from compare_gan.config.costs import flops  # noqa: E402
 from compare_gan.config.edge import parse  # noqa: E402
 from compare_gan.core.placement import Placement  # noqa: E402

@@ -21,7 +21,6 @@ BIGGAN = [
     *COMMON,
     "options.architecture = 'resnet_biggan_arch'",
     "options.gan_class = @ModularGAN",
-    "options.z_dim = 120",
     "ModularGAN.conditional = True",
     "G.batch_norm_fn = @conditional_batch_norm",
     "G.spectral_norm = True",
@@ -75,6 +74,6 @@ MODELS = {
         CIFAR,
         64,
     ),
-    "biggan32": Model([*BIGGAN, "options.disc_iters = 1", "resnet_biggan.Generator.ch = 64"], CIFAR, 64),
-    "biggan128": Model([*BIGGAN, "options.disc_iters = 1"], IMAGENET, 2),
+    "biggan32": Model([*BIGGAN, "options.disc_iters = 1", "options.z_dim = 80"], CIFAR, 64),
+    "biggan128": Model([*BIGGAN, "options.disc_iters = 1", "options.z_dim = 120"], IMAGENET, 2),
 }
