@@ -3,8 +3,9 @@
   python -m benchmarks.train --models resnet_cifar,ssgan_cifar --peers FOLDER --json out.json
 
 FOLDER holds checkouts of the others: `mimicry` and `PyTorch-StudioGAN` (need PyTorch, and StudioGAN its
-requirements, in this Python), and `compare_gan` (needs TensorFlow 1.15 in the Python that --peer-python names). Who is not there is left out. Each contender is a
-process of its own that waits while another has its turn.
+requirements, in this Python), and `compare_gan` (needs TensorFlow 1.15 in the Python that --peer-python
+names). Who is not there is left out. Each contender is a process of its own that waits while another has
+its turn.
 """
 
 import argparse
