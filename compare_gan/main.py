@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from compare_gan import __version__
 from compare_gan.commands import load_commands
@@ -23,7 +23,18 @@ def run() -> NoReturn:
     """The console command: exit code 0, 2 for a mistake that the user can mend, 130 if stopped."""
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a word, also where there is nothing to save
+    sys.unraisablehook = unraisable
     sys.exit(main(sys.argv[1:]))
+
+
+def unraisable(told: Any) -> None:
+    """Passes on what cannot be raised, but for what follows a checkpoint that could not be written.
+
+    Where one write fails Orbax stops waiting for the others, and TensorStore, when they end, finds nobody
+    there to tell. The failure itself is raised, and told in a line.
+    """
+    if not (isinstance(told.exc_value, RuntimeError) and str(told.exc_value) == "Event loop is closed"):
+        sys.__unraisablehook__(told)
 
 
 def main(argv: Sequence[str]) -> int:

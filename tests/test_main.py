@@ -257,3 +257,19 @@ def test_a_run_can_be_scored_and_sampled_again(quick_demo, capsys):
     assert main(["sample", str(folder / "s3gan"), "--out", str(folder / "x.png"), "--columns", "4"]) == 0
     with Image.open(folder / "x.png") as picture:
         assert picture.size == (4 * 8, 10 * 8)
+
+
+def test_of_what_cannot_be_raised_only_the_end_of_a_failed_write_is_kept_quiet():
+    lines = """
+import sys
+from compare_gan.main import unraisable
+class Gone:
+    def __init__(self, why): self.why = why
+    def __del__(self): raise RuntimeError(self.why)
+sys.unraisablehook = unraisable
+Gone("Event loop is closed")
+Gone("something else")
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    told = subprocess.run([sys.executable, "-c", lines], env=environment, capture_output=True, text=True)
+    assert "something else" in told.stderr and "Event loop" not in told.stderr
