@@ -46,24 +46,10 @@ def main():
     disc_iters = 5 if model.endswith("_5") else 1
 
     def step():
-        log = Log()
+        given = dict(real_batch=real, log_data=Log(), global_step=0, device=device)
         for _ in range(disc_iters):
-            discriminator.train_step(
-                real_batch=real,
-                netG=generator,
-                optD=d_optimizer,
-                log_data=log,
-                global_step=0,
-                device=device,
-            )
-        generator.train_step(
-            real_batch=real,
-            netD=discriminator,
-            optG=g_optimizer,
-            log_data=log,
-            global_step=0,
-            device=device,
-        )
+            discriminator.train_step(netG=generator, optD=d_optimizer, **given)
+        generator.train_step(netD=discriminator, optG=g_optimizer, **given)
         if device.type == "cuda":
             torch.cuda.synchronize()
 

@@ -85,11 +85,15 @@ def check(folder: Path) -> None:
     for name, expected in files.items():
         path = folder / Path(name).name
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            found = sha256(path)
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}); export the run again") from None
         if found != expected:
             raise UserError(f"{path}: damaged, not as it was written; export the run again")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def opened(folder: Path, name: str) -> Any:

@@ -16,6 +16,7 @@ from jax import export
 
 from compare_gan.core.types import Array, Cond, GANState, NetState
 from compare_gan.gans.modular import GAN
+from compare_gan.gans.step import drawing_weights
 from compare_gan.nn.state import bind
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -31,7 +32,7 @@ def generator(gan: GAN, state: GANState) -> Program:
 
     Accumulated batch statistics have to be filled: `gans.standing.with_statistics`.
     """
-    net = NetState(state.g.params if state.g_ema is None else state.g_ema, state.g.extra)
+    net = NetState(drawing_weights(state), state.g.extra)
     (b,) = export.symbolic_shape("b")
 
     def run(net: NetState, z: Array, y: Array | None = None) -> Array:

@@ -1,6 +1,5 @@
 """Making the folder of an export."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from compare_gan.core.pictures import write_picture
 from compare_gan.core.types import GANState
 from compare_gan.export import programs
 from compare_gan.export.card import SHOWN, card
-from compare_gan.export.folder import ABOUT, FORMAT, About, is_export
+from compare_gan.export.folder import ABOUT, FORMAT, About, is_export, sha256
 from compare_gan.export.loader import runnable
 from compare_gan.export.sampler import Sampler
 from compare_gan.gans.modular import GAN
@@ -121,7 +120,3 @@ def write_export(
         files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.suffix in WHOLE}
         write_json(folder / ABOUT, {"format": FORMAT, **vars(about), "files": files})
     return about
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

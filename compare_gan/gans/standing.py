@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import random_labels
-from compare_gan.gans.step import Spread
+from compare_gan.gans.step import Spread, drawing_weights
 from compare_gan.nn.state import bind, net_state, with_vectors_of
 
 EXAMPLES = 204_800  # images that compare_gan takes statistics from, in batches of BATCH
@@ -56,7 +56,7 @@ def has_counters(extra: Tree) -> bool:
 
 
 def fill(gan: GAN, as_in_training: bool, batches: int, spread: Spread, state: GANState, rng: Array) -> Tree:
-    params = state.g.params if state.g_ema is None else state.g_ema
+    params = drawing_weights(state)
 
     def add(i: Array, extra: Tree) -> Tree:
         z_rng, y_rng = jax.random.split(jax.random.fold_in(rng, i))
