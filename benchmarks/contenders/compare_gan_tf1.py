@@ -17,12 +17,14 @@ def main():
     folder, batch_size, bindings = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     sys.path.insert(0, folder)
     import gin
+    import gin.tf.external_configurables  # noqa: F401
     import tensorflow as tf
     from absl import flags
 
     from compare_gan import datasets, runner_lib
     from compare_gan.gans import loss_lib, modular_gan, penalty_lib, s3gan, ssgan  # noqa: F401
 
+    flags.DEFINE_bool("use_tpu", False, "as its main.py has it, for get_options_dict")
     flags.FLAGS(["benchmark", "--data_fake_dataset"])
 
     class Turns(tf.train.SessionRunHook):

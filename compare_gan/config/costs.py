@@ -43,7 +43,7 @@ class Costs:
 def costs(gan: GAN, compiled: bool = False) -> Costs:
     """The costs of `gan`; `compiled` compiles its step, which may take minutes, to learn its temporaries."""
     state = jax.eval_shape(gan.init, jax.random.key(0))
-    memory = lowered(gan).compile().memory_analysis() if compiled else None
+    memory = traced(gan).lower().compile().memory_analysis() if compiled else None
     return Costs(
         generator=parts(lambda: gan.generator(nnx.Rngs(0))),
         discriminator=parts(lambda: gan.discriminator(nnx.Rngs(0)).backbone)
@@ -91,22 +91,24 @@ def batch(gan: GAN) -> Any:
     return Batch(images, jax.ShapeDtypeStruct(lead, jnp.int32))  # type: ignore[arg-type]
 
 
-def lowered(gan: GAN) -> jax.stages.Lowered:
-    """The program of one step, not yet compiled."""
+def traced(gan: GAN) -> jax.stages.Traced:
+    """The program of one step, for any platform."""
     state: GANState = jax.eval_shape(gan.init, jax.random.key(0))
-    return jax.jit(functools.partial(train_step, gan)).lower(state, batch(gan), jax.random.key(0))
+    return jax.jit(functools.partial(train_step, gan)).trace(state, batch(gan), jax.random.key(0))
 
 
 def flops(gan: GAN) -> float:
-    """Floating-point operations of one step, as XLA counts them in the program.
+    """Floating-point operations of one step, as XLA counts them in the program for an accelerator.
 
-    It counts what is in a loop once, so the discriminator updates after the first are added here, and batches
-    are taken whole.
+    So they are the same on every machine; on a CPU wide convolutions take fewer (`nn.winograd`). XLA
+    counts what is in a loop once, so the discriminator updates after the first are added here, and
+    batches are taken whole.
     """
     gan = dataclasses.replace(gan, gradient_accumulation=1)
 
     def counted(**changes: Any) -> float:
-        analysis: Any = lowered(dataclasses.replace(gan, **changes)).cost_analysis()
+        program = traced(dataclasses.replace(gan, **changes)).lower(lowering_platforms=("tpu",))
+        analysis: Any = program.cost_analysis()
         return analysis["flops"]
 
     once = counted(disc_iters=1)

@@ -17,10 +17,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from compare_gan.core.types import Array
+from compare_gan.nn import winograd
+from compare_gan.nn.winograd import Padding
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 THIN = 64  # columns that one matrix product may have for what is moved about
-Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of height and width
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -54,10 +55,7 @@ def kernel_gradient(
 
     Matrix products on a CPU, XLA's own lowering elsewhere; the same sum in another order.
     """
-    padding = padding or _same(x.shape[1:3], size, stride)
-    products = functools.partial(_kernel_gradient_products, size=size, stride=stride, padding=padding)
-    native = functools.partial(_kernel_gradient_native, size=size, stride=stride, padding=padding)
-    return lax.platform_dependent(x, dy, cpu=products, default=native)
+    return _kernel_gradient(x, dy, size, stride, padding or _same(x.shape[1:3], size, stride))
 
 
 def _same(size: Sequence[int], kernel: Sequence[int], stride: int) -> Padding:
@@ -108,8 +106,32 @@ def _transpose_bwd(size, stride, padding, residuals, dx):
 _convolve_transpose.defvjp(_transpose_fwd, _transpose_bwd)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _kernel_gradient(x: Array, dy: Array, size: tuple[int, int], stride: int, padding: Padding) -> Array:
+    if stride == 1 and winograd.pays(x, (*size, x.shape[-1], dy.shape[-1]), padding):
+        products = functools.partial(winograd.kernel_gradient, padding=padding)
+    else:
+        products = functools.partial(_kernel_gradient_products, size=size, stride=stride, padding=padding)
+    native = functools.partial(_kernel_gradient_native, size=size, stride=stride, padding=padding)
+    return lax.platform_dependent(x, dy, cpu=products, default=native)
+
+
+def _kernel_gradient_fwd(x, dy, size, stride, padding):
+    return _kernel_gradient(x, dy, size, stride, padding), (x, dy)
+
+
+def _kernel_gradient_bwd(size, stride, padding, residuals, dk):
+    del size
+    x, dy = residuals
+    dx = _convolve_transpose(dy, dk, x.shape[1:3], stride, padding)
+    return dx, _convolve(x, dk, stride, padding)
+
+
+_kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
+
+
 def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) -> Array:
-    """XLA's convolution of images whose pixels are `spread` apart.
+    """XLA's convolution of images whose pixels are `spread` apart, or one with fewer products on a CPU.
 
     Its CPU backend has a slow loop only, ten times slower, where an image is smaller than the kernel; so
     there the padding becomes part of the image, behind a barrier lest XLA fold it back.
@@ -118,9 +140,16 @@ def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) 
         around = [(0, 0, 0), *((low, high, spread - 1) for low, high in padding), (0, 0, 0)]
         x = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), around))
         padding, spread = ((0, 0), (0, 0)), 1
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding, lhs_dilation=(spread, spread), dimension_numbers=_LAYOUT
-    )
+
+    def native(x, kernel):
+        return lax.conv_general_dilated(
+            x, kernel, (stride, stride), padding, lhs_dilation=(spread, spread), dimension_numbers=_LAYOUT
+        )
+
+    if stride == spread == 1 and winograd.pays(x, kernel.shape, padding):
+        fewer = functools.partial(winograd.convolve, padding=padding)
+        return lax.platform_dependent(x, kernel, cpu=fewer, default=native)
+    return native(x, kernel)
 
 
 def _kernel_gradient_products(
