@@ -24,7 +24,8 @@ WIDE = 96  # channels on either side, below which products are too small a part 
 def pays(x: Array, kernel: Sequence[int], padding: Padding) -> bool:
     """Whether a convolution of stride 1 is one of these, and on a CPU faster as one.
 
-    Transforms of the kernel must be small beside those of the images.
+    Transforms of the kernel must be small beside those of the images. How many images there are does not
+    count, so that an image is the same in batches of any size, and the size may be open (`jax.export`).
 
     Args:
       x: images, [B, H, W, C].
@@ -32,9 +33,8 @@ def pays(x: Array, kernel: Sequence[int], padding: Padding) -> bool:
       padding: before and after, of height and width.
     """
     height, width = (x.shape[1 + i] + sum(padding[i]) - 2 for i in range(2))
-    tiles = x.shape[0] * (height // 2) * (width // 2)
     even = height % 2 == width % 2 == 0
-    wide = min(kernel[2:]) >= WIDE and tiles >= 2 * max(kernel[2:])
+    wide = min(kernel[2:]) >= WIDE and 4 * height * width >= max(kernel[2:])
     return tuple(kernel[:2]) == (3, 3) and x.dtype == jnp.float32 and even and wide
 
 
@@ -45,7 +45,7 @@ def convolve(x: Array, kernel: Array, padding: Padding) -> Array:
     products = [[v @ u for v, u in zip(*rows, strict=True)] for rows in zip(inputs, kernels, strict=True)]
     (a, b), (c, d) = _both(_to_output, products)
     rows = jnp.stack([jnp.stack([a, b], 3), jnp.stack([c, d], 3)], 2)  # [B, h/2, 2, w/2, 2, O]
-    return rows.reshape(len(x), 2 * rows.shape[1], 2 * rows.shape[3], -1)
+    return rows.reshape(x.shape[0], 2 * rows.shape[1], 2 * rows.shape[3], -1)
 
 
 def kernel_gradient(x: Array, dy: Array, padding: Padding) -> Array:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
+from jax import export, lax
 
 from compare_gan.nn import convolution, winograd
 
@@ -99,12 +99,22 @@ def test_gradients_of_a_kernel_gradient():
         ((4, 16, 15, 96), (3, 3, 96, 96), jnp.float32),  # an odd side
         ((4, 16, 16, 96), (1, 1, 96, 96), jnp.float32),
         ((4, 16, 16, 32), (3, 3, 32, 96), jnp.float32),  # few channels
-        ((2, 4, 4, 512), (3, 3, 512, 512), jnp.float32),  # a kernel larger than what it meets
+        ((64, 4, 4, 512), (3, 3, 512, 512), jnp.float32),  # a kernel large beside an image
         ((4, 16, 16, 96), (3, 3, 96, 96), jnp.bfloat16),
     ],
 )
 def test_others_are_left_to_xla(shape, kernel, dtype):
     assert not winograd.pays(jnp.zeros(shape, dtype), kernel, ONE)
+
+
+def test_batches_of_any_size_can_be_exported():
+    x, kernel, _ = arrays(8, 8, 96, 96, batch=3)
+    shape = export.symbolic_shape("b, 8, 8, 96")
+    free = jax.ShapeDtypeStruct(shape, jnp.float32)
+    program = export.export(jax.jit(convolution.convolve), platforms=["cpu", "cuda", "tpu"])(free, kernel)
+    alike = jax.jit(convolution.convolve)(x, kernel)
+    np.testing.assert_array_equal(program.call(x, kernel), alike)
+    assert largest_error(alike, np.asarray(native(x, kernel), np.float64)) < 1e-5
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
