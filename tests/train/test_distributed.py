@@ -36,6 +36,24 @@ G.batch_norm_fn = @conditional_batch_norm
 standardize_batch.use_moving_averages = False
 run_config.save_checkpoints_steps = 2
 """
+BIGGAN = """
+options.architecture = "resnet_biggan_arch"
+options.gan_class = @ModularGAN
+options.batch_size = 16
+options.training_steps = 2
+options.z_dim = 20
+ModularGAN.conditional = True
+ModularGAN.g_optimizer_fn = @tf.train.GradientDescentOptimizer
+ModularGAN.g_lr = 0.02
+resnet_biggan.Generator.ch = 4
+resnet_biggan.Discriminator.ch = 4
+resnet_biggan.Discriminator.project_y = True
+loss.fn = @hinge
+G.batch_norm_fn = @conditional_batch_norm
+G.spectral_norm = True
+D.spectral_norm = True
+run_config.save_checkpoints_steps = 2
+"""
 PROGRAM = """
 import functools, sys
 from compare_gan.core.placement import Placement
@@ -100,6 +118,25 @@ def test_two_processes_that_share_one_copy_train_as_one(tmp_path, train):
     for name in ("samples/000004.png", "interpolations/000004.png"):
         pictures = (np.asarray(Image.open(tmp_path / n / name), np.int32) for n in ("one", "two"))
         assert np.abs(np.subtract(*pictures)).max() <= 1  # of 255
+
+
+def test_two_processes_with_a_copy_each_train_biggan_as_one(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (32, 32, 32, 3), np.uint8), np.arange(32) % 4
+    np.savez(tmp_path / "noise.npz", images=images, labels=labels)
+    (tmp_path / "a.gin").write_text(BIGGAN)
+    words = ["train", "--gin_config", str(tmp_path / "a.gin"), "--data", str(tmp_path / "noise.npz")]
+    with start(*words, "--model_dir", str(tmp_path / "one")) as alone:
+        assert alone.wait(timeout=600) == 0, alone.stderr.read()[-3000:]
+    (code, _, errors), (other_code, _, other_errors) = pair(*words, "--model_dir", str(tmp_path / "two"))
+    assert (code, other_code) == (0, 0), errors[-3000:] + other_errors[-3000:]
+    (a,), (b,) = (read_metrics(tmp_path / n / "metrics.jsonl") for n in ("one", "two"))
+    for name in a.keys() - {"seconds"}:
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    one, two = (
+        np.asarray(Image.open(tmp_path / n / "samples" / "000002.png"), np.int32) for n in ("one", "two")
+    )
+    assert np.abs(one - two).max() <= 1  # of 255
 
 
 @pytest.mark.parametrize(
