@@ -37,6 +37,7 @@ standardize_batch.use_moving_averages = False
 run_config.save_checkpoints_steps = 2
 """
 BIGGAN = """
+dataset.name = "noise"
 options.architecture = "resnet_biggan_arch"
 options.gan_class = @ModularGAN
 options.batch_size = 16
