@@ -53,7 +53,7 @@ def kernel_gradient(
 ) -> Array:
     """Gradient of `convolve` in its kernel: [B, H, W, C], [B, h, w, O] -> [kh, kw, C, O].
 
-    Matrix products on a CPU, XLA's own lowering elsewhere; the same sum in another order.
+    Matrix products on a CPU, XLA's own lowering elsewhere; the same but for rounding.
     """
     return _kernel_gradient(x, dy, size, stride, padding or _same(x.shape[1:3], size, stride))
 

@@ -51,6 +51,8 @@ def convolve(x: Array, kernel: Array, padding: Padding) -> Array:
 def kernel_gradient(x: Array, dy: Array, padding: Padding) -> Array:
     """Gradient of `convolve` in its kernel: [B, H, W, C], [B, h, w, O] -> [3, 3, C, O]."""
     inputs = _both(_of_input, _tiles(x, padding))
+    # Padded as for the gradient of the input, which then shares it; XLA would compute an unpadded one anew,
+    # with all that it can fuse before it, for each of the products.
     inner = [row[1:3] for row in _tiles(dy, ((1, 1), (1, 1)))[1:3]]
     outputs = _both(_to_output_turned, inner)
     products = [
