@@ -3,8 +3,10 @@
   python3.7 compare_gan_tf1.py FOLDER BATCH_SIZE BINDING...
 
 Its own estimator trains; a hook holds the session between turns. Data are its fake data set. A call of its
-session updates the discriminator once, and the generator in every `disc_iters`-th call; these are one step. With pip < 24
-and setuptools < 60 it runs on tensorflow==1.15.5 protobuf==3.20.3 numpy==1.18.5 gin-config==0.3.0
+session updates the discriminator once, and the generator in every `disc_iters`-th call; these are one step.
+
+With pip < 24 and setuptools < 60 it runs on tensorflow==1.15.5 protobuf==3.20.3 numpy==1.18.5
+gin-config==0.3.0
 tensorflow-hub==0.7.0 tensorflow-datasets==1.0.1 tensorflow-gan==0.0.0.dev0 tensorflow-probability==0.8.0
 mock==4.0.3 pstar pandas scipy matplotlib pillow six future.
 """
