@@ -6,9 +6,8 @@ Its own estimator trains; a hook holds the session between turns. Data are its f
 session updates the discriminator once, and the generator in every `disc_iters`-th call; these are one step.
 
 With pip < 24 and setuptools < 60 it runs on tensorflow==1.15.5 protobuf==3.20.3 numpy==1.18.5
-gin-config==0.3.0
-tensorflow-hub==0.7.0 tensorflow-datasets==1.0.1 tensorflow-gan==0.0.0.dev0 tensorflow-probability==0.8.0
-mock==4.0.3 pstar pandas scipy matplotlib pillow six future.
+gin-config==0.3.0 tensorflow-hub==0.7.0 tensorflow-datasets==1.0.1 tensorflow-gan==0.0.0.dev0
+tensorflow-probability==0.8.0 mock==4.0.3 pstar pandas scipy matplotlib pillow six future.
 """
 
 import sys

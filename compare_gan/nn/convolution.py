@@ -18,7 +18,7 @@ from jax import lax
 
 from compare_gan.core.types import Array
 from compare_gan.nn import winograd
-from compare_gan.nn.winograd import Padding
+from compare_gan.nn.winograd import Padding, padded
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 THIN = 64  # columns that one matrix product may have for what is moved about
@@ -157,7 +157,7 @@ def _kernel_gradient_products(
 ) -> Array:
     """One matrix product for each kernel element, or a single one where either side has few channels."""
     h, w = dy.shape[1:3]
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)])
+    x = padded(x, padding)
     few = THIN // (size[0] * size[1])
     if dy.shape[-1] <= few < x.shape[-1] and stride == 1:  # what is moved is the thinner of the two
         around = [(0, 0), (size[0] - 1, size[0] - 1), (size[1] - 1, size[1] - 1), (0, 0)]

@@ -17,7 +17,7 @@ from jax import lax
 from compare_gan.core.types import Array
 
 Grid = Sequence[Sequence[Array]]
-Padding = tuple[tuple[int, int], tuple[int, int]]
+Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of height and width
 WIDE = 96  # channels on either side, below which products are too small a part of the time
 
 
@@ -64,7 +64,7 @@ def kernel_gradient(x: Array, dy: Array, padding: Padding) -> Array:
 
 def _tiles(x: Array, padding: Padding) -> Grid:
     """The 4x4 pixels of every tile, two apart: a grid of [B, h/2, w/2, C]."""
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)])
+    x = padded(x, padding)
     b, h, w, c = x.shape
     pairs = x.reshape(b, h // 2, 2, w // 2, 2, c)
 
@@ -72,6 +72,11 @@ def _tiles(x: Array, padding: Padding) -> Grid:
         return pairs[:, i // 2 : h // 2 - 1 + i // 2, i % 2, j // 2 : w // 2 - 1 + j // 2, j % 2]
 
     return [[pixel(i, j) for j in range(4)] for i in range(4)]
+
+
+def padded(x: Array, padding: Padding) -> Array:
+    """Zeros around images [B, H, W, C]; a negative width cuts rows or columns off."""
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)])
 
 
 def _flat(x: Array) -> Array:
