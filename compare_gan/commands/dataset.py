@@ -43,7 +43,7 @@ def dataset(arguments: argparse.Namespace) -> None:
     for path in filter(None, (arguments.out, arguments.json)):
         run_folder(Path(path).parent)
     how = as_known(arguments.source, reading(arguments))
-    contents = find(arguments.source, how.data_dir)
+    contents = find(arguments.source, how)
     found = survey(contents, how)
     print("\n".join(lines(found)))
     if arguments.json:

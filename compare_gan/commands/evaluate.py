@@ -141,7 +141,7 @@ def of_images(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.reference:
         raise UserError("--images_from needs --reference, a data set to compare with")
     how = reading(arguments)
-    fake = load_all(find(arguments.images_from), how)
+    fake = load_all(find(arguments.images_from, how), how)
     real = open_dataset(arguments.reference, reading=how).test.images
     scores = score_images(
         fake, real, open_extractor(arguments.extractor), metrics(arguments), arguments.eval_seed

@@ -40,6 +40,14 @@ def add_reading(made: Parser) -> None:
         "--resize",
         help="lanczos, bicubic, box or bilinear_tf1; default: lanczos, or what compare_gan does for the data",
     )
+    made.add_argument("--image_column", help="column of parquet files that holds the images")
+    made.add_argument("--label_column", help="column of parquet files that holds the labels; none: no labels")
+    made.add_argument(
+        "--holdout",
+        type=float,
+        help="share of the images to hold out for scores where the data has no test split; default: 0.2",
+    )
+    made.add_argument("--test_data", help="data set whose images are held out for scores")
     made.add_argument(
         "--broken",
         choices=("fail", "skip"),
@@ -84,7 +92,17 @@ def join(arguments: argparse.Namespace) -> None:
 def reading(arguments: argparse.Namespace, **more: Any) -> Any:
     from compare_gan.data import Reading
 
-    return Reading(arguments.image_size, arguments.resize, arguments.broken, arguments.tfds_data_dir, **more)
+    return Reading(
+        arguments.image_size,
+        arguments.resize,
+        arguments.broken,
+        arguments.tfds_data_dir,
+        holdout=arguments.holdout,
+        test_data=arguments.test_data,
+        image_column=arguments.image_column,
+        label_column=arguments.label_column,
+        **more,
+    )
 
 
 def open_data(source: str, how: Any) -> Any:

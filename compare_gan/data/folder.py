@@ -6,7 +6,7 @@ from pathlib import Path
 from compare_gan.core.errors import UserError
 from compare_gan.data.images import MOST_BYTES
 from compare_gan.data.layout import arrange, is_hidden, is_image
-from compare_gan.data.parquet import read_shards
+from compare_gan.data.parquet import Columns, read_shards
 from compare_gan.data.records import Contents, Encoded
 
 
@@ -33,7 +33,7 @@ class Files(Encoded):
         return self.names[i]
 
 
-def read_folder(path: Path) -> Contents:
+def read_folder(path: Path, columns: Columns = Columns()) -> Contents:
     """A folder of images in one of the layouts of `compare_gan.data.layout`, or of parquet files.
 
     Raises:
@@ -42,7 +42,7 @@ def read_folder(path: Path) -> Contents:
     names = _listed(path)
     shards = [name for name in names if name.endswith(".parquet")]
     if shards:
-        return read_shards(path, shards)
+        return read_shards(path, shards, columns)
     return arrange(
         str(path), path.resolve().name, names, False, lambda shelf: Files(path / shelf.root, shelf.names)
     )

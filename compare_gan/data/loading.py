@@ -39,6 +39,11 @@ class Reading:
     train_crop: str | None = None  # how ImageNet is cropped, one of `compare_gan.data.preprocess.CROPS`
     eval_crop: str | None = None
     memory: int | None = None  # bytes that decoded images may take; None: a quarter of the machine's
+    labels: str | None = None  # label file that replaces the labels of the source, see `label_files`
+    holdout: float | None = None  # share held out where there is no test split; None: a fifth; 0: none
+    test_data: str | None = None  # source whose images are the test split
+    image_column: str | None = None  # of parquet files
+    label_column: str | None = None  # of parquet files; "none": the images have no labels
 
     def __post_init__(self):
         if self.broken not in ("fail", "skip"):
@@ -77,6 +82,8 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
     Raises:
       UserError: images are broken, differ in size and none was given, or are all too small.
     """
+    for note in contents.notes:
+        log.warning("%s: %s", contents.path, note)
     train, test = parts(contents, reading)
     train_fit, test_fit = reading.fits()
     channels = reading.look.image_shape[2] if reading.look else None

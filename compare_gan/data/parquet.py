@@ -1,6 +1,7 @@
 """Images and labels in parquet files, as the Hugging Face hub holds them."""
 
 import contextlib
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,14 @@ IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
 SPLITS = ("train", *TEST_NAMES)
 BATCH = 256  # rows that are read at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Which columns hold images and labels, where the user has chosen."""
+
+    image: str | None = None
+    label: str | None = None  # "none": the images have no labels
 
 
 class Rows(Encoded):
@@ -62,7 +71,7 @@ class Rows(Encoded):
         return file, i - int(self.starts[file])
 
 
-def read_parquet(path: Path) -> Contents:
+def read_parquet(path: Path, columns: Columns = Columns()) -> Contents:
     """One parquet file.
 
     The image column is struct<bytes, path> or binary, named image or img, or the only one of such a kind.
@@ -76,7 +85,7 @@ def read_parquet(path: Path) -> Contents:
     return _contents(path, [path], [])
 
 
-def read_shards(path: Path, names: Sequence[str]) -> Contents:
+def read_shards(path: Path, names: Sequence[str], columns: Columns = Columns()) -> Contents:
     """Parquet files at any depth in a folder; each is as for `read_parquet`.
 
     The split of a file is what its name begins with, or else the name of a folder that it is in: train,

@@ -99,6 +99,44 @@ class Contents:
     train: Part
     test: Part | None  # None: to be held out
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what a user should know: files that were skipped, classes renumbered
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """The images of several parts, one part after another. Labels must all be class indices."""
+    if len(parts) == 1:
+        return parts[0]
+    records = _Joined([part.records for part in parts])
+    return Part(records, np.concatenate([part.labels for part in parts]))
+
+
+class _Joined:
+    def __init__(self, several: Sequence[Records]):
+        self.several = several
+        self.starts = np.cumsum([0, *map(len, several)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def _place(self, i: int) -> tuple[Records, int]:
+        number = int(np.searchsorted(self.starts, i, "right")) - 1
+        return self.several[number], i - int(self.starts[number])
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        records, k = self._place(i)
+        return records[k]
+
+    def where(self, i: int) -> str:
+        records, k = self._place(i)
+        return records.where(k)
+
+    def name(self, i: int) -> str:
+        records, k = self._place(i)
+        return records.name(k)
+
+    def size(self, i: int) -> tuple[int, int]:
+        records, k = self._place(i)
+        return records.size(k)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

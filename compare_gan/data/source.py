@@ -14,7 +14,7 @@ from compare_gan.data.facts import FACTS
 from compare_gan.data.folder import read_folder
 from compare_gan.data.labels import relabelled
 from compare_gan.data.loading import Reading, load
-from compare_gan.data.parquet import read_parquet
+from compare_gan.data.parquet import Columns, read_parquet
 from compare_gan.data.prepared import is_named
 from compare_gan.data.records import Contents
 from compare_gan.data.tfds import read_tfds
@@ -22,9 +22,10 @@ from compare_gan.data.tfds import read_tfds
 READERS: dict[str, Callable[[Path], Contents]] = {
     ".npz": read_arrays,
     ".npy": read_arrays,
-    ".parquet": read_parquet,
     **dict.fromkeys(ARCHIVES, read_archive),
 }
+PARQUET = ".parquet"
+SUFFIXES = (".npz", ".npy", PARQUET, *ARCHIVES)
 
 
 def open_dataset(source: str, image_size: int | None = None, reading: Reading | None = None) -> ImageDataset:
@@ -43,7 +44,7 @@ def open_dataset(source: str, image_size: int | None = None, reading: Reading | 
       UserError: nothing has that name, or it does not hold images of one size.
     """
     reading = as_known(source, reading or Reading(image_size))
-    dataset = load(find(source, reading.data_dir), reading)
+    dataset = load(find(source, reading), reading)
     if reading.facts is not None and reading.facts.labels in ("single", "random"):
         dataset = relabelled(dataset, reading.facts.labels)
     return dataset
@@ -54,33 +55,33 @@ def as_known(source: str, reading: Reading) -> Reading:
     return dataclasses.replace(reading, like=source) if source in FACTS else reading
 
 
-def find(source: str, data_dir: str | None = None) -> Contents:
+def find(source: str, reading: Reading | None = None) -> Contents:
     """What a source holds, before a pixel is read.
-
-    Args:
-      data_dir: where TensorFlow Datasets keeps what it prepared.
 
     Raises:
       UserError: nothing has that name, or it holds no images.
     """
+    reading = reading or Reading()
     if source in DATASETS:
         return DATASETS[source]()
     if is_named(source):
-        return read_tfds(source, data_dir)
+        return read_tfds(source, reading.data_dir)
     path = Path(source)
     if not source or not path.exists():
         hint = did_you_mean(source, [*DATASETS, *FACTS])
         raise UserError(f"{source!r} is neither a known data set nor a path that exists{hint}")
     try:
-        return _read(path)
+        return _read(path, Columns(reading.image_column, reading.label_column))
     except OSError as error:
         raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or 'damaged'})") from None
 
 
-def _read(path: Path) -> Contents:
+def _read(path: Path, columns: Columns) -> Contents:
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path, columns)
+    if path.name.lower().endswith(PARQUET):
+        return read_parquet(path, columns)
     for suffix, reader in READERS.items():
         if path.name.lower().endswith(suffix):
             return reader(path)
-    raise UserError(f"{path}: a data set is a folder or one of {', '.join(READERS)}")
+    raise UserError(f"{path}: a data set is a folder or one of {', '.join(SUFFIXES)}")
