@@ -11,6 +11,13 @@ from compare_gan.core.errors import UserError
 FAKE = "fake:"  # before the name of a data set: noise of its shape
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """Reports a mistake in one line. Options are not abbreviated: `--label` must not mean another option."""
 
@@ -30,7 +37,7 @@ def declare(
         help=text,
         description=text,
         epilog=f"example: compare-gan {name} {example}".rstrip(),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     made.set_defaults(command=run)
     return made

@@ -107,6 +107,7 @@ def settings_of(
     fractions: list[float],
     per_class: list[int],
     seeds: list[int],
+    left_out: list[str],
 ) -> dict[str, Any]:
     """What the user chose, as plain values: all that it takes to open the study again.
 
@@ -147,6 +148,7 @@ def settings_of(
         "extractor": absolute(arguments.extractor),
         "gin_config": absolute(arguments.gin_config),
         "gin_bindings": arguments.gin_bindings,
+        "left_out": left_out,
         "files": {name: sha256_of(Path(path)) for name, path in paths.items()},
         "compare_gan": __version__,
     }
@@ -155,6 +157,31 @@ def settings_of(
 def absolute(text: str | None) -> str | None:
     """The path of a file from any folder; what is no file is a name, and stays."""
     return str(Path(text).resolve()) if text and Path(text).is_file() else text
+
+
+def plan_lines(study: Any, budget_given: bool) -> list[str]:
+    """What data a study has, and how many labels each budget uses.
+
+    Args:
+      budget_given: whether the user said how many labels to use.
+    """
+    from compare_gan.fewlabels.budget import choose, told
+    from compare_gan.fewlabels.overview import overview
+
+    there = overview(study.dataset)
+    lines = there.lines()
+    if not any(method.from_few for method in study.methods):
+        return lines
+    labels = study.dataset.train.labels
+    for budget in study.budgets:
+        used = len(choose(labels, budget, study.seeds[0]))
+        infer = f"those of {there.train_images - used:,} images are inferred"
+        if used == there.labelled:
+            lines.append(f"labels: all {used:,} are used, {infer}")
+            continue
+        why = "" if budget_given or there.partly else "; every image has a label, so this is the default"
+        lines.append(f"labels: {used:,} are used ({told(budget)}{why}), {infer}")
+    return lines
 
 
 def compile_quickly() -> None:
@@ -253,7 +280,7 @@ def study_folder(base: Path, settings: dict[str, Any], varying: tuple[str, ...] 
 
     if not (base / SETTINGS).exists():
         return base
-    fixed = {name: value for name, value in settings.items() if name not in (*varying, "command")}
+    fixed = {name: value for name, value in settings.items() if name not in (*varying, "left_out", "command")}
     before = read_json(base / SETTINGS)
     if "data" in before:
         before["data"] = resolved(before["data"])

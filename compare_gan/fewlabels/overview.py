@@ -80,7 +80,7 @@ def usable_methods(names: Sequence[str], there: Overview) -> tuple[list[str], li
     Raises:
       UserError: none is left.
     """
-    usable, unusable = [], []
+    usable, unusable = list[str](), list[str]()
     for name in dict.fromkeys(names):
         (unusable if METHODS[name].labels == "true" and there.partly else usable).append(name)
     missing = there.train_images - there.labelled
