@@ -4,13 +4,27 @@ import io
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
 from compare_gan.core.errors import UserError
 
 MOST_BYTES = 2**29  # of one image file
 # Not all that Pillow knows: it hands EPS to another program, and rare formats are rarely tested.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
+# Pillow may be built without the last two.
+_SUFFIXES = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
+    **({"JPEG2000": (".jp2", ".j2k", ".jpx")} if features.check("jpg_2000") else {}),
+    **({"AVIF": (".avif",)} if features.check("avif") else {}),
+}
+FORMATS = tuple(_SUFFIXES)
+SUFFIXES = tuple(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
