@@ -94,7 +94,7 @@ def archive_shards(path: Path, names: Sequence[str]) -> Tree:
     """The files of several archives in a folder, as one tree: those of train-000.tar below train/.
 
     Where no name of an archive is that of a split, all are for training. Of files with one name in several
-    archives, each is in a folder called as its archive.
+    archives, all but the first get the name of their archive in front.
 
     Args:
       names: of the archives, relative to `path`.
@@ -112,7 +112,7 @@ def archive_shards(path: Path, names: Sequence[str]) -> Tree:
             folder, slash, base = member.rpartition("/")
             full = f"{prefix}{member}"
             if full in members and not member.endswith("/"):
-                full = f"{prefix}{folder}{slash}{stem}/{base}"
+                full = f"{prefix}{folder}{slash}{stem}_{base}"
             members[full] = (archive, member)
     return _tree(path, archives, members)
 

@@ -120,9 +120,10 @@ def _array(where: str, data: bytes) -> np.ndarray:
         shape = shape[: head[3]]
         if (size := math.prod(shape)) > memory_budget():
             raise UserError(f"{where}: takes {size / 1e9:.1f} GB, more than the memory that may be used")
-        values = opened.read(size + 1)
+        values = opened.read(size)
+        more = opened.read(1)  # at the end gzip checks its sum
     except (OSError, EOFError, zlib.error):
         raise damaged from None
-    if len(values) != size:
+    if len(values) < size or more:
         raise damaged
     return np.frombuffer(values, np.uint8).reshape(shape)

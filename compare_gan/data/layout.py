@@ -201,7 +201,7 @@ def _divided(path: str, top: Shelf, by_folder: bool) -> Division:
     if trains and (tests or unlabelled or rest == trains or _folders(_below(top, trains[0]).names)):
         if len(trains) > 1:
             raise UserError(
-                f"{path}: {trains[0]} and {trains[1]} both look like training images; rename one, or merge them"
+                f"{path}: {' and '.join(trains[:2])} look like training images; merge them, or rename one"
             )
         return _split_folders(top, trains[0], tests, pools)
     if rest and rest == [folder for folder in rest if folder in tests] and not _images(top):
@@ -331,7 +331,7 @@ def _by_folder(tree: Tree, division: Division) -> Contents:
     train = division.train
     if train is not None and _is_sharded(train):
         contents = _contents(tree, division, (), _unlabelled)
-        note = f"{train.names[0].partition('/')[0]}/ and the like are shards and not classes: the images have no labels"
+        note = f"{_folders(train.names)[0]}/ and the like are shards and not classes: no image has a label"
         return dataclasses.replace(contents, notes=(*contents.notes, note))
     names = () if train is None else _class_names(tree.path, train, division.class_of)
     numbers = {name: number for number, name in enumerate(names)}
@@ -390,14 +390,15 @@ def _check_classes(path: str, shelf: Shelf, known: dict[str, int], class_of: Cal
         raise UserError(f"{here}: has classes, but train/ has none; give both a folder for each, or neither")
     if known and _images(shelf):
         raise UserError(
-            f"{here}/{_images(shelf)[0]}: in no class, but train/ has classes; sort these, or move them away"
+            f"{here}/{_images(shelf)[0]}: in no class, but the training images have classes; sort these, "
+            f"move them away, or call their folder unlabeled to train on them"
         )
     for name in map(class_of, classes):
         if name not in known:
             raise UserError(f"{here}/{name}: no class of the training images{did_you_mean(name, known)}")
     empty = sorted(set(classes) - set(_folders(found)))
     if empty:
-        raise UserError(f"{here}/{empty[0]}: no images in this class; {WANTED}")
+        raise UserError(f"{here}/{empty[0]}: no images in this class; remove the folder, or add some")
 
 
 def _contents(
@@ -410,8 +411,8 @@ def _contents(
     notes = list[str]()
     for pool in division.pools:
         names = _folders(pool.names)
-        where = f"{names[0]}/" if len(names) == 1 else f"{len(names)} folders"
-        notes.append(f"{counted(_count(pool), 'image')} of {where} join the training images without labels")
+        where = " and ".join(f"{name}/" for name in names[:3])
+        notes.append(f"{where} adds {counted(_count(pool), 'image')} without labels to the training images")
     train = [shelf for shelf in (division.train, *division.pools) if shelf is not None and shelf.names]
     test = division.test
     return Contents(

@@ -67,7 +67,7 @@ def side_labels(tree: Tree, names: Sequence[str]) -> SideLabels | None:
         where = f"{tree.path}/{name}"
         if name.lower().endswith(STYLEGAN):
             rows = _stylegan(where, tree.read(name))
-            about = "StyleGAN"
+            about = "" if rows else ", which gives none"
         else:
             about, rows = _metadata(where, tree.read(name))
         if rows is None:
@@ -75,7 +75,7 @@ def side_labels(tree: Tree, names: Sequence[str]) -> SideLabels | None:
             continue
         named = True
         used.add(name)
-        notes.append(f"labels are those of {name} ({about})")
+        notes.append(f"labels are read from {name}{about}")
         for row, file, value in rows:
             image = folder + "/".join(part for part in file.replace("\\", "/").split("/") if part != ".")
             if image not in known:
@@ -88,11 +88,11 @@ def side_labels(tree: Tree, names: Sequence[str]) -> SideLabels | None:
         if found is None:
             return SideLabels({}, frozenset(), tuple(notes)) if notes else None
         labels = found
-        notes.append(f"labels are those of {counted(len(used), 'file')} beside the images (.cls or .json)")
+        notes.append(f"labels are read from {counted(len(used), 'file')} beside the images (.cls or .json)")
     images = list(filter(is_image, names))
-    missing = sum(name not in labels for name in images)
-    if missing and missing < len(images):
-        notes.append(f"{counted(missing, 'image')} without an entry there: unlabelled")
+    missing = sum(labels.get(name) is None for name in images)
+    if 0 < missing < len(images):
+        notes.append(f"{missing:,} of {counted(len(images), 'image')} have no label there")
     return SideLabels(labels, frozenset(used), tuple(notes))
 
 
@@ -165,7 +165,7 @@ def _metadata(where: str, data: bytes) -> tuple[str, list[tuple[str, str, Any]] 
         if not isinstance(row.get(FILE_NAME), str):
             raise UserError(f"{where}: {line}: has no {FILE_NAME}")
     ignored = [name for name in others if name != column]
-    about = f"column {column}" + (f"; ignored: {', '.join(ignored)}" if ignored else "")
+    about = f", column {column}" + (f" ({', '.join(ignored)} ignored)" if ignored else "")
     return about, [(line, row[FILE_NAME], row.get(column)) for line, row in table]
 
 

@@ -36,8 +36,9 @@ def is_hidden(name: str) -> bool:
 def by_suffix(names: Iterable[str]) -> str:
     """How many files there are of each kind, the most frequent first: "12 .heic, 2 .txt"."""
     counts = Counter(_suffix(name.rpartition("/")[2]) or "without a suffix" for name in names)
-    listed = [f"{count:,} {suffix}" for suffix, count in counts.most_common(MOST_KINDS)]
-    others = counts.total() - sum(count for _, count in counts.most_common(MOST_KINDS))
+    kinds = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
+    listed = [f"{counts[suffix]:,} {suffix}" for suffix in kinds[:MOST_KINDS]]
+    others = sum(counts[suffix] for suffix in kinds[MOST_KINDS:])
     return ", ".join([*listed, *([f"{others:,} others"] if others else [])])
 
 

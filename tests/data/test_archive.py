@@ -225,7 +225,7 @@ def test_a_broken_image_is_named(tmp_path, kind):
     path = pack(tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", b"junk")])
     refused(
         path,
-        f"x{kind}/b/1.png: not a readable image; mend or remove it; or pass them over with --broken skip",
+        f"x{kind}/b/1.png: not a readable image; repair or remove it; or pass them over with --broken skip",
     )
 
 
