@@ -88,6 +88,21 @@ def test_every_broken_file_is_named_and_counted(pets, tmp_path, capsys):
     assert rows["broken"] == ["14", "1"] and "error" not in captured.out and not captured.err
 
 
+def test_what_a_user_should_know_is_printed(tmp_path, capsys):
+    """Skipped files, an unlabelled pool, and 12-bit values in 16-bit files."""
+    for name in ("train/cat", "train/dog", "unlabeled"):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((4, 4), 4095 - i, np.uint16)).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "train" / "cat" / "x.heic").write_bytes(b"")
+    rows, captured = told(capsys, tmp_path, "--json", tmp_path / "x.json")
+    assert "note:    skipped 1 file: 1 .heic\n" in captured.out
+    assert "note:    unlabeled/ adds 3 images without labels to the training images\n" in captured.out
+    assert "note:    no value exceeds 16 of 255, so the images are nearly black" in captured.out
+    assert rows["values,"] == ["of", "255", "16", "to", "16", "16", "to", "16"] and rows["cat"][0] == "2"
+    assert len(json.loads((tmp_path / "x.json").read_text())["notes"]) == 3
+
+
 def test_unlabelled_images(tmp_path, capsys):
     fill(tmp_path, 9, 10, mode="L")
     rows, captured = told(capsys, tmp_path)

@@ -116,8 +116,10 @@ def _array(where: str, data: bytes) -> np.ndarray:
             raise damaged
         if head[2] != UNSIGNED_BYTES:
             raise UserError(f"{where}: does not hold unsigned bytes, the only type of IDX file that is read")
-        shape = [int(size) for size in np.frombuffer(opened.read(4 * head[3]).ljust(16, b"\0"), ">u4")]
-        shape = shape[: head[3]]
+        sizes = opened.read(4 * head[3])
+        if len(sizes) < 4 * head[3]:
+            raise damaged
+        shape = np.frombuffer(sizes, ">u4").tolist()
         if (size := math.prod(shape)) > memory_budget():
             raise UserError(f"{where}: takes {size / 1e9:.1f} GB, more than the memory that may be used")
         values = opened.read(size)

@@ -207,8 +207,8 @@ def _divided(path: str, top: Shelf, by_folder: bool) -> Division:
     if rest and rest == [folder for folder in rest if folder in tests] and not _images(top):
         if not pools:
             raise UserError(
-                f"{path}: {' and '.join(rest)} look like splits, but there are no training images; "
-                f"call their folder train"
+                f"{path}: {' and '.join(rest)} look like splits, but none of them holds training images; "
+                f"call the folder of these train"
             )
         return Division(None, _inner(top, tests[0]), pools, tuple(_left_out(top, tests[1:], tests[0])))
     classes = Shelf(top.root, [name for name in top.names if name.partition("/")[0] not in unlabelled])
@@ -221,7 +221,8 @@ def _divided(path: str, top: Shelf, by_folder: bool) -> Division:
     if found is not None:
         return dataclasses.replace(found, pools=(*pools, *found.pools))
     _refuse_doubtful(path, classes)
-    notes = [f"{name}/ is a class, like {rest[0]}/" for name in (*trains, *tests) if name != rest[0]]
+    other = next((name for name in rest if name not in splits), "")
+    notes = [f"{name}/ is a class, like {other}/" for name in (*trains, *tests) if other]
     return Division(classes, None, pools, tuple(notes))
 
 
@@ -272,7 +273,7 @@ def _domains(top: Shelf) -> Division | None:
     found = {folder: _DOMAIN.fullmatch(folder) for folder in _folders(top.names)}
     splits = {folder: split_of(match[1]) for folder, match in found.items() if match}
     trains = [folder for folder, split in splits.items() if split == "train"]
-    if len(trains) < 2 or len(splits) < len(found) or None in splits.values():
+    if not trains or len(found) < 2 or len(splits) < len(found) or None in splits.values():
         return None
 
     def class_of(folder: str) -> str:
@@ -283,7 +284,7 @@ def _domains(top: Shelf) -> Division | None:
         return [folder for folder in splits if splits[folder] == split]
 
     test = next((split for split in TEST_SPLITS if part(split)), None)
-    notes = [f"{' and '.join(trains)} are the classes {' and '.join(map(class_of, trains))}"]
+    notes = [f"{folder}/ is the class {class_of(folder)}" for folder in trains]
     notes += _left_out(top, part("validation") if test == "test" else (), "test")
     pools = (_of_folders(top, part("unlabelled")),) if part("unlabelled") else ()
     shelves = _of_folders(top, trains), _of_folders(top, part(test)) if test else None

@@ -65,11 +65,8 @@ def side_labels(tree: Tree, names: Sequence[str]) -> SideLabels | None:
     for name in filter(is_side_file, names):
         folder = name[: len(name) - len(name.rpartition("/")[2])]
         where = f"{tree.path}/{name}"
-        if name.lower().endswith(STYLEGAN):
-            rows = _stylegan(where, tree.read(name))
-            about = "" if rows else ", which gives none"
-        else:
-            about, rows = _metadata(where, tree.read(name))
+        reader = _stylegan if name.lower().endswith(STYLEGAN) else _metadata
+        about, rows = reader(where, tree.read(name))
         if rows is None:
             notes.append(f"{name} is not used: {about}")
             continue
@@ -130,24 +127,25 @@ def _hot(where: str, row: str, values: list[Any]) -> int:
     return hot[0]
 
 
-def _stylegan(where: str, data: bytes) -> list[tuple[str, str, Any]] | None:
-    """Rows of dataset.json: where, file name, label. {"labels": null} labels nothing."""
-    try:
-        labels = json.loads(data)["labels"]
-        if labels is None:
-            return []
-        rows = [(f"entry {i}", file, label) for i, (file, label) in enumerate(labels)]
-        if all(isinstance(file, str) for _, file, _ in rows):
-            return rows
-    except (KeyError, TypeError, ValueError, RecursionError):
-        pass
-    raise UserError(
+def _stylegan(where: str, data: bytes) -> tuple[str, list[tuple[str, str, Any]] | None]:
+    """Rows of dataset.json (where, file name, label) and what to tell of them; None: it is not StyleGAN's."""
+    damaged = UserError(
         f'{where}: not a StyleGAN label file; wanted {{"labels": [["name.png", 0], ...]}} or null'
     )
+    try:
+        found = json.loads(data)
+        if not isinstance(found, dict) or "labels" not in found:
+            return 'it holds no "labels" as StyleGAN writes them', None
+        rows = [(f"entry {i}", file, label) for i, (file, label) in enumerate(found["labels"] or [])]
+    except (TypeError, ValueError, RecursionError):
+        raise damaged from None
+    if not all(isinstance(file, str) for _, file, _ in rows):
+        raise damaged
+    return "" if rows else ", which gives none", rows
 
 
 def _metadata(where: str, data: bytes) -> tuple[str, list[tuple[str, str, Any]] | None]:
-    """Rows of metadata.csv or metadata.jsonl, and which column they are of; None: why there are none."""
+    """Rows of metadata.csv or metadata.jsonl and which column they are of; None: why there are none."""
     try:
         text = data.decode("utf-8-sig")
         table = list(_json_lines(text) if where.endswith("l") else _csv_lines(text))

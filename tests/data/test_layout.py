@@ -75,7 +75,7 @@ AB = {"a": 3, "b": 2}
             {"trainA": 3, "trainB": 2, "testA": 1, "testB": 4},
             {"A": 3, "B": 2},
             {"A": 1, "B": 4},
-            "trainA and trainB are the classes A and B",
+            "trainA/ is the class A | trainB/ is the class B",
         ),
         (
             {"a/train": 3, "b/train": 2, "a/test": 1, "b/val": 5},
@@ -84,6 +84,13 @@ AB = {"a": 3, "b": 2}
             "left out the validation split (5 images)",
         ),
         ({"a": 3, "b": 2, "test/b": 1}, AB, {"b": 1}, ""),
+        ({"trainA": 3, "testA": 1}, {"A": 3}, {"A": 1}, "trainA/ is the class A"),
+        (
+            {"train": 3, "train_masks": 2},
+            {"train": 3, "train_masks": 2},
+            None,
+            "train/ is a class, like train_masks/",
+        ),
         ({"a": 3, "b": 2, "test": 1}, {**AB, "test": 1}, None, "test/ is a class, like a/"),
         ({"a": 3, "b": 2, "unlabelled": 7}, {"": 7, **AB}, None, "unlabelled/ adds 7 images without labels"),
         (
@@ -114,7 +121,7 @@ def test_which_folders_are_splits_and_which_classes(tmp_path, spec, train, test,
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"val/a": 3, "test/a": 2}, "test and val look like splits, but there are no training images"),
+        ({"val/a": 3, "test/a": 2}, "test and val look like splits, but none of them holds training images"),
         ({"train/a": 3, "train_2/a": 2}, "train and train_2 look like training images; merge"),
         (
             {"te/a": 1, "te/b": 1, "tr/a": 3, "tr/b": 3},
@@ -190,6 +197,11 @@ JSONL = '{"file_name": "0.png", "label": 2}\n{"file_name": "1.png", "label": 0}\
         ),
         (stylegan(None), {"": 6}, "dataset.json, which gives none"),
         (
+            {"a": 1, "b": 1, "dataset.json": '{"title": "pets"}'},
+            {"a": 1, "b": 1},
+            'dataset.json is not used: it holds no "labels"',
+        ),
+        (
             {"train": 4, "train/metadata.csv": CSV},
             {"": 2, "cat": 1, "dog": 1},
             "train/metadata.csv, column label (text ignored) | 2 of 4 images have no label there",
@@ -236,7 +248,7 @@ def test_labels_in_side_files(tmp_path, spec, train, note, packed):
         (stylegan([["00000/img9.png", 0]]), "dataset.json: entry 0: there is no image 00000/img9.png"),
         (stylegan([[next(iter(SHARDS)), [0.5, 0.5]]]), "entry 0: a label of 2 numbers that is not one-hot"),
         (stylegan([[next(iter(SHARDS)), 0]] * 2), "entry 1: .* is named twice"),
-        ({".": 1, "dataset.json": "[1]"}, "dataset.json: not a StyleGAN label file"),
+        ({".": 1, "dataset.json": '{"labels": [1]}'}, "dataset.json: not a StyleGAN label file"),
         ({".": 1, "metadata.csv": "file_name,label\n0.png,a\n1.png,b\n"}, "line 3: there is no image 1.png"),
         ({".": 1, "metadata.csv": b"\xff\x00"}, "metadata.csv: damaged"),
         ({".": 1, "metadata.jsonl": "{"}, "metadata.jsonl: damaged"),
