@@ -15,9 +15,11 @@ from compare_gan.data.classes import with_used_classes
 from compare_gan.data.facts import FACTS, Facts
 from compare_gan.data.fit import Fit
 from compare_gan.data.holdout import with_splits
+from compare_gan.data.images import dark
 from compare_gan.data.records import Contents, Part, Records
 from compare_gan.data.streamed import Streamed
 
+SAMPLE = 32  # streamed images that are tried for their range of values
 NAMED = 3  # broken files that a message names
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -98,6 +100,7 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
         raise UserError(
             f"{contents.path}: train images are {h}x{w} but test images {th}x{tw}; give image_size"
         )
+    _warn_if_dark(contents.path, one.images)
     one, other = _deepened(one, max(c, tc)), _deepened(other, max(c, tc))
     return ImageDataset(contents.name, one, other, contents.class_names, str(test_fit))
 
@@ -256,6 +259,25 @@ def _tell(path: str, bad: list[UserError], count: int, broken: str) -> None:
     for error in bad[:NAMED]:
         log.warning("skipped: %s", error)
     log.warning("%s: skipped %d of %d images, which cannot be read", path, len(bad), count)
+
+
+def _warn_if_dark(path: str, images: Images) -> None:
+    """Warns of images that are nearly black. Of images that are decoded when wanted, some are tried."""
+    if isinstance(images, Streamed):
+        some = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)
+        tries = (_brightest(images.records, i) for i in some.tolist())
+        note = dark(max((value for value in tries if value is not None), default=255))
+    else:
+        note = dark(int(images[:].max(initial=0)))
+    if note:
+        log.warning("%s: %s", path, note)
+
+
+def _brightest(records: Records, i: int) -> int | None:
+    try:
+        return int(records[i].max())
+    except UserError:  # raised again when the image is wanted
+        return None
 
 
 def _deepened(split: Split, depth: int) -> Split:

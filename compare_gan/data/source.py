@@ -12,6 +12,7 @@ from compare_gan.data.arrays import read_arrays
 from compare_gan.data.base import ImageDataset
 from compare_gan.data.facts import FACTS
 from compare_gan.data.folder import read_folder
+from compare_gan.data.idx import idx_name, read_idx_file
 from compare_gan.data.joining import together, with_test_data
 from compare_gan.data.labels import relabelled
 from compare_gan.data.loading import Reading, load
@@ -109,6 +110,8 @@ def _read(path: Path, columns: Columns) -> Contents:
         return read_folder(path, columns)
     if path.name.lower().endswith(PARQUET):
         return read_parquet(path, columns)
+    if idx_name(path.name):
+        return read_idx_file(path)
     for suffix, reader in READERS.items():
         if path.name.lower().endswith(suffix):
             return reader(path)
