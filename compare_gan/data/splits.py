@@ -1,6 +1,8 @@
 """What readers share: splits by name, a test split held out, labels checked."""
 
 import logging
+import re
+from typing import Literal
 
 import numpy as np
 
@@ -8,9 +10,34 @@ from compare_gan.core.errors import UserError
 from compare_gan.data.records import Part
 
 TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is the test split
+SplitName = Literal["train", "test", "validation", "unlabelled"]
+TEST_SPLITS: tuple[SplitName, ...] = ("test", "validation")  # the first that is there is the test split
+# Whole words that may stand around the name of a split, with digits and punctuation: 01_train, test_images.
+_AROUND = r"(?:data|sets?|images?|imgs?|pictures?|photos?|splits?|samples?|parts?|parquet|[\W\d_])*"
+_SPLITS: dict[SplitName, re.Pattern[str]] = {
+    split: re.compile(_AROUND + words + _AROUND)
+    for split, words in {
+        "unlabelled": rf"(?:training|train)?{_AROUND}(?:unlabell?ed|unsup(?:ervised)?|no[\W_]*labels?)"
+        rf"{_AROUND}(?:training|train)?",
+        "train": rf"(?:labell?ed|(?:training|train)(?:{_AROUND}labell?ed)?)",
+        "test": r"test(?:ing)?",
+        "validation": r"(?:val|valid|validation|eval|evaluation|dev|hold[\W_]*out|held[\W_]*out)",
+    }.items()
+}
+_SHARD = re.compile(r"-\d+-of-\d+.*")  # as the Hugging Face hub numbers files, at times with a hash behind
 HELD_OUT = 1 / 5
 MOST_CLASSES = 100_000
 log = logging.getLogger(__name__)
+
+
+def split_of(name: str) -> SplitName | None:
+    """The split that a folder or file of this name holds; None if the name is not that of a split.
+
+    Spelling, case, digits and words such as "set" and "images" around it do not matter: Training, test_set,
+    val2017, train-00000-of-00002.parquet. A name with any other word is no split: "train station".
+    """
+    name = _SHARD.sub("", name.lower())
+    return next((split for split, words in _SPLITS.items() if words.fullmatch(name)), None)
 
 
 def held_out(path: str, whole: Part, fraction: float = HELD_OUT) -> tuple[Part, Part]:

@@ -3,9 +3,10 @@
 import logging
 
 import numpy as np
+import pytest
 
 from compare_gan.data.records import Part, Pixels
-from compare_gan.data.splits import held_out
+from compare_gan.data.splits import held_out, split_of
 
 
 def numbered_images(labels):
@@ -49,3 +50,19 @@ def test_with_one_image_a_class_all_are_kept_and_the_user_is_told(caplog):
         rest, out = held_out("my/data", numbered_images([0, 1, 2]))
     assert numbers(rest).tolist() == numbers(out).tolist() == [0, 1, 2]
     assert "my/data: too few images to hold any out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("split", "names"),
+    {
+        "train": "train Training TRAIN train_set TrainSet train2017 01_train train-00000-of-00001-a9.parquet "
+        "training.parquet train_1.parquet labeled train_labelled images_train",
+        "test": "test Testing test_set test1 test-images test-00000-of-00001.parquet",
+        "validation": "val valid validation Eval dev devset holdout held_out Valid_Set val2017",
+        "unlabelled": "unlabeled Unlabelled unsup unlabeled_images unlabeled-00000-of-00003.parquet nolabel "
+        "train_unlabeled",
+        None: "trainA train_station steam-train crash_test tr cat images data 0000.parquet contest devil",
+    }.items(),
+)
+def test_the_split_of_a_name_in_any_spelling(split, names):
+    assert {name: split_of(name) for name in names.split()} == dict.fromkeys(names.split(), split)
