@@ -18,7 +18,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.data.base import UNLABELLED, Split
-from compare_gan.data.classes import with_distinct_names
+from compare_gan.data.classes import MISSING, with_distinct_names
 from compare_gan.data.label_rows import (
     COUNT,
     INDEX,
@@ -36,8 +36,6 @@ from compare_gan.data.records import Contents, Part
 from compare_gan.data.splits import MOST_CLASSES
 
 NOWHERE, SEVERAL = -1, -2  # in place of the number of an image
-# Words that mean "no label" unless a class is called so: those that pandas reads as missing.
-MISSING = ("", "nan", "NaN", "-nan", "-NaN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>")
 log = logging.getLogger(__name__)
 
 

@@ -1,4 +1,4 @@
-"""What readers share: splits by name, a test split held out, labels checked."""
+"""What readers share: splits by name, a test split held out."""
 
 import logging
 import re
@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 
-from compare_gan.core.errors import UserError
 from compare_gan.data.records import Part
 
 TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is the test split
@@ -56,28 +55,3 @@ def held_out(path: str, whole: Part, fraction: float = HELD_OUT) -> tuple[Part, 
         log.warning("%s: too few images to hold any out, so scores compare with the training images", path)
         return whole, whole
     return whole.chosen(np.flatnonzero(~out)), whole.chosen(np.flatnonzero(out))
-
-
-def class_indices(path: object, name: str, labels: np.ndarray, count: int) -> np.ndarray:
-    """`labels` of `count` images as [count] int32.
-
-    Args:
-      name: what `path` calls them.
-
-    Raises:
-      UserError: they are not one class index for each image.
-    """
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise UserError(f"{path}: {name} is {labels.dtype} {list(labels.shape)}; wanted [N] integers from 0")
-    if len(labels) != count:
-        raise UserError(f"{path}: {name} has {len(labels)} entries for {count} images")
-    if count and not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
-        wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise UserError(f"{path}: {name} holds {wrong}; class indices are 0 to {MOST_CLASSES - 1}")
-    return labels.astype(np.int32)
-
-
-def numbered(*parts: Part | None) -> tuple[str, ...]:
-    """Class names where only numbers are known: "0" to the largest; none if all are unlabelled."""
-    largest = max((int(part.labels.max()) for part in parts if part is not None and len(part)), default=-1)
-    return tuple(str(i) for i in range(largest + 1))
