@@ -12,6 +12,7 @@ from compare_gan.data.records import Contents, Part
 from compare_gan.data.splits import MOST_CLASSES
 
 SHOWN = 10  # class names that a note lists
+FEW = 20  # images that may each have a class of their own
 # Words that mean "no label" unless a class is called so: those that pandas reads as missing.
 MISSING = ("", "nan", "NaN", "-nan", "-NaN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>")
 
@@ -113,6 +114,9 @@ def with_used_classes(contents: Contents) -> Contents:
     if train.labels.ndim == 2:
         return contents
     used = np.unique(train.labels[train.labels != UNLABELLED])
+    if 2 * len(used) > len(train) > FEW and (train.labels != UNLABELLED).all():
+        note = f"has {len(used)} classes for {len(train)} images; are its labels the names of classes?"
+        contents = dataclasses.replace(contents, notes=(*contents.notes, note))
     dropped = len(names) - len(used)
     if not dropped:
         return contents
@@ -120,7 +124,7 @@ def with_used_classes(contents: Contents) -> Contents:
     new[used] = np.arange(len(used))
     kept = tuple(names[k] for k in used)
     notes = [
-        f"{dropped} of {len(names)} classes have no labelled training image and are left out; "
+        f"left out {dropped} of {len(names)} classes, without a labelled training image; "
         f"the classes are {listed(kept)}"
         if kept
         else f"no training image has a label, so the data set has no classes ({len(names)} are left out)"
@@ -128,7 +132,7 @@ def with_used_classes(contents: Contents) -> Contents:
     if test is not None and test.labels.ndim == 1:
         lost = int((new[test.labels] == UNLABELLED).sum() - (test.labels == UNLABELLED).sum())
         if lost:
-            notes.append(f"{lost} test images of the classes left out count as unlabelled")
+            notes.append(f"ignores the labels of test images in the classes left out ({lost})")
         test = Part(test.records, new[test.labels])
     return dataclasses.replace(
         contents,

@@ -64,6 +64,8 @@ def label_contents(path: Path, contents: Contents) -> Contents:
         image = _by_index(rows, rows.index, len(train), named.names)
     unrelated = len(old_names) == 1 and not _fits(rows, old_names)
     labels, class_names = _classes(rows, () if unrelated else old_names)
+    if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all():  # one-hot
+        labels = _hard(labels)
     in_train = image < len(train)
     train = Part(train.records, _spread(image[in_train], labels[in_train], len(train)))
     if test is not None:

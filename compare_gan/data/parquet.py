@@ -188,6 +188,9 @@ def _contents(path: Path, files: dict[str, list[Path]], columns: Columns, notes:
     labelled = [shard for split in ("train", "test") for shard in shards.get(split, ())]
     notes += _label_notes(labelled, columns)
     found, class_names = numbered(path, [_labels(shard) for shard in labelled], _class_names(labelled))
+    named = [shard.label.name for shard in labelled if shard.label is not None]
+    if named and not any((numbers != UNLABELLED).any() for numbers in found):
+        notes.append(f"its column {named[0]} labels no image")
     labels = dict(zip((shard.file for shard in labelled), found, strict=True))
     parts = {}
     for split, several in shards.items():
@@ -321,6 +324,8 @@ def _shard(file: Path, columns: Columns) -> Shard:
     label, more = _label_field(file, others, columns.label, class_names)
     ignored = tuple(field.name for field in others if field != label)
     names = class_names.get(label.name, ()) if label else ()
+    if unused := [name for name in ignored if name.lower() in ("split", "subset", "partition")]:
+        more = [*more, f"ignores its column {unused[0]}; a file holds one split"]
     return Shard(file, image, label, names, ignored, (*notes, *more))
 
 
@@ -333,11 +338,11 @@ def _image_field(file: Path, fields: list[Field], wanted: str | None) -> tuple[F
         return field, []
     fitting = [field for field in fields if _holds_bytes(field.type) and not _is_called(field, LABEL_NAMES)]
     if not fitting:
-        lists = [
-            field.name for field in fields if _is_list(field.type) and _holds_bytes(field.type.value_type)
-        ]
-        why = f"; {lists[0]} holds several images in a row, and one is wanted" if lists else ""
-        raise UserError(f"{file}: no image column, of bytes{why}; {_columns(fields)}")
+        several = [field for field in fields if _is_list(field.type) and _holds_bytes(field.type.value_type)]
+        other = [field for field in fields if _is_called(field, IMAGE_NAMES)]
+        why = "".join(f"; {field.name} holds several images in a row" for field in several[:1])
+        why = why or "".join(f"; {field.name} is {field.type}, not bytes" for field in other[:1])
+        raise UserError(f"{file}: no column of images as bytes{why}; {_columns(fields)}")
     return _chosen(file, "image", fitting, IMAGE_NAMES)
 
 
@@ -433,7 +438,7 @@ def _may_label(kind: pa.DataType) -> bool:
     tests = (
         *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean),
         *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
-        *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null),
+        *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_null),
     )
     return any(test(kind) for test in tests)
 
@@ -445,7 +450,7 @@ def _is_list(kind: pa.DataType) -> bool:
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
 
 def _columns(fields: Sequence[Field]) -> str:

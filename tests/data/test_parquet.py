@@ -119,7 +119,8 @@ def test_image_size(tmp_path):
         ),
         ({"image": PNGS, "label": [{"id": 1, "name": "a"}] * 10}, "label.id and label.name; choose one with"),
         ({"images": [[{"bytes": data}] for data in PNGS]}, "images holds several images in a row"),
-        ({"label": LABELS}, r"no image column.*its columns: label \(int64\)"),
+        ({"label": LABELS}, r"no column of images as bytes; its columns: label \(int64\)"),
+        ({"image": ["a.png"] * 10}, "; image is string, not bytes; its columns"),
         (
             {"a": PNGS, "b": PNGS, "label": LABELS},
             "has image columns a and b; choose one with --image_column",
@@ -215,6 +216,11 @@ def test_columns_of_which_one_is_preferred_are_noted(tmp_path):
     assert find(path).notes == (
         "no label column, so the images are unlabelled; --label_column may name one of width, text",
     )
+
+
+def test_a_column_of_splits_is_noted(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "label": LABELS, "split": ["train"] * 10})
+    assert find(path).notes == ("ignores its column split; a file holds one split",)
 
 
 def test_fields_of_structs(tmp_path):
