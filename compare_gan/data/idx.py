@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.loading import memory_budget
+from compare_gan.data.classes import numbered, stored_labels
 from compare_gan.data.records import Contents, Part, Pixels
-from compare_gan.data.splits import class_indices, numbered
 
 _NAME = re.compile(r"(.*?)(images|labels)[-._]idx\d[-._]ubyte(?:\.gz)?", re.IGNORECASE)
 _SPLIT = re.compile(r"(train|t10k|test)", re.IGNORECASE)
@@ -93,7 +93,7 @@ def read_idx(path: str, name: str, names: Iterable[str], read: Callable[[str], b
         if labels is None:
             return Part(Pixels(pixels, where), np.full(len(pixels), UNLABELLED, np.int32))
         values = _array(f"{path}/{labels}", read(labels))
-        return Part(Pixels(pixels, where), class_indices(path, labels, values, len(pixels)))
+        return Part(Pixels(pixels, where), stored_labels(path, labels, values, len(pixels)))
 
     train, test = part("train"), part("test")
     if train is None:
@@ -103,7 +103,8 @@ def read_idx(path: str, name: str, names: Iterable[str], read: Callable[[str], b
         notes.append("no file of training labels (train-labels-idx1-ubyte): the images are unlabelled")
     if "emnist" in datasets[0]:
         notes.append("EMNIST stores its images transposed; they are used as stored")
-    return Contents(path, name, train, test, numbered(train, test), tuple(notes))
+    _, class_names = numbered(path, [part.labels for part in (train, test) if part is not None])
+    return Contents(path, name, train, test, class_names, tuple(notes))
 
 
 def _array(where: str, data: bytes) -> np.ndarray:
