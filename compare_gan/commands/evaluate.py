@@ -133,6 +133,7 @@ def shown(row: dict[str, Any], wanted: Sequence[str]) -> bool:
 
 def of_run(arguments: argparse.Namespace) -> Scores:
     from compare_gan.core.placement import Placement
+    from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings
     from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
     from compare_gan.evaluation.scores import read_scores
@@ -151,6 +152,9 @@ def of_run(arguments: argparse.Namespace) -> Scores:
     about, gan, template = open_gan(run_dir)
     dataset = data_of_run(arguments, run_dir, about)
     extractor, how = open_extractor(arguments.extractor), settings(arguments, dataset)
+    if any("train" in METRICS[name].needs for name in how.metrics):
+        dataset = under_training_labels(dataset, run_dir, about)
+    dataset = under_training_classes(dataset, tuple(about["class_names"]))
     check_settings(how, gan, dataset, extractor, lenient=arguments.metrics is None)
     template = Placement.over().hold(template)
     if steps is None:
@@ -162,7 +166,7 @@ def of_run(arguments: argparse.Namespace) -> Scores:
 
 
 def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, Any]) -> Any:
-    """The data set that a run was trained on, or --data, under the classes of its GAN.
+    """The data set that a run was trained on, or --data.
 
     Raises:
       UserError: it is gone, or its images are of another size.
@@ -187,8 +191,36 @@ def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, A
             f"{run_dir} generates images {'x'.join(map(str, wanted))}, and those of {source} are "
             f"{'x'.join(map(str, shape))}; give --image_size or other --data"
         )
-    classes = tuple(about["class_names"])
-    return dataclasses.replace(dataset, class_names=classes, test_class_names=dataset.test_classes)
+    return dataset
+
+
+def under_training_labels(dataset: Any, run_dir: Path, about: dict[str, Any]) -> Any:
+    """The data set under the labels that --labels gave to its training images, as `run.json` notes them.
+
+    Raises:
+      UserError: the label file is gone, or has changed.
+    """
+    from compare_gan.data.labels import described, labelled_only, relabelled
+    from compare_gan.train.gan import ABOUT
+
+    labels = about.get("labels")
+    if labels and not about["reading"].get("labels"):  # else they came with the images
+        if described(labels["choice"]).get("sha256") != labels.get("sha256"):
+            raise UserError(
+                f"{labels['choice']}: has changed since {run_dir / ABOUT} noted it; restore the file"
+            )
+        dataset = relabelled(dataset, labels["choice"])
+    return labelled_only(dataset) if about.get("labelled_only") else dataset
+
+
+def under_training_classes(dataset: Any, class_names: tuple[str, ...]) -> Any:
+    """The data set with the classes of a GAN; training images of other classes are unlabelled."""
+    from compare_gan.evaluation.classes import under_classes
+
+    train = under_classes(dataset.train, dataset.class_names, class_names)
+    return dataclasses.replace(
+        dataset, train=train, class_names=class_names, test_class_names=dataset.test_classes
+    )
 
 
 def of_images(arguments: argparse.Namespace) -> Scores:
@@ -246,6 +278,8 @@ def source(name: str, how: Any, which: Any, whole: bool) -> Any:
 
 
 def of_features(arguments: argparse.Namespace) -> Scores:
+    import numpy as np
+
     from compare_gan.evaluation.sources import read_features, score_features
 
     if not arguments.reference_features:
@@ -253,6 +287,12 @@ def of_features(arguments: argparse.Namespace) -> Scores:
     files = arguments.features, arguments.reference_features
     fake, real = (read_features(Path(path)) for path in files)
     names = metrics(arguments)
-    row = {"compared": f"{files[0]} against {files[1]}"}
+    told = (
+        f"features of {len(side)} images of {path}"
+        if isinstance(side, np.ndarray)
+        else f"mu and sigma of {path}"
+        for side, path in zip((fake, real), files, strict=True)
+    )
+    row: dict[str, Any] = {"compared": " against ".join(told)}
     row |= score_features(fake, real, names, arguments.eval_seed)
     return Scores(row, not shown(row, names))

@@ -1,5 +1,6 @@
 """Classes of two sets of images that count them differently."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -41,6 +42,14 @@ def translated(
     # The last entry is what -1 picks.
     moved = np.append(index, UNLABELLED)[labels].astype(np.int32)
     return (moved if (moved >= 0).any() else None), int((index >= 0).sum())
+
+
+def under_classes(split: Split, names: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
+    """A split whose labels count the classes `names` under labels [N] that count the classes `wanted`."""
+    labels, _ = translated(hard_labels(split), names, wanted)
+    if labels is None:
+        labels = np.full(len(split), UNLABELLED, np.int32)
+    return dataclasses.replace(split, labels=labels)
 
 
 def labels_sha256(labels: np.ndarray, names: tuple[str, ...]) -> str:

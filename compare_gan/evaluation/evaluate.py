@@ -14,9 +14,9 @@ from compare_gan.core.pictures import to_uint8
 from compare_gan.core.placement import Placement
 from compare_gan.core.registry import METRICS
 from compare_gan.core.types import Array, DiscriminatorOut, GANState
-from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.data.base import ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
-from compare_gan.evaluation.classes import hard_labels, labels_sha256, translated
+from compare_gan.evaluation.classes import hard_labels, labels_sha256, under_classes
 from compare_gan.evaluation.scores import NOT_FINITE, summarised, write_scores
 from compare_gan.evaluation.sets import computed, remembered, warn_of_few
 from compare_gan.features.base import Extractor
@@ -217,6 +217,7 @@ def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: Eva
         "runs": settings.runs,
         "seed": settings.seed,
         "statistics_examples": settings.statistics_examples,
+        "train_labels_sha256": labels_sha256(hard_labels(dataset.train), dataset.class_names),
         "labels_drawn": "evenly" if gan.conditional else None,  # each class as often, whatever its share
         "ema": gan.g_use_ema,
         "batch_statistics": "moving" if moving else f"accumulated over {settings.statistics_examples}",
@@ -256,10 +257,7 @@ def check_settings(
 
 def _under_training_classes(dataset: ImageDataset) -> Split:
     """The test images under labels that count the classes as the GAN does, -1 for classes that it lacks."""
-    labels, _ = translated(hard_labels(dataset.test), dataset.test_classes, dataset.class_names)
-    if labels is None:
-        labels = np.full(len(dataset.test), UNLABELLED, np.int32)
-    return dataclasses.replace(dataset.test, labels=labels)
+    return under_classes(dataset.test, dataset.test_classes, dataset.class_names)
 
 
 def generator_of(gan: GAN, state: GANState) -> Generator:
