@@ -16,7 +16,7 @@ from compare_gan.data.facts import FACTS, Facts
 from compare_gan.data.fit import Fit
 from compare_gan.data.holdout import with_splits
 from compare_gan.data.images import dark
-from compare_gan.data.records import Contents, Part, Records
+from compare_gan.data.records import Contents, Part, Records, joined
 from compare_gan.data.streamed import Streamed
 
 SAMPLE = 32  # streamed images that are tried for their range of values
@@ -101,7 +101,7 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
             f"{contents.path}: train images are {h}x{w} but test images {th}x{tw}; give image_size"
         )
     _warn_if_dark(contents.path, one.images)
-    one, other = _deepened(one, max(c, tc)), _deepened(other, max(c, tc))
+    one, other = deepened(one, max(c, tc)), deepened(other, max(c, tc))
     return ImageDataset(contents.name, one, other, contents.class_names, str(test_fit))
 
 
@@ -121,14 +121,26 @@ def divided(contents: Contents, reading: Reading) -> Contents:
     )
 
 
-def load_all(contents: Contents, reading: Reading) -> Images:
-    """All training images that a source holds, or all there are if it has no test split.
+def load_split(contents: Contents, reading: Reading, which: Literal["train", "test", "all"]) -> Split:
+    """The images that a source has for training, for tests, or in all, none of them cropped at random.
+
+    Labels are indices into `contents.class_names`, used or not.
 
     Raises:
-      UserError: images are broken, or differ in size and none was given.
+      UserError: there are none, images are broken, or differ in size and none was given.
     """
+    for note in contents.notes:
+        log.warning("%s: %s", contents.path, note)
+    if which == "all":
+        part = joined([part for part in (contents.train, contents.test) if part is not None])
+        if not len(part):
+            raise UserError(f"{contents.path}: holds no images")
+    else:
+        both = with_splits(contents, None, reading.holdout)
+        assert both.test is not None
+        part = both.train if which == "train" else both.test
     channels = reading.facts.image_shape[2] if reading.facts else None
-    return _split(contents.path, contents.train, reading.fits()[1], reading, channels).images
+    return _split(contents.path, part, reading.fits()[1], reading, channels)
 
 
 def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | None) -> Split:
@@ -280,7 +292,8 @@ def _brightest(records: Records, i: int) -> int | None:
         return None
 
 
-def _deepened(split: Split, depth: int) -> Split:
+def deepened(split: Split, depth: int) -> Split:
+    """The split with grey images repeated to `depth` channels."""
     images: Images = split.images
     if images.shape[3] == depth:
         return split
