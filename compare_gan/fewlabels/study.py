@@ -193,7 +193,8 @@ def tell_quality(study: Study, task: Task) -> None:
         seen = features(study, task.seed)
         if seen.test is not None:
             write_probe(few(study, task.seed, task.budget), seen, folder)
-    quality = label_quality(study.dataset, inferred(study, task.seed, task.budget))
+    kept = few(study, task.seed, task.budget) if study.label_file is None else None
+    quality = label_quality(study.dataset, inferred(study, task.seed, task.budget), kept)
     if worst := quality.get("least_certain", {}).get("index", [])[:UNCERTAIN]:
         images = study.dataset.train.images[np.array(worst)]
         write_grid(folder / "least_certain" / "images.png", images, 1, len(worst))
