@@ -225,11 +225,7 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     method, run_dir = task.method, study.place(task)
     assert method is not None
     state = trained(study, task)
-    extractor, evaluation = study.extractor, study.evaluation
-    if extractor is None:  # an encoder that has seen no label knows no classes
-        extractor = encoder(study, study.seeds[0])
-        metrics = tuple(name for name in evaluation.metrics if name != "class_agreement")
-        evaluation = dataclasses.replace(evaluation, metrics=metrics)
+    extractor, evaluation = scoring(study)
     with stopwatch(run_dir, "evaluate"):
         scores = evaluate(study.gan(method), state, labelled(study, task), extractor, evaluation)
     write_scores(run_dir, scores)
@@ -239,6 +235,14 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     result["seconds"] = read_json(run_dir / SECONDS)["train"]
     write_json(run_dir / RESULT, result)
     return result
+
+
+def scoring(study: Study) -> tuple[Extractor, EvalSettings]:
+    """What scores are measured with, and how: the extractor, or else the first seed's encoder."""
+    if study.extractor is not None:
+        return study.extractor, study.evaluation
+    metrics = tuple(name for name in study.evaluation.metrics if name != "class_agreement")
+    return encoder(study, study.seeds[0]), dataclasses.replace(study.evaluation, metrics=metrics)
 
 
 def labelled(study: Study, task: Task) -> ImageDataset:

@@ -62,6 +62,8 @@ def test_a_grid_that_does_not_fit_its_layout_is_told(tmp_path):
         {"confusion": [[1, 2]]},
         {"confusion": [[1]], "class_names": ["a", "b"]},
         {"balance": ["x"]},
+        {"balance": [1, 2], "kept_balance": [1]},
+        {"balance": [1, 2], "test": {"confusion": [[1]]}},
         {"balance": [1], "least_certain": {"confidence": [0.5], "inferred": [7], "true": [0]}},
         {"balance": [1], "least_certain": {"confidence": [0.5], "inferred": [], "true": [0]}},
         {"balance": [1], "least_certain": [1]},
