@@ -14,7 +14,7 @@ from compare_gan.core.threads import in_turn
 from compare_gan.data.base import ImageDataset, Images, Split
 from compare_gan.data.facts import FACTS, Facts
 from compare_gan.data.fit import Fit
-from compare_gan.data.records import Contents, Part, Records
+from compare_gan.data.records import Contents, Part, Records, joined
 from compare_gan.data.splits import held_out
 from compare_gan.data.streamed import Streamed
 
@@ -94,7 +94,7 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
         raise UserError(
             f"{contents.path}: train images are {h}x{w} but test images {th}x{tw}; give image_size"
         )
-    one, other = _deepened(one, max(c, tc)), _deepened(other, max(c, tc))
+    one, other = deepened(one, max(c, tc)), deepened(other, max(c, tc))
     return ImageDataset(contents.name, one, other, contents.class_names, str(test_fit))
 
 
@@ -114,14 +114,23 @@ def parts(contents: Contents, reading: Reading) -> tuple[Part, Part]:
     return train, test
 
 
-def load_all(contents: Contents, reading: Reading) -> Images:
-    """All training images that a source holds, or all there are if it has no test split.
+def load_split(contents: Contents, reading: Reading, which: Literal["train", "test", "all"]) -> Split:
+    """The images that a source has for training, for tests, or in all, none of them cropped at random.
 
     Raises:
-      UserError: images are broken, or differ in size and none was given.
+      UserError: there are none, images are broken, or differ in size and none was given.
     """
+    for note in contents.notes:
+        log.warning("%s: %s", contents.path, note)
+    if which == "all":
+        part = joined([part for part in (contents.train, contents.test) if part is not None])
+        if not len(part):
+            raise UserError(f"{contents.path}: holds no images")
+    else:
+        train, test = parts(contents, reading)
+        part = train if which == "train" else test
     channels = reading.facts.image_shape[2] if reading.facts else None
-    return _split(contents.path, contents.train, reading.fits()[1], reading, channels).images
+    return _split(contents.path, part, reading.fits()[1], reading, channels)
 
 
 def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | None) -> Split:
@@ -264,7 +273,8 @@ def _tell(path: str, bad: list[UserError], count: int, broken: str) -> None:
     log.warning("%s: skipped %d of %d images, which cannot be read", path, len(bad), count)
 
 
-def _deepened(split: Split, depth: int) -> Split:
+def deepened(split: Split, depth: int) -> Split:
+    """The split with grey images repeated to `depth` channels."""
     images: Images = split.images
     if images.shape[3] == depth:
         return split

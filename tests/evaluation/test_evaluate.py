@@ -18,7 +18,8 @@ from compare_gan.data import Split
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, generate_images
 from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
 from compare_gan.evaluation.scores import read_scores
-from compare_gan.evaluation.sets import read_features, remembered, score_features, score_images
+from compare_gan.evaluation.sets import remembered
+from compare_gan.evaluation.sources import Source, read_features, score_features, score_images
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.step import sample
 from compare_gan.metrics.frechet import frechet_distance
@@ -172,13 +173,11 @@ def test_features_from_files(tmp_path):
     found = [read_features(tmp_path / name) for name in ("a.npy", "b.npz")]
     scores = score_features(*found, ["fid_score", "kid_score"])
     expected = frechet_distance(real.mean(0), np.cov(real.T), fake.mean(0), np.cov(fake.T))
-    assert scores["fid_score"] == pytest.approx(expected, rel=1e-5) and list(scores) == [
-        "fid_score",
-        "kid_score",
-    ]
+    assert scores["fid_score"] == pytest.approx(expected, rel=1e-5)
+    assert (scores["generated_images"], scores["real_images"]) == (50, 70)
     with pytest.raises(UserError, match="ms_ssim needs images"):
         score_features(*found, ["ms_ssim"])
-    with pytest.raises(UserError, match="4 columns do not compare with 3"):
+    with pytest.raises(UserError, match="4 features .* do not compare with 3"):
         score_features(fake, real[:, :3], ["fid_score"])
 
 
@@ -199,10 +198,11 @@ def test_files_that_hold_no_features(tmp_path, array, words):
 
 
 def test_images_against_images():
-    images = blobs().test.images
-    assert score_images(images, images, Means(), ["frechet_distance"])["frechet_distance"] < 1e-6
-    with pytest.raises(UserError, match="needs generator"):
-        score_images(images, images, Means(), ["jacobian_conditioning"])
+    source = Source("blobs", "test", blobs().test, blobs().class_names)
+    row = score_images(source, source, Means(), ["frechet_distance"])
+    assert row["frechet_distance"] < 1e-6 and row["generated_images"] == row["real_images"] == 64
+    with pytest.raises(UserError, match="needs a generator"):
+        score_images(source, source, Means(), ["jacobian_conditioning"])
 
 
 def test_every_metric_can_be_asked_of_a_gan(state):

@@ -114,7 +114,11 @@ def test_the_table(tmp_path):
     header, body = table(rows, ["frechet_distance"])
     assert header == ["run", "step", "frechet_distance", "measured"]
     assert [line[1:3] for line in body] == [["20", "2.5 ± 0.25"], ["10", "1"]]
-    assert len(text(header, body).splitlines()) == 3
+    assert len(text(header, body).splitlines()) == 4  # with a line that says what ± is
+    assert "images that one GAN generated" in text(header, body) and "images that one GAN" in html(
+        header, body
+    )
+    assert len(text(header, [["a", "20", "2.5", "x"]]).splitlines()) == 2
     assert "<td>2.5 ± 0.25</td>" in html(header, body) and "<script" not in html(["<script>"], [])
     with pytest.raises(UserError, match="no run has a score 'fid'"):
         table(rows, ["fid"])
