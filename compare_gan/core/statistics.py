@@ -15,8 +15,11 @@ Interval = tuple[float, float]
 
 
 def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:
-    """The t interval of a mean of independent values; None for fewer than two values."""
-    if len(values) < 2:
+    """The t interval of a mean of independent values.
+
+    None for fewer than two values, or for equal ones, which say nothing of their spread.
+    """
+    if len(set(values)) < 2:
         return None
     error = statistics.stdev(values) / math.sqrt(len(values))
     return _around(statistics.fmean(values), error, len(values) - 1, level)
@@ -25,8 +28,8 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | N
 def difference_interval(a: Sequence[float], b: Sequence[float], level: float = LEVEL) -> Interval | None:
     """Welch's interval of mean(a) - mean(b), for groups that neither share runs nor a variance.
 
-    None where a group has fewer than two values, or no value differs from its group's others, so that
-    nothing is known of the spread.
+    None where a group has fewer than two values, or the values of both are equal, which say nothing of their
+    spread.
     """
     if min(len(a), len(b)) < 2:
         return None

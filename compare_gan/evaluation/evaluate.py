@@ -224,28 +224,6 @@ def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: Eva
     }
 
 
-def real_scores(
-    dataset: ImageDataset, extractor: Extractor, settings: EvalSettings
-) -> dict[str, float | None]:
-    """What real images score: a mark that no generator need surpass.
-
-    Returns:
-      Those of `settings.metrics` that are `frechet_distance`, of training images to test images, and
-      `class_agreement`, of labelled test images; None where the extractor knows other classes.
-    """
-    real, scores = remembered(dataset.test, extractor, settings.cache), dict[str, float | None]()
-    if "frechet_distance" in settings.metrics:
-        train = ImageSet(dataset.train.images, None, extractor)
-        scores |= METRICS["frechet_distance"].compute(EvalContext(real, train))
-    if "class_agreement" in settings.metrics:
-        labels, scores["class_agreement"] = _hard(dataset.test), None
-        labelled = np.flatnonzero(labels >= 0)
-        if len(labelled) and dataset.class_names == extractor.class_names:
-            shown = ImageSet(dataset.test.images[labelled], labels[labelled], extractor)
-            scores |= METRICS["class_agreement"].compute(EvalContext(real, shown))
-    return scores
-
-
 def available(gan: GAN, dataset: ImageDataset) -> set[Need]:
     """What metrics may ask for, whatever the extractor."""
     found: set[Need] = {"summary", "features", "images", "train", "generator", "discriminator"}

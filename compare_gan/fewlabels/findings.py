@@ -17,24 +17,30 @@ Record = Mapping[str, Any]
 
 
 def findings(summary: Record) -> list[str]:
-    """The result in a few sentences: one item for each number of labels.
+    """The result in a few sentences: one item for each number of labels, or one for single runs.
 
-    Of several methods that learn from few labels it is about the first, S3GAN by default.
+    It is about the first of the methods that learn from few labels, S3GAN by default; without any, about the
+    first that is not itself a baseline.
     """
     lines = scored(summary["lines"])
     few = [line for line in lines if METHODS[line["method"]].from_few]
-    return [finding(line, lines) for line in few if line["method"] == few[0]["method"]]
+    candidates = few or [line for line in lines if line["method"] not in BASELINES] or lines
+    ours = [line for line in candidates if line["method"] == candidates[0]["method"]]
+    others = [line for line in lines if line["method"] in BASELINES and line not in ours]
+    if not ours:
+        return []
+    scores = [line["scores"]["frechet_distance"] for line in [*ours, *others]]
+    places = decimals([score["mean"] for score in scores])
+    if all(len(score["values"]) == 1 for score in scores):
+        told = [f"{name(x)} {s['mean']:.{places}f}" for x, s in zip([*ours, *others], scores, strict=True)]
+        return [f"Fréchet distance: {', '.join(told)}. One run shows nothing about small differences."]
+    return [finding(line, others, places) for line in ours]
 
 
-def finding(line: Record, lines: Sequence[Record]) -> str:
-    score = line["scores"]["frechet_distance"]
-    others = [other for other in lines if other["method"] in BASELINES]
-    places = decimals([other["scores"]["frechet_distance"]["mean"] for other in [line, *others]])
-    if all(len(x["scores"]["frechet_distance"]["values"]) == 1 for x in [line, *others]):
-        told = [f"{name(x)} {x['scores']['frechet_distance']['mean']:.{places}f}" for x in [line, *others]]
-        return f"Fréchet distance: {', '.join(told)}. One run shows nothing about small differences."
-    told = [f"{name(line)}: Fréchet distance {number(score, places)}."]
-    told += [contrast(line["differences"][x["method"]], title(x), places) for x in others]
+def finding(line: Record, others: Sequence[Record], places: int) -> str:
+    """The score of a method and how it differs from others."""
+    told = [f"{name(line)}: Fréchet distance {number(line['scores']['frechet_distance'], places)}."]
+    told += [contrast(line["differences"][other["method"]], title(other), places) for other in others]
     return " ".join(told)
 
 
@@ -54,11 +60,12 @@ def contrast(difference: Record, other: str, places: int) -> str:
     """A sentence about a difference of distances, this method's minus the other's."""
     size, bounds = difference["difference"], difference["interval"]
     if bounds is None:
-        return f"Its difference from {other} is {size:+.{places}f}, of too few runs for an interval."
+        return f"Its difference from {other} is {size:+.{places}f}; the runs give no interval."
     told = f"{size:+.{places}f}, {interval(bounds, places)}"
     if bounds[0] <= 0 <= bounds[1]:
         return f"No difference from {other} is shown ({told})."
-    return f"It is {'lower' if size < 0 else 'higher'} than with {other} ({told})."
+    way = "lower" if size < 0 else "higher"
+    return f"On these held-out images it is {way} than with {other} ({told})."
 
 
 def name(line: Record) -> str:

@@ -1,6 +1,7 @@
 """The scores of all runs in a study folder: one row a run, one line a method over all its seeds."""
 
 import csv
+import dataclasses
 import hashlib
 import io
 import logging
@@ -76,16 +77,26 @@ def real_images(study: Study) -> dict[str, Any] | None:
     images. Scores in the last summary that were measured alike are used again.
     """
     extractor, settings = scoring(study)
-    how = {"extractor_sha256": extractor.sha256, "metrics": list(settings.metrics), "seed": settings.seed}
+    how: dict[str, Any] = {"extractor_sha256": extractor.sha256, "metrics": list(settings.metrics)}
+    how |= {"images": settings.images, "seed": settings.seed}
     there = study.folder / SUMMARY
     last = (read_json(there) if there.exists() else {}).get("real") or {}
     if how.items() <= last.items():
         return last
+    dataset = study.dataset
+    held_out = dataclasses.replace(
+        dataset, train=dataset.test, class_names=dataset.test_classes, test_class_names=None
+    )
     try:
-        return how | real_scores(study.dataset, extractor, settings)
+        scores = how | real_scores(dataset, extractor, settings)
+        if (
+            "class_agreement" in settings.metrics
+        ):  # extractors have often learned the training images by heart
+            scores["class_agreement"] = real_scores(held_out, extractor, settings)["class_agreement"]
     except UserError as error:
         log.warning("real images have no scores: %s", error)
         return None
+    return scores
 
 
 def files(folder: Path, name: str) -> list[Path]:

@@ -248,7 +248,7 @@ def read_grid(path: Path, layout_path: Path) -> Grid | None:
         raise UserError(f"{path}: not an image that can be read; remove it or make it again") from None
     if pixels.shape[:2] != (rows * height, columns * width) or not pixels.size:
         raise UserError(
-            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but {layout_path.name} tells of "
+            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but {layout_path.name} says "
             f"{columns} x {rows} tiles of {width} x {height}; make the images again"
         )
     return Grid(pixels, rows, columns, (height, width))

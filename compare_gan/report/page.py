@@ -66,8 +66,8 @@ def page(study: Study) -> str:
 def title(study: Study) -> str:
     if not few_labels(study):
         return "Comparison of GANs"
-    kept = list(budgets(study))
-    if len(kept) != 1:
+    kept = budgets(study)
+    if len(kept) != 1 or given_labels(study):
         return "GANs with few labels"
     if partly_labelled(study):
         return (
@@ -82,6 +82,11 @@ def few_labels(study: Study) -> bool:
     """Whether a method learns from few labels."""
     methods = [METHODS.get(str(line.get("method"))) for line in study.lines]
     return any(method is not None and method.from_few for method in methods)
+
+
+def given_labels(study: Study) -> bool:
+    """Whether labels come from a file, not from kept ones."""
+    return bool(study.settings.get("label_file"))
 
 
 def partly_labelled(study: Study) -> bool:
@@ -114,7 +119,7 @@ def story(study: Study) -> Markup:
 
 
 def labels_used(study: Study) -> str:
-    if not few_labels(study):
+    if not few_labels(study) or given_labels(study):
         return ""
     units = {unit: [n for n, u in budgets(study) if u == unit] for _, unit in budgets(study)}
     kept = listed([f"{listed(numbers, 'or')} {unit}" for unit, numbers in units.items()], "or")
@@ -133,8 +138,8 @@ def inference(study: Study) -> list[str]:
         return []
     if not inferring(study):
         return ["It trains GANs that learn from these labels directly."]
-    if study.settings.get("label_file"):
-        return ["It takes labels of the training images from a file and trains GANs on them."]
+    if given_labels(study):
+        return ["This study takes labels of the training images from a file and trains GANs on them."]
     learned = (
         "It fits a classifier to given features and these labels"
         if study.settings.get("features")
@@ -168,7 +173,7 @@ def pipeline(study: Study) -> Markup:
     if few_labels(study) and counts:
         stages.append(("Labels", counts))
     if inferring(study):
-        if not (study.settings.get("features") or study.settings.get("label_file")):
+        if not (study.settings.get("features") or given_labels(study)):
             stages.append(("Rotation pre\u2011training", "all images, no labels"))
         if counts:
             stages.append(("Classifier", f"fitted to {counts} labels"))
@@ -190,7 +195,7 @@ def correct(study: Study) -> str:
         if right:
             low, high = percent(min(right)), percent(max(right))
             return f"{low if low == high else f'{low} to {high}'} of {what} right"
-    return ""
+    return "accuracy not known"
 
 
 def findings(study: Study) -> Markup:

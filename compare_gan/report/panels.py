@@ -165,7 +165,7 @@ def samples(study: Study) -> Markup:
             pictures.append(picture(whole(grid), grid, name, FOUR_WIDE, alt, f", step {count(step)}"))
     said = (
         "Not hand-picked. Real images and those of generators that are given true classes have one class a "
-        "row; else a row is a cluster or a random label, or means nothing."
+        "row. Elsewhere a row is a cluster or a random label, or has no meaning."
     )
     return gallery(f"{said}{order}{which}", pictures)
 

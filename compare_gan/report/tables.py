@@ -19,11 +19,12 @@ def scores(study: Study) -> Markup:
     lines = study.lines
     if not lines:
         return Markup()
-    real = number(study.real_scores.get(DISTANCE))
+    real, real_agreement = (number(study.real_scores.get(name)) for name in (DISTANCE, AGREEMENT))
     distances = [values(line, DISTANCE) for line in lines]
-    everything = [value for each in [*distances, [real] if real else []] for value in each]
-    places, longest = decimals(everything), max(everything, default=0.0)
+    everything = [value for found in distances for value in found]
+    places, longest = decimals(everything), max([*everything, real or 0.0])
     against = any(difference(line) is not None for line in lines)
+    agreeing = any(mean(line, AGREEMENT) is not None for line in lines)
     extra = list(dict.fromkeys(name for line in lines for name in scores_of(line)))
     extra = [name for name in extra if name not in (DISTANCE, AGREEMENT)]
 
@@ -39,7 +40,7 @@ def scores(study: Study) -> Markup:
             if against
             else []
         ),
-        tag("th", heading(AGREEMENT), tag("small", "higher is better"), scope="col"),
+        *([tag("th", heading(AGREEMENT), tag("small", "higher is better"), scope="col")] if agreeing else []),
         *(tag("th", heading(name), scope="col") for name in extra),
         tag("th", "Runs", scope="col"),
         tag("th", "Steps", scope="col"),
@@ -53,7 +54,7 @@ def scores(study: Study) -> Markup:
             estimate(line, DISTANCE, distance),
             tag("td", strip(found, interval(line, DISTANCE), longest, real), class_="bar-cell"),
             *([difference_cell(line, places)] if against else []),
-            estimate(line, AGREEMENT, percentage),
+            *([estimate(line, AGREEMENT, percentage)] if agreeing else []),
             *(estimate(line, name, "{:.10g}".format) for name in extra),
             cell("Runs", number(line.get("seeds")), count),
             cell("Steps", number(line.get("steps")), count),
@@ -67,10 +68,10 @@ def scores(study: Study) -> Markup:
                 "tr",
                 tag("th", REAL, scope="row"),
                 cell("Labels", None, count),
-                cell(heading(DISTANCE), real, distance),
+                cell(heading(DISTANCE), real, lambda value: f"{value:,.{decimals([value])}f}"),
                 tag("td", strip([real], None, longest, real), class_="bar-cell"),
-                *([tag("td", ABSENT, data_label="Difference")] if against else []),
-                cell(heading(AGREEMENT), number(study.real_scores.get(AGREEMENT)), percentage),
+                *([tag("td", ABSENT, data_label="Difference from all labels")] if against else []),
+                *([cell(heading(AGREEMENT), real_agreement, percentage)] if agreeing else []),
                 *(cell(heading(name), None, count) for name in [*extra, "runs", "steps", "time"]),
                 class_="real",
             )
@@ -135,7 +136,8 @@ def estimate(line: Record, name: str, show: Callable[[float], str]) -> Markup:
         return cell(heading(name), None, show)
     half = "" if around is None else f" ± {show(around[1] - middle).rstrip('%')}"
     told = ", ".join(map(show, values(line, name))) or show(middle)
-    return tag("td", show(middle), tag("small", half), data_label=heading(name), title=told)
+    shown = tag("span", show(middle), tag("small", half))  # one box, where a phone sets label and value apart
+    return tag("td", shown, data_label=heading(name), title=told)
 
 
 def difference_cell(line: Record, places: int) -> Markup:
@@ -143,8 +145,8 @@ def difference_cell(line: Record, places: int) -> Markup:
     if found is None:
         return tag("td", ABSENT, data_label="Difference from all labels")
     size, (low, high) = found
-    told = f"{size:+.{places}f}", tag("small", f" {low:+.{places}f} to {high:+.{places}f}")
-    return tag("td", *told, data_label="Difference from all labels")
+    around = tag("small", f" {low:+.{places}f} to {high:+.{places}f}")
+    return tag("td", tag("span", f"{size:+.{places}f}", around), data_label="Difference from all labels")
 
 
 def strip(
@@ -196,7 +198,10 @@ def notes(study: Study) -> Markup:
         )
         if study.real_scores.get(AGREEMENT) is not None:
             said.append(". For real images it is that of the held-out ones")
-    said.append(". Dots are runs, the bar behind them is the interval of their mean")
+    several = any(interval(line, DISTANCE) for line in study.lines)
+    said.append(
+        ". Dots are runs" + (", the bar behind them is the interval of their mean" if several else "")
+    )
     said.append("" if study.real_scores.get(DISTANCE) is None else ", and the thin line marks real images")
     caveats = [tag("li", note) for note in study.notes]
     return join(

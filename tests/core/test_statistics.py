@@ -30,7 +30,7 @@ def test_the_interval_covers_the_true_difference_at_its_level():
 
 
 def test_too_few_values_have_no_interval():
-    assert mean_interval([1.0]) is None and mean_interval([]) is None
+    assert mean_interval([1.0]) is None and mean_interval([]) is None and mean_interval([1.0, 1.0]) is None
     assert difference_interval([1.0, 2.0], [1.0]) is None
     assert difference_interval([1.0, 1.0], [2.0, 2.0]) is None  # nothing is known of the spread
     low, high = difference_interval([1.0, 1.0], [2.0, 2.5])

@@ -57,7 +57,7 @@ def test_a_difference_is_claimed_where_its_interval_lies_on_one_side_of_zero(few
             assert f"No difference from {words} is shown {numbers}." in told
         else:
             way = "lower" if found.high < 0 else "higher"
-            assert f"It is {way} than with {words} {numbers}." in told
+            assert f"On these held-out images it is {way} than with {words} {numbers}." in told
     low, high = stats.t.interval(0.95, 7, np.mean(ours), stats.sem(ours))
     assert f"{np.mean(ours):.3f} (95% interval {low:.3f} to {high:.3f}, 8 runs)" in told
 
@@ -70,7 +70,18 @@ def test_the_intervals_of_one_run_show_nothing():
     )
     assert "One run shows nothing about small differences" in told and "lower" not in told
     (mixed,) = findings({"lines": lines([*rows, few(0.31, 1)])})
-    assert "Its difference from all labels is -0.095, of too few runs for an interval." in mixed
+    assert "Its difference from all labels is -0.095; the runs give no interval." in mixed
+
+
+def test_without_few_labels_the_first_other_method_is_compared():
+    rows = [run("clustering", 0.3 + i / 50, i) for i in range(3)] + [
+        run("no_labels", 1 + i / 9, i) for i in range(3)
+    ]
+    (told,) = findings({"lines": lines(rows)})
+    assert told.startswith("Clustering: ") and "lower than with no labels" in told
+    (told,) = findings({"lines": lines(rows[3:])})
+    assert told.startswith("No labels: ")
+    assert findings({"lines": []}) == []
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
