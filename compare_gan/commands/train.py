@@ -16,11 +16,14 @@ def add(commands) -> None:
         train,
         "train",
         "Train one GAN from a gin configuration.",
-        "--model_dir runs/mine --gin_config resnet_cifar10.gin --data cifar10/",
+        "--model_dir runs/mine --gin_config small.gin --gin_config s3gan.gin --data digits",
     )
     made.add_argument("--model_dir", required=True, help="where everything is written")
     made.add_argument(
-        "--gin_config", action="append", default=[], help="configuration file; may be given often"
+        "--gin_config",
+        action="append",
+        default=[],
+        help="configuration file, or the name of a packaged one such as small.gin; may be given often",
     )
     made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
     made.add_argument("--data", help="name or path; default: dataset.name of the configuration")
