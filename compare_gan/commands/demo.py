@@ -18,7 +18,8 @@ def add(commands) -> None:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    arguments.data, arguments.methods = "digits", ["all_labels", "s3gan", "no_labels"]
+    arguments.data, arguments.methods = ["digits"], ["all_labels", "s3gan", "no_labels"]
+    arguments.labels = None
     arguments.image_size = arguments.resize = arguments.tfds_data_dir = None
     arguments.image_column = arguments.label_column = arguments.holdout = arguments.test_data = None
     arguments.broken = "fail"

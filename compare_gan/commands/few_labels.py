@@ -3,14 +3,17 @@
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.shared import Parser, add_reading, declare
+from compare_gan.commands.shared import Parser, declare
 from compare_gan.commands.studies import (
+    add_data,
     add_inference,
     add_methods,
     add_training,
     carry_out,
     compile_quickly,
+    open_labels,
     open_study,
+    plan_lines,
     settings_of,
     study_folder,
 )
@@ -22,11 +25,9 @@ def add(commands) -> None:
         few_labels,
         "few-labels",
         "Infer labels from few, train GANs on them, score them and write a report.",
-        "--data my_images/ --label-fraction 0.1 --method s3gan --model_dir runs/mine",
+        "--data my_images/ --labels few.csv --model_dir runs/mine",
     )
-    made.add_argument("--data", required=True, help="digits, a folder of class folders, .parquet, .npz")
-    made.add_argument("--model_dir", required=True, help="where everything is written")
-    add_reading(made)
+    add_data(made)
     add_methods(made, ["s3gan"])
     add_labels(made)
     made.add_argument("--label_file", help="label file in place of inferred labels")
@@ -41,7 +42,12 @@ def add(commands) -> None:
 
 def add_labels(made: Parser) -> None:
     kept = made.add_mutually_exclusive_group()
-    kept.add_argument("--label_fraction", type=float, default=0.1, help="labels that are kept, in (0, 1]")
+    kept.add_argument(
+        "--label_fraction",
+        type=float,
+        help="share of the labels to use, in (0, 1]; the others are hidden, to measure with; default: 1 (all) "
+        "where images without a label are there, 0.1 where every image has one",
+    )
     kept.add_argument("--labels_per_class", type=int, help="labels of each class that are kept")
     made.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
 
@@ -49,11 +55,18 @@ def add_labels(made: Parser) -> None:
 def few_labels(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         compile_quickly()
+    from compare_gan.fewlabels.overview import overview, usable_methods
+
+    dataset = open_labels(arguments)
+    there = overview(dataset)
+    arguments.methods, left_out = usable_methods(arguments.methods, there)
     per_class = [] if arguments.labels_per_class is None else [arguments.labels_per_class]
-    fractions = [] if per_class else [arguments.label_fraction]
-    settings = settings_of(arguments, fractions, per_class, [arguments.seed])
+    fractions = [] if per_class else [there.fraction(arguments.label_fraction)]
+    settings = settings_of(arguments, dataset, fractions, per_class, [arguments.seed], left_out)
     folder = study_folder(Path(arguments.model_dir), settings, varying=("methods",))
-    study = open_study(settings, folder, flat=True)
+    study = open_study(settings, folder, flat=True, dataset=dataset)
+    given = arguments.label_fraction is not None or bool(per_class)
+    print("\n".join([*plan_lines(study, given), *left_out]))
     code = carry_out("few-labels", study)
     return code or verify_no_leak(study) if arguments.verify_no_leak else code
 

@@ -11,8 +11,18 @@ from compare_gan.core.errors import UserError
 FAKE = "fake:"  # before the name of a data set: noise of its shape
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports a mistake in one line. Options are not abbreviated: `--label` must not mean another option."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**({"allow_abbrev": False} | settings))
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"compare-gan: {message}; see {self.prog} --help\n")
@@ -27,7 +37,7 @@ def declare(
         help=text,
         description=text,
         epilog=f"example: compare-gan {name} {example}".rstrip(),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     made.set_defaults(command=run)
     return made
@@ -105,12 +115,21 @@ def reading(arguments: argparse.Namespace, **more: Any) -> Any:
     )
 
 
-def open_data(source: str, how: Any) -> Any:
-    """The data set of a name or path, or noise in the shape of a known one."""
+def add_labels_file(made: Parser) -> None:
+    """The argument `labels`, to be passed on to `reading`."""
+    made.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="label file (.csv, .npz, ...) with the labels of some or all images, in place of the data's own",
+    )
+
+
+def open_data(source: str | list[str], how: Any) -> Any:
+    """The data set of a name or path or of several, or noise in the shape of a known one."""
     from compare_gan.data import open_dataset
     from compare_gan.data.synthetic import fake
 
-    if source.startswith(FAKE):
+    if isinstance(source, str) and source.startswith(FAKE):
         return fake(source.removeprefix(FAKE))
     return open_dataset(source, reading=how)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan import __version__
-from compare_gan.commands.shared import Parser, open_data, reading
+from compare_gan.commands.shared import Parser, add_labels_file, add_reading, open_data, reading
+from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.files import refuse_inside, sha256_of
 from compare_gan.core.methods import METHODS
 
 SETTINGS = "settings.json"
@@ -25,6 +27,19 @@ LABELS = {  # options that say how labels are inferred, and the fields of a reci
     "clusters": "clusters",
     "confidence": "confidence",
 }
+
+
+def add_data(made: Parser) -> None:
+    """Arguments that say which images and labels a study is about."""
+    made.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        help="name, or path of a folder, archive, parquet or NumPy file; several join, labelled or not",
+    )
+    made.add_argument("--model_dir", required=True, help="where everything is written")
+    add_labels_file(made)
+    add_reading(made)
 
 
 def add_methods(made: Parser, default: list[str]) -> None:
@@ -68,17 +83,58 @@ def add_inference(made: Parser) -> None:
     made.add_argument("--confidence", type=float, help="leave images unlabelled whose label is less certain")
 
 
+def open_labels(arguments: argparse.Namespace) -> Any:
+    """The data set of the arguments. Mistakes in the configuration are found before images are read.
+
+    Raises:
+      UserError: an argument does not fit, or the data cannot be read.
+    """
+    folder = Path(arguments.model_dir)
+    for source in arguments.data:
+        refuse_inside(folder, source)
+    networks(arguments.gin_config, arguments.gin_bindings, arguments.methods)
+    label_recipe(arguments.label_recipe)
+    return open_data(one_or_several(arguments.data), reading(arguments, labels=arguments.labels))
+
+
+def one_or_several(sources: list[str]) -> str | list[str]:
+    return sources[0] if len(sources) == 1 else sources
+
+
 def settings_of(
-    arguments: argparse.Namespace, fractions: list[float], per_class: list[int], seeds: list[int]
+    arguments: argparse.Namespace,
+    dataset: Any,
+    fractions: list[float],
+    per_class: list[int],
+    seeds: list[int],
+    left_out: list[str],
 ) -> dict[str, Any]:
-    """What the user chose, as plain values: all that it takes to open the study again."""
+    """What the user chose, as plain values: all that it takes to open the study again.
+
+    Paths are absolute, and files and images are there with their SHA-256, so that a folder never mixes
+    results of different data.
+    """
+    from compare_gan.data.fingerprint import dataset_sha256
+    from compare_gan.data.source import resolved
+
     inference = {field: getattr(arguments, option) for option, field in LABELS.items()}
     if arguments.features and arguments.classifier is None:
         inference["classifier"] = "linear"
     steps = (40 if arguments.quick else 1500) if arguments.steps is None else arguments.steps
+    how = dataclasses.asdict(reading(arguments, labels=arguments.labels))
+    how |= {name: resolved(how[name]) for name in ("labels", "test_data") if how[name]}
+    files = {
+        "labels": arguments.labels,
+        "features": arguments.features,
+        "label_file": arguments.label_file,
+        "extractor": arguments.extractor,
+        "gin_config": str(config_file(arguments.gin_config)),
+    }
+    paths = {name: path for name, path in files.items() if path and Path(path).is_file()}
     return {
-        "data": arguments.data,
-        "reading": dataclasses.asdict(reading(arguments)),
+        "data": resolved(one_or_several(arguments.data)),
+        "data_sha256": dataset_sha256(dataset),
+        "reading": how,
         "methods": list(dict.fromkeys(arguments.methods)),
         "fractions": list(dict.fromkeys(fractions)),
         "per_class": list(dict.fromkeys(per_class)),
@@ -87,13 +143,45 @@ def settings_of(
         "quick": arguments.quick,
         "label_recipe": arguments.label_recipe,
         "inference": {field: value for field, value in inference.items() if value is not None},
-        "features": arguments.features,
-        "label_file": arguments.label_file,
-        "extractor": arguments.extractor,
-        "gin_config": arguments.gin_config,
+        "features": absolute(arguments.features),
+        "label_file": absolute(arguments.label_file),
+        "extractor": absolute(arguments.extractor),
+        "gin_config": absolute(arguments.gin_config),
         "gin_bindings": arguments.gin_bindings,
+        "left_out": left_out,
+        "files": {name: sha256_of(Path(path)) for name, path in paths.items()},
         "compare_gan": __version__,
     }
+
+
+def absolute(text: str | None) -> str | None:
+    """The path of a file from any folder; what is no file is a name, and stays."""
+    return str(Path(text).resolve()) if text and Path(text).is_file() else text
+
+
+def plan_lines(study: Any, budget_given: bool) -> list[str]:
+    """What data a study has, and how many labels each budget uses.
+
+    Args:
+      budget_given: whether the user said how many labels to use.
+    """
+    from compare_gan.fewlabels.budget import choose, told
+    from compare_gan.fewlabels.overview import overview
+
+    there = overview(study.dataset)
+    lines = there.lines()
+    if not any(method.from_few for method in study.methods):
+        return lines
+    labels = study.dataset.train.labels
+    for budget in study.budgets:
+        used = len(choose(labels, budget, study.seeds[0]))
+        infer = f"those of {there.train_images - used:,} images are inferred"
+        if used == there.labelled:
+            lines.append(f"labels: all {used:,} are used, {infer}")
+            continue
+        why = "" if budget_given or there.partly else "; every image has a label, so this is the default"
+        lines.append(f"labels: {used:,} are used ({told(budget)}{why}), {infer}")
+    return lines
 
 
 def compile_quickly() -> None:
@@ -101,22 +189,48 @@ def compile_quickly() -> None:
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 
-def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
+def networks(gin_config: str, gin_bindings: list[str], methods: list[str]) -> dict[str, Any]:
+    """The GAN of each recipe that the methods use, by the recipe's name, but for the images.
+
+    Raises:
+      UserError: a mistake in the configuration.
+    """
+    from compare_gan.config.edge import parse
+    from compare_gan.config.recipes import recipe
+    from compare_gan.fewlabels.study import Configured
+
+    base, found = config_file(gin_config), {}
+    for name in dict.fromkeys(METHODS[method].recipe for method in methods):
+        parsed = parse([base, recipe(name)], gin_bindings)
+        found[name] = Configured(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
+    return found
+
+
+def label_recipe(name: str) -> Any:
+    """How labels are inferred, by name. Raises UserError if there is no such recipe."""
+    from compare_gan.fewlabels.recipe import RECIPES
+
+    if name not in RECIPES:
+        raise UserError(f"no label recipe is called {name!r}{did_you_mean(name, RECIPES)}")
+    return RECIPES[name]
+
+
+def open_study(settings: dict[str, Any], folder: Path, flat: bool, dataset: Any = None) -> Any:
     """The study that settings describe.
+
+    Args:
+      dataset: the data set of the settings, if it is open already.
 
     Raises:
       UserError: a setting does not fit the others or the data.
     """
-    from compare_gan.config.edge import parse
-    from compare_gan.config.recipes import config_file, recipe
     from compare_gan.core.registry import EXTRACTORS
     from compare_gan.data import Reading
     from compare_gan.evaluation.evaluate import EvalSettings
     from compare_gan.features import open_extractor
     from compare_gan.fewlabels import read_features
     from compare_gan.fewlabels.budget import PerClass
-    from compare_gan.fewlabels.recipe import RECIPES
-    from compare_gan.fewlabels.study import Configured, Study
+    from compare_gan.fewlabels.study import Study
     from compare_gan.train.loop import Schedule
 
     quick, steps = settings["quick"], settings["steps"]
@@ -127,22 +241,18 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
         sample_every=max(1, steps // 10),
         save_every=max(1, steps // 5),
     )
-    if (inference := RECIPES.get(settings["label_recipe"])) is None:
-        name = settings["label_recipe"]
-        raise UserError(f"no label recipe is called {name!r}{did_you_mean(name, RECIPES)}")
-    dataset = open_data(settings["data"], Reading(**settings["reading"]))
-    base, configured = config_file(settings["gin_config"]), {}
-    for name in dict.fromkeys(method.recipe for method in methods):
-        parsed = parse([base, recipe(name)], settings["gin_bindings"])
-        configured[name] = Configured(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
-    extractor = settings["extractor"] or (settings["data"] if settings["data"] in EXTRACTORS else None)
+    inference = label_recipe(settings["label_recipe"])
+    if dataset is None:
+        dataset = open_data(settings["data"], Reading(**settings["reading"]))
+    known = isinstance(settings["data"], str) and settings["data"] in EXTRACTORS
+    extractor = settings["extractor"] or (settings["data"] if known else None)
     return Study(
         folder=folder,
         dataset=dataset,
         methods=methods,
         budgets=(*settings["fractions"], *map(PerClass, settings["per_class"])),
         seeds=tuple(settings["seeds"]),
-        configured=configured,
+        configured=networks(settings["gin_config"], settings["gin_bindings"], settings["methods"]),
         recipe=dataclasses.replace(inference, **(QUICK if quick else {}) | settings["inference"]),
         schedule=schedule,
         evaluation=EvalSettings(images=500 if quick else 5000),
@@ -157,22 +267,32 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool) -> Any:
 def study_folder(base: Path, settings: dict[str, Any], varying: tuple[str, ...] = GROWING) -> Path:
     """`base`, or beside it a folder named after the settings if `base` holds runs with others.
 
+    Settings that an older version did not write are not compared.
+
     Args:
       base: what the user asked for.
       settings: what the user chose.
       varying: settings in which runs of one folder may differ.
     """
     from compare_gan.core.files import read_json
+    from compare_gan.data import Reading
+    from compare_gan.data.source import resolved
 
-    def fixed(values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if name not in (*varying, "command")}
-
-    there = base / SETTINGS
-    if not there.exists() or fixed(read_json(there)) == fixed(settings):
+    if not (base / SETTINGS).exists():
         return base
-    digest = hashlib.sha256(json.dumps(fixed(settings), sort_keys=True).encode()).hexdigest()[:8]
+    fixed = {name: value for name, value in settings.items() if name not in (*varying, "left_out", "command")}
+    before = read_json(base / SETTINGS)
+    if "data" in before:
+        before["data"] = resolved(before["data"])
+    if "reading" in before:
+        before["reading"] = dataclasses.asdict(Reading()) | before["reading"]
+    differing = [name for name, value in fixed.items() if name in before and before[name] != value]
+    if not differing:
+        return base
+    digest = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:8]
     folder = base.with_name(f"{base.name}-{digest}")
-    print(f"{base} holds runs with other settings; these go to {folder}")
+    what = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
+    print(f"{base} holds runs with other settings ({what} changed); these go to {folder}")
     return folder
 
 
@@ -180,6 +300,7 @@ def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     """The command that does the same again."""
     how, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
     given = {name: settings[name] for name in ("data", "steps", "extractor", "features", "label_file")}
+    given |= {name: how.get(name) for name in ("labels", "holdout", "test_data", "image_column", "label_column")}
     given |= {option: settings["inference"].get(field) for option, field in LABELS.items()}
     given |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
     given |= {} if how["broken"] == "fail" else {"broken": how["broken"]}

@@ -4,18 +4,24 @@ import argparse
 import functools
 from pathlib import Path
 
-from compare_gan.commands.shared import add_reading, declare
+from compare_gan.commands.shared import declare
 from compare_gan.commands.studies import (
+    add_data,
     add_inference,
     add_methods,
     add_training,
     carry_out,
     compile_quickly,
+    open_labels,
     open_study,
+    plan_lines,
     settings_of,
     study_folder,
 )
 from compare_gan.core.methods import METHODS
+
+
+FRACTIONS = [0.05, 0.1, 0.2]  # of the labels of a fully labelled data set
 
 
 def add(commands) -> None:
@@ -28,15 +34,15 @@ def add(commands) -> None:
         "--data digits --methods all_labels s3gan ssgan --fractions 0.05 0.1 0.2 --seeds 0 1 2 "
         "--model_dir runs/study",
     )
-    made.add_argument(
-        "--data", required=True, help="name, or path of a folder, archive, parquet or NumPy file"
-    )
-    made.add_argument("--model_dir", required=True, help="where everything is written")
-    add_reading(made)
+    add_data(made)
     add_methods(made, list(METHODS))
     kept = made.add_mutually_exclusive_group()
     kept.add_argument(
-        "--fractions", nargs="+", type=float, default=[0.05, 0.1, 0.2], help="labels that are kept, in (0, 1]"
+        "--fractions",
+        nargs="+",
+        type=float,
+        help="shares of the labels to use, in (0, 1]; default: 1 (all) where images without a label are there, "
+        "0.05 0.1 0.2 where every image has one",
     )
     kept.add_argument("--labels_per_class", nargs="+", type=int, help="labels of each class that are kept")
     made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of all that is random")
@@ -49,14 +55,21 @@ def add(commands) -> None:
 def study(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         compile_quickly()
+    from compare_gan.fewlabels.overview import overview, usable_methods
     from compare_gan.fewlabels.plan import outline, text, timed
 
     arguments.label_file = None
+    dataset = open_labels(arguments)
+    there = overview(dataset)
+    arguments.methods, left_out = usable_methods(arguments.methods, there)
     per_class = arguments.labels_per_class or []
-    settings = settings_of(arguments, [] if per_class else arguments.fractions, per_class, arguments.seeds)
+    fractions = arguments.fractions or ([1.0] if there.partly else FRACTIONS)
+    settings = settings_of(arguments, dataset, [] if per_class else fractions, per_class, arguments.seeds, left_out)
     folder = study_folder(Path(arguments.model_dir), settings)
     reopen = functools.partial(open_study, settings, folder, False)
-    whole = reopen()
+    whole = open_study(settings, folder, False, dataset)
+    given = arguments.fractions is not None or bool(per_class)
+    print("\n".join([*plan_lines(whole, given), *left_out]))
     if entries := outline(whole):
         print(text(entries, 1))
         print(text(timed(whole, entries), arguments.workers))

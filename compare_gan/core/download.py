@@ -14,11 +14,6 @@ CHUNK = 1 << 20
 PATIENCE = 30  # seconds without an answer
 
 
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def download(url: str, sha256: str, path: Path, instead: str = "") -> None:
     """Fetches a file to `path`, which appears only when it is whole and the right one.
 

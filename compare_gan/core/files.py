@@ -1,6 +1,7 @@
 """Writing so that a reader never sees half a file."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -52,6 +53,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def user_cache() -> Path:
     """Where what can be made again is kept between runs; it may not be there yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "compare_gan"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -35,6 +35,13 @@ class Split:
         return len(self.images)
 
 
+def hard_labels(split: Split) -> np.ndarray:
+    """Class indices [N]; of soft labels the likeliest class, -1 for a row of zeros."""
+    if split.labels.ndim == 1:
+        return split.labels
+    return np.where(split.labels.any(1), split.labels.argmax(1), UNLABELLED).astype(np.int32)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageDataset:
     """Train and test images of one size.

@@ -4,7 +4,7 @@ import numpy as np
 
 from compare_gan.core.registry import DATASETS
 from compare_gan.data.records import Contents, Part, Pixels
-from compare_gan.data.splits import held_out
+from compare_gan.data.splits import held_out_mask
 
 
 @DATASETS.register("digits")
@@ -20,5 +20,7 @@ def digits() -> Contents:
 
     pixels, labels = load_digits(return_X_y=True)  # [N, 64] in 0..16, [N]
     images = np.rint(pixels.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    train, test = held_out("digits", Part(Pixels(images, "digits"), labels.astype(np.int32)), 1 / 4)
+    whole = Part(Pixels(images, "digits"), labels.astype(np.int32))
+    out = held_out_mask(whole.labels, 1 / 4)
+    train, test = whole.chosen(np.flatnonzero(~out)), whole.chosen(np.flatnonzero(out))
     return Contents("digits", "digits", train, test, tuple("0123456789"))

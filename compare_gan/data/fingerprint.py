@@ -1,10 +1,10 @@
-"""Which images a data set holds, as a number."""
+"""SHA-256 of images, and of a data set with its labels."""
 
 import hashlib
 
 import numpy as np
 
-from compare_gan.data.base import Images
+from compare_gan.data.base import ImageDataset, Images
 
 SAMPLED = 64
 
@@ -21,4 +21,14 @@ def fingerprint(images: Images) -> str:
     for start in range(0, len(index), 1000):
         part = images[index[start] : index[start] + 1000] if whole else images[index[start : start + 1000]]
         total.update(np.ascontiguousarray(part).data)
+    return total.hexdigest()
+
+
+def dataset_sha256(dataset: ImageDataset) -> str:
+    """SHA-256 of all that a study depends on: images, labels and class names of both splits."""
+    total = hashlib.sha256(repr(dataset.class_names).encode())
+    for split in (dataset.train, dataset.test):
+        total.update(fingerprint(split.images).encode())
+        total.update(repr((split.labels.shape, split.labels.dtype.str)).encode())
+        total.update(np.ascontiguousarray(split.labels).data)
     return total.hexdigest()

@@ -1,12 +1,16 @@
 """Label files held against a data set; what they look like stands in `compare_gan.data.label_rows`.
 
-Each row is about one training image. It says which by its number, by its name (`Split.names`, or that
-without the folders where it is one image's), or by both, and then they must agree. Images that no row is
-about are unlabelled.
+Each row is about one image. It says which by its number, by its name, or by both, and then they must agree.
+Images that no row is about are unlabelled.
 """
 
+import dataclasses
 import hashlib
-from collections.abc import Sequence
+import logging
+import math
+import posixpath
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +18,71 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.data.base import UNLABELLED, Split
+from compare_gan.data.classes import with_distinct_names
 from compare_gan.data.label_rows import (
+    COUNT,
     INDEX,
     LABEL,
     NAME,
     Rows,
-    contents,
+    file_bytes,
     files_of,
+    is_number,
     read_rows,
     rows_of_arrays,
 )
+from compare_gan.data.layout import is_image
+from compare_gan.data.records import Contents, Part
 from compare_gan.data.splits import MOST_CLASSES
 
 NOWHERE, SEVERAL = -1, -2  # in place of the number of an image
+# Words that mean "no label" unless a class is called so: those that pandas reads as missing.
+MISSING = ("", "nan", "NaN", "-nan", "-NaN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>")
+log = logging.getLogger(__name__)
+
+
+def label_contents(path: Path, contents: Contents) -> Contents:
+    """A source under the labels of a label file, before a test split is held out.
+
+    A row names an image of either split; where it has no name, its index counts the training images. Training
+    images that no row is about become unlabelled. Such test images keep their labels, unless the classes
+    change.
+
+    The classes are those of the source. They are the file's own if the source has none, or has one and the
+    file speaks of others, as with a folder of images that is no class.
+
+    Raises:
+      UserError: it cannot be read, is not a label file, labels no image, or does not fit the images or the
+        classes.
+    """
+    contents, rows = with_distinct_names(contents), read_rows(path)
+    train, test, old_names = contents.train, contents.test, contents.class_names
+    named = _Named.of_parts([train] if test is None else [train, test])
+    if rows.index is None or (
+        rows.names and named.names
+    ):  # names are safer: an index may be of another split
+        image = _by_name(rows, rows.names or [], named)
+    else:
+        image = _by_index(rows, rows.index, len(train), named.names)
+    unrelated = len(old_names) == 1 and not _fits(rows, old_names)
+    labels, class_names = _classes(rows, () if unrelated else old_names)
+    in_train = image < len(train)
+    train = Part(train.records, _spread(image[in_train], labels[in_train], len(train)))
+    if test is not None:
+        hard = _hard(test.labels).copy()
+        if class_names != old_names:
+            hard[:] = UNLABELLED
+        hard[image[~in_train] - len(train)] = _hard(labels[~in_train])
+        test = Part(test.records, hard)
+    count = int((_hard(train.labels) != UNLABELLED).sum())
+    if not count:
+        raise UserError(f"{path}: labels no training image")
+    notes = [f"{path.name} labels {count} of {len(train)} training images", *rows.notes]
+    if unrelated:
+        notes.append(f"the classes are those of {path.name}, not {old_names[0]}")
+    return dataclasses.replace(
+        contents, train=train, test=test, class_names=class_names, notes=(*contents.notes, *notes)
+    )
 
 
 def read_labels(
@@ -47,14 +103,15 @@ def read_labels(
       UserError: it cannot be read, is not a label file, or does not fit the images or the classes.
     """
     rows = read_rows(path)
-    image = _by_name(rows, rows.names, split) if rows.index is None else _by_index(rows, rows.index, split)
-    labels, class_names = _classes(rows, class_names)
-    if labels.ndim == 1:
-        whole = np.full(len(split), UNLABELLED, np.int32)
+    for note in rows.notes:
+        log.warning("%s: %s", path, note)
+    names = _all_named(split.names)
+    if rows.index is None:
+        image = _by_name(rows, rows.names or [], _Named(names, names, len(names)))
     else:
-        whole = np.zeros((len(split), labels.shape[1]), np.float32)
-    whole[image] = labels
-    return whole, class_names
+        image = _by_index(rows, rows.index, len(split), names)
+    labels, class_names = _classes(rows, class_names)
+    return _spread(image, labels, len(split)), class_names
 
 
 def write_labels(path: Path, index: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()) -> None:
@@ -64,8 +121,8 @@ def write_labels(path: Path, index: np.ndarray, labels: np.ndarray, names: Seque
       path: the file.
       index: [M] which images have a label.
       labels: [M] class numbers, or [M, K] probabilities.
-      names: [N] what the data set calls its images, all of them. If each has a name, the file holds those
-        of its rows, too, so that a reader can tell whether its images are the same.
+      names: [N] what the data set calls its images, all of them. The file then holds N, and the names of its
+        rows if each image has one, so that a reader can tell whether its images are the same.
 
     Raises:
       UserError: the arrays are not what a label file holds.
@@ -76,6 +133,8 @@ def write_labels(path: Path, index: np.ndarray, labels: np.ndarray, names: Seque
     labels, _ = _classes(rows, ())
     order = np.argsort(index)
     arrays = {INDEX: index[order].astype(np.int64), LABEL: labels[order]}
+    if len(names):
+        arrays[COUNT] = np.array(len(names), np.int64)
     if named := _all_named(names):
         arrays[NAME] = np.array([named[i] for i in arrays[INDEX]], np.str_)
     with atomic(path) as file:  # NumPy dates every member 1980-01-01, so the clock leaves no trace
@@ -90,18 +149,79 @@ def digest(path: Path) -> str:
     """
     found = hashlib.sha256()
     for file in files_of(path):
-        found.update(contents(file))
+        found.update(file_bytes(file))
     return found.hexdigest()
 
 
-def _by_index(rows: Rows, index: np.ndarray, split: Split) -> np.ndarray:
+class _Named:
+    """Images found by name: the name itself, the end of the image's path, or a path that ends in the name.
+
+    Where training and test images share a name, the training image counts.
+    """
+
+    def __init__(self, names: Sequence[str], paths: Sequence[str], train: int):
+        """Names and whole paths of all images, of which the first `train` are for training."""
+        self.names, self.paths, self.train = names, paths, train
+        self.whole = self._places(names)
+        self.endings = dict[tuple[int, bool], dict[str, int]]()
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Part]) -> "_Named":
+        """Without names if one image has none."""
+        records = [(part.records, i) for part in parts for i in range(len(part))]
+        names = _all_named([found.name(i) for found, i in records])
+        where = [found.where(i) for found, i in records[: len(names)]]
+        paths = [path if path.endswith(name) else name for path, name in zip(where, names, strict=True)]
+        return cls(names, paths, len(parts[0]))
+
+    def find(self, given: str) -> int:
+        """The number of the image that is meant, or `NOWHERE` or `SEVERAL`."""
+        if given in self.whole:
+            return self.whole[given]
+        folders, suffix = _folders(given, True), is_image(given)
+        for length in range(len(folders), 0, -1):  # the longer the common end, the better
+            i = self._ending(length, suffix).get("/".join(folders[-length:]), NOWHERE)
+            if i != NOWHERE and length == len(folders):
+                return i
+            if i >= 0 and length >= len(_folders(self.names[i], suffix)):
+                return i
+        return NOWHERE
+
+    def _ending(self, length: int, suffix: bool) -> dict[str, int]:
+        """The images by the last so many parts of their paths, with or without the suffix of the file."""
+        if (length, suffix) not in self.endings:
+            ends = ("/".join(_folders(path, suffix)[-length:]) for path in self.paths)
+            self.endings[length, suffix] = self._places(ends)
+        return self.endings[length, suffix]
+
+    def _places(self, names: Iterable[str]) -> dict[str, int]:
+        places = dict[str, int]()
+        for i, name in enumerate(names):
+            if name not in places:
+                places[name] = i
+            elif i < self.train or places[name] >= self.train:
+                places[name] = SEVERAL
+        return places
+
+
+def _folders(path: str, suffix: bool) -> list[str]:
+    """The parts of a path, with slashes of either kind, and with accents as one letter or as two."""
+    path = unicodedata.normalize("NFC", path).replace("\\", "/")
+    path = path if suffix else posixpath.splitext(path)[0]
+    return [folder for folder in path.split("/") if folder not in ("", ".")]
+
+
+def _by_index(rows: Rows, index: np.ndarray, count: int, names: Sequence[str]) -> np.ndarray:
     """The number of the image that each row is about, [M]."""
+    if rows.count not in (None, count):
+        raise UserError(
+            f"{rows.path}: is for {rows.count} images, but there are {count}; made from other data?"
+        )
     rows.refuse(
-        (index < 0) | (index >= len(split)),
-        lambda i: f"index {index[i]} is out of range for {len(split)} images; made from other data?",
+        (index < 0) | (index >= count),
+        lambda i: f"index {index[i]} is out of range for {count} images; made from other data?",
     )
     _check_once(rows, index)
-    names = _all_named(split.names) if rows.names else []
     if names and rows.names:
         pairs = zip((names[k] for k in index), rows.names, strict=True)
         rows.refuse(
@@ -114,15 +234,14 @@ def _by_index(rows: Rows, index: np.ndarray, split: Split) -> np.ndarray:
     return index
 
 
-def _by_name(rows: Rows, given: Sequence[str] | None, split: Split) -> np.ndarray:
+def _by_name(rows: Rows, given: Sequence[str], images: _Named) -> np.ndarray:
     """The number of the image that each row is about, [M]."""
-    assert given is not None
-    names = _all_named(split.names)
-    if not names:
+    if not images.names:
         raise UserError(f"{rows.path}: the images of this data set have no names; give {INDEX}, not {NAME}")
-    whole, base = _places(names), _places([_base(name) for name in names])
-    image = np.array([whole.get(name, base.get(name, NOWHERE)) for name in given], np.int64)
-    rows.refuse(image == NOWHERE, lambda i: f"no image is called {given[i]!r}; names are like {names[0]!r}")
+    image = np.array([images.find(name) for name in given], np.int64)
+    rows.refuse(
+        image == NOWHERE, lambda i: f"no image is called {given[i]!r}; names are like {images.names[0]!r}"
+    )
     rows.refuse(
         image == SEVERAL, lambda i: f"several images are called {given[i]!r}; give whole names, or {INDEX}"
     )
@@ -145,11 +264,29 @@ def _base(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _places(names: Sequence[str]) -> dict[str, int]:
-    places = dict[str, int]()
-    for i, name in enumerate(names):
-        places[name] = SEVERAL if name in places else i
-    return places
+def _spread(image: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """The labels of these images among all, [count] or [count, K]."""
+    if labels.ndim == 1:
+        whole = np.full(count, UNLABELLED, np.int32)
+    else:
+        whole = np.zeros((count, labels.shape[1]), np.float32)
+    whole[image] = labels
+    return whole
+
+
+def _hard(labels: np.ndarray) -> np.ndarray:
+    """Class indices [N]: of soft labels the likeliest."""
+    if labels.ndim == 1:
+        return labels
+    return np.where(labels.any(1), labels.argmax(1), UNLABELLED).astype(np.int32)
+
+
+def _fits(rows: Rows, class_names: tuple[str, ...]) -> bool:
+    try:
+        _classes(rows, class_names)
+    except UserError:
+        return False
+    return True
 
 
 def _classes(rows: Rows, class_names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -174,32 +311,52 @@ def _numerals(count: int) -> tuple[str, ...]:
 def _numbered(rows: Rows, class_names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Words as class numbers [M], and the names of the classes, if words or caller name them."""
     words, first, back = np.unique(rows.labels, return_index=True, return_inverse=True)
-    if not class_names and any(_number(word) is None for word in words):
-        class_names = tuple(str(word) for word in words if _number(word) != UNLABELLED)
-    names = {name: k for k, name in enumerate(class_names)}
-    found = []
-    for word, i in zip(map(str, words), first, strict=True):
-        number, named = _number(word), names.get(word)
-        if number is None and named is None:
-            some = f"{class_names[0]!r} to {class_names[-1]!r}"
+    places = dict(zip(map(str, words), first, strict=True))
+    labelled = [word for word in places if word in class_names or not _is_missing(word)]
+    if not class_names and any(_number(word) is None for word in labelled):
+        _check_words(rows, labelled, places)
+        class_names, numbers = tuple(labelled), {word: k for k, word in enumerate(labelled)}
+    else:
+        numbers = {word: _number_of(rows, word, class_names, places[word]) for word in labelled}
+    return np.array([numbers.get(str(word), UNLABELLED) for word in words], np.int64)[back], class_names
+
+
+def _check_words(rows: Rows, words: Sequence[str], places: dict[str, int]) -> None:
+    """Raises UserError for measurements where classes are wanted."""
+    if all(map(is_number, words)):
+        word = next(word for word in words if _number(word) is None)
+        raise UserError(f"{rows.where(places[word])}: label {word!r} is neither a whole number nor a word")
+
+
+def _number_of(rows: Rows, word: str, class_names: tuple[str, ...], place: int) -> int:
+    number = _number(word)
+    named = class_names.index(word) if word in class_names else None
+    if number is None and named is None:
+        alike = [name for name in class_names if name.startswith(f"{word} (")]
+        if alike:
             raise UserError(
-                f"{rows.where(i)}: label {word!r} is neither the number of a class nor one of {some}"
+                f"{rows.where(place)}: several classes are called {word!r}; "
+                f"say which: {', '.join(map(repr, alike))}, or its number"
             )
-        if number is not None and named is not None and number != named and number < len(names):
-            raise UserError(
-                f"{rows.where(i)}: label {word!r} is the name of class {named}, but a number, too; "
-                f"give all numbers in an .npz"
-            )
-        found.append(number if named is None else named)
-    return np.array(found, np.int64)[back], class_names
+        some = f"{class_names[0]!r} to {class_names[-1]!r}"
+        raise UserError(
+            f"{rows.where(place)}: label {word!r} is neither the number of a class nor one of {some}"
+        )
+    if number is not None and named is not None and number != named and number < len(class_names):
+        raise UserError(
+            f"{rows.where(place)}: label {word!r} is the name of class {named}, but a number, too; "
+            f"give all numbers in an .npz"
+        )
+    return number if named is None else named  # type: ignore[return-value]
+
+
+def _is_missing(word: str) -> bool:
+    return word in MISSING or _number(word) == UNLABELLED
 
 
 def _number(word: str) -> int | None:
     """The class number that a word is; from a column with gaps, pandas writes 3.0."""
-    try:
-        value = float(word or UNLABELLED)
-    except ValueError:
-        return None
+    value = float(word) if is_number(word) else math.nan
     return int(value) if value.is_integer() and abs(value) < MOST_CLASSES else None
 
 

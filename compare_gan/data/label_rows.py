@@ -1,18 +1,17 @@
-"""The three kinds of label files, as rows; told apart by the end of the name.
+"""Label files as rows. The end of the name says the format.
 
-  .npz          index [M] integers, or file_name [M] strings, or both; label [M] or [M, K]
-  .csv          a header; a column index or file_name, or both; then label, or one column for each class
-  of any other  uncompressed TFRecords of tf.train.Example, as compare_gan has them: file_name, and label
-                as an int64 or as K float logits; the name may be a pattern that several files match
+  .npz                  index [M] integers, or file_name [M] strings, or both; label [M] or [M, K]
+  .csv .tsv .txt        a header; a column index or file_name, or both; then label, or a column for each class
+  .json .jsonl          the same as objects, see `compare_gan.data.label_tables`
+  .tfrecord, any other  uncompressed TFRecords of tf.train.Example, as compare_gan has them: file_name, and
+                        label as an int64 or as K float logits; the name may be a pattern of several files
 
-A label is the number of a class or, in words, its name; -1 or nothing at all is no label. [M, K] are
-probabilities; zeros are no label.
+A label is the number of a class or its name; -1, NaN or nothing at all means unlabelled. [M, K] are
+probabilities; zeros mean unlabelled. Columns may have other usual names, see `NAMES` and `LABELS`.
 """
 
-import csv
 import dataclasses
 import glob
-import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,17 @@ from scipy.special import softmax
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.arrays import plain_arrays
+from compare_gan.data.base import UNLABELLED
+from compare_gan.data.label_tables import TEXT_SUFFIXES, Table, read_table
 
-INDEX, NAME, LABEL = "index", "file_name", "label"
+INDEX, NAME, LABEL, COUNT = "index", "file_name", "label", "num_images"
+NAMES = (  # columns that hold names of image files; the first that is there counts
+    *(NAME, "filename", "file", "image_path", "file_path", "filepath", "path", "image_name", "image_file"),
+    *("image", "img", "name", "image_id", "img_id", "id"),
+)
+LABELS = (LABEL, "labels", "class", "class_name", "classname", "class_label", "target", "category")
+UNNAMED = ("", "unnamed: 0")  # how pandas writes and reads a column without a name
+FORMATS = "label files end in .npz, .csv, .tsv, .txt, .json or .jsonl, or are uncompressed TFRecords"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +44,8 @@ class Rows:
     names: Sequence[str] | None  # [M] what it is called; at least one of the two is there
     labels: np.ndarray  # [M] int64 class numbers, or words; or [M, K] probabilities
     columns: tuple[str, ...] = ()  # what the K are called, if the file says so
+    count: int | None = None  # how many images the index counts, if the file says so
+    notes: tuple[str, ...] = ()  # what a user should know: columns that are ignored
 
     def refuse(self, bad: np.ndarray, tell: Callable[[int], str]) -> None:
         """Raises UserError for the first row that is bad, if there is one."""
@@ -53,7 +63,9 @@ def read_rows(path: Path) -> Rows:
     kind = path.suffix.lower()
     if kind == ".npz":
         return rows_of_arrays(path, plain_arrays(path))
-    return _read_csv(path) if kind == ".csv" else _read_records(path)
+    if kind in TEXT_SUFFIXES:
+        return _rows_of_table(path, read_table(path, file_bytes(path)))
+    return _read_records(path)
 
 
 def rows_of_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Rows:
@@ -62,31 +74,47 @@ def rows_of_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Rows:
     Raises:
       UserError: they are not those of a label file.
     """
-    if not {LABEL} < arrays.keys() <= {INDEX, NAME, LABEL}:
+    if not {LABEL} < arrays.keys() <= {INDEX, NAME, LABEL, COUNT} or not {INDEX, NAME} & arrays.keys():
         raise UserError(
             f"{path}: not a label file: holds {', '.join(arrays) or 'nothing'}; "
             f"wanted {INDEX} or {NAME}, and {LABEL}"
         )
-    index, names, labels = arrays.get(INDEX), arrays.get(NAME), arrays[LABEL]
+    index, names, labels, count = (arrays.get(key) for key in (INDEX, NAME, LABEL, COUNT))
+    assert labels is not None
     if index is not None and (index.ndim != 1 or index.dtype.kind not in "iu"):
         raise UserError(f"{path}: {INDEX} is {index.dtype} {list(index.shape)}; wanted a list of integers")
-    if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
+    if names is not None and (names.ndim != 1 or names.dtype.kind not in "US"):
         raise UserError(f"{path}: {NAME} is {names.dtype} {list(names.shape)}; wanted a list of strings")
-    if (labels.ndim, labels.dtype.kind) not in {(1, "i"), (1, "u"), (1, "U"), (2, "f")}:
+    if count is not None and (count.ndim or count.dtype.kind not in "iu"):
+        raise UserError(f"{path}: {COUNT} is {count.dtype} {list(count.shape)}; wanted a whole number")
+    if (labels.ndim, labels.dtype.kind) not in {*((1, kind) for kind in "iufbUS"), (2, "f")}:
         raise UserError(
             f"{path}: {LABEL} is {labels.dtype} {list(labels.shape)}; "
             f"wanted [M] class numbers or names, or [M, K] probabilities"
         )
-    for name, array in arrays.items():
-        if len(array) != len(labels):
+    for name, array in {INDEX: index, NAME: names}.items():
+        if array is not None and len(array) != len(labels):
             raise UserError(f"{path}: {name} has {len(array)} entries, but {LABEL} has {len(labels)}")
-    return Rows(
+    rows = Rows(
         path,
         lambda i: f"{path}: row {i}",
         None if index is None else index.astype(np.int64),
-        None if names is None else names.tolist(),
-        labels.astype(np.int64) if labels.dtype.kind in "iu" else labels,
+        None if names is None else _text(names).tolist(),
+        labels,
+        count=None if count is None else int(count),
     )
+    if labels.dtype.kind in "US":
+        return dataclasses.replace(rows, labels=np.strings.strip(_text(labels)))
+    if labels.ndim == 2:
+        return rows
+    whole = np.where(np.isnan(labels), UNLABELLED, labels) if labels.dtype.kind == "f" else labels
+    rows.refuse(whole != np.rint(whole), lambda i: f"label {labels[i]} is not a whole number")
+    rows.refuse(np.abs(whole) > 2**53, lambda i: f"label {labels[i]} is no class number")
+    return dataclasses.replace(rows, labels=whole.astype(np.int64))
+
+
+def _text(array: np.ndarray) -> np.ndarray:
+    return np.strings.decode(array, "utf-8", "surrogateescape") if array.dtype.kind == "S" else array
 
 
 def files_of(path: Path) -> list[Path]:
@@ -95,7 +123,7 @@ def files_of(path: Path) -> list[Path]:
     return [named] if named.exists() else sorted(map(Path, glob.glob(str(named)))) or [named]
 
 
-def contents(file: Path) -> bytes:
+def file_bytes(file: Path) -> bytes:
     """The bytes of a file. Raises UserError if it cannot be read."""
     try:
         return file.read_bytes()
@@ -103,38 +131,78 @@ def contents(file: Path) -> bytes:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
 
 
-def _read_csv(path: Path) -> Rows:
-    try:
-        text = io.StringIO(contents(path).decode("utf-8-sig"), newline="")
-        lines = csv.reader(text, skipinitialspace=True, strict=True)
-        table = [(lines.line_num, row) for row in lines if row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a table of comma-separated text ({error})") from None
-    (_, header), *table = table or [(1, [])]
-    classes = tuple(name for name in header if name not in (INDEX, NAME))
-    if len(set(header)) < len(header) or not 0 < len(classes) < len(header):
+def _rows_of_table(path: Path, table: Table) -> Rows:
+    spelled = {name: name.strip().lower().replace(" ", "_") for name in table.header}
+    index = next((name for name in table.header if spelled[name] == INDEX), None)
+    named = _first(spelled, NAMES)
+    if index is None and named is None:
+        named = _nameless_names(table, spelled)
+    rest = [name for name in table.header if name not in (index, named) and spelled[name] not in UNNAMED]
+    if len(set(table.header)) < len(table.header) or not rest or (index is None and named is None):
         raise UserError(
-            f"{path}: its columns are {', '.join(header) or 'none'}; "
+            f"{path}: its columns are {', '.join(table.header) or 'none'}; "
             f"wanted {INDEX} or {NAME}, then {LABEL} or one for each class"
         )
-    if LABEL in classes and len(classes) > 1:
-        raise UserError(f"{path}: has the column {LABEL}, so what is {' and '.join(set(classes) - {LABEL})}?")
-    for line, row in table:
-        if len(row) != len(header):
-            raise UserError(f"{path}: line {line}: has {len(row)} entries for {len(header)} columns")
-    columns = {name: [row[k] for _, row in table] for k, name in enumerate(header)}
-
-    def where(i: int) -> str:
-        return f"{path}: line {table[i][0]}"
-
-    index = _parsed(where, INDEX, columns[INDEX], np.int64) if INDEX in columns else None
-    names = columns.get(NAME)
-    if LABEL in classes:
-        return Rows(path, where, index, names, np.array(columns[LABEL], np.str_))
-    words = np.array([columns[name] for name in classes], np.str_)
+    label = _label_column(path, spelled, rest)
+    rows = Rows(
+        path,
+        table.where,
+        None if index is None else _parsed(table.where, INDEX, table.words(index), np.int64),
+        None if named is None else table.words(named),
+        np.zeros(0),
+    )
+    if label is not None:
+        labels = np.array(table.words(label), np.str_)
+        ignored = [name for name in rest if name != label]
+        notes = (f"labels are its column {label}; {', '.join(ignored)} ignored",) if ignored else ()
+        return dataclasses.replace(rows, labels=labels, notes=notes)
+    words = np.array([table.words(name) for name in rest], np.str_)
+    for name, column in zip(rest, words, strict=True):
+        if len(column) and not any(map(is_number, column)) and (column != "").any():
+            raise UserError(
+                f"{path}: no column is called {LABEL}, and {name} does not hold probabilities; "
+                f"call the column with the labels {LABEL}"
+            )
     words[:, (words == "").all(0)] = "0"
-    chances = [_parsed(where, name, row, np.float64) for name, row in zip(classes, words, strict=True)]
-    return Rows(path, where, index, names, np.stack(chances, 1), classes)
+    chances = [_parsed(table.where, name, row, np.float64) for name, row in zip(rest, words, strict=True)]
+    return dataclasses.replace(rows, labels=np.stack(chances, 1), columns=tuple(rest))
+
+
+def _first(spelled: dict[str, str], wanted: Sequence[str]) -> str | None:
+    found = {spelling: name for name, spelling in spelled.items()}
+    return next((found[name] for name in wanted if name in found), None)
+
+
+def _nameless_names(table: Table, spelled: dict[str, str]) -> str | None:
+    """The first column if it has no name but holds names of images: pandas writes the index of a table so.
+
+    Numbers there may be those of rows in any order, so they are not taken for the numbers of images.
+    """
+    first = table.header[0] if table.header else None
+    if first is None or spelled[first] not in UNNAMED or all(map(is_number, table.words(first))):
+        return None
+    return first
+
+
+def _label_column(path: Path, spelled: dict[str, str], rest: list[str]) -> str | None:
+    """The column of labels; none if there is one for each class."""
+    found = [name for name in rest if spelled[name] in LABELS]
+    exact = [name for name in found if spelled[name] == LABEL]
+    if len(found) > 1 and not exact:
+        raise UserError(
+            f"{path}: {' and '.join(found)} may all be labels; call the column with the labels {LABEL}"
+        )
+    if found:
+        return (exact or found)[0]
+    return rest[0] if len(rest) == 1 else None
+
+
+def is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _parsed(where: Callable[[int], str], column: str, words: Sequence[str], kind: type) -> np.ndarray:
@@ -149,6 +217,9 @@ def _parsed(where: Callable[[int], str], column: str, words: Sequence[str], kind
 
 
 def _read_records(path: Path) -> Rows:
+    for file in files_of(path):
+        if ".tfrecord" not in file.name and not _looks_like_records(file_bytes(file)):
+            raise UserError(f"{file}: not a label file; {FORMATS}")
     try:
         from google.protobuf.message import DecodeError
         from tensorflow_datasets.proto import tf_example_pb2  # slow to import, and an extra
@@ -177,14 +248,19 @@ def _read_records(path: Path) -> Rows:
     return Rows(path, places.__getitem__, None, names, softmax(found, 1) if found.ndim == 2 else found)
 
 
+def _looks_like_records(data: bytes) -> bool:
+    """Whether the first record, its length before and a checksum after both, fits into a file."""
+    return not data or 16 <= 16 + int.from_bytes(data[:8], "little") <= len(data)
+
+
 def _records(file: Path) -> Iterator[bytes]:
-    """What a TFRecord file holds. Checksums are passed over: whether a row makes sense is checked later."""
-    data, at = contents(file), 0
+    """What a TFRecord file holds. Checksums are not checked: whether a row makes sense is checked later."""
+    data, at = file_bytes(file), 0
     while at < len(data):
         length = int.from_bytes(
             data[at : at + 8], "little"
         )  # then its checksum, 4 bytes, as after the record
         if at + length + 16 > len(data):
-            raise UserError(f"{file}: not a label file; wanted .npz, .csv or whole, uncompressed TFRecords")
+            raise UserError(f"{file}: not whole, uncompressed TFRecords; {FORMATS}")
         yield data[at + 12 : at + 12 + length]
         at += length + 16

@@ -15,7 +15,8 @@ from compare_gan.data.base import ImageDataset, Images, Split
 from compare_gan.data.facts import FACTS, Facts
 from compare_gan.data.fit import Fit
 from compare_gan.data.records import Contents, Part, Records
-from compare_gan.data.splits import held_out
+from compare_gan.data.classes import with_used_classes
+from compare_gan.data.holdout import with_splits
 from compare_gan.data.streamed import Streamed
 
 NAMED = 3  # broken files that a message names
@@ -48,6 +49,8 @@ class Reading:
     def __post_init__(self):
         if self.broken not in ("fail", "skip"):
             raise UserError(f"broken is {self.broken!r}; use fail or skip")
+        if self.holdout is not None and not 0 <= self.holdout < 1:
+            raise UserError(f"holdout is {self.holdout}; it is a share of the images, in [0, 1)")
         self.fits()
 
     @property
@@ -82,9 +85,11 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
     Raises:
       UserError: images are broken, differ in size and none was given, or are all too small.
     """
+    contents = divided(contents, reading)
     for note in contents.notes:
         log.warning("%s: %s", contents.path, note)
-    train, test = parts(contents, reading)
+    train, test = contents.train, contents.test
+    assert test is not None
     train_fit, test_fit = reading.fits()
     channels = reading.look.image_shape[2] if reading.look else None
     one = _split(contents.path, train, train_fit, reading, channels)
@@ -98,20 +103,20 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
     return ImageDataset(contents.name, one, other, contents.class_names, str(test_fit))
 
 
-def parts(contents: Contents, reading: Reading) -> tuple[Part, Part]:
-    """The training images and the test images of a source, before any is decoded.
+def divided(contents: Contents, reading: Reading) -> Contents:
+    """A source as training sees it, before an image is decoded: see `compare_gan.data.holdout`.
 
     Raises:
-      UserError: there are none, or all are too small.
+      UserError: there are no images, all are too small, or a label file does not fit.
     """
-    train, test = contents.train, contents.test
-    if not len(train) or test is not None and not len(test):
-        raise UserError(f"{contents.path}: holds no images")
-    if test is None:
-        train, test = held_out(contents.path, train)
-    if reading.facts is not None and reading.facts.least_side:
-        train = _large(contents.path, train, reading.facts.least_side)
-    return train, test
+    contents = with_splits(contents, reading.labels, reading.holdout)
+    if reading.facts is None or reading.facts.labels in ("stored", "given"):  # else labels are still to come
+        contents = with_used_classes(contents)
+    if reading.facts is None or not reading.facts.least_side:
+        return contents
+    return dataclasses.replace(
+        contents, train=_large(contents.path, contents.train, reading.facts.least_side)
+    )
 
 
 def load_all(contents: Contents, reading: Reading) -> Images:

@@ -1,7 +1,7 @@
 """What a user may name as a data set."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from compare_gan.core.errors import UserError, did_you_mean
@@ -16,6 +16,7 @@ from compare_gan.data.labels import relabelled
 from compare_gan.data.loading import Reading, load
 from compare_gan.data.parquet import Columns, read_parquet
 from compare_gan.data.prepared import is_named
+from compare_gan.data.joining import together, with_test_data
 from compare_gan.data.records import Contents
 from compare_gan.data.tfds import read_tfds
 
@@ -28,22 +29,31 @@ PARQUET = ".parquet"
 SUFFIXES = (".npz", ".npy", PARQUET, *ARCHIVES)
 
 
-def open_dataset(source: str, image_size: int | None = None, reading: Reading | None = None) -> ImageDataset:
+Source = str | Sequence[str]  # a name or a path, or several whose images join
+
+
+def open_dataset(
+    source: Source, image_size: int | None = None, reading: Reading | None = None
+) -> ImageDataset:
     """The data set of a name, or of a path: a folder, an archive, `.parquet`, `.npz` or `.npy`.
 
     A name is a registered one, one that has facts, or `tfds:NAME` for any other data set of TensorFlow
     Datasets; it goes before a path of that name. Data sets with facts are cropped, resized and labelled as
     these say. A folder holds parquet files, or images as `compare_gan.data.layout` says, and so does an
-    archive. Where a source has no test split, a fifth of each class is held out, always the same.
+    archive. Where a source has no test split, a fifth of the images is held out, always the same ones.
 
     Args:
+      source: several sources become one data set: one may be labelled and another not. Classes of one name
+        are one class.
       image_size: short for `Reading(image_size)`.
       reading: how to read it.
 
     Raises:
       UserError: nothing has that name, or it does not hold images of one size.
     """
-    reading = as_known(source, reading or Reading(image_size))
+    reading = reading or Reading(image_size)
+    if isinstance(source, str):
+        reading = as_known(source, reading)
     dataset = load(find(source, reading), reading)
     if reading.facts is not None and reading.facts.labels in ("single", "random"):
         dataset = relabelled(dataset, reading.facts.labels)
@@ -55,13 +65,31 @@ def as_known(source: str, reading: Reading) -> Reading:
     return dataclasses.replace(reading, like=source) if source in FACTS else reading
 
 
-def find(source: str, reading: Reading | None = None) -> Contents:
-    """What a source holds, before a pixel is read.
+def find(source: Source, reading: Reading | None = None) -> Contents:
+    """What a source holds, before a pixel is read; its test split is that of `reading.test_data` if given.
 
     Raises:
       UserError: nothing has that name, or it holds no images.
     """
     reading = reading or Reading()
+    sources = [source] if isinstance(source, str) else list(dict.fromkeys(source))
+    if not sources:
+        raise UserError("no data set is named; give --data")
+    contents = together([_find(each, reading) for each in sources])
+    if reading.test_data is None:
+        return contents
+    return with_test_data(contents, _find(reading.test_data, reading))
+
+
+def resolved(source: Source) -> Source:
+    """A source by which it can be found from any folder: paths become absolute, names stay."""
+    if not isinstance(source, str):
+        return [str(resolved(each)) for each in source]
+    named = source in DATASETS or is_named(source) or not Path(source).exists()
+    return source if named else str(Path(source).resolve())
+
+
+def _find(source: str, reading: Reading) -> Contents:
     if source in DATASETS:
         return DATASETS[source]()
     if is_named(source):

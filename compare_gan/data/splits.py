@@ -1,7 +1,5 @@
 """What readers share: splits by name, a test split held out, labels checked."""
 
-import logging
-
 import numpy as np
 
 from compare_gan.core.errors import UserError
@@ -10,25 +8,24 @@ from compare_gan.data.records import Part
 TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is the test split
 HELD_OUT = 1 / 5
 MOST_CLASSES = 100_000
-log = logging.getLogger(__name__)
 
 
-def held_out(path: str, whole: Part, fraction: float = HELD_OUT) -> tuple[Part, Part]:
-    """The rest of `whole`, and `fraction` of each class, rounded, taken at even distances.
+def held_out_mask(labels: np.ndarray, fraction: float = HELD_OUT) -> np.ndarray:
+    """Which images [N] to hold out: `fraction` of each class, rounded, taken at even distances.
 
-    Nothing random: every run, seed and machine gets the same split. The order of the images is kept. Where no
-    class has images to spare, all are for training, and the same ones again for tests.
+    Nothing random: every run, seed and machine gets the same split. Unlabelled images count as a class.
+
+    Args:
+      labels: [N] class indices, -1 = unlabelled; or soft labels [N, K].
+      fraction: in [0, 1).
     """
-    classes = whole.labels if whole.labels.ndim == 1 else whole.labels.argmax(1)
-    out = np.zeros(len(whole), bool)
+    classes = labels if labels.ndim == 1 else labels.argmax(1)
+    out = np.zeros(len(labels), bool)
     for label in np.unique(classes):
         members = np.flatnonzero(classes == label)
         count = round(fraction * len(members))
         out[members[(2 * np.arange(count) + 1) * len(members) // max(2 * count, 1)]] = True
-    if not out.any():
-        log.warning("%s: too few images to hold any out, so scores compare with the training images", path)
-        return whole, whole
-    return whole.chosen(np.flatnonzero(~out)), whole.chosen(np.flatnonzero(out))
+    return out
 
 
 def class_indices(path: object, name: str, labels: np.ndarray, count: int) -> np.ndarray:

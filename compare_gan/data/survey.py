@@ -8,7 +8,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.fit import Fit
-from compare_gan.data.loading import Reading, memory_budget, parts, streams, tried
+from compare_gan.data.loading import Reading, divided, memory_budget, streams, tried
 from compare_gan.data.records import Contents, Part
 
 ROWS, COLUMNS = 10, 10  # of a contact sheet; with more classes than rows it is a mixture
@@ -61,9 +61,11 @@ def survey(contents: Contents, reading: Reading) -> Survey:
     Raises:
       UserError: there are no images, or none can be read.
     """
+    held_out, contents = contents.test is None, divided(contents, reading)
+    assert contents.test is not None
     train, test = (
         _survey(contents, part, fit, reading)
-        for part, fit in zip(parts(contents, reading), reading.fits(), strict=True)
+        for part, fit in zip((contents.train, contents.test), reading.fits(), strict=True)
     )
     shape, broken = _image_shape((train, test), reading), len(train.broken) + len(test.broken)
     problems = []
@@ -73,7 +75,7 @@ def survey(contents: Contents, reading: Reading) -> Survey:
         problems.append("images differ in size; give --image_size to crop and resize all")
     return Survey(
         path=contents.path,
-        held_out=contents.test is None,
+        held_out=held_out,
         class_names=contents.class_names,
         image_shape=shape,
         memory=memory_budget() if reading.memory is None else reading.memory,
@@ -138,7 +140,8 @@ def contact_sheet(contents: Contents, reading: Reading) -> tuple[np.ndarray, int
     Raises:
       UserError: no image can be read.
     """
-    part, fit = parts(contents, reading)[0], reading.fits()[1]  # that of test images is never random
+    contents = divided(contents, reading)
+    part, fit = contents.train, reading.fits()[1]  # that of test images is never random
     classes = _classes(part)
     groups = [np.flatnonzero(classes == i) for i in (*range(len(contents.class_names)), UNLABELLED)]
     if not 1 < len(groups) <= ROWS + 1:

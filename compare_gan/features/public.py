@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from compare_gan.core.download import download, sha256_of
+from compare_gan.core.download import download
+from compare_gan.core.files import sha256_of
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import user_cache
 

@@ -90,10 +90,11 @@ def told(outcome: Outcome) -> str:
 
 
 def show_real(dataset: ImageDataset, folder: Path, columns: int = 10) -> None:
-    """A picture of held-out images, one row a class."""
+    """A picture of held-out images: one row a class, or mixed where none has a label."""
     labels = dataset.test.labels
     classes = [np.flatnonzero(labels == k) for k in range(min(len(dataset.class_names), 10))]
     rows = [np.resize(members, columns) for members in classes if len(members)]
-    if rows:
-        images = dataset.test.images[np.concatenate(rows)]
-        write_grid(folder / "real" / "real.png", images, len(rows), columns)
+    if not rows:
+        rows = [np.linspace(0, len(labels) - 1, 3 * columns).astype(int)[i::3] for i in range(3)]
+    images = dataset.test.images[np.concatenate(rows)]
+    write_grid(folder / "real" / "real.png", images, len(rows), columns)

@@ -33,6 +33,7 @@ from compare_gan.features.base import Extractor
 from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.fewlabels.budget import Budget, choose, columns, folder_of, told
 from compare_gan.fewlabels.inferred import Inferred
+from compare_gan.fewlabels.overview import overview
 from compare_gan.fewlabels.probe import write_probe
 from compare_gan.fewlabels.quality import QUALITY, label_quality, write_quality
 from compare_gan.fewlabels.recipe import LabelRecipe
@@ -95,9 +96,19 @@ class Study:
     flat: bool = False  # everything in one folder; for one seed and one budget
 
     def __post_init__(self):
+        there = overview(self.dataset)
         for method in self.methods:  # before anything is written
             self.gan(method)
+            if method.labels == "true" and there.partly:
+                missing = there.train_images - there.labelled
+                raise UserError(f"{method.name} needs a label for every training image; {missing:,} have none")
         if any(method.from_few for method in self.methods):
+            if self.dataset.train.labels.ndim == 2:
+                raise UserError(f"{self.dataset.name}: has soft labels; few labels must be classes")
+            if not there.labelled:
+                raise UserError(
+                    f"{self.dataset.name}: no training image has a label to learn from; give --labels FILE"
+                )
             for seed in self.seeds:
                 for budget in self.budgets:
                     choose(self.dataset.train.labels, budget, seed)
@@ -191,7 +202,10 @@ def tell_quality(study: Study, task: Task) -> None:
     folder = study.place(task)
     if study.label_file is None:
         seen = features(study, task.seed)
-        if seen.test is not None:
+        known = few(study, task.seed, task.budget).train.labels
+        several = len(np.unique(known[known != UNLABELLED])) > 1
+        testable = several and (study.dataset.test.labels != UNLABELLED).any()
+        if seen.test is not None and testable:
             write_probe(few(study, task.seed, task.budget), seen, folder)
     quality = label_quality(study.dataset, inferred(study, task.seed, task.budget))
     if worst := quality.get("least_certain", {}).get("index", [])[:UNCERTAIN]:

@@ -66,11 +66,10 @@ def test_names_are_written_where_all_images_have_one(tmp_path):
     assert np.load(path)["file_name"].tolist() == ["cat/2.png", "odd, name.png"]
     np.testing.assert_array_equal(read_labels(path, NAMED, CLASSES)[0], [-1, 1, -1, -1, 0])
     assert (read_labels(path, split((), 5), CLASSES)[0] == [-1, 1, -1, -1, 0]).all()  # nothing to compare
-    refused(
-        path, "row 0: calls image 1 'cat/2.png', but here that is 'dog/1.png'", split(NAMES[::-1][1:] * 2)
-    )
+    refused(path, "row 0: calls image 1 'cat/2.png', but here that is 'dog/3.png'", split(NAMES[::-1]))
+    refused(path, "is for 5 images, but there are 10", NAMELESS)
     write_labels(path, np.array([4, 1]), np.array([0, 1]), ("", *NAMES[1:]))
-    assert set(np.load(path)) == {"index", "label"}
+    assert set(np.load(path)) == {"index", "label", "num_images"}
 
 
 def test_a_table_of_indices_or_names_says_the_same(tmp_path):
@@ -145,7 +144,6 @@ def test_classes_whose_names_are_numbers(tmp_path):
         (["cat/2.png", "3"], "label 3 is not one of the classes 0 to 2"),
         (["cat/2.png", "-2"], "label -2 is not"),
         (["cat/2.png", "0.5"], "label '0.5' is neither"),
-        (["cat/2.png", "NaN"], "label 'NaN' is neither"),
         (["cat/2.png", "1e999"], "label '1e999' is neither"),
         (["cat/2.png"], "has 1 entries for 2 columns"),
     ],
@@ -177,11 +175,11 @@ def test_a_bad_row_of_probabilities_is_told_with_its_line(tmp_path, row, words):
 @pytest.mark.parametrize(
     "header, words",
     [
-        (["name", "label"], "its columns are name, label; wanted index or file_name, then label"),
+        (["text", "label"], "its columns are text, label; wanted index or file_name, then label"),
+        (["", "label"], "its columns are , label; wanted index or file_name, then label"),
         (["index"], "its columns are index"),
-        (["index;label"], "its columns are index;label"),
         (["index", "label", "label"], "its columns are"),
-        (["index", "label", "split"], "has the column label, so what is split"),
+        (["index", "class", "category"], "class and category may all be labels; call the column"),
         (["index", "cat", "dog"], "gives 2 probabilities for 3 classes"),
     ],
 )
@@ -217,7 +215,9 @@ def test_names_that_the_data_set_lacks_or_has_twice(tmp_path):
         ({"index": [0.0, 1.0], "label": [0, 1]}, "index is float64"),
         ({"index": [0, 1], "label": [0, -2]}, "row 1: label -2 is not one of the classes 0 to 2"),
         ({"index": [0, 1], "label": [0, 3]}, "row 1: label 3 is not one of the classes 0 to 2"),
-        ({"index": [0, 1], "label": [0.5, 0.5]}, "label is float64"),
+        ({"index": [0, 1], "label": [0, 0.5]}, "row 1: label 0.5 is not a whole number"),
+        ({"index": [0, 1], "label": [0, np.inf]}, "row 1: label inf is no class number"),
+        ({"index": [0, 1], "label": [0, 1j]}, "label is complex"),
         ({"index": [0], "label": [[0.5, 0.7, 0]]}, "row 0: probabilities must be"),
         ({"index": [0], "label": [[np.nan, 1.0, 0]]}, "row 0: probabilities must be"),
         ({"index": [0], "label": [[0.5, 0.5]]}, "gives 2 probabilities for 3 classes"),
@@ -296,8 +296,9 @@ def test_soft_labels_of_compare_gan_are_logits(tmp_path):
 @pytest.mark.parametrize(
     "data, words",
     [
-        (b"index,label\n0,1\n", "not a label file; wanted .npz, .csv or whole, uncompressed TFRecords"),
-        (record("cat/1.png", 0)[:-1], "whole, uncompressed TFRecords"),
+        (b"index,label\n0,1\n", "labels.xlsx: not a label file; label files end in .npz, .csv, .tsv, .txt"),
+        (record("cat/1.png", 0)[:-1], "labels.xlsx: not a label file"),
+        (record("cat/1.png", 0) + record("cat/2.png", 0)[:-1], "not whole, uncompressed TFRecords"),
         (struct.pack("<QI", 3, 0) + b"abc" + bytes(4), "record 0: not a tf.train.Example"),
         (struct.pack("<QI", 0, 0) + bytes(4), "record 0: wanted one file_name, and label"),
         (record("cat/1.png", 0) + record("dog/1.png", [1.0]), "record 1: its label is not of the kind of"),
@@ -305,8 +306,8 @@ def test_soft_labels_of_compare_gan_are_logits(tmp_path):
 )
 def test_a_bad_file_of_records(tmp_path, data, words):
     pytest.importorskip("tensorflow_datasets")
-    (tmp_path / "labels.txt").write_bytes(data)
-    refused(tmp_path / "labels.txt", words)
+    (tmp_path / "labels.xlsx").write_bytes(data)
+    refused(tmp_path / "labels.xlsx", words)
 
 
 def test_records_without_the_extra(tmp_path, monkeypatch):

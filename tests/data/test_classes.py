@@ -1,0 +1,58 @@
+"""Classes that no training image has, and names that several classes share."""
+
+import numpy as np
+
+from compare_gan.data.classes import with_used_classes
+from compare_gan.data.records import Contents, Part, Pixels
+
+
+def source(train, names, test=None):
+    def part(labels):
+        labels = np.asarray(labels)
+        labels = labels.astype(np.int32 if labels.ndim == 1 else np.float32)
+        return Part(Pixels(np.zeros((len(labels), 2, 2, 1), np.uint8)), labels)
+
+    return Contents("x", "x", part(train), None if test is None else part(test), tuple(names))
+
+
+def test_classes_without_a_labelled_training_image_are_dropped_with_a_note():
+    found = with_used_classes(source([42, 3, -1, 7, 3], map(str, range(43)), test=[7, 5, -1, 42]))
+    assert found.class_names == ("3", "7", "42")
+    np.testing.assert_array_equal(found.train.labels, [2, 0, -1, 1, 0])
+    np.testing.assert_array_equal(found.test.labels, [1, -1, -1, 2])
+    assert found.train.labels.dtype == found.test.labels.dtype == np.int32
+    assert found.notes == (
+        "40 of 43 classes have no labelled training image and are left out; the classes are 3, 7, 42",
+        "1 test images of the classes left out count as unlabelled",
+    )
+
+
+def test_a_note_lists_only_the_first_of_many_classes():
+    (note,) = with_used_classes(source(range(1, 31), map(str, range(31)))).notes
+    assert note.endswith("the classes are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more")
+
+
+def test_where_all_classes_have_images_nothing_changes():
+    found = with_used_classes(source([1, 0, -1], "ab"))
+    assert found.class_names == ("a", "b") and not found.notes
+    np.testing.assert_array_equal(found.train.labels, [1, 0, -1])
+
+
+def test_without_labels_there_are_no_classes():
+    found = with_used_classes(source([-1, -1], ["cat", "dog"], test=[0, 1]))
+    assert found.class_names == () and "no training image has a label" in found.notes[0]
+    np.testing.assert_array_equal(found.test.labels, [-1, -1])
+    assert not with_used_classes(source([-1], [])).notes
+
+
+def test_soft_labels_keep_all_classes():
+    found = with_used_classes(source([[0.5, 0.5, 0.0]], "abc"))
+    assert found.class_names == ("a", "b", "c") and found.train.labels.shape == (1, 3)
+
+
+def test_names_are_stripped_and_classes_of_one_name_are_told_apart():
+    found = with_used_classes(source(range(5), ["crane", " cat", "crane ", "crane (0)", "dog"]))
+    assert found.class_names[1::3] == ("cat", "dog")
+    assert len(set(found.class_names)) == 5 and found.class_names[2] == "crane (2)"
+    assert found.notes[0].startswith("several classes are called crane")
+    np.testing.assert_array_equal(found.train.labels, range(5))

@@ -1,0 +1,103 @@
+"""Which images are held out where a source has no test split, with labels missing or from a file."""
+
+import numpy as np
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.data import Reading, open_dataset
+from compare_gan.data.holdout import SPARE
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Writes an .npz of N images whose pixels say which image it is, and returns its path."""
+
+    def save(labels, name="some.npz"):
+        images = np.arange(len(labels), dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+        np.savez(tmp_path / name, images=images, labels=np.array(labels))
+        return str(tmp_path / name)
+
+    return save
+
+
+def numbers(split):
+    """Which images of the file a split holds."""
+    return split.images[:][:, 0, 0, 0].tolist()
+
+
+def test_a_fifth_of_each_class_and_a_line_that_says_so(save, caplog):
+    data = open_dataset(save([0] * 10 + [1] * 20))
+    assert np.bincount(data.test.labels).tolist() == [2, 4]
+    assert "6 of 30 images are held out for scores; --holdout 0 holds out none" in caplog.text
+
+
+def test_another_share_is_held_out_without_a_line(save, caplog):
+    data = open_dataset(save([0] * 10 + [1] * 20), reading=Reading(holdout=0.5))
+    assert np.bincount(data.test.labels).tolist() == [5, 10] and not caplog.text
+
+
+def test_nothing_is_held_out(save, caplog):
+    data = open_dataset(save([0] * 10 + [1] * 20), reading=Reading(holdout=0))
+    assert len(data.train) == len(data.test) == 30
+    assert "scores compare with the training images" in caplog.text
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 2.0])
+def test_a_share_that_is_none(share):
+    with pytest.raises(UserError, match=r"holdout is .*; it is a share of the images, in \[0, 1\)"):
+        Reading(holdout=share)
+
+
+def test_few_labels_stay_in_training(save, caplog):
+    labels = np.where(np.arange(100) % 10 == 0, np.arange(100) // 50, -1)
+    data = open_dataset(save(labels))
+    assert (data.train.labels >= 0).sum() == 10 and (data.test.labels == -1).all()
+    assert len(data.test) == 18  # a fifth of the 90 without a label
+    assert "none of them labelled" in caplog.text
+
+
+def test_many_labels_are_shared_with_the_test_split(save):
+    labels = np.repeat([0, -1], [SPARE, 20])
+    data = open_dataset(save(labels))
+    assert (data.test.labels == 0).sum() == SPARE // 5 and (data.test.labels == -1).sum() == 4
+
+
+def test_the_labels_of_a_file_do_not_move_the_split(save, tmp_path):
+    path = save([0, 1] * 15)
+    plain = open_dataset(path)
+    rows = "".join(f"{i},{i % 2}\n" for i in (0, 1, 7))
+    (tmp_path / "few.csv").write_text(f"index,label\n{rows}")
+    few = open_dataset(path, reading=Reading(labels=str(tmp_path / "few.csv")))
+    assert numbers(few.train) == numbers(plain.train) and numbers(few.test) == numbers(plain.test)
+    assert [i for i, y in zip(numbers(few.train), few.train.labels, strict=True) if y >= 0] == [
+        i for i in (0, 1, 7) if i in numbers(few.train)
+    ]
+    assert np.array_equal(few.test.labels, plain.test.labels)  # the source's own
+
+
+def test_index_counts_the_images_of_the_source(save, tmp_path):
+    (tmp_path / "all.csv").write_text(
+        "index,label\n" + "".join(f"{i},{'even' if i % 2 == 0 else 'odd'}\n" for i in range(30))
+    )
+    np.savez(tmp_path / "flat.npz", images=np.arange(30, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8))
+    data = open_dataset(str(tmp_path / "flat.npz"), reading=Reading(labels=str(tmp_path / "all.csv")))
+    assert data.class_names == ("even", "odd")
+    for split in (data.train, data.test):
+        assert split.labels.tolist() == [i % 2 for i in numbers(split)]
+
+
+def test_sources_join(save):
+    labelled, pool = save([0, 1] * 10, "a.npz"), save([-1] * 30, "b.npz")
+    data = open_dataset([labelled, pool])
+    assert len(data.train) + len(data.test) == 50 and data.spec.num_classes == 2
+    assert (data.train.labels >= 0).sum() == 20
+
+
+def test_test_data(save):
+    data = open_dataset(save([0, 1] * 10, "a.npz"), reading=Reading(test_data=save([1] * 5, "b.npz")))
+    assert len(data.train) == 20 and data.test.labels.tolist() == [1] * 5
+
+
+def test_test_data_of_other_classes(save):
+    with pytest.raises(UserError, match="b.npz: has the class '2', which .*a.npz has not; it has 0, 1"):
+        open_dataset(save([0, 1] * 10, "a.npz"), reading=Reading(test_data=save([2] * 5, "b.npz")))
