@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json, write_json
+from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.processes import first
 from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
+from compare_gan.data.source import resolved
+from compare_gan.train.checkpoints import saved_steps
 
 SHOWN = 5  # differences that a message names
 # Bindings that say how long to train, how often to save and how to evaluate, not what is trained.
@@ -102,13 +104,22 @@ def placeless(name: str, value: Any) -> Any:
     if name == "labels" and isinstance(value, dict) and "sha256" in value:  # by content, not by path
         return str(value["choice"]).startswith("clusters:"), value["sha256"]
     if name == "data":
-        return [absolute(each) for each in (value if isinstance(value, list) else [value])]
+        return resolved(value)
     return value
 
 
-def absolute(source: str) -> str:
-    """The absolute path of a source that exists as a path, else the source itself."""
-    return str(Path(source).resolve()) if source and Path(source).exists() else source
+def check_steps(run_dir: Path, steps: int) -> None:
+    """Refuses to train a run for fewer steps than it already has.
+
+    Raises:
+      UserError: it has a checkpoint of a later step.
+    """
+    done = max(saved_steps(run_dir), default=0)
+    if done > steps:
+        raise UserError(
+            f"{run_dir}: is already trained for {done} steps, and options.training_steps = {steps} asks for "
+            "fewer; ask for more, or choose another --model_dir"
+        )
 
 
 def listed(changes: list[str]) -> str:
@@ -117,31 +128,24 @@ def listed(changes: list[str]) -> str:
     return "; ".join(changes[:SHOWN]) + more
 
 
-def claim(folder: Path, file: str, settings: Mapping[str, Any], remedy: str) -> None:
-    """Writes down what a folder is trained with; a folder that was trained with something else is refused.
+def claim(folder: Path, file: str, settings: dict[str, Any], remedy: str) -> None:
+    """Writes down what a training job depends on; a folder of another job is refused.
 
     Args:
-      folder: the folder of a training job.
+      folder: the run folder of the job, made if need be.
       file: the name of the JSON file for the settings.
-      settings: plain values that decide the result.
+      settings: plain values that decide the result; "fingerprint" is that of `split_fingerprints`.
       remedy: what to do about a folder that is refused.
 
     Raises:
-      UserError: the folder holds checkpoints of a job with other settings.
+      UserError: the folder holds a job with other settings, or one whose settings are unknown.
     """
     path = folder / file
     if path.exists():
-        before = read_json(path)
-        changes = [
-            f"{name} {before.get(name)} -> {value}"
-            for name, value in settings.items()
-            if name not in ("fingerprint",) and before.get(name) != value
-        ]
-        changes += changed_data({"fingerprint": before.get("fingerprint")}, settings)
-        if changes:
+        if changes := list(changed_data(read_json(path), settings)):
             raise UserError(f"{folder}: was trained with other settings ({listed(changes)}); {remedy}")
-    elif (folder / "checkpoints").exists():
+    elif saved_steps(folder):
         raise UserError(f"{folder}: holds a training without {file}, so its settings are unknown; {remedy}")
+    run_folder(folder)
     if first():
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
