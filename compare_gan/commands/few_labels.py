@@ -45,7 +45,7 @@ def add_labels(made: Parser) -> None:
     kept.add_argument(
         "--label_fraction",
         type=float,
-        help="share of the labels to use, in (0, 1]; the others are hidden, to measure with; default: 1 (all) "
+        help="share of the labels to use, in (0, 1]; the others are hidden, to measure with; default: all "
         "where images without a label are there, 0.1 where every image has one",
     )
     kept.add_argument("--labels_per_class", type=int, help="labels of each class that are kept")

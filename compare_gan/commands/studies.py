@@ -300,7 +300,9 @@ def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     """The command that does the same again."""
     how, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
     given = {name: settings[name] for name in ("data", "steps", "extractor", "features", "label_file")}
-    given |= {name: how.get(name) for name in ("labels", "holdout", "test_data", "image_column", "label_column")}
+    given |= {
+        name: how.get(name) for name in ("labels", "holdout", "test_data", "image_column", "label_column")
+    }
     given |= {option: settings["inference"].get(field) for option, field in LABELS.items()}
     given |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
     given |= {} if how["broken"] == "fail" else {"broken": how["broken"]}

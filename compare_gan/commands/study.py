@@ -20,7 +20,6 @@ from compare_gan.commands.studies import (
 )
 from compare_gan.core.methods import METHODS
 
-
 FRACTIONS = [0.05, 0.1, 0.2]  # of the labels of a fully labelled data set
 
 
@@ -41,7 +40,7 @@ def add(commands) -> None:
         "--fractions",
         nargs="+",
         type=float,
-        help="shares of the labels to use, in (0, 1]; default: 1 (all) where images without a label are there, "
+        help="shares of the labels to use, in (0, 1]; default: 1 where images without a label are there, "
         "0.05 0.1 0.2 where every image has one",
     )
     kept.add_argument("--labels_per_class", nargs="+", type=int, help="labels of each class that are kept")
@@ -64,7 +63,9 @@ def study(arguments: argparse.Namespace) -> int:
     arguments.methods, left_out = usable_methods(arguments.methods, there)
     per_class = arguments.labels_per_class or []
     fractions = arguments.fractions or ([1.0] if there.partly else FRACTIONS)
-    settings = settings_of(arguments, dataset, [] if per_class else fractions, per_class, arguments.seeds, left_out)
+    settings = settings_of(
+        arguments, dataset, [] if per_class else fractions, per_class, arguments.seeds, left_out
+    )
     folder = study_folder(Path(arguments.model_dir), settings)
     reopen = functools.partial(open_study, settings, folder, False)
     whole = open_study(settings, folder, False, dataset)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.memory import memory_budget
 from compare_gan.core.progress import Progress
 from compare_gan.data.images import MOST_BYTES
 from compare_gan.data.layout import arrange, is_hidden, is_image
-from compare_gan.data.loading import memory_budget
 from compare_gan.data.records import Contents, Encoded
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")

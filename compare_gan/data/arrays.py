@@ -6,8 +6,8 @@ import numpy as np
 from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
 from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.loading import memory_budget
 from compare_gan.data.records import Contents, Part, Pixels
 from compare_gan.data.splits import class_indices, numbered
 

@@ -28,7 +28,7 @@ def with_splits(contents: Contents, labels: str | None = None, holdout: float | 
     Args:
       contents: what a reader found.
       labels: label file, see `compare_gan.data.label_files`.
-      holdout: share of the images, in [0, 1); None: a fifth. With 0 training images serve as test images, too.
+      holdout: share of the images, in [0, 1); None: a fifth. With 0 the training images are the test images.
 
     Returns:
       Both splits, and a note of what was decided here.
@@ -48,7 +48,7 @@ def with_splits(contents: Contents, labels: str | None = None, holdout: float | 
     out = held_out_mask(own, HELD_OUT if holdout is None else holdout)
     if labels is None:
         return _divided(contents, out, holdout)
-    if numbers_training_split(Path(labels)):
+    if numbers_training_split(Path(labels), int((~out).sum())):
         return label_contents(Path(labels), _divided(contents, out, holdout))
     whole = label_contents(Path(labels), contents)
     if own.ndim == whole.train.labels.ndim == 1 and whole.class_names == contents.class_names:
@@ -78,8 +78,8 @@ def _divided(
         kept = ", none of them labelled, for labels are few" if out is spared and precious.any() else ""
         notes = (
             *notes,
-            f"{len(test):,} of {len(whole):,} images are held out for scores{kept}; --holdout 0 holds out none, "
-            "--test_data names other images",
+            f"{len(test):,} of {len(whole):,} images are held out for scores{kept}; --holdout 0 holds out "
+            "none, --test_data names other images",
         )
     return dataclasses.replace(contents, train=train, test=test, notes=notes)
 

@@ -54,7 +54,9 @@ def with_test_data(contents: Contents, other: Contents) -> Contents:
     note = f"{len(test):,} images of {other.path} are the test split"
     if contents.test is not None:
         note += f"; {len(contents.test):,} test images of {contents.path} are left out"
-    return dataclasses.replace(contents, test=test, class_names=names, notes=(*contents.notes, *other.notes, note))
+    return dataclasses.replace(
+        contents, test=test, class_names=names, notes=(*contents.notes, *other.notes, note)
+    )
 
 
 def _renumbered(contents: Contents, part: Part, names: tuple[str, ...]) -> Part:

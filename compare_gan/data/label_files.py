@@ -114,6 +114,23 @@ def read_labels(
     return _spread(image, labels, len(split)), class_names
 
 
+def numbers_training_split(path: Path, size: int) -> bool:
+    """Whether a label file counts the images of the training split, as the files of `write_labels` do.
+
+    All others count the images of the source, before a test split is held out. A file without names of images
+    that has a row for each number below `size` is taken for one that an older version wrote.
+
+    Raises:
+      UserError: it cannot be read, or is not a label file.
+    """
+    rows = read_rows(path)
+    if rows.count is not None:
+        return True
+    return (
+        path.suffix.lower() == ".npz" and rows.names is None and np.array_equal(rows.index, np.arange(size))
+    )
+
+
 def write_labels(path: Path, index: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()) -> None:
     """Writes an `.npz` label file; the same labels, in any order, make the same bytes.
 

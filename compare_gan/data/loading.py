@@ -2,21 +2,20 @@
 
 import dataclasses
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.memory import memory_budget
 from compare_gan.core.threads import in_turn
 from compare_gan.data.base import ImageDataset, Images, Split
+from compare_gan.data.classes import with_used_classes
 from compare_gan.data.facts import FACTS, Facts
 from compare_gan.data.fit import Fit
-from compare_gan.data.records import Contents, Part, Records
-from compare_gan.data.classes import with_used_classes
 from compare_gan.data.holdout import with_splits
+from compare_gan.data.records import Contents, Part, Records
 from compare_gan.data.streamed import Streamed
 
 NAMED = 3  # broken files that a message names
@@ -168,16 +167,6 @@ class Names(Sequence[str]):
         if isinstance(i, slice):
             return [self.records.name(k) for k in range(len(self))[i]]
         return self.records.name(range(len(self))[i])
-
-
-def memory_budget() -> int:
-    """A quarter of the memory that this process may use, in bytes."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:  # a container may have less than its machine
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        pass
-    return total // 4
 
 
 def streams(records: Records, fit: Fit, reading: Reading) -> bool:

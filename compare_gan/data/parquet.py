@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.loading import memory_budget
 from compare_gan.data.records import Contents, Encoded, Part
 from compare_gan.data.splits import TEST_NAMES, class_indices, numbered
 

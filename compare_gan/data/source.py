@@ -12,11 +12,11 @@ from compare_gan.data.arrays import read_arrays
 from compare_gan.data.base import ImageDataset
 from compare_gan.data.facts import FACTS
 from compare_gan.data.folder import read_folder
+from compare_gan.data.joining import together, with_test_data
 from compare_gan.data.labels import relabelled
 from compare_gan.data.loading import Reading, load
 from compare_gan.data.parquet import Columns, read_parquet
 from compare_gan.data.prepared import is_named
-from compare_gan.data.joining import together, with_test_data
 from compare_gan.data.records import Contents
 from compare_gan.data.tfds import read_tfds
 

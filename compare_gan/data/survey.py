@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.fit import Fit
-from compare_gan.data.loading import Reading, divided, memory_budget, streams, tried
+from compare_gan.data.loading import Reading, divided, streams, tried
 from compare_gan.data.records import Contents, Part
 
 ROWS, COLUMNS = 10, 10  # of a contact sheet; with more classes than rows it is a mixture

@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 from compare_gan.core.download import download
-from compare_gan.core.files import sha256_of
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import user_cache
+from compare_gan.core.files import sha256_of, user_cache
 
 VARIABLE = "COMPARE_GAN_INCEPTION"
 # Of torch-fidelity and of pytorch-fid, which both converted TensorFlow's; it is the same file.

@@ -54,7 +54,8 @@ class Overview:
             )
         elif self.partly:
             found.append(
-                f"the accuracy of inferred labels is that on {self.held_out_labelled:,} held-out images with a label"
+                "the accuracy of inferred labels is measured on held-out images only, "
+                f"{self.held_out_labelled:,} of which have a label"
             )
         return found
 

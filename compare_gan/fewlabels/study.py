@@ -101,7 +101,9 @@ class Study:
             self.gan(method)
             if method.labels == "true" and there.partly:
                 missing = there.train_images - there.labelled
-                raise UserError(f"{method.name} needs a label for every training image; {missing:,} have none")
+                raise UserError(
+                    f"{method.name} needs a label for every training image; {missing:,} have none"
+                )
         if any(method.from_few for method in self.methods):
             if self.dataset.train.labels.ndim == 2:
                 raise UserError(f"{self.dataset.name}: has soft labels; few labels must be classes")

@@ -79,7 +79,10 @@ def test_index_counts_the_images_of_the_source(save, tmp_path):
     (tmp_path / "all.csv").write_text(
         "index,label\n" + "".join(f"{i},{'even' if i % 2 == 0 else 'odd'}\n" for i in range(30))
     )
-    np.savez(tmp_path / "flat.npz", images=np.arange(30, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8))
+    np.savez(
+        tmp_path / "flat.npz",
+        images=np.arange(30, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8),
+    )
     data = open_dataset(str(tmp_path / "flat.npz"), reading=Reading(labels=str(tmp_path / "all.csv")))
     assert data.class_names == ("even", "odd")
     for split in (data.train, data.test):

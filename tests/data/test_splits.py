@@ -1,16 +1,19 @@
 """Holding a test split out."""
 
-import logging
-
 import numpy as np
 
-from compare_gan.data.records import Part, Pixels
-from compare_gan.data.splits import held_out
+from compare_gan.data.holdout import with_splits
+from compare_gan.data.records import Contents, Part, Pixels
 
 
 def numbered_images(labels):
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
     return Part(Pixels(images), np.array(labels, np.int32))
+
+
+def held_out(whole):
+    contents = with_splits(Contents("my/data", "data", whole, None, ()))
+    return contents.train, contents.test
 
 
 def numbers(part):
@@ -19,7 +22,7 @@ def numbers(part):
 
 def test_each_class_gives_its_share_and_nothing_is_lost():
     whole = numbered_images([0, 1] * 50 + [2] * 5)
-    rest, out = held_out("x", whole)
+    rest, out = held_out(whole)
     np.testing.assert_array_equal(np.bincount(rest.labels), [40, 40, 4])
     np.testing.assert_array_equal(np.bincount(out.labels), [10, 10, 1])
     np.testing.assert_array_equal(np.sort(np.concatenate([numbers(rest), numbers(out)])), np.arange(105))
@@ -28,24 +31,23 @@ def test_each_class_gives_its_share_and_nothing_is_lost():
 
 
 def test_what_is_held_out_lies_at_even_distances():
-    _, out = held_out("x", numbered_images([0] * 20))
+    _, out = held_out(numbered_images([0] * 20))
     np.testing.assert_array_equal(np.diff(numbers(out)), [5, 5, 5])
 
 
 def test_no_class_vanishes_from_the_training_images():
     labels = np.repeat(np.arange(12), np.arange(1, 13))
-    rest, _ = held_out("x", numbered_images(labels))
+    rest, _ = held_out(numbered_images(labels))
     assert set(rest.labels) == set(range(12))
 
 
 def test_soft_labels_count_as_their_likeliest_class():
     labels = np.eye(2, dtype=np.float32)[[0] * 10 + [1] * 5]
-    rest, out = held_out("x", Part(numbered_images([0] * 15).records, labels))
+    rest, out = held_out(Part(numbered_images([0] * 15).records, labels))
     assert out.labels.sum(0).tolist() == [2, 1] and rest.labels.sum(0).tolist() == [8, 4]
 
 
-def test_with_one_image_a_class_all_are_kept_and_the_user_is_told(caplog):
-    with caplog.at_level(logging.WARNING):
-        rest, out = held_out("my/data", numbered_images([0, 1, 2]))
-    assert numbers(rest).tolist() == numbers(out).tolist() == [0, 1, 2]
-    assert "my/data: too few images to hold any out" in caplog.text
+def test_with_one_image_a_class_all_are_kept_and_a_note_says_so():
+    contents = with_splits(Contents("my/data", "data", numbered_images([0, 1, 2]), None, ()))
+    assert numbers(contents.train).tolist() == numbers(contents.test).tolist() == [0, 1, 2]
+    assert contents.notes[0].startswith("there are too few images to hold any out")
