@@ -217,8 +217,8 @@ def about_unlabelled(dataset: Any, gan: Any) -> str | None:
         return None
     if missing == count:
         raise UserError(
-            f"{dataset.name}: no training image has a label, but ModularGAN.conditional is True; give --labels, "
-            "or train without labels (no_labels.gin, ssgan.gin)"
+            f"{dataset.name}: no training image has a label, but ModularGAN.conditional is True; "
+            "give --labels, or train without labels (no_labels.gin, ssgan.gin)"
         )
     start = f"{missing:,} of {count:,} training images have no label"
     if any(getattr(task, "use_predictor", False) for task in gan.tasks):
