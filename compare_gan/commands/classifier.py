@@ -12,7 +12,7 @@ def add(commands) -> None:
         commands,
         classifier,
         "classifier",
-        "Train a classifier on all labels, to measure scores with.",
+        "Train a classifier on all labels that there are, to measure scores with.",
         "--data digits --out digits.npz",
     )
     made.add_argument(
@@ -28,20 +28,32 @@ def add(commands) -> None:
 def classifier(arguments: argparse.Namespace) -> None:
     import numpy as np
 
+    from compare_gan.data.base import UNLABELLED
+    from compare_gan.data.labels import labelled_only
+    from compare_gan.data.source import refuse_inside
     from compare_gan.train.encoder import train_classifier
 
-    dataset = open_data(arguments.data, reading(arguments))
     out = Path(arguments.out)
+    refuse_inside(out, arguments.data)
+    whole = open_data(arguments.data, reading(arguments))
+    dataset = labelled_only(whole)
+    if len(dataset.train) < len(whole.train):
+        print(f"learns from the {len(dataset.train):,} of {len(whole.train):,} training images with a label")
     folder = out.with_suffix(".run")
     encoder = train_classifier(dataset, arguments.width, arguments.steps, arguments.seed, folder)
-    right = np.mean(encoder(dataset.test.images).classes.argmax(1) == dataset.test.labels)
+    test = np.flatnonzero(dataset.test.labels != UNLABELLED)
+    right = None
+    if len(test):
+        predicted = encoder(dataset.test.images).classes.argmax(1)
+        right = float(np.mean(predicted[test] == dataset.test.labels[test]))
     provenance = {
         "command": f"compare-gan classifier --data {arguments.data} --width {arguments.width} "
         f"--steps {arguments.steps} --seed {arguments.seed}",
         "compare_gan": __version__,
         "train_images": len(dataset.train),
-        "test_images": len(dataset.test),
-        "test_accuracy": round(float(right), 4),
+        "test_images": len(test),
+        "test_accuracy": None if right is None else round(right, 4),
     }
     encoder.save(out, provenance)
-    print(f"classifier: {out}, {right:.2%} of {len(dataset.test)} held-out images right")
+    told = f"{right:.2%} of {len(test):,} held-out images right" if right is not None else "no held-out label"
+    print(f"classifier: {out}, {told}")

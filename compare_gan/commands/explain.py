@@ -12,9 +12,11 @@ def add(commands) -> None:
         explain,
         "explain",
         "Tell what a gin configuration does and costs, what in it is dead and what is wrong; nothing runs.",
-        "resnet_cifar10.gin --gin_bindings 'options.disc_iters = 1'",
+        "small.gin s3gan.gin --gin_bindings 'options.disc_iters = 2'",
     )
-    made.add_argument("configs", nargs="+", help="configuration files")
+    made.add_argument(
+        "configs", nargs="+", help="configuration files, or names of packaged ones such as small.gin"
+    )
     made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
     made.add_argument(
         "--image_shape", nargs=3, type=int, metavar=("H", "W", "C"), help="default: that of dataset.name"

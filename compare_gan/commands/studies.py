@@ -12,7 +12,7 @@ from compare_gan import __version__
 from compare_gan.commands.shared import Parser, add_labels_file, add_reading, open_data, reading
 from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.core.files import refuse_inside, sha256_of
+from compare_gan.core.files import sha256_of
 from compare_gan.core.methods import METHODS
 
 SETTINGS = "settings.json"
@@ -89,9 +89,9 @@ def open_labels(arguments: argparse.Namespace) -> Any:
     Raises:
       UserError: an argument does not fit, or the data cannot be read.
     """
-    folder = Path(arguments.model_dir)
-    for source in arguments.data:
-        refuse_inside(folder, source)
+    from compare_gan.data.source import refuse_inside
+
+    refuse_inside(Path(arguments.model_dir), arguments.data)
     networks(arguments.gin_config, arguments.gin_bindings, arguments.methods)
     label_recipe(arguments.label_recipe)
     return open_data(one_or_several(arguments.data), reading(arguments, labels=arguments.labels))

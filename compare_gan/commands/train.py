@@ -16,14 +16,21 @@ def add(commands) -> None:
         train,
         "train",
         "Train one GAN from a gin configuration.",
-        "--model_dir runs/mine --gin_config resnet_cifar10.gin --data cifar10/",
+        "--model_dir runs/mine --gin_config small.gin --gin_config s3gan.gin --data digits",
     )
     made.add_argument("--model_dir", required=True, help="where everything is written")
     made.add_argument(
-        "--gin_config", action="append", default=[], help="configuration file; may be given often"
+        "--gin_config",
+        action="append",
+        default=[],
+        help="configuration file, or the name of a packaged one such as small.gin; may be given often",
     )
     made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
-    made.add_argument("--data", help="name or path; default: dataset.name of the configuration")
+    made.add_argument(
+        "--data",
+        nargs="+",
+        help="name or path, or several whose images join; default: dataset.name of the configuration",
+    )
     made.add_argument(
         "--data_fake_dataset", action="store_true", help="noise in the shape that dataset.name says"
     )
@@ -61,6 +68,18 @@ def add(commands) -> None:
     )
     made.add_argument("--best_by", help="score that makes a checkpoint the best; default: the first metric")
     made.add_argument(
+        "--validation",
+        type=float,
+        metavar="SHARE",
+        help="with --eval_every_steps: hold this share of the training images out of training and score on "
+        "them, so that test images do not choose the best checkpoint",
+    )
+    made.add_argument(
+        "--continue_with_changes",
+        action="store_true",
+        help="resume a run although its configuration, data or seed has changed; run.json notes the changes",
+    )
+    made.add_argument(
         "--fsdp",
         type=int,
         default=1,
@@ -74,6 +93,10 @@ def add(commands) -> None:
 def train(arguments: argparse.Namespace) -> None:
     if arguments.schedule == "continuous_eval" and arguments.distributed:
         raise UserError("--schedule continuous_eval is done by one process; leave out --distributed")
+    if arguments.validation is not None and (not arguments.eval_every_steps or arguments.schedule != "train"):
+        raise UserError(
+            "--validation chooses the best checkpoint while training; it needs --eval_every_steps"
+        )
     join(arguments)
     if arguments.schedule != "continuous_eval":
         train_one(arguments)
@@ -92,34 +115,17 @@ def train(arguments: argparse.Namespace) -> None:
 def train_one(arguments: argparse.Namespace) -> None:
     from compare_gan.config.edge import parse
     from compare_gan.core.placement import Placement
-    from compare_gan.data.facts import FACTS
-    from compare_gan.data.labels import described, labelled_only, relabelled
+    from compare_gan.data.source import refuse_inside
+    from compare_gan.data.validation import with_validation
     from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
     from compare_gan.train.loop import Schedule
+    from compare_gan.train.resume import check_steps
     from compare_gan.train.watch import Watch
 
     placement = Placement.over(fsdp=arguments.fsdp)
-    parsed = parse([Path(path) for path in arguments.gin_config], arguments.gin_bindings)
-    source = data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name)
-    how = reading(
-        arguments,
-        like=source if source in FACTS else parsed.dataset.name,
-        train_crop=parsed.train_transform.crop_method,
-        eval_crop=parsed.eval_transform.crop_method,
-    )
-    choice = arguments.labels or parsed.labels.file_pattern
-    labels = described(choice) if choice else None  # before images are read, which may take long
-    meant = how.facts.labels if how.facts else "stored"
-    if meant == "soft" and not choice and not arguments.data_fake_dataset:
-        raise UserError(f"{how.like}: needs a label file; give --labels or replace_labels.file_pattern")
-    labelled_alone = arguments.labelled_only or meant == "given"
-    dataset = open_data(source, how)
-    if choice:
-        dataset = relabelled(dataset, choice)
-    if labelled_alone:
-        dataset = labelled_only(dataset)
-    gan = parsed.gan(dataset.spec)
+    parsed = parse(arguments.gin_config, arguments.gin_bindings)
+    run_dir, seed = Path(arguments.model_dir), parsed.run_config.tf_random_seed or 0
     schedule = Schedule(
         parsed.options.training_steps,
         sample_every=arguments.sample_every,
@@ -127,16 +133,18 @@ def train_one(arguments: argparse.Namespace) -> None:
         keep_checkpoints=parsed.run_config.keep_checkpoint_max,
         score_every=arguments.eval_every_steps if arguments.schedule == "train" else None,
     )
-    seed = parsed.run_config.tf_random_seed or 0
-    run_dir = Path(arguments.model_dir)
-    origin = {
-        "data": source,
-        "reading": dataclasses.asdict(how),
-        "labels": labels,
-        "labelled_only": labelled_alone,
-        "seed": seed,
-    }
-    describe_run(run_dir, dataset, parsed.operative_config, origin)
+    check_steps(run_dir, schedule.steps)
+    refuse_inside(run_dir, data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name))
+    dataset, origin = training_data(arguments, parsed)
+    gan = parsed.gan(dataset.spec)
+    if line := about_unlabelled(dataset, gan):
+        print(line, flush=True)
+    validation = None
+    if arguments.validation is not None:
+        dataset, validation = with_validation(dataset, arguments.validation, seed)
+    score = scorer(arguments, parsed, gan, dataset, validation) if schedule.score_every else None
+    origin |= {"seed": seed, "validation": arguments.validation}
+    describe_run(run_dir, dataset, parsed.operative_config, origin, arguments.continue_with_changes)
     train_gan(
         gan,
         dataset.train,
@@ -147,13 +155,85 @@ def train_one(arguments: argparse.Namespace) -> None:
         random_flip=parsed.dataset.random_flip,
         workers=arguments.data_workers,
         watch=Watch(arguments.on_divergence, arguments.on_collapse),
-        score=scorer(arguments, parsed, gan, dataset) if schedule.score_every else None,
+        score=score,
     )
     print(f"trained: {run_dir}")
 
 
-def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any) -> Any:
+def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict[str, Any]]:
+    """The data set under the labels that training sees, and what `run.json` says of where it comes from.
+
+    Raises:
+      UserError: the data or the labels cannot be read, or do not fit.
+    """
+    from compare_gan.data.facts import FACTS
+    from compare_gan.data.labels import described, labelled_only, relabelled
+    from compare_gan.data.source import resolved
+
+    fake = arguments.data_fake_dataset
+    source = data_source(arguments.data, fake, parsed.dataset.name)
+    how = reading(
+        arguments,
+        like=source if isinstance(source, str) and source in FACTS else parsed.dataset.name,
+        train_crop=parsed.train_transform.crop_method,
+        eval_crop=parsed.eval_transform.crop_method,
+    )
+    choice = arguments.labels or parsed.labels.file_pattern
+    labels = described(choice) if choice else None  # before images are read, which may take long
+    meant = how.facts.labels if how.facts else "stored"
+    if meant == "soft" and not choice and not fake:
+        raise UserError(f"{how.like}: needs a label file; give --labels or replace_labels.file_pattern")
+    if labels and "sha256" in labels:
+        word, _, file = choice.rpartition("clusters:")
+        labels["choice"] = f"{'clusters:' if word or file != choice else ''}{Path(file).resolve()}"
+        if file == choice and meant in ("stored", "given") and not fake:  # may label held-out images, too
+            how, choice = dataclasses.replace(how, labels=labels["choice"]), None
+    labelled_alone = arguments.labelled_only or meant == "given"
+    dataset = open_data(source, how)
+    if choice:
+        dataset = relabelled(dataset, choice)
+    if labelled_alone:
+        dataset = labelled_only(dataset)
+    test_data = how.test_data and resolved(how.test_data)
+    origin = {
+        "data": resolved(source),
+        "reading": dataclasses.asdict(dataclasses.replace(how, test_data=test_data)),
+        "labels": labels,
+        "labelled_only": labelled_alone,
+    }
+    return dataset, origin
+
+
+def about_unlabelled(dataset: Any, gan: Any) -> str | None:
+    """What becomes of training images without a label in a conditional GAN, if there are any.
+
+    Raises:
+      UserError: no training image has a label.
+    """
+    from compare_gan.data.base import UNLABELLED, hard_labels
+
+    missing, count = int((hard_labels(dataset.train) == UNLABELLED).sum()), len(dataset.train)
+    if not gan.conditional or not missing:
+        return None
+    if missing == count:
+        raise UserError(
+            f"{dataset.name}: no training image has a label, but ModularGAN.conditional is True; "
+            "give --labels, or train without labels (no_labels.gin, ssgan.gin)"
+        )
+    start = f"{missing:,} of {count:,} training images have no label"
+    if any(getattr(task, "use_predictor", False) for task in gan.tasks):
+        return f"{start}: the discriminator's own classifier predicts them (S3GAN.use_predictor)"
+    return (
+        f"{start}: the discriminator sees these without a class; --labelled_only leaves them out, few-labels "
+        "infers their labels"
+    )
+
+
+def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any, validation: Any) -> Any:
     """Scores a state into the run's table; returns the number of which the smallest is the best.
+
+    Args:
+      validation: images to score on; None: the test images.
 
     Raises:
       UserError: a metric or the extractor does not fit.
@@ -162,21 +242,34 @@ def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any) -
     from compare_gan.evaluation.scores import more_is_better, score, write_scores
     from compare_gan.features import open_extractor
 
+    split = "test" if validation is None else "validation"
+    dataset = dataset if validation is None else dataclasses.replace(dataset, test=validation)
     how, extractor = settings(arguments, dataset), open_extractor(arguments.extractor)
     check_settings(how, gan, dataset, extractor, lenient=arguments.metrics is None)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
     best = arguments.best_by or how.metrics[0]
+    caution = (
+        "evaluate --steps best scores the chosen one on the test images"
+        if validation is not None
+        else "so its scores on them flatter it; --validation 0.1 holds out training images for the choice"
+    )
+    print(
+        f"the best checkpoint is chosen by {best} on {len(dataset.test):,} {split} images; {caution}",
+        flush=True,
+    )
 
     def call(state: Any, step: int) -> float | None:
-        row = evaluate(evaluated, state, dataset, extractor, how)
+        row = evaluate(evaluated, state, dataset, extractor, how) | {"split": split}
         write_scores(Path(arguments.model_dir), row)
         value = score(row, best)
-        print(f"{arguments.model_dir}: step {step}, {best} {value}", flush=True)
+        print(f"{arguments.model_dir}: step {step}, {best} {value} ({split} images)", flush=True)
         return -value if value is not None and more_is_better(best) else value
 
     return call
 
 
-def data_source(given: str | None, fake: bool, name: str) -> str:
+def data_source(given: list[str] | None, fake: bool, name: str) -> str | list[str]:
     """What to train on, for `open_data`."""
-    return FAKE + name if fake else given or name
+    if fake or not given:
+        return FAKE + name if fake else name
+    return given[0] if len(given) == 1 else given

@@ -14,6 +14,7 @@ from gin import config_parser
 from compare_gan.config.checks import check
 from compare_gan.config.legacy import ELSEWHERE, MISSING
 from compare_gan.config.makers import label, parameters, register_all
+from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import EXPOSED, Exposed
 
@@ -46,11 +47,15 @@ class Reading:
 def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> Reading:
     """Binds what the files say, then what `bindings` say; goes on after a mistake.
 
-    An `include` is looked for beside the file that includes it, then in the working directory.
+    A file may be the name of a packaged configuration. An `include` is looked for beside the file that
+    includes it, then in the working directory, then among the packaged configurations.
     """
     reading = Reading(without=without)
     for path in files:
-        read_file(Path(path), reading, ())
+        try:
+            read_file(config_file(str(path)), reading, ())
+        except UserError as error:
+            reading.mistakes.append(error)
     for text in bindings:
         read_text(text, None, reading, ())
     try:
@@ -123,10 +128,12 @@ def apply(statement: Any, path: Path | None, reading: Reading, includers: tuple[
         raise UserError(f"{where}: {first_line(error)}") from None
     if isinstance(statement, config_parser.IncludeStatement):
         beside = (path or Path()).parent / statement.filename
-        included = beside if beside.is_file() else Path(statement.filename)
-        if not included.is_file() or included.resolve() in includers:
-            reason = "includes itself" if included.is_file() else "is not there"
-            raise UserError(f"{where}: {statement.filename} {reason}")
+        try:
+            included = beside if beside.is_file() else config_file(statement.filename)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        if included.resolve() in includers:
+            raise UserError(f"{where}: {statement.filename} includes itself")
         read_file(included, reading, includers)
 
 

@@ -21,7 +21,23 @@ def recipe(name: str) -> Path:
 
 
 def config_file(text: str) -> Path:
-    """The file that a user means: a path, or the name of a packaged configuration, such as "small.gin"."""
+    """The configuration file that a user means: a path, or else the name of a packaged configuration.
+
+    Args:
+      text: a path, or a name such as "small.gin", "small", "s3gan.gin" or "methods/s3gan.gin". A file that
+        exists goes first.
+
+    Raises:
+      UserError: there is no such file, and no packaged configuration of that name.
+    """
     path = Path(text)
-    packaged = {found.name: found for found in FOLDER.rglob("*.gin")}
-    return path if path.exists() else packaged.get(text, path)
+    if path.exists() and not path.is_dir():
+        return path
+    packaged = sorted(FOLDER.rglob("*.gin"))
+    for found in packaged:
+        inside = found.relative_to(FOLDER)
+        if text in (found.name, found.stem, inside.as_posix(), inside.with_suffix("").as_posix()):
+            return found
+    names = ", ".join(found.relative_to(FOLDER).as_posix() for found in packaged)
+    reason = "is a folder" if path.is_dir() else "no such file"
+    raise UserError(f"{text}: {reason}, and no packaged configuration has this name; packaged: {names}")

@@ -154,10 +154,11 @@ def labelled_only(dataset: ImageDataset) -> ImageDataset:
     index = np.flatnonzero(labelled)
     if not len(index):
         raise UserError(f"{dataset.name}: no training image has a label")
-    return dataclasses.replace(dataset, train=_chosen(train, index))
+    return dataclasses.replace(dataset, train=subset(train, index))
 
 
-def _chosen(split: Split, index: np.ndarray) -> Split:
+def subset(split: Split, index: np.ndarray) -> Split:
+    """The images of these numbers, in their order."""
     names = [split.names[i] for i in index] if split.names else ()
     if not isinstance(split.images, Streamed):
         return Split(split.images[index], split.labels[index], names)

@@ -90,6 +90,26 @@ def resolved(source: Source) -> Source:
     return source if named else str(Path(source).resolve())
 
 
+def refuse_inside(folder: Path, source: Source) -> None:
+    """Refuses to write into a data set: what is written there would be read as its images.
+
+    Args:
+      folder: what is to be written to.
+      source: a data set; only the paths of folders matter.
+
+    Raises:
+      UserError: `folder` is the folder of the data set, or lies in it.
+    """
+    where = folder.resolve()
+    for each in [source] if isinstance(source, str) else source:
+        path = Path(str(resolved(each)))
+        if path.is_absolute() and path.is_dir() and (path == where or path in where.parents):
+            raise UserError(
+                f"{folder}: lies in the data set {each}, so its pictures would be read as images of it; choose a "
+                "folder elsewhere"
+            )
+
+
 def _find(source: str, reading: Reading) -> Contents:
     if source in DATASETS:
         return DATASETS[source]()

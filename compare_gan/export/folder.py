@@ -47,7 +47,8 @@ def open_sampler(folder: Path) -> Sampler:
     """
     about = read_about(folder)
     check(folder)
-    return Sampler(opened(folder, "sampler"), opened(folder, "generator"), about.num_classes)
+    programs = opened(folder, "sampler"), opened(folder, "generator")
+    return Sampler(*programs, about.class_names, about.image_shape)
 
 
 def read_about(folder: Path) -> About:

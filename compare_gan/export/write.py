@@ -49,10 +49,17 @@ def has_statistics(state: GANState) -> bool:
     return any(path[-1].key == "moving_mean" for path, _ in jax.tree.leaves_with_path(state.g.extra))
 
 
-def sampler_of(gan: GAN, state: GANState) -> Sampler:
+def sampler_of(gan: GAN, state: GANState, class_names: Sequence[str]) -> Sampler:
     """What `open_sampler` makes of an export of this state, which has to be `ready`."""
-    latents, generator = programs.sampler(gan), programs.generator(gan, state)
-    return Sampler(runnable(*latents), runnable(*generator), gan.y_dim)
+    return sampler_from(gan, programs.sampler(gan), programs.generator(gan, state), class_names)
+
+
+def sampler_from(
+    gan: GAN, latents: programs.Program, generator: programs.Program, class_names: Sequence[str]
+) -> Sampler:
+    """The two programs as one sampler; `class_names` are those of the data set."""
+    names = tuple(class_names) if gan.conditional else ()
+    return Sampler(runnable(*latents), runnable(*generator), names, gan.spec.image_shape)
 
 
 def checked_out(out: Path) -> Path:
@@ -113,7 +120,7 @@ def write_export(
             (folder / f"{name}.jax").write_bytes(code)
             if weights:
                 (folder / f"{name}.safetensors").write_bytes(save(weights, {"format": "flax"}))
-        sampler = Sampler(runnable(*parts["sampler"]), runnable(*parts["generator"]), gan.y_dim)
+        sampler = sampler_from(gan, parts["sampler"], parts["generator"], run["class_names"])
         shown = min(gan.y_dim, SHOWN) or SHOWN
         write_picture(folder / "samples.png", sampler.grid(shown, SHOWN, seed=0), shown, SHOWN)
         (folder / "README.md").write_text(card(about, run, config, rows), encoding="utf-8")

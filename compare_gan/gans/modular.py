@@ -59,7 +59,8 @@ class GAN:
     images that S3GAN's classifier loss is a mean over.
 
     Raises:
-      UserError: `conditional` without labels, or a number that makes no sense.
+      UserError: `conditional` without labels, a task that these images do not allow, or a number that makes
+        no sense.
     """
 
     spec: ImageSpec
@@ -114,6 +115,8 @@ class GAN:
             raise UserError(
                 "ModularGAN.experimental_joint_gen_for_disc needs ModularGAN.experimental_force_graph_unroll"
             )
+        for task in self.tasks:
+            task.check(self.spec)
 
     @property
     def y_dim(self) -> int:

@@ -1,11 +1,11 @@
-"""What an auxiliary task of the discriminator may do. Three of the hooks are quiet by default."""
+"""What an auxiliary task of the discriminator may do. Most of the hooks do nothing by default."""
 
 import abc
 from typing import Any
 
 from flax import nnx
 
-from compare_gan.core.types import Array, DiscriminatorOut, Labeled, LossPair, Metrics, Seen
+from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, Seen
 from compare_gan.nn.options import DiscriminatorOptions, Layers
 
 
@@ -18,6 +18,14 @@ class AuxTask(abc.ABC):
     def changes_logits(self) -> bool:
         """Whether `score` adds the label to the logits."""
         return False
+
+    def check(self, spec: ImageSpec) -> None:
+        """Checks that the task can be done on such images.
+
+        Raises:
+          UserError: it cannot.
+        """
+        del spec
 
     @abc.abstractmethod
     def make_head(

@@ -9,7 +9,7 @@ from flax import nnx
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
-from compare_gan.core.types import Array, DiscriminatorOut, Labeled, LossPair, Metrics, Seen
+from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, Seen
 from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.nn.layers import Linear
 from compare_gan.nn.options import DiscriminatorOptions, Layers
@@ -29,6 +29,14 @@ class Rotation(AuxTask):
     d_weight: float = 1.0
     g_weight: float = 0.2
     name: str = "rotation"
+
+    def check(self, spec: ImageSpec) -> None:
+        h, w, _ = spec.image_shape
+        if h != w:
+            raise UserError(
+                f"images of {h}x{w} cannot be rotated by 90 degrees, as SSGAN and S3GAN do; "
+                "crop to squares with --image_size"
+            )
 
     def make_head(
         self,

@@ -48,11 +48,7 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Steps with a checkpoint that was written to its end, in order."""
         self.wait()
-        if not self.folder.is_dir():
-            return []
-        return sorted(
-            int(p.name) for p in self.folder.iterdir() if p.name.isdigit() and (p / MANIFEST).exists()
-        )
+        return saved_steps(self.folder.parent)
 
     def save(self, step: int, state: GANState) -> None:
         """Begins to write the state of a step, which may then be donated. A step that is there stays.
@@ -190,6 +186,14 @@ class Checkpoints:
             f"{self.folder / str(step)}: could not be written ({reason(error)}); earlier checkpoints are "
             "whole: mend this, and the same command goes on from the last of them"
         )
+
+
+def saved_steps(run_dir: Path) -> list[int]:
+    """Steps of a run that have a whole checkpoint, in order."""
+    folder = run_dir / "checkpoints"
+    if not folder.is_dir():
+        return []
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / MANIFEST).exists())
 
 
 def reason(error: Exception) -> str:

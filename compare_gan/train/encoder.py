@@ -4,21 +4,26 @@ import dataclasses
 import functools
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx, struct
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, Batch, Metrics, NetState
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.features.base import digest
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
 from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.nn.state import bind, net_state
 from compare_gan.train.augment import Augmentation
 from compare_gan.train.loop import Job, Schedule, run
+from compare_gan.train.resume import claim, split_fingerprints
+
+JOB = "job.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +171,8 @@ def train_encoder(
 ) -> TrainedEncoder:
     """Trains an encoder for an objective, from fresh weights or from `start`.
 
-    Stops and goes on like every job, see `compare_gan.train.loop.run`.
+    Stops and resumes like every job, see `compare_gan.train.loop.run`. What decides the result is written to
+    `job.json` of the run folder, and a folder of a job with other settings or data is refused.
 
     Args:
       name: of the job, for people.
@@ -179,7 +185,21 @@ def train_encoder(
       seed: of all that is random.
       start: weights to begin with.
       labelled: labelled images that each batch begins with, beside `training.batch_size` of all images.
+
+    Raises:
+      UserError: the run folder is of another job.
     """
+    settings = {
+        "encoder": repr(spec),
+        "objective": repr(objective),
+        "training": repr(training),
+        "steps": schedule.steps,
+        "seed": seed,
+        "labelled": labelled,
+        "start": None if start is None else tree_sha256(start),
+        "fingerprint": split_fingerprints(split),
+    }
+    claim(run_dir, JOB, settings, "remove it to train again, or choose another folder")
     job = dataclasses.replace(_job(spec, objective, training, schedule.steps, labelled), name=name)
 
     def begin(state: EncoderState) -> EncoderState:
@@ -190,6 +210,12 @@ def train_encoder(
 
     state = run(job, split, run_dir=run_dir, schedule=schedule, seed=seed, begin=begin)
     return TrainedEncoder(spec, jax.device_get(state.net), name)
+
+
+def tree_sha256(tree: Any) -> str:
+    """SHA-256 of the arrays of a tree and their places in it."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return digest({jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves})
 
 
 @functools.lru_cache(maxsize=8)

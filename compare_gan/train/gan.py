@@ -19,7 +19,9 @@ from compare_gan.data.base import ImageDataset, Split
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.step import Spread, train_step
 from compare_gan.nn.images import random_flip as flipped
+from compare_gan.train.checkpoints import saved_steps
 from compare_gan.train.loop import Job, Schedule, Score, run
+from compare_gan.train.resume import changed_bindings, changed_data, listed, split_fingerprints
 from compare_gan.train.watch import Watch, Watcher
 from compare_gan.train.writers import SampleWriter, spread
 
@@ -41,7 +43,7 @@ def train(
     watch: Watch = Watch(),
     score: Score | None = None,
 ) -> GANState:
-    """Trains a GAN, or goes on where an earlier call stopped; see `compare_gan.train.loop.run`.
+    """Trains a GAN, or resumes where an earlier call stopped; see `compare_gan.train.loop.run`.
 
     Besides checkpoints and metrics the run folder gets `samples/`, `interpolations/` and, at the
     end, the file `TRAIN_DONE`.
@@ -69,6 +71,8 @@ def train(
     gan = gan.over(placement.mesh.size)
     job = dataclasses.replace(job_of(gan, random_flip), name=run_dir.name)
     pictures = SampleWriter(gan, run_dir, seed, placement)
+    if first() and max(saved_steps(run_dir), default=0) < schedule.steps:
+        (run_dir / DONE).unlink(missing_ok=True)  # more steps are asked for than before
     state = run(
         job,
         split,
@@ -109,14 +113,25 @@ def job_of(gan: GAN, random_flip: bool) -> Job:
     return Job("gan", gan.init, step, gan.batch_size, gan.sub_batches, ("loss/d", "loss/g"))
 
 
-def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict[str, Any]) -> None:
+def describe_run(
+    run_dir: Path,
+    dataset: ImageDataset,
+    config: str,
+    origin: dict[str, Any],
+    continue_with_changes: bool | None = None,
+) -> None:
     """Writes what it takes to build the same GAN again: `run.json` and `operative_config.gin`.
+
+    A run resumes if what it is trained with is the same. How long it is trained, how often it is saved and
+    how it is evaluated may change.
 
     Args:
       run_dir: the run folder, made if need be.
       dataset: what it is trained on.
       config: the operative configuration.
       origin: where the data and the randomness come from: data, reading, seed; labels, labelled_only.
+      continue_with_changes: resume although bindings, data or seed have changed, and note the changes in
+        `run.json`; None: the same as False where a user has no such choice.
 
     Raises:
       UserError: the folder cannot be written to, or holds a run of another configuration or origin.
@@ -126,21 +141,41 @@ def describe_run(run_dir: Path, dataset: ImageDataset, config: str, origin: dict
         "image_shape": list(dataset.spec.image_shape),
         "num_classes": dataset.spec.num_classes,
         "class_names": list(dataset.class_names),
+        "fingerprint": split_fingerprints(dataset.train),
         "versions": {"compare_gan": __version__, "jax": jax.__version__, "numpy": np.__version__},
     }
+    about = json.loads(json.dumps(about))  # as it will be read
     run_folder(run_dir)
-    if (run_dir / CONFIG).exists() and (run_dir / CONFIG).read_text() != config:
-        raise UserError(f"{run_dir}: holds a run of another configuration; choose another --model_dir")
     before = read_json(run_dir / ABOUT) if (run_dir / ABOUT).exists() else {}
-    for name, value in json.loads(json.dumps(origin)).items():
-        if before.get(name, value) != value:
+    for name in ("image_shape", "class_names"):  # without these the networks do not fit, or mean other things
+        if before.get(name, about[name]) != about[name]:
+            old, new = (str(values[name]) for values in (before, about))
             raise UserError(
-                f"{run_dir}: its run has {name} {before[name]}, not {value}; choose another --model_dir"
+                f"{run_dir}: its run has {name} {shorten(old)}, not {shorten(new)}; "
+                "choose another --model_dir"
             )
+    changes = list(changed_data(before, about))
+    if (run_dir / CONFIG).exists():
+        same_version = before.get("versions", {}).get("compare_gan", __version__) == __version__
+        changes = [*changed_bindings((run_dir / CONFIG).read_text(), config, same_version), *changes]
+    if changes and not continue_with_changes:
+        choice = "" if continue_with_changes is None else "resume with --continue_with_changes, or "
+        raise UserError(
+            f"{run_dir}: holds a run with other settings ({listed(changes)}); {choice}"
+            "choose another --model_dir"
+        )
+    noted = before.get("changes", [])
+    if changes:
+        noted = [*noted, {"step": max(saved_steps(run_dir), default=0), "changes": changes}]
     if first():
         with atomic(run_dir / CONFIG) as file:
             file.write(config.encode())
-        write_json(run_dir / ABOUT, about)
+        write_json(run_dir / ABOUT, about | ({"changes": noted} if noted else {}))
+
+
+def shorten(text: str, width: int = 100) -> str:
+    """At most `width` characters of a text."""
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def read_run(run_dir: Path) -> dict[str, Any]:

@@ -52,7 +52,6 @@ IN_A_FILE = {
     "tf.train.AdamOptimizer.learning_rate = 1": "tf.train.AdamOptimizer has no parameter 'learning_rate' to "
     "bind; bind ModularGAN.g_lr or ModularGAN.d_lr",
     "batch_norm.layers = 3": "batch_norm has no parameter 'layers' to bind",
-    "include 'no.gin'": "no.gin is not there",
     "include 'bad.gin'": "bad.gin includes itself",
     "import no_such_module": "No module named 'no_such_module'",
     "DiffAugment.policy = 'translation'": "DiffAugment.policy: differentiable augmentation is not there yet",
@@ -71,6 +70,12 @@ def test_a_bad_line_of_a_file(line, tmp_path):
     path = tmp_path / "bad.gin"
     path.write_text(f"# a comment\n{text()}{line}\nD.spectral_norm = True\n")
     assert message(parse, [path]) == f"{path}:7: {IN_A_FILE[line]}"
+
+
+def test_an_include_that_is_not_there(tmp_path):
+    (tmp_path / "bad.gin").write_text("include 'no.gin'\n")
+    told = message(parse, [tmp_path / "bad.gin"])
+    assert told.startswith(f"{tmp_path / 'bad.gin'}:1: no.gin: no such file") and "methods/s3gan.gin" in told
 
 
 def test_an_ambiguous_name(tmp_path):
@@ -104,8 +109,8 @@ def test_a_bad_binding_is_quoted():
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    assert message(parse, [tmp_path / "no.gin"]).startswith(f"{tmp_path / 'no.gin'}: cannot be read (")
-    assert message(parse, [tmp_path]).startswith(f"{tmp_path}: cannot be read (")
+    assert message(parse, [tmp_path / "no.gin"]).startswith(f"{tmp_path / 'no.gin'}: no such file")
+    assert message(parse, [tmp_path]).startswith(f"{tmp_path}: is a folder")
     (tmp_path / "picture.gin").write_bytes(b"\x89PNG\xff")
     assert message(parse, [tmp_path / "picture.gin"]) == f"{tmp_path / 'picture.gin'}: not a text file"
 
@@ -166,12 +171,24 @@ def test_a_gan_that_does_not_fit_the_images(lines, expected):
     assert message(parse([], [text(), lines]).gan, ImageSpec((32, 32, 3))) == expected
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 4",
+        "options.gan_class = @S3GAN\nModularGAN.conditional = True\nS3GAN.rotated_batch_fraction = 2",
+    ],
+)
+def test_images_that_cannot_be_rotated(lines):
+    told = message(parse([], [text(), lines]).gan, ImageSpec((16, 24, 3), 2))
+    assert told.startswith("images of 16x24 cannot be rotated by 90 degrees") and "--image_size" in told
+
+
 def test_all_mistakes_are_found_at_once(tmp_path):
     path = tmp_path / "bad.gin"
     path.write_text(f"optoins.batch_size = 3\n{text()}options.z_dm = 64\noptions.z_dim = 32\n")
     tried = attempt([path, tmp_path / "no.gin"], ["loss.fn = @hing"])
     assert [str(mistake).rpartition(":")[0] for mistake in tried.mistakes[:2]] == [f"{path}:1", f"{path}:7"]
-    assert "no.gin: cannot be read" in str(tried.mistakes[2]) and "'hinge'" in str(tried.mistakes[3])
+    assert "no.gin: no such file" in str(tried.mistakes[2]) and "'hinge'" in str(tried.mistakes[3])
     assert len(tried.mistakes) == 4
     assert tried.parsed is not None and tried.parsed.options.z_dim == 32
 

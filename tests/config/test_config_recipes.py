@@ -85,13 +85,43 @@ def test_a_method_goes_with_other_networks():
     assert gan.tasks[0].num_images == 2
 
 
-def test_files_are_found_by_their_names(tmp_path, monkeypatch):
-    assert config_file("small.gin") == FOLDER / "small.gin"
-    assert config_file("s3gan.gin") == FOLDER / "methods" / "s3gan.gin"
+@pytest.mark.parametrize(
+    "name, file",
+    [
+        ("small.gin", "small.gin"),
+        ("small", "small.gin"),
+        ("s3gan.gin", "methods/s3gan.gin"),
+        ("methods/s3gan.gin", "methods/s3gan.gin"),
+        ("methods/s3gan", "methods/s3gan.gin"),
+    ],
+)
+def test_packaged_files_are_found_by_name(name, file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_file(name) == FOLDER / file
+    (tmp_path / name).mkdir(parents=True)  # a folder of that name is no configuration
+    assert config_file(name) == FOLDER / file
+
+
+def test_a_file_of_the_working_directory_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.gin").write_text("")
     assert config_file("small.gin").resolve() == tmp_path / "small.gin"
-    assert str(config_file("none.gin")) == "none.gin"
+
+
+def test_an_unknown_name_lists_the_packaged_files():
+    packaged = ", ".join(sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.gin")))
+    with pytest.raises(UserError, match=f"smal.gin: no such file, .*packaged: {packaged}$"):
+        config_file("smal.gin")
+    with pytest.raises(UserError, match="smal.gin: no such file, .*packaged: "):
+        parse(["smal.gin"])
+
+
+def test_packaged_files_are_parsed_and_included_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = parse([FOLDER / "small.gin", FOLDER / "methods" / "s3gan.gin"])
+    (tmp_path / "mine.gin").write_text('include "small.gin"\ninclude "methods/s3gan.gin"\n')
+    for files in (["small.gin", "s3gan.gin"], ["mine.gin"]):
+        assert parse(files).operative_config == whole.operative_config
 
 
 def test_an_unknown_recipe():

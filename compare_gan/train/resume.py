@@ -1,0 +1,151 @@
+"""Whether training may resume in a folder: what was asked for then, and what is asked for now."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_json, run_folder, write_json
+from compare_gan.core.processes import first
+from compare_gan.data.base import Split
+from compare_gan.data.fingerprint import SAMPLED, fingerprint
+from compare_gan.data.source import resolved
+from compare_gan.train.checkpoints import saved_steps
+
+SHOWN = 5  # differences that a message names
+# Bindings that say how long to train, how often to save and how to evaluate, not what is trained.
+FREE = re.compile(
+    r"options\.training_steps|run_config\.(save_checkpoints_steps|keep_checkpoint_max)"
+    r"|(eval_z|eval_imagenet_transform)\.\w+"
+)
+# Fields of `Reading` that say where test images or prepared data are; training images have fingerprints.
+ELSEWHERE = ("data_dir", "eval_crop", "labels", "memory", "test_data")
+
+
+def split_fingerprints(split: Split) -> dict[str, Any]:
+    """Number and fingerprints of the images and labels that training sees.
+
+    `images_sha256` is there only for images in memory. `sampled_sha256` is of at most 64 of them, so it is
+    the same whether or not the images fit into memory.
+    """
+    images = split.images
+    some = images[np.unique(np.linspace(0, len(images) - 1, SAMPLED).astype(np.int64))]
+    labels = np.ascontiguousarray(split.labels)
+    total = hashlib.sha256(f"{labels.dtype.str} {labels.shape}".encode())
+    total.update(labels.data)
+    found = {"images": len(images), "sampled_sha256": fingerprint(some), "labels_sha256": total.hexdigest()}
+    return found | ({"images_sha256": fingerprint(images)} if isinstance(images, np.ndarray) else {})
+
+
+def bindings(config: str) -> dict[str, str]:
+    """The bindings and imports of an operative configuration, each by its name, on one line."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in config.splitlines():
+        if binding := re.match(r"([\w./]+) = (.*)", line):
+            name, value = binding.groups()
+            found[name] = value
+        elif line.startswith("import "):
+            found[line] = "imported"
+        elif name and line[:1].isspace():  # gin wraps long values
+            found[name] += f" {line.strip()}"
+        else:
+            name = ""
+    return {name: " ".join(value.replace("\\", " ").split()) for name, value in found.items()}
+
+
+def changed_bindings(before: str, now: str, same_version: bool = True) -> list[str]:
+    """Bindings that differ between two operative configurations, each as "name old -> new".
+
+    Bindings that do not change what is trained are left out. A version may add parameters of which an older
+    one does not write; these count as a difference only in configurations of the same version.
+    """
+    old, new = bindings(before), bindings(now)
+    names = old.keys() | new.keys() if same_version else old.keys() & new.keys()
+    return [
+        f"{name} {old.get(name, '(absent)')} -> {new.get(name, '(absent)')}"
+        for name in sorted(names)
+        if old.get(name) != new.get(name) and not FREE.fullmatch(name)
+    ]
+
+
+def changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Differences between two descriptions of a run (`run.json`) but for its classes, in words.
+
+    What an older version did not write down is not compared. The data set may have moved if its images and
+    labels are the same.
+    """
+    prints, own = (values.get("fingerprint") or {} for values in (before, now))
+    moved_only = bool(prints.keys() & own.keys())
+    for name in now.keys() & before.keys() - {"fingerprint", "reading", "changes", "versions"}:
+        if name in ("image_shape", "num_classes", "class_names") or name == "data" and moved_only:
+            continue
+        old, new = (placeless(name, values[name]) for values in (before, now))
+        if old != new:
+            yield f"{name} {before[name]} -> {now[name]}"
+    old, new = before.get("reading") or {}, now.get("reading") or {}
+    for name in new:
+        if name in old and name not in ELSEWHERE and old[name] != new[name]:
+            yield f"{name} {old[name]} -> {new[name]}"
+    what = [key for key in own if key in prints and prints[key] != own[key]]
+    if "images" in what:
+        yield f"{prints['images']} -> {own['images']} training images"
+    elif what:
+        kinds = dict.fromkeys("labels" if key == "labels_sha256" else "images" for key in what)
+        yield f"other training {' and '.join(kinds)}"
+
+
+def placeless(name: str, value: Any) -> Any:
+    """A value of `run.json` without what only depends on the folder from which a command was given."""
+    if name == "labels" and isinstance(value, dict) and "sha256" in value:  # by content, not by path
+        return str(value["choice"]).startswith("clusters:"), value["sha256"]
+    if name == "data":
+        return resolved(value)
+    return value
+
+
+def check_steps(run_dir: Path, steps: int) -> None:
+    """Refuses to train a run for fewer steps than it already has.
+
+    Raises:
+      UserError: it has a checkpoint of a later step.
+    """
+    done = max(saved_steps(run_dir), default=0)
+    if done > steps:
+        raise UserError(
+            f"{run_dir}: is already trained for {done} steps, and options.training_steps = {steps} asks for "
+            "fewer; ask for more, or choose another --model_dir"
+        )
+
+
+def listed(changes: list[str]) -> str:
+    """The first few of some differences, and how many more there are."""
+    more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    return "; ".join(changes[:SHOWN]) + more
+
+
+def claim(folder: Path, file: str, settings: dict[str, Any], remedy: str) -> None:
+    """Writes down what a training job depends on; a folder of another job is refused.
+
+    Args:
+      folder: the run folder of the job, made if need be.
+      file: the name of the JSON file for the settings.
+      settings: plain values that decide the result; "fingerprint" is that of `split_fingerprints`.
+      remedy: what to do about a folder that is refused.
+
+    Raises:
+      UserError: the folder holds a job with other settings, or one whose settings are unknown.
+    """
+    path = folder / file
+    if path.exists():
+        if changes := list(changed_data(read_json(path), settings)):
+            raise UserError(f"{folder}: was trained with other settings ({listed(changes)}); {remedy}")
+    elif saved_steps(folder):
+        raise UserError(f"{folder}: holds a training without {file}, so its settings are unknown; {remedy}")
+    run_folder(folder)
+    if first():
+        write_json(path, settings)

@@ -1,0 +1,152 @@
+"""`compare-gan sample`: which images are drawn, and in what files they come."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import compare_gan.commands.sample as command
+from compare_gan.data import open_dataset
+from compare_gan.export.sampler import Sampler, row_by_row
+from compare_gan.main import main
+
+SHAPE = (2, 3, 3)
+
+
+def latents(seed, numbers):
+    """z [B, 2]: the seed, and the number of the image."""
+    return np.stack([np.full(len(numbers), seed), numbers], 1).astype(np.float32)
+
+
+def generator(z, y=None):
+    """Images of one colour: the number of the image, its class, and its seed, in 255ths."""
+    label = np.zeros(len(z)) if y is None else y.argmax(1)
+    colour = np.stack([z[:, 1], label, z[:, 0]], 1) / 255
+    return np.broadcast_to(colour[:, None, None], (len(z), *SHAPE))
+
+
+@pytest.fixture
+def draw(monkeypatch, tmp_path):
+    """`sample` of a run whose generator is the one above."""
+
+    def call(out, *words, names=("cat", "dog", "7", "1")):
+        sampler = Sampler(latents, generator, tuple(names), SHAPE)
+        monkeypatch.setattr(command, "of_run", lambda *_: sampler)
+        return main(["sample", str(tmp_path / "run"), "--out", str(out), *map(str, words)])
+
+    return call
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_has_a_file_per_image_and_a_folder_per_class(draw, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    assert draw(out, "--per_class", 3, "--classes", "dog", "1", "--seed", 9) == 0
+    assert tree(out) == [f"{name}/{i:06}.png" for name in ("1", "dog") for i in range(3)]
+    for k, (name, label) in enumerate((("dog", 1), ("1", 3))):  # "1" is a name first, class 1 only then
+        for i in range(3):
+            assert pixels(out / name / f"{i:06}.png")[0, 0].tolist() == [2 * i + k, label, 9]
+    assert draw(out, "--per_class", 3, "--classes", "dog", "1", "--seed", 8) == 0  # in place of the first
+    again = open_dataset(str(out))
+    assert again.class_names == ("1", "dog") and len(again.train) + len(again.test) >= 6
+
+
+def test_a_name_without_suffix_is_a_folder(draw, tmp_path):
+    for name in ("new", "v1.5/"):
+        assert draw(f"{tmp_path}/{name}", "--count", 5, names=()) == 0
+        assert tree(tmp_path / name) == [f"{i:06}.png" for i in range(5)]
+
+
+def test_images_do_not_mix_with_others(draw, tmp_path, capsys):
+    assert draw(tmp_path / "out", "--count", 5, names=()) == 0
+    capsys.readouterr()
+    assert draw(tmp_path / "out", "--count", 3, names=()) == 2
+    assert "holds other images already, such as" in capsys.readouterr().err
+
+
+def test_arrays_have_the_chosen_classes_in_turn(draw, tmp_path):
+    assert (
+        draw(tmp_path / "x.npz", "--count", 5, "--classes", 2, "cat", "--truncation", 0.5, "--seed", 8) == 0
+    )
+    with np.load(tmp_path / "x.npz") as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    assert labels.tolist() == [2, 0, 2, 0, 2] and images.shape == (5, *SHAPE)
+    np.testing.assert_array_equal(images[:, 0, 0], [[round(i / 2), k, 4] for i, k in enumerate(labels)])
+
+
+@pytest.mark.parametrize(
+    "suffix, kind", [(".png", "PNG"), (".jpg", "JPEG"), (".JPEG", "JPEG"), (".webp", "WEBP")]
+)
+def test_a_picture_is_of_the_format_of_its_suffix(suffix, kind, draw, tmp_path):
+    path = tmp_path / f"x{suffix}"
+    assert draw(path, "--per_class", 2) == 0
+    with Image.open(path) as picture:
+        assert picture.format == kind and picture.size == (2 * 3, 4 * 2)
+    if kind != "JPEG":
+        rows = pixels(path)[::2, ::3]
+        np.testing.assert_array_equal(rows[..., 0], np.arange(8).reshape(2, 4).T)
+        np.testing.assert_array_equal(rows[..., 1], np.arange(4)[:, None] * [1, 1])
+
+
+def test_a_picture_shows_ten_classes_of_many_and_says_so(draw, tmp_path, capsys):
+    assert draw(tmp_path / "x.png", names=[f"class {i}" for i in range(1000)]) == 0
+    assert "the first 10 of 1,000 classes" in capsys.readouterr().out
+    assert pixels(tmp_path / "x.png").shape == (10 * 2, 10 * 3, 3)
+
+
+def test_a_picture_that_is_not_full_ends_in_white():
+    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1)
+    assert row_by_row(images, 2).ravel().tolist() == [0, 2, 4, 1, 3, 255]
+
+
+def test_batches_do_not_change_images(monkeypatch):
+    sampler = Sampler(latents, generator, ("a", "b", "c"), SHAPE)
+    whole, labels = sampler.images(20, 1, [2, 0])
+    monkeypatch.setattr("compare_gan.export.sampler.BATCH", 7)
+    parts = list(sampler.batches(20, 1, [2, 0]))
+    assert [len(images) for images, _ in parts] == [7, 7, 6]
+    np.testing.assert_array_equal(np.concatenate([images for images, _ in parts]), whole)
+    assert np.concatenate([found for _, found in parts]).tolist() == labels.tolist() == [2, 0] * 10
+
+
+def test_class_names_that_are_no_file_names():
+    assert command.class_folders(["tabby cat", "größe"]) == ["tabby cat", "größe"]
+    for names in (["a/b", "c"], ["..", "x"], ["A", "a"], ["", "b"], [" a", "b"]):
+        folders = command.class_folders(names)
+        assert len({name.casefold() for name in folders}) == len(names)
+        assert all("/" not in name and name.strip(" .") == name != "" for name in folders)
+
+
+@pytest.mark.parametrize(
+    "out, words, expected",
+    [
+        ("x.gif", [], "ends in .npz, .png, .jpg, .jpeg, .webp"),
+        ("x.npz", ["--classes", "dgo"], "did you mean 'dog'"),
+        ("x.npz", ["--classes", "4"], "--classes 4: no such class"),
+        ("x.npz", ["--count", "0"], "--count is 0"),
+        ("x.npz", ["--truncation", "0"], "--truncation is 0.0"),
+        ("x.npz", ["--columns", "2", "--count", "3"], "leave out --per_class and --count"),
+        ("x.webp", ["--per_class", "9000"], "is too large"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_drawn(out, words, expected, draw, tmp_path, capsys):
+    def never(*_):
+        raise AssertionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{__name__}.latents", never)
+        assert draw(tmp_path / out, *words) == 2
+    told = capsys.readouterr().err
+    assert expected in told and told.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_generator_without_classes_has_none_to_choose(draw, tmp_path, capsys):
+    assert draw(tmp_path / "x.npz", "--classes", "1", names=()) == 2
+    assert "takes no labels, so there is no --classes" in capsys.readouterr().err
