@@ -12,11 +12,13 @@ import optax
 from flax import nnx, struct
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.origin import claim
 from compare_gan.core.types import Array, Batch, Metrics, NetState
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
 from compare_gan.nn.images import TURNS, quarter_turns
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import bind, digest, net_state
 from compare_gan.train.augment import Augmentation
 from compare_gan.train.loop import Job, Schedule, run
 
@@ -166,7 +168,8 @@ def train_encoder(
 ) -> TrainedEncoder:
     """Trains an encoder for an objective, from fresh weights or from `start`.
 
-    Stops and goes on like every job, see `compare_gan.train.loop.run`.
+    It can be stopped and resumed like every job, see `compare_gan.train.loop.run`; the run folder notes what
+    it was made from.
 
     Args:
       name: of the job, for people.
@@ -179,7 +182,22 @@ def train_encoder(
       seed: of all that is random.
       start: weights to begin with.
       labelled: labelled images that each batch begins with, beside `training.batch_size` of all images.
+
+    Raises:
+      UserError: the run folder holds a run of other images, labels, settings or another seed.
     """
+    claim(
+        run_dir,
+        {
+            "images": fingerprint(split.images),
+            "labels": fingerprint(split.labels),
+            "encoder": dataclasses.asdict(spec),
+            "objective": {"name": type(objective).__name__, **dataclasses.asdict(objective)},  # type: ignore[call-overload]
+            "steps": schedule.steps,
+            "seed": seed,
+            "start": None if start is None else digest(start),
+        },
+    )
     job = dataclasses.replace(_job(spec, objective, training, schedule.steps, labelled), name=name)
 
     def begin(state: EncoderState) -> EncoderState:
@@ -219,8 +237,8 @@ def _job(
         net = NetState(optax.apply_updates(state.net.params, updates), extra)
         return EncoderState(state.step + 1, net, opt), metrics
 
-    shown = ("loss", "accuracy")
-    return Job("encoder", init, step, labelled + training.batch_size, shown=shown, labelled=labelled)
+    size, rows = labelled + training.batch_size, tuple(range(labelled))
+    return Job("encoder", init, step, size, shown=("loss", "accuracy"), labelled_rows=rows)
 
 
 def train_classifier(

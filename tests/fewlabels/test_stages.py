@@ -225,7 +225,7 @@ def test_no_label_left_is_refused(dataset, encoder, tmp_path):
         keep_labels(nothing, 0.1, 0, tmp_path)
     with pytest.raises(UserError, match="no training image has a label"):
         infer_labels(nothing, encoder, S4L, 5, tmp_path)
-    with pytest.raises(UserError, match="labels of two classes"):
+    with pytest.raises(UserError, match="no training image has a label"):
         infer_labels(nothing, encoder, RECIPES["linear"], 5, tmp_path)
     with pytest.raises(UserError, match="a label on every training image"):
         train_classifier(nothing, 4, 1, 0, tmp_path)
