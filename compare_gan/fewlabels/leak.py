@@ -1,8 +1,8 @@
 """A check on the user's own data that no hidden label went into what was inferred, or into a GAN.
 
 The label stages are run again in a scratch folder, from the same kept labels, once with all other labels
-permuted and once with none of them. If a single byte of the files they write differs, a hidden label was read.
-On request each GAN is trained for a few steps, too, and its weights are compared.
+permuted and once with none of them. If a single byte of their files differs, a hidden label was read. On
+request each GAN is trained for a few steps, too, and its weights are compared.
 """
 
 import dataclasses
@@ -24,7 +24,6 @@ from compare_gan.fewlabels.s4l import CLASSIFIER
 from compare_gan.fewlabels.stages import KEPT
 from compare_gan.fewlabels.study import Study, Task, few, prepare, tasks, trained
 from compare_gan.nn.state import digest
-from compare_gan.train.loop import Schedule
 
 CHECK = "leak-check"  # the scratch folder
 FILES = (KEPT, PRETRAINED, FEATURES, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS)
@@ -38,8 +37,10 @@ class Verdict:
     kept: int = 0  # labels
     hidden: int = 0  # labels
     moved: int = 0  # hidden labels that are another class once permuted
+    as_chosen: bool = True  # whether the kept labels are those which budget and seed choose
     files: int = 0  # of the label stages, compared
     gans: int = 0  # compared
+    steps: int = 0  # that each of them was trained for
     differing: tuple[Path, ...] = ()  # files and runs that depend on hidden labels
     reproducible: bool = (
         True  # whether unchanged labels give the same bytes; checked only if something differs
@@ -60,15 +61,15 @@ class Verdict:
         if self.differing and self.reproducible:
             return f"LEAK: hidden labels have changed {names}"
         if self.differing:
-            return (
-                f"no proof: {names} differ even with the same labels; this device does not reproduce results"
-            )
-        found = [f"all {self.files} files of the label stages"] if self.files else []
-        found += [f"the weights of {self.gans} GANs after {GAN_STEPS} steps"] if self.gans else []
+            return f"no proof: {names} differ even with the same labels; results are not reproducible here"
+        compared = [f"all {self.files} files of the label stages"] if self.files else []
+        compared += [f"the weights of {self.gans} GANs after {self.steps} steps"] if self.gans else []
         line = (
-            f"no leak: {' and '.join(found)} are the same, byte for byte, with the {self.hidden} hidden labels "
-            f"permuted ({self.moved} become another class) and deleted; {self.kept} labels are kept"
+            f"no leak: {' and '.join(compared)} are the same, byte for byte, with the {self.hidden} hidden "
+            f"labels permuted ({self.moved} become another class) and deleted; {self.kept} labels are kept"
         )
+        if not self.as_chosen:
+            line += f", not those that budget and seed choose: {KEPT} is from elsewhere"
         return line if self.gans else f"{line}; GANs were not checked"
 
 
@@ -107,40 +108,40 @@ def verify(study: Study, gans: bool = False) -> Verdict:
       UserError: no method of the study uses kept labels, or it has not just one seed and one label budget.
       Interrupted: Ctrl-C or SIGTERM.
     """
-    stages = [task for wave in tasks(study)[:2] for task in wave]
+    stages = [] if study.label_file else tasks(study)[1]
     blind = [task for task in tasks(study)[2] if task.method and task.method.labels != "true"]
     if not blind or len(study.seeds) > 1 or len(study.budgets) > 1:
         raise UserError(
-            "there is nothing to verify: that takes one seed, one label budget, and a method that does not use "
-            "all labels"
+            "there is nothing to verify: that takes one seed, one label budget and a method that is not "
+            "given all labels"
         )
     if not stages and not gans:
-        return Verdict(unproven="these methods have no label stages, and GANs were not to be checked")
+        return Verdict(unproven="no labels are inferred for these methods; have their GANs checked instead")
     labels, budget = study.dataset.train.labels, study.budgets[0]
     kept = np.flatnonzero(few(study, study.seeds[0], budget).train.labels != UNLABELLED)
     chosen = choose(labels, budget, study.seeds[0])
     hidden = np.setdiff1d(np.flatnonzero(labels != UNLABELLED), kept)
     if len(kept) != len(chosen):
-        return Verdict(
-            unproven=f"{KEPT} keeps {len(kept)} labels, but {told(budget)} are {len(chosen)}; remove it"
-        )
+        return Verdict(unproven=f"{KEPT} keeps {len(kept)} labels, but {told(budget)} are {len(chosen)}")
     if not len(hidden):
         return Verdict(unproven=f"no label is hidden; all {len(kept)} labels that there are are kept")
-    made = sorted(path for name in FILES for path in study.folder.glob(f"**/{name}"))
-    made = [path for path in made if CHECK not in path.relative_to(study.folder).parts]
-    names = [path.relative_to(study.folder) for path in made] if stages else []
-    differing = dict[Path, None]()
+    names = made_by_stages(study) if stages else []
     weights = weights_of(scratch(study, "original", study.dataset, names), blind) if gans else {}
+    differing = dict[Path, None]()
     for change in (permuted, deleted):
         other = scratch(study, change.__name__, hiding(study.dataset, change, hidden))
         run_stages(other)
-        differing |= dict.fromkeys(
-            name for name in names if not same(study.folder / name, other.folder / name)
-        )
+        differing |= dict.fromkeys(name for name in names if not same(study, other, name))
         found = weights_of(other, blind) if gans else {}
         differing |= dict.fromkeys(run for run in weights if weights[run] != found[run])
     verdict = Verdict(
-        len(kept), len(hidden), int((permuted(labels, hidden) != labels).sum()), len(names), len(weights)
+        kept=len(kept),
+        hidden=len(hidden),
+        moved=int((permuted(labels, hidden) != labels).sum()),
+        as_chosen=np.array_equal(kept, chosen),
+        files=len(names),
+        gans=len(weights),
+        steps=gan_steps(study),
     )
     if not differing:
         shutil.rmtree(study.folder / CHECK)
@@ -149,10 +150,15 @@ def verify(study: Study, gans: bool = False) -> Verdict:
     run_stages(again)
     found = weights_of(again, blind) if weights.keys() & differing.keys() else {}
     alike = all(
-        weights[name] == found[name] if name in weights else same(study.folder / name, again.folder / name)
-        for name in differing
+        weights[name] == found[name] if name in weights else same(study, again, name) for name in differing
     )
     return dataclasses.replace(verdict, differing=tuple(differing), reproducible=alike)
+
+
+def made_by_stages(study: Study) -> list[Path]:
+    """The files of the label stages, relative to the folder of the study."""
+    found = sorted(path.relative_to(study.folder) for name in FILES for path in study.folder.rglob(name))
+    return [path for path in found if CHECK not in path.parts]
 
 
 def scratch(study: Study, name: str, dataset: ImageDataset, files: list[Path] | None = None) -> Study:
@@ -166,8 +172,13 @@ def scratch(study: Study, name: str, dataset: ImageDataset, files: list[Path] | 
         for each in (path, note_of(path)):
             if (study.folder / each).exists():
                 shutil.copy(study.folder / each, folder / each)
-    schedule = Schedule(GAN_STEPS, GAN_STEPS, GAN_STEPS, GAN_STEPS)
+    schedule = dataclasses.replace(study.schedule, steps=gan_steps(study))  # else the same: no new programs
     return dataclasses.replace(study, folder=folder, dataset=dataset, schedule=schedule)
+
+
+def gan_steps(study: Study) -> int:
+    """For how many steps a GAN is trained to compare its weights."""
+    return min(GAN_STEPS, study.schedule.steps)
 
 
 def run_stages(study: Study) -> None:
@@ -189,5 +200,7 @@ def hiding(dataset: ImageDataset, change: Change, hidden: np.ndarray) -> ImageDa
     return dataclasses.replace(dataset.with_labels(change(dataset.train.labels, hidden)), test=test)
 
 
-def same(one: Path, other: Path) -> bool:
-    return other.exists() and one.read_bytes() == other.read_bytes()
+def same(study: Study, other: Study, name: Path) -> bool:
+    """Whether a file of two studies has the same bytes."""
+    one, two = study.folder / name, other.folder / name
+    return two.exists() and one.read_bytes() == two.read_bytes()
