@@ -3,7 +3,8 @@
   python -m benchmarks.cifar10_labels --data FOLDER --budget cpu --out runs/cifar10_labels
 
 Run again it goes on where it was stopped, so it may be given in pieces: timeout 1500 python -m ... It prints
-what it finds and writes it to result.json. Nothing is chosen by hidden labels or by test labels.
+what it finds and writes it to result.json. The program chooses nothing by hidden labels or by test labels;
+which data the recipe itself was tuned on is not recorded.
 """
 
 import argparse

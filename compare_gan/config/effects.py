@@ -52,6 +52,7 @@ def idle(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
             yield f"ModularGAN.{name}", "ModularGAN.g_use_ema is False"
     if not gan.conditional:
         yield "ModularGAN.fit_label_distribution", "ModularGAN.conditional is False"
+        yield "ModularGAN.labelled_batch_fraction", "ModularGAN.conditional is False"
     if not gan.adversarial_weight:
         for name in ("loss.fn", "penalty.fn", "options.lamba"):
             yield name, "SSGAN.self_supervision is 'rotation_only'"

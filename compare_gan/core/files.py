@@ -100,10 +100,3 @@ def run_folder(path: Path) -> Path:
     except OSError as error:
         raise UserError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
     return path
-
-
-def refuse_inside(folder: Path, source: str) -> None:
-    """Raises UserError if a folder to write to lies within the data that is read."""
-    data, out = Path(source).resolve(), folder.resolve()
-    if data.is_dir() and (out == data or data in out.parents):
-        raise UserError(f"{folder}: lies inside the data {source}, which would then hold its own results")

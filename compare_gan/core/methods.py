@@ -1,6 +1,8 @@
 """The GANs that are trained when labels are few: which labels each gets, and what it makes of them.
 
-Lucic et al., https://arxiv.org/abs/1903.02271, section 3, and the baselines of section 4.
+Lucic et al., https://arxiv.org/abs/1903.02271, section 3, and the baselines of section 4 but for those that
+add self-supervision to clusters, random labels or a single label. `all_labels_rotation` is a control: it
+is to `all_labels` what S3GAN is to S2GAN.
 """
 
 import dataclasses
@@ -33,6 +35,7 @@ METHODS = {
     method.name: method
     for method in (
         Method("all_labels", "All labels", "true", "conditional"),
+        Method("all_labels_rotation", "All labels, rotation", "true", "s3gan"),
         Method("s3gan", "S3GAN", "inferred", "s3gan"),
         Method("s3gan_soft", "S3GAN, soft labels", "soft", "s3gan"),
         Method("s2gan", "S2GAN", "inferred", "conditional"),

@@ -44,13 +44,21 @@ def batch_indices(count: int, batch_size: int, seed: int, start: int, batches: i
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Order:
-    """Which images each batch of a job holds: some from among a few, the others from all, two streams."""
+    """Which images each batch of a job holds. Some rows can be drawn from a few of the images only.
+
+    The few and all images are two streams, each like that of `batch_indices`.
+    """
 
     count: int  # images in all
     batch_size: int
     seed: int
-    few: np.ndarray | None = None  # numbers of the images that are drawn from more often
-    first: int = 0  # images at the beginning of each batch that are drawn from among the few
+    few: np.ndarray | None = None  # numbers of the images that are drawn more often
+    few_rows: tuple[int, ...] = ()  # sorted rows of a batch that are drawn from the few
+
+    @functools.cached_property
+    def other_rows(self) -> np.ndarray:
+        """Sorted rows of a batch that are drawn from all images."""
+        return np.setdiff1d(np.arange(self.batch_size), self.few_rows)
 
     def batches(self, start: int, batches: int) -> np.ndarray:
         """Image indices of the batches `start` to `start + batches - 1`, [batches, batch_size] int64.
@@ -60,19 +68,26 @@ class Order:
         """
         if self.few is None:
             return batch_indices(self.count, self.batch_size, self.seed, start, batches)
-        drawn = self.few[batch_indices(len(self.few), self.first, self.seed, start, batches)]
-        others = self.batch_size - self.first
-        if not others:
-            return drawn
-        return np.concatenate([drawn, batch_indices(self.count, others, self.seed, start, batches)], axis=1)
+        index = np.empty((batches, self.batch_size), np.int64)
+        few = batch_indices(len(self.few), len(self.few_rows), self.seed, start, batches)
+        index[:, list(self.few_rows)] = self.few[few]
+        if others := len(self.other_rows):
+            index[:, self.other_rows] = batch_indices(self.count, others, self.seed, start, batches)
+        return index
 
     def at(self, batch: int, row: int) -> int:
-        """The image at one place of a batch."""
-        if self.few is not None and row < self.first:
-            place = batch * self.first + row
+        """The image in one row of a batch."""
+        before = int(np.searchsorted(self.few_rows, row))  # rows of the few above this one
+        if self.few is not None and row in self.few_rows:
+            place = batch * len(self.few_rows) + before
             return int(self.few[batch_indices(len(self.few), 1, self.seed, place, 1)[0, 0]])
-        place = batch * (self.batch_size - self.first) + row - self.first
+        place = batch * len(self.other_rows) + row - before
         return int(batch_indices(self.count, 1, self.seed, place, 1)[0, 0])
+
+
+def spread_rows(count: int, batch_size: int) -> tuple[int, ...]:
+    """`count` rows of a batch at even distances, so that each device and each microbatch has its share."""
+    return tuple(int(i * batch_size // count) for i in range(count))
 
 
 @functools.lru_cache(maxsize=4)

@@ -105,8 +105,8 @@ def refuse_inside(folder: Path, source: Source) -> None:
         path = Path(str(resolved(each)))
         if path.is_absolute() and path.is_dir() and (path == where or path in where.parents):
             raise UserError(
-                f"{folder}: lies in the data set {each}, so its pictures would be read as images of it; choose a "
-                "folder elsewhere"
+                f"{folder}: lies in the data set {each}, so its pictures would be read as images of it; "
+                "choose a folder elsewhere"
             )
 
 

@@ -4,10 +4,13 @@ Temperature scaling as in Guo et al., https://arxiv.org/abs/1706.04599. The labe
 kept ones. Shape letters: M labelled images, K classes.
 """
 
+import logging
+
 import numpy as np
 from scipy import optimize, special
 
 PARTS = 5  # that kept labels are dealt into
+log = logging.getLogger(__name__)
 SPREAD = 0.3  # standard deviation of a temperature's logarithm, before anything is known
 
 
@@ -35,6 +38,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(0.5 * (log_temperature / SPREAD) ** 2 - found[np.arange(len(labels)), labels].sum())
 
     return float(np.exp(optimize.minimize_scalar(surprise, bounds=(-4, 4), method="bounded").x))
+
+
+def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """`fit_temperature`, or exactly 1 and a line in the log where there is no label to fit it on."""
+    if len(labels):
+        return fit_temperature(logits, labels)
+    log.warning("no kept label can be spared for calibration; probabilities have temperature 1")
+    return 1.0
 
 
 def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""A proof on the user's own data that no hidden label has gone into what was inferred.
+"""A check on the user's own data that no hidden label went into what was inferred, or into a GAN.
 
-The label stages are done again in a scratch folder, from the same kept labels, once with all other labels
-permuted and once with none of them. If a single byte of what they leave behind differs, something has peeked.
+The label stages are run again in a scratch folder, from the same kept labels, once with all other labels
+permuted and once with none of them. If a single byte of their files differs, a hidden label was read. On
+request each GAN is trained for a few steps, too, and its weights are compared.
 """
 
 import dataclasses
@@ -13,42 +14,67 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
+from compare_gan.core.origin import note_of
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.order import permutation
+from compare_gan.fewlabels.budget import choose, told
 from compare_gan.fewlabels.inferred import LABELS, PREDICTIONS, SOFT_LABELS
 from compare_gan.fewlabels.representation import FEATURES, PRETRAINED
 from compare_gan.fewlabels.s4l import CLASSIFIER
 from compare_gan.fewlabels.stages import KEPT
-from compare_gan.fewlabels.study import Study, few, prepare, tasks
+from compare_gan.fewlabels.study import Study, Task, few, prepare, tasks, trained
+from compare_gan.nn.state import digest
 
 CHECK = "leak-check"  # the scratch folder
 FILES = (KEPT, PRETRAINED, FEATURES, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS)
+GAN_STEPS = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What came of the proof."""
+    """What the check found."""
 
-    compared: int  # files
-    differing: tuple[Path, ...]  # of the study, each with a change under which it became another
-    reproducible: bool = True  # whether unchanged labels give the same bytes; asked only if something differs
+    kept: int = 0  # labels
+    hidden: int = 0  # labels
+    moved: int = 0  # hidden labels that are another class once permuted
+    as_chosen: bool = True  # whether the kept labels are those which budget and seed choose
+    files: int = 0  # of the label stages, compared
+    gans: int = 0  # compared
+    steps: int = 0  # that each of them was trained for
+    differing: tuple[Path, ...] = ()  # files and runs that depend on hidden labels
+    reproducible: bool = (
+        True  # whether unchanged labels give the same bytes; checked only if something differs
+    )
+    unproven: str = ""  # why nothing could be compared
+
+    @property
+    def proven(self) -> bool:
+        """Whether everything was compared and nothing differs."""
+        return not self.differing and not self.unproven
 
     @property
     def text(self) -> str:
         """One line for the user."""
-        if not self.differing:
-            return (
-                f"no leak: all {self.compared} files of the label stages are the same, byte for byte, with "
-                "hidden labels permuted and with hidden labels deleted"
-            )
+        if self.unproven:
+            return f"not verified: {self.unproven}"
         names = ", ".join(map(str, self.differing))
-        if self.reproducible:
+        if self.differing and self.reproducible:
             return f"LEAK: hidden labels have changed {names}"
-        return f"no proof: {names} differ even with the same labels; this device does not compute alike twice"
+        if self.differing:
+            return f"no proof: {names} differ even with the same labels; results are not reproducible here"
+        compared = [f"all {self.files} files of the label stages"] if self.files else []
+        compared += [f"the weights of {self.gans} GANs after {self.steps} steps"] if self.gans else []
+        line = (
+            f"no leak: {' and '.join(compared)} are the same, byte for byte, with the {self.hidden} hidden "
+            f"labels permuted ({self.moved} become another class) and deleted; {self.kept} labels are kept"
+        )
+        if not self.as_chosen:
+            line += f", not those that budget and seed choose: {KEPT} is from elsewhere"
+        return line if self.gans else f"{line}; GANs were not checked"
 
 
 def permuted(labels: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Hidden labels dealt out anew among the images they belong to."""
+    """Hidden labels shuffled among the images they belong to."""
     changed = labels.copy()
     changed[hidden] = labels[hidden][permutation(len(hidden), 0)]
     return changed
@@ -64,47 +90,107 @@ def deleted(labels: np.ndarray, hidden: np.ndarray) -> np.ndarray:
 Change = Callable[[np.ndarray, np.ndarray], np.ndarray]  # labels, indices of the hidden ones -> labels
 
 
-def verify(study: Study) -> Verdict:
-    """Does the label stages of a study again under other hidden labels; all have been done before.
+def verify(study: Study, gans: bool = False) -> Verdict:
+    """Runs the label stages of a study again under other hidden labels; all have been done before.
 
-    Test labels are deleted, too: no stage has any use for them. The scratch folder goes again, unless
+    Test labels are deleted, too: no stage has any use for them. The scratch folder is removed, unless
     something differs.
 
+    Args:
+      study: of one seed and at most one label budget.
+      gans: also train each GAN but those that are given all labels, for `GAN_STEPS` steps under each change.
+
+    Returns:
+      The verdict; `unproven` if no label is hidden, if the kept labels are more or fewer than the budget
+      says, or if no method infers labels and GANs are not to be checked.
+
     Raises:
-      UserError: no stage of the study infers labels, or it has not just one seed and one label budget.
+      UserError: no method of the study uses kept labels, or it has not just one seed and one label budget.
       Interrupted: Ctrl-C or SIGTERM.
     """
-    stages = [task for wave in tasks(study)[:2] for task in wave]
-    if not stages or len(study.seeds) > 1 or len(study.budgets) > 1:
-        raise UserError("there is nothing to verify: these methods need no inferred labels")
-    kept = few(study, study.seeds[0], study.budgets[0]).train.labels != UNLABELLED
-    hidden = np.flatnonzero(~kept)
-    made = sorted(path for name in FILES for path in study.folder.glob(f"**/{name}"))
-    made = [path for path in made if CHECK not in path.relative_to(study.folder).parts]
-    names = [path.relative_to(study.folder) for path in made]
+    stages = [] if study.label_file else tasks(study)[1]
+    blind = [task for task in tasks(study)[2] if task.method and task.method.labels != "true"]
+    if not blind or len(study.seeds) > 1 or len(study.budgets) > 1:
+        raise UserError(
+            "there is nothing to verify: that takes one seed, one label budget and a method that is not "
+            "given all labels"
+        )
+    if not stages and not gans:
+        return Verdict(unproven="no labels are inferred for these methods; have their GANs checked instead")
+    labels, budget = study.dataset.train.labels, study.budgets[0]
+    kept = np.flatnonzero(few(study, study.seeds[0], budget).train.labels != UNLABELLED)
+    chosen = choose(labels, budget, study.seeds[0])
+    hidden = np.setdiff1d(np.flatnonzero(labels != UNLABELLED), kept)
+    if len(kept) != len(chosen):
+        return Verdict(unproven=f"{KEPT} keeps {len(kept)} labels, but {told(budget)} are {len(chosen)}")
+    if not len(hidden):
+        return Verdict(unproven=f"no label is hidden; all {len(kept)} labels that there are are kept")
+    names = made_by_stages(study) if stages else []
+    weights = weights_of(scratch(study, "original", study.dataset, names), blind) if gans else {}
     differing = dict[Path, None]()
     for change in (permuted, deleted):
-        again = done_again(study, change.__name__, hiding(study.dataset, change, hidden))
-        differing |= dict.fromkeys(name for name in names if not same(study.folder / name, again / name))
-    if differing:
-        again = done_again(study, "unchanged", study.dataset)
-        alike = all(same(study.folder / name, again / name) for name in differing)
-        return Verdict(len(made), tuple(differing), alike)
-    shutil.rmtree(study.folder / CHECK)
-    return Verdict(len(made), ())
+        other = scratch(study, change.__name__, hiding(study.dataset, change, hidden))
+        run_stages(other)
+        differing |= dict.fromkeys(name for name in names if not same(study, other, name))
+        found = weights_of(other, blind) if gans else {}
+        differing |= dict.fromkeys(run for run in weights if weights[run] != found[run])
+    verdict = Verdict(
+        kept=len(kept),
+        hidden=len(hidden),
+        moved=int((permuted(labels, hidden) != labels).sum()),
+        as_chosen=np.array_equal(kept, chosen),
+        files=len(names),
+        gans=len(weights),
+        steps=gan_steps(study),
+    )
+    if not differing:
+        shutil.rmtree(study.folder / CHECK)
+        return verdict
+    again = scratch(study, "unchanged", study.dataset)
+    run_stages(again)
+    found = weights_of(again, blind) if weights.keys() & differing.keys() else {}
+    alike = all(
+        weights[name] == found[name] if name in weights else same(study, again, name) for name in differing
+    )
+    return dataclasses.replace(verdict, differing=tuple(differing), reproducible=alike)
 
 
-def done_again(study: Study, name: str, dataset: ImageDataset) -> Path:
-    """The folder in which the label stages were done on another data set, from the same kept labels."""
+def made_by_stages(study: Study) -> list[Path]:
+    """The files of the label stages, relative to the folder of the study."""
+    found = sorted(path.relative_to(study.folder) for name in FILES for path in study.folder.rglob(name))
+    return [path for path in found if CHECK not in path.parts]
+
+
+def scratch(study: Study, name: str, dataset: ImageDataset, files: list[Path] | None = None) -> Study:
+    """The study on another data set in a scratch folder, with the same kept labels, or with all `files`."""
     folder = study.folder / CHECK / name
     shutil.rmtree(folder, ignore_errors=True)
     run_folder(folder)
-    shutil.copy(study.folder / KEPT, folder / KEPT)
-    again = dataclasses.replace(study, folder=folder, dataset=dataset)
-    for wave in tasks(again)[:2]:
+    kept = study.place(Task("labels", study.seeds[0], study.budgets[0])).relative_to(study.folder) / KEPT
+    for path in [*(files or []), kept]:
+        run_folder((folder / path).parent)
+        for each in (path, note_of(path)):
+            if (study.folder / each).exists():
+                shutil.copy(study.folder / each, folder / each)
+    schedule = dataclasses.replace(study.schedule, steps=gan_steps(study))  # else the same: no new programs
+    return dataclasses.replace(study, folder=folder, dataset=dataset, schedule=schedule)
+
+
+def gan_steps(study: Study) -> int:
+    """For how many steps a GAN is trained to compare its weights."""
+    return min(GAN_STEPS, study.schedule.steps)
+
+
+def run_stages(study: Study) -> None:
+    """Runs all label stages."""
+    for wave in tasks(study)[:2]:
         for task in wave:
-            prepare(again, task)
-    return folder
+            prepare(study, task)
+
+
+def weights_of(study: Study, runs: list[Task]) -> dict[Path, str]:
+    """Trains GANs; the digest of the state of each, by the folder of its run in the study."""
+    return {study.place(run).relative_to(study.folder): digest(trained(study, run)) for run in runs}
 
 
 def hiding(dataset: ImageDataset, change: Change, hidden: np.ndarray) -> ImageDataset:
@@ -114,5 +200,7 @@ def hiding(dataset: ImageDataset, change: Change, hidden: np.ndarray) -> ImageDa
     return dataclasses.replace(dataset.with_labels(change(dataset.train.labels, hidden)), test=test)
 
 
-def same(one: Path, other: Path) -> bool:
-    return other.exists() and one.read_bytes() == other.read_bytes()
+def same(study: Study, other: Study, name: Path) -> bool:
+    """Whether a file of two studies has the same bytes."""
+    one, two = study.folder / name, other.folder / name
+    return two.exists() and one.read_bytes() == two.read_bytes()

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED
-from compare_gan.fewlabels.calibration import deal, fit_temperature, probabilities
+from compare_gan.fewlabels.calibration import deal, fitted_temperature, probabilities
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.representation import Features
 
@@ -48,18 +48,19 @@ def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Pre
     labelled = np.flatnonzero(labels != UNLABELLED)
     known = labels[labelled]
     if len(np.unique(known)) < 2:
-        raise UserError("labels of two classes at least are needed to learn from; keep more")
+        raise UserError("labels of at least two classes are needed to learn from; keep more")
     mean, scale = features.train.mean(0, np.float64), features.train.std(0, dtype=np.float64)
     scale[scale == 0] = 1
-    few, strength, temperature = (features.train[labelled] - mean) / scale, 1.0, 1.0
+    few, strength = (features.train[labelled] - mean) / scale, 1.0
     part = deal(known)
     if len(known) > MANY:
         part[part > 1] = 0
-    if part.any():
+    kept_out, logits = known[part > 0], np.zeros((0, classes))
+    if len(kept_out):
         unseen = {c: out_of_fold(few, known, part, classes, c) for c in STRENGTHS}
-        kept_out = known[part > 0]
         strength = min(STRENGTHS, key=lambda c: _loss(unseen[c], kept_out))
-        temperature = fit_temperature(unseen[strength], kept_out)
+        logits = unseen[strength]
+    temperature = fitted_temperature(logits, kept_out)
     model = Linear(mean, scale, *fit(few, known, classes, strength))
     return Predictions(
         probabilities(model(features.train), temperature),

@@ -27,9 +27,9 @@ class LabelRecipe:
     classify_steps: int = 300
     labelled_batch: int = 32  # labelled images that each step of s4l sees, beside training.batch_size of all
     rotation_weight: float = 1.0  # of the rotation loss beside the class loss
-    class_rotations: bool = False  # classes are asked of all four turns; not where a 6 becomes a 9
-    pseudo_weight: float = 0.0  # of the loss by classes that the classifier itself is sure of
-    calibration_fits: int = 2  # classifiers trained only to find out how sure one may be; see `classify.py`
+    class_rotations: bool = False  # class loss on all four rotations; not where a 6 becomes a 9
+    pseudo_weight: float = 0.0  # of the FixMatch-like loss by classes that the classifier itself is sure of
+    calibration_fits: int = 2  # classifiers trained for the temperature only; 0 holds labels back, see `s4l`
     clusters: int = 50
     confidence: float | None = None  # an image whose label is less certain than this stays unlabelled
     training: EncoderTraining = EncoderTraining()
@@ -56,7 +56,9 @@ class LabelRecipe:
 RECIPES = {
     # Small pictures that mean something else when turned or mirrored; half a minute on two CPU cores.
     "digits": LabelRecipe(),
-    # Photographs of some 32 pixels a side, on a CPU.
+    # Photographs of some 32 pixels a side, on a CPU. More than S4L: with FixMatch-like pseudo-labels (strong
+    # augmentation with cutout, weight 1). And less: the class loss is on upright images only, and a tenth of
+    # the kept labels is held back for the temperature, so nine tenths are learned from.
     "photos": LabelRecipe(
         encoder="halved",
         width=64,
@@ -71,7 +73,7 @@ RECIPES = {
             augmentation=Augmentation(max_shift=3, mirror=True, color=0.2, cutout=8),
         ),
     ),
-    # The same on a GPU.
+    # The same on a GPU, with a wider encoder, larger batches and more steps.
     "photos_gpu": LabelRecipe(
         encoder="wide28",
         width=32,
@@ -84,6 +86,21 @@ RECIPES = {
             batch_size=192,
             weight_decay=0.05,
             augmentation=Augmentation(max_shift=4, mirror=True, color=0.4, cutout=12),
+        ),
+    ),
+    # Rotations and S4L without anything else, for photographs of some 32 pixels a side: class and rotation
+    # losses on all four rotations of each image, predictions averaged over these (and over mirror images), no
+    # pseudo-labels. All kept labels are learned from; one more classifier is trained for the temperature.
+    # Encoder, optimiser (AdamW) and steps are what a CPU can do, not those of the papers: docs/papers.md.
+    "paper": LabelRecipe(
+        encoder="halved",
+        width=64,
+        pretrain_steps=3000,
+        classify_steps=6000,
+        class_rotations=True,
+        calibration_fits=1,
+        training=EncoderTraining(
+            batch_size=32, weight_decay=1e-3, augmentation=Augmentation(max_shift=3, mirror=True)
         ),
     ),
 }

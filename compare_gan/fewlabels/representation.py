@@ -8,8 +8,10 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
+from compare_gan.core.origin import is_made
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
+from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.train.encoder import ByRotation, train_encoder
@@ -34,17 +36,26 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
     one folder serves a whole study.
 
     Raises:
-      UserError: the images are not squares, or no encoder has the recipe's name.
+      UserError: the images are not squares, no encoder has the recipe's name, or the folder holds an encoder
+        of other images, another recipe or another seed.
     """
     h, w, _ = dataset.spec.image_shape
     if h != w:
         raise UserError(f"{dataset.name}: images of {h}x{w} cannot be turned; make squares with --image_size")
     unlabelled = Split(dataset.train.images, np.full(len(dataset.train), UNLABELLED, np.int32))
+    spec = EncoderSpec(dataset.spec.image_shape, dataset.class_names, recipe.width, recipe.encoder)
+    origin = {
+        "images": fingerprint(dataset.train.images),
+        "encoder": dataclasses.asdict(spec),
+        "training": dataclasses.asdict(recipe.training),
+        "pretrain_steps": recipe.pretrain_steps,
+        "seed": seed,
+    }
     path = folder / PRETRAINED
-    if not path.exists():
+    if not is_made(path, origin):
         encoder = train_encoder(
             "pretrain",
-            EncoderSpec(dataset.spec.image_shape, dataset.class_names, recipe.width, recipe.encoder),
+            spec,
             unlabelled,
             ByRotation(recipe.training),
             training=recipe.training,
@@ -57,9 +68,15 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
 
 
 def extract(dataset: ImageDataset, encoder: TrainedEncoder, folder: Path) -> Features:
-    """What an encoder makes of all images, test images included; `features.npz`. No label is read."""
+    """What an encoder makes of all images, test images included; `features.npz`. No label is read.
+
+    Raises:
+      UserError: the folder holds the features of other images or of another encoder.
+    """
+    splits = {"train": dataset.train, "test": dataset.test}
+    images = {name: fingerprint(split.images) for name, split in splits.items() if len(split)}
     path = folder / FEATURES
-    if not path.exists():
+    if not is_made(path, {"encoder": encoder.sha256, "images": images}):
         arrays = {"train": encoder(dataset.train.images).features}
         if len(dataset.test):
             arrays["test"] = encoder(dataset.test.images).features

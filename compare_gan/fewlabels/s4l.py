@@ -1,8 +1,9 @@
-"""Stage 2 with an encoder: fine-tuned by the kept labels while it goes on telling rotations apart.
+"""Stage 2 with an encoder: fine-tuned on the kept labels while it keeps learning to predict rotations.
 
-How sure the classifier may be is found on kept labels that it has not seen. Where labels are few they are
-too dear to be held back: then other classifiers are trained without a part of them each, and asked about
-that part (`calibration_fits`); with none of these a tenth is held back from the classifier itself.
+The temperature of its probabilities is fitted on kept labels that it has not seen. Where labels are few, none
+is held back from the classifier: other classifiers are trained without a part of them each, and predict that
+part (`calibration_fits`). With none of these, a tenth of the kept labels is held back from the classifier
+itself. Where no label can be spared, because each class has one, the temperature is 1.
 """
 
 import dataclasses
@@ -11,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.origin import is_made
 from compare_gan.core.progress import Progress
 from compare_gan.data.base import UNLABELLED, ImageDataset, Images, Split
+from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import TrainedEncoder, load_encoder
-from compare_gan.fewlabels.calibration import PARTS, deal, fit_temperature, probabilities
+from compare_gan.fewlabels.calibration import PARTS, deal, fitted_temperature, probabilities
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.nn.images import TURNS
@@ -27,10 +30,13 @@ CLASSIFIER = "classifier.npz"
 def classify_s4l(
     dataset: ImageDataset, encoder: TrainedEncoder, recipe: LabelRecipe, seed: int, folder: Path
 ) -> Predictions:
-    """S4L: Zhai et al., https://arxiv.org/abs/1905.03670; `classifier.npz` and what it says of all images.
+    """S4L: Zhai et al., https://arxiv.org/abs/1905.03670; makes `classifier.npz`, predicts all images.
+
+    A class without a label has probability 0.
 
     Raises:
-      UserError: no label is left, or the encoder was made for other images or classes.
+      UserError: no label is left, the encoder was made for other images or classes, or the folder holds a
+        classifier that was made from something else.
     """
     labels = dataset.train.labels
     labelled = np.flatnonzero(labels != UNLABELLED)
@@ -46,24 +52,38 @@ def classify_s4l(
         return _fine_tune(name, split, encoder, recipe, seed, folder)
 
     held_back = calibration_parts(labels, recipe.calibration_fits)
+    absent = np.setdiff1d(np.arange(len(dataset.class_names)), labels[labelled])
+
+    def predict(classifier: TrainedEncoder, images: Images, rows: np.ndarray | None = None) -> np.ndarray:
+        found = class_logits(classifier, images, recipe, rows)
+        found[:, absent] = -np.inf
+        return found
+
     logits = [np.zeros((0, len(dataset.class_names)))]
     for i, unseen in enumerate(held_back[: recipe.calibration_fits]):
         if len(unseen):
             other = learn(f"calibrate-{i}", unseen, seed + 2 + i)
-            logits.append(class_logits(other, dataset.train.images, recipe, unseen))
+            logits.append(predict(other, dataset.train.images, unseen))
     path = folder / CLASSIFIER
     own = np.empty(0, np.int64) if recipe.calibration_fits else held_back[0]
-    if not path.exists():
+    origin = {
+        "images": fingerprint(dataset.train.images),
+        "labels": fingerprint(labels),
+        "encoder": encoder.sha256,
+        "recipe": dataclasses.asdict(recipe),
+        "seed": seed,
+    }
+    if not is_made(path, origin):
         classifier = learn("classify", own, seed + 1)
         classifier.save(path, dict(task="rotation and few labels", seed=seed))
     classifier = load_encoder(path)
     if not recipe.calibration_fits:
-        logits.append(class_logits(classifier, dataset.train.images, recipe, own))
-    temperature = fit_temperature(np.concatenate(logits), labels[np.concatenate(held_back)])
+        logits.append(predict(classifier, dataset.train.images, own))
+    temperature = fitted_temperature(np.concatenate(logits), labels[np.concatenate(held_back)])
     test = dataset.test.images
     return Predictions(
-        probabilities(class_logits(classifier, dataset.train.images, recipe), temperature),
-        probabilities(class_logits(classifier, test, recipe), temperature) if len(test) else None,
+        probabilities(predict(classifier, dataset.train.images), temperature),
+        probabilities(predict(classifier, test), temperature) if len(test) else None,
         temperature,
     )
 

@@ -4,9 +4,11 @@ The definition of a network is static Python and its arrays are a pytree, so tha
 step is an ordinary function of arrays under `jax.jit` and `jax.grad`.
 """
 
+import hashlib
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 from jax.sharding import PartitionSpec
 
@@ -40,3 +42,11 @@ def whole(tree: Tree) -> Tree:
 def with_vectors_of(source: Tree, extra: Tree) -> Tree:
     """The statistics `extra` of a network, with the spectral vectors of `source`."""
     return jax.tree.map_with_path(lambda path, a, b: b if path[-1].key == "u" else a, extra, source)
+
+
+def digest(tree: Tree) -> str:
+    """SHA-256 of all arrays of a pytree, in its order."""
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()

@@ -4,26 +4,23 @@ import dataclasses
 import functools
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx, struct
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.origin import claim
 from compare_gan.core.types import Array, Batch, Metrics, NetState
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
-from compare_gan.features.base import digest
+from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
 from compare_gan.nn.images import TURNS, quarter_turns
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import bind, digest, net_state
 from compare_gan.train.augment import Augmentation
 from compare_gan.train.loop import Job, Schedule, run
-from compare_gan.train.resume import claim, split_fingerprints
-
-JOB = "job.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,8 +168,8 @@ def train_encoder(
 ) -> TrainedEncoder:
     """Trains an encoder for an objective, from fresh weights or from `start`.
 
-    Stops and resumes like every job, see `compare_gan.train.loop.run`. What decides the result is written to
-    `job.json` of the run folder, and a folder of a job with other settings or data is refused.
+    It can be stopped and resumed like every job, see `compare_gan.train.loop.run`; the run folder notes what
+    it was made from.
 
     Args:
       name: of the job, for people.
@@ -187,19 +184,20 @@ def train_encoder(
       labelled: labelled images that each batch begins with, beside `training.batch_size` of all images.
 
     Raises:
-      UserError: the run folder is of another job.
+      UserError: the run folder holds a run of other images, labels, settings or another seed.
     """
-    settings = {
-        "encoder": repr(spec),
-        "objective": repr(objective),
-        "training": repr(training),
-        "steps": schedule.steps,
-        "seed": seed,
-        "labelled": labelled,
-        "start": None if start is None else tree_sha256(start),
-        "fingerprint": split_fingerprints(split),
-    }
-    claim(run_dir, JOB, settings, "remove it to train again, or choose another folder")
+    claim(
+        run_dir,
+        {
+            "images": fingerprint(split.images),
+            "labels": fingerprint(split.labels),
+            "encoder": dataclasses.asdict(spec),
+            "objective": {"name": type(objective).__name__, **dataclasses.asdict(objective)},  # type: ignore[call-overload]
+            "steps": schedule.steps,
+            "seed": seed,
+            "start": None if start is None else digest(start),
+        },
+    )
     job = dataclasses.replace(_job(spec, objective, training, schedule.steps, labelled), name=name)
 
     def begin(state: EncoderState) -> EncoderState:
@@ -210,12 +208,6 @@ def train_encoder(
 
     state = run(job, split, run_dir=run_dir, schedule=schedule, seed=seed, begin=begin)
     return TrainedEncoder(spec, jax.device_get(state.net), name)
-
-
-def tree_sha256(tree: Any) -> str:
-    """SHA-256 of the arrays of a tree and their places in it."""
-    leaves = jax.tree.leaves_with_path(tree)
-    return digest({jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves})
 
 
 @functools.lru_cache(maxsize=8)
@@ -245,8 +237,8 @@ def _job(
         net = NetState(optax.apply_updates(state.net.params, updates), extra)
         return EncoderState(state.step + 1, net, opt), metrics
 
-    shown = ("loss", "accuracy")
-    return Job("encoder", init, step, labelled + training.batch_size, shown=shown, labelled=labelled)
+    size, rows = labelled + training.batch_size, tuple(range(labelled))
+    return Job("encoder", init, step, size, shown=("loss", "accuracy"), labelled_rows=rows)
 
 
 def train_classifier(

@@ -5,9 +5,10 @@ images in memory are gathered here; images that are read when wanted come from g
 """
 
 import abc
+import dataclasses
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
@@ -147,6 +148,18 @@ def _mistake(error: BaseException | None) -> UserError | None:
     return error
 
 
+def labelled_images(labels: np.ndarray) -> np.ndarray:
+    """Numbers of the images that have a label, from class indices [N] or soft labels [N, K].
+
+    Raises:
+      UserError: none has one.
+    """
+    index = np.flatnonzero(labels != UNLABELLED if labels.ndim == 1 else labels.any(1))
+    if not len(index):
+        raise UserError("no training image has a label, but a part of each batch is to have one")
+    return index
+
+
 def open_feed(
     split: Split,
     *,
@@ -157,7 +170,7 @@ def open_feed(
     length: int,
     total: int,
     workers: int = 0,
-    labelled: int = 0,
+    labelled_rows: Sequence[int] = (),
 ) -> Feed:
     """Batches of `split` for a job of `total` steps, at most `length` steps a chunk.
 
@@ -168,18 +181,20 @@ def open_feed(
       seed: of the order, and of random crops.
       placement: the devices.
       workers: processes that read images which are not in memory; 0: threads.
-      labelled: images at the beginning of each batch that are drawn from among those with a class index.
+      labelled_rows: rows of each batch that are drawn from the labelled images only.
 
     Raises:
-      UserError: the batch cannot be split over the devices, or there are no images.
+      UserError: the batch cannot be split over the devices, or there are no images, or none has a label
+        where labelled ones are asked for.
     """
     if not len(split):
         raise UserError("there are no images to train on")
     h, w, c = split.images.shape[1:]
     step_bytes = batch_size // jax.process_count() * sub_batches * h * w * c
     fewer = max(1, min(length, CHUNK_BYTES // max(step_bytes, 1)))
-    few = np.flatnonzero(split.labels != UNLABELLED) if labelled else None
-    order = Order(len(split), batch_size, seed, few, labelled)
+    order = Order(len(split), batch_size, seed)
+    if labelled_rows and len(few := labelled_images(split.labels)) < len(split):
+        order = dataclasses.replace(order, few=few, few_rows=tuple(labelled_rows))
     arguments = (order, sub_batches, placement)
     if isinstance(split.images, Streamed):
         return Reader(split, *arguments, fewer, total=total, workers=workers)

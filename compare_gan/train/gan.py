@@ -16,6 +16,7 @@ from compare_gan.core.placement import Placement
 from compare_gan.core.processes import first
 from compare_gan.core.types import Array, Batch, GANState, Metrics
 from compare_gan.data.base import ImageDataset, Split
+from compare_gan.data.order import spread_rows
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.step import Spread, train_step
 from compare_gan.nn.images import random_flip as flipped
@@ -110,7 +111,8 @@ def flipping_step(
 def job_of(gan: GAN, random_flip: bool) -> Job:
     """Training a GAN; the same for equal ones, so that a process compiles each program once."""
     step = functools.partial(flipping_step if random_flip else train_step, gan)
-    return Job("gan", gan.init, step, gan.batch_size, gan.sub_batches, ("loss/d", "loss/g"))
+    rows = spread_rows(gan.labelled_count, gan.batch_size)
+    return Job("gan", gan.init, step, gan.batch_size, gan.sub_batches, ("loss/d", "loss/g"), rows)
 
 
 def describe_run(

@@ -74,7 +74,7 @@ class Job:
     batch_size: int
     sub_batches: int = 1  # batches that one step uses, on the leading axis of what it gets
     shown: tuple[str, ...] = ()  # the numbers worth a place in the progress line
-    labelled: int = 0  # images at the beginning of a batch that are drawn from among the labelled ones
+    labelled_rows: tuple[int, ...] = ()  # rows of each batch that are drawn from the labelled images only
     programs: dict[Any, Callable] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def program(self, *key: Any, make: Callable[[], Callable]) -> Callable:
@@ -138,7 +138,7 @@ def run(
                 length=schedule.log_every,
                 total=schedule.steps,
                 workers=workers,
-                labelled=job.labelled,
+                labelled_rows=job.labelled_rows,
             )
         ) as feed,
         contextlib.closing(Checkpoints(run_dir, schedule.keep_checkpoints)) as checkpoints,

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json, run_folder, write_json
-from compare_gan.core.processes import first
 from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
 from compare_gan.data.source import resolved
@@ -126,26 +124,3 @@ def listed(changes: list[str]) -> str:
     """The first few of some differences, and how many more there are."""
     more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
     return "; ".join(changes[:SHOWN]) + more
-
-
-def claim(folder: Path, file: str, settings: dict[str, Any], remedy: str) -> None:
-    """Writes down what a training job depends on; a folder of another job is refused.
-
-    Args:
-      folder: the run folder of the job, made if need be.
-      file: the name of the JSON file for the settings.
-      settings: plain values that decide the result; "fingerprint" is that of `split_fingerprints`.
-      remedy: what to do about a folder that is refused.
-
-    Raises:
-      UserError: the folder holds a job with other settings, or one whose settings are unknown.
-    """
-    path = folder / file
-    if path.exists():
-        if changes := list(changed_data(read_json(path), settings)):
-            raise UserError(f"{folder}: was trained with other settings ({listed(changes)}); {remedy}")
-    elif saved_steps(folder):
-        raise UserError(f"{folder}: holds a training without {file}, so its settings are unknown; {remedy}")
-    run_folder(folder)
-    if first():
-        write_json(path, settings)

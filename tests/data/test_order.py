@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.data.order import batch_indices, permutation
+from compare_gan.data.order import Order, batch_indices, permutation, spread_rows
 
 
 def stream(count, seed, length):
@@ -38,6 +38,24 @@ def test_a_batch_straddles_epochs():
     np.testing.assert_array_equal(
         batch_indices(10, 4, 0, 2, 1)[0], np.concatenate([stream(10, 0, 10)[8:], stream(10, 0, 20)[10:12]])
     )
+
+
+def test_rows_of_a_few_images_are_a_stream_of_their_own():
+    few, rows = np.array([3, 50, 77, 91]), (0, 3, 7)
+    order = Order(100, 10, 7, few, rows)
+    found, others = order.batches(5, 9), [1, 2, 4, 5, 6, 8, 9]
+    np.testing.assert_array_equal(found[:, rows].ravel(), few[stream(4, 7, 14 * 3)[5 * 3 :]])
+    np.testing.assert_array_equal(found[:, others].ravel(), stream(100, 7, 14 * 7)[5 * 7 :])
+    one_by_one = [[order.at(batch, row) for row in range(10)] for batch in range(5, 14)]
+    np.testing.assert_array_equal(found, one_by_one)
+
+
+@pytest.mark.parametrize(("count", "parts"), [(8, 4), (8, 8), (3, 2), (0, 4), (31, 4), (1, 1)])
+def test_rows_of_a_few_images_are_spread_over_the_parts_of_a_batch(count, parts):
+    rows = spread_rows(count, 32)
+    assert len(set(rows)) == count and list(rows) == sorted(rows) and set(rows) <= set(range(32))
+    shares = np.bincount(np.array(rows, int) * parts // 32, minlength=parts)
+    assert shares.max() - shares.min() <= 1
 
 
 def test_changing_what_was_drawn_does_not_change_what_is_drawn_next():

@@ -1,4 +1,4 @@
-"""No method but `all_labels` sees a hidden label: not one bit of a GAN depends on one."""
+"""No method but those given all labels sees a hidden label: not one bit of a GAN depends on one."""
 
 import dataclasses
 import shutil
@@ -10,6 +10,7 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.core.methods import METHODS
 from compare_gan.data.base import UNLABELLED, Split
+from compare_gan.data.label_files import write_labels
 from compare_gan.fewlabels.inferred import LABELS
 from compare_gan.fewlabels.leak import CHECK, FILES, deleted, permuted, verify
 from compare_gan.fewlabels.stages import KEPT
@@ -17,7 +18,7 @@ from compare_gan.fewlabels.study import Task, few, prepare, tasks, trained
 
 from . import small
 
-BLIND = sorted(METHODS.keys() - {"all_labels"})
+BLIND = sorted(name for name in METHODS if METHODS[name].labels != "true")
 
 
 def task_of(name):
@@ -97,9 +98,51 @@ def test_methods_of_one_recipe_differ_by_their_labels(original):
 
 def test_verify_says_that_nothing_leaks(original):
     verdict = verify(original)
-    assert verdict.differing == () and verdict.compared == len(FILES) + 2  # clusters have files of their own
-    assert verdict.text.startswith("no leak: all 9 files")
+    assert verdict.proven and verdict.files == len(FILES) + 2  # clusters have files of their own
+    assert verdict.text.startswith("no leak: all 9 files") and "GANs were not checked" in verdict.text
+    assert (verdict.kept, verdict.hidden) == (12, 48)
     assert not (original.folder / CHECK).exists()
+
+
+def test_gans_are_verified_on_request(original):
+    study = dataclasses.replace(
+        original, methods=(METHODS["s3gan"], METHODS["s2gan_co"], METHODS["all_labels"])
+    )
+    verdict = verify(study, gans=True)
+    assert verdict.proven and verdict.gans == 2  # all_labels is given all
+    assert "and the weights of 2 GANs after 3 steps are the same, byte for byte, with the 48" in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("state_of", "expected"),
+    [
+        (lambda dataset: dataset.train.images, "no leak: the weights of 1 GANs after 3 steps"),
+        (lambda dataset: dataset.train.labels, "LEAK: hidden labels have changed s2gan_co"),
+        (lambda dataset: dataset.test.labels, "LEAK: hidden labels have changed s2gan_co"),
+        (lambda dataset: np.random.default_rng().random(3), "no proof: s2gan_co differ even with"),
+    ],
+)
+def test_gans_that_read_hidden_labels_are_found(tmp_path, monkeypatch, state_of, expected):
+    monkeypatch.setattr("compare_gan.fewlabels.leak.trained", lambda study, task: state_of(study.dataset))
+    study = small.small_study(tmp_path, "s2gan_co", "all_labels")
+    assert verify(study, gans=True).text.startswith(expected)
+    assert verify(study).text.startswith("not verified: no labels are inferred")
+
+
+@pytest.mark.parametrize(
+    ("count", "budget", "expected"),
+    [
+        (60, 0.2, "not verified: labels-kept.npz keeps 60 labels, but 20% of the labels are 12"),
+        (60, 1.0, "not verified: no label is hidden; all 60"),
+        (12, 0.2, "12 labels are kept, not those that budget and seed choose"),
+    ],
+)
+def test_kept_labels_are_compared_with_the_budget(tmp_path, monkeypatch, count, budget, expected):
+    monkeypatch.setattr("compare_gan.fewlabels.leak.prepare", lambda study, task: None)
+    study = small.small_study(tmp_path, "s3gan", budgets=(budget,))
+    write_labels(tmp_path / KEPT, np.arange(count), study.dataset.train.labels[:count])
+    verdict = verify(study)
+    assert expected in verdict.text and verdict.proven == (count == 12)
 
 
 def stage_that_writes(bytes_of):
@@ -132,7 +175,7 @@ def test_verify_tells_leaks_from_chance(tmp_path, monkeypatch, bytes_of, expecte
 
 
 def test_methods_without_inferred_labels_have_nothing_to_verify(tmp_path):
-    with pytest.raises(UserError, match="need no inferred labels"):
+    with pytest.raises(UserError, match="a method that is not given all labels"):
         verify(small.small_study(tmp_path, "all_labels"))
 
 

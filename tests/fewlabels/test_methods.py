@@ -29,7 +29,8 @@ def labels(study, name):
 
 def test_baselines(study):
     true, count = study.dataset.train.labels, len(study.dataset.train)
-    np.testing.assert_array_equal(labels(study, "all_labels"), true)
+    for name in ("all_labels", "all_labels_rotation"):
+        np.testing.assert_array_equal(labels(study, name), true)
     for name in ("no_labels", "ssgan"):
         np.testing.assert_array_equal(labels(study, name), np.full(count, -1))
     np.testing.assert_array_equal(labels(study, "single_label"), np.zeros(count))
@@ -69,7 +70,7 @@ def test_classes_are_the_methods_own(study):
 
 def test_how_many_true_labels_a_method_uses(study):
     used = {name: true_labels(study, task_of(name)) for name in METHODS}
-    assert used.pop("all_labels") == 60
+    assert used.pop("all_labels") == used.pop("all_labels_rotation") == 60
     for name, count in used.items():
         assert count == (12 if METHODS[name].from_few else 0), name
 

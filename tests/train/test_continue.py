@@ -11,7 +11,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.data import Split
 from compare_gan.train.gan import DONE, describe_run, train
 from compare_gan.train.loop import Schedule
-from compare_gan.train.resume import changed_bindings, check_steps, claim, split_fingerprints
+from compare_gan.train.resume import changed_bindings, check_steps, split_fingerprints
 from tests.train.tiny import GANS, blobs
 
 CONFIG = """
@@ -146,10 +146,3 @@ def test_fingerprints_tell_images_from_labels():
         split_fingerprints(Split(train_split.images, -train_split.labels)),
     )
     assert {name for name in one if one[name] != other[name]} == {"labels_sha256"}
-
-
-def test_a_folder_is_of_one_job(tmp_path):
-    claim(tmp_path, "job.json", {"seed": 0, "steps": 5}, "remove it")
-    claim(tmp_path, "job.json", {"seed": 0, "steps": 5}, "remove it")
-    with pytest.raises(UserError, match=r"other settings \(seed 0 -> 1\); remove it"):
-        claim(tmp_path, "job.json", {"seed": 1, "steps": 5}, "remove it")

@@ -106,6 +106,13 @@ def test_an_encoder_goes_on_from_given_weights(tmp_path):
         )
         pairs = zip(*map(jax.tree.leaves, (first.net.params, again.net.params)), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs) == same
+    other = dataclasses.replace(split, labels=(split.labels + 1) % 4)
+    for images, seed, words in ((split, 2, "seed 0, not 2"), (other, 0, "other labels")):
+        with pytest.raises(UserError, match=f"a: was made from something else .{words}"):
+            options["seed"] = seed
+            train_encoder(
+                "c", spec, images, ByClass(PLAIN), run_dir=tmp_path / "a", schedule=Schedule(2), **options
+            )
 
 
 def test_nothing_is_changed_unless_asked():

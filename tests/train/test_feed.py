@@ -21,7 +21,7 @@ from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.nn.images import random_flip
 from compare_gan.train.feed import InMemory, Reader, Resident, open_feed
-from compare_gan.train.gan import train
+from compare_gan.train.gan import job_of, train
 from compare_gan.train.loop import Schedule
 from tests.train.tiny import GANS, blobs
 
@@ -71,14 +71,41 @@ def test_a_part_of_each_batch_is_drawn_from_the_labelled_images():
     split = blobs().train
     labels = np.where(np.arange(len(split)) % 10 == 3, split.labels, -1)
     split = dataclasses.replace(split, labels=labels)
-    images, seen = batches(feed_of(split, labelled=6), 5, 8)
+    images, seen = batches(feed_of(split, labelled_rows=range(6)), 5, 8)
     assert (seen[..., :6] >= 0).all() and (seen[..., 6:] < 0).any()
     known = np.flatnonzero(labels >= 0)
     few = known[batch_indices(len(known), 6, 7, 10, 6)].reshape(3, 2, 6)
     others = batch_indices(len(split), 10, 7, 10, 6).reshape(3, 2, 10)
     np.testing.assert_array_equal(images, split.images[np.concatenate([few, others], axis=2)])
-    for one, other in zip((images, seen), batches(feed_of(streamed(split), labelled=6), 5, 8), strict=True):
+    for one, other in zip(
+        (images, seen), batches(feed_of(streamed(split), labelled_rows=range(6)), 5, 8), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_gan_draws_labelled_images_more_often_if_asked():
+    gan = dataclasses.replace(GANS["s3gan"], labelled_batch_fraction=0.2)
+    rows = job_of(gan, False).labelled_rows
+    assert gan.batch_size == 16 and rows == (0, 4, 8, 12)  # a fifth of 16, rounded up
+    assert job_of(GANS["s3gan"], False).labelled_rows == ()
+    split = blobs().train
+    labels = np.where(np.arange(len(split)) % 32 == 3, split.labels, -1)
+    sparse = dataclasses.replace(split, labels=labels)
+    _, seen = batches(feed_of(sparse, labelled_rows=rows), 5, 8)
+    assert (seen[..., rows] >= 0).all() and (seen >= 0).mean() < 0.4
+    for start in (6, 7):  # what a step sees does not depend on where training was resumed
+        _, again = batches(feed_of(sparse, labelled_rows=rows), start, 8)
+        np.testing.assert_array_equal(again, seen[start - 5 :])
+    soft = np.where(labels[:, None] >= 0, np.eye(4, dtype=np.float32)[labels], 0)
+    _, seen_soft = batches(feed_of(dataclasses.replace(split, labels=soft), labelled_rows=rows), 5, 8)
+    np.testing.assert_array_equal(seen_soft.any(-1), seen >= 0)
+    np.testing.assert_array_equal(  # where all images have a label there is nothing to favour
+        batches(feed_of(split, labelled_rows=rows), 5, 8)[1], batches(feed_of(split), 5, 8)[1]
+    )
+    with pytest.raises(UserError, match="no training image has a label"):
+        feed_of(dataclasses.replace(split, labels=np.full(len(split), -1)), labelled_rows=rows)
+    with pytest.raises(UserError, match=r"labelled_batch_fraction is 1.0; it must be in \[0, 1\)"):
+        dataclasses.replace(gan, labelled_batch_fraction=1.0)
 
 
 def test_where_images_lie_decides_the_feed():

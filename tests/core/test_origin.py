@@ -1,0 +1,57 @@
+"""What was made from other inputs is never used in silence."""
+
+import logging
+
+import pytest
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_json
+from compare_gan.core.origin import claim, is_made
+
+ORIGIN = {"images": "a" * 64, "seed": 0, "recipe": {"width": 4, "steps": (1, 2)}}
+
+
+def test_a_file_is_made_once_from_one_origin(tmp_path):
+    path = tmp_path / "pretrained.npz"
+    assert not is_made(path, ORIGIN) and not is_made(path, ORIGIN | {"seed": 1})  # not written yet
+    path.write_text("weights")
+    assert is_made(path, ORIGIN | {"seed": 1})
+    assert read_json(tmp_path / "pretrained.json")["recipe"] == {"width": 4, "steps": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 7}, "seed 0, not 7"),
+        ({"images": "b" * 64}, "other images"),
+        ({"recipe": {"width": 8, "steps": (1, 2)}}, "width 4, not 8"),
+        ({"fraction": 0.1}, "fraction None, not 0.1"),
+        ({"seed": 7, "images": "b" * 64}, "other images; seed 0, not 7"),
+    ],
+)
+def test_what_differs_is_named(tmp_path, change, words):
+    path = tmp_path / "features.npz"
+    is_made(path, ORIGIN)
+    path.write_text("features")
+    claim(tmp_path / "run", ORIGIN)
+    claim(tmp_path / "run", ORIGIN)
+    for check in (lambda: is_made(path, ORIGIN | change), lambda: claim(tmp_path / "run", ORIGIN | change)):
+        with pytest.raises(UserError, match=f"was made from something else .{words}.; remove it") as caught:
+            check()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_from_elsewhere_is_used_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "labels-train.npz"
+    path.write_text("labels")
+    with caplog.at_level(logging.WARNING):
+        assert is_made(path, ORIGIN) and is_made(path, ORIGIN)
+    assert caplog.messages == [
+        f"{path}: comes from elsewhere (it has no labels-train.json); it is used as it is"
+    ]
+
+
+def test_checkpoints_of_unknown_origin_are_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="does not say what its run was made from"):
+        claim(tmp_path, ORIGIN)

@@ -1,0 +1,152 @@
+"""Labels that really are few, and stage files that are of other labels, budgets, seeds or data."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from compare_gan.core.errors import UserError
+from compare_gan.data.label_files import write_labels
+from compare_gan.features.encoder import Encoder, EncoderSpec, TrainedEncoder
+from compare_gan.fewlabels import infer_labels, keep_labels, pretrain
+from compare_gan.fewlabels.budget import PerClass, choose
+from compare_gan.fewlabels.recipe import RECIPES
+from compare_gan.fewlabels.representation import Features
+from compare_gan.fewlabels.s4l import calibration_parts
+from compare_gan.fewlabels.stages import KEPT
+from compare_gan.nn.state import net_state
+
+from . import small
+
+LINEAR = dataclasses.replace(small.RECIPE, classifier="linear")
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def partly(*labelled):
+    """The images of the small data set, of five classes, with labels {image: class} and no others."""
+    labels = np.full(60, -1, np.int32)
+    for image, label in labelled:
+        labels[image] = label
+    return small.dataset().with_labels(labels, NAMES)
+
+
+THREE = ((0, 0), (1, 1), (5, 3))  # one label each of a, b and d, none of c and e
+
+
+def brightness(dataset):
+    return Features(small.Brightness()(dataset.train.images).features.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    spec = EncoderSpec((4, 4, 1), NAMES, width=4)
+    return TrainedEncoder(spec, net_state(Encoder(spec, nnx.Rngs(0))))
+
+
+def test_all_labels_that_there_are_can_be_kept(tmp_path):
+    few = keep_labels(partly(*THREE), 1.0, 0, tmp_path)
+    np.testing.assert_array_equal(few.train.labels, partly(*THREE).train.labels)
+
+
+@pytest.mark.parametrize(
+    ("budget", "seed", "words"),
+    [
+        (0.1, 0, "fraction 0.5, not 0.1"),
+        (0.5, 7, "seed 0, not 7"),
+        (PerClass(3), 0, "fraction 0.5, not None; per_class None, not 3"),
+    ],
+)
+def test_kept_labels_of_another_budget_or_seed_are_refused(tmp_path, budget, seed, words):
+    keep_labels(small.dataset(), 0.5, 0, tmp_path)
+    with pytest.raises(UserError, match=f"labels-kept.npz: was made from something else .{words}"):
+        keep_labels(small.dataset(), budget, seed, tmp_path)
+
+
+def test_kept_labels_of_other_data_are_refused(tmp_path):
+    dataset = small.dataset()
+    keep_labels(dataset, 0.5, 0, tmp_path)
+    brighter = dataclasses.replace(dataset.train, images=dataset.train.images + np.uint8(1))
+    with pytest.raises(UserError, match="other images"):
+        keep_labels(dataclasses.replace(dataset, train=brighter), 0.5, 0, tmp_path)
+    with pytest.raises(UserError, match="gives image .* the label .*, but the data set gives it"):
+        keep_labels(dataset.with_labels((dataset.train.labels + 1) % 3), 0.5, 0, tmp_path)
+    soft = dataset.with_labels(np.eye(3, dtype=np.float32)[dataset.train.labels])
+    with pytest.raises(UserError, match="probabilities in place of labels"):
+        keep_labels(soft, 0.5, 0, tmp_path)
+
+
+def test_kept_labels_from_elsewhere_are_used_and_counted(tmp_path, caplog):
+    labels = small.dataset().train.labels
+    chosen = choose(labels, 0.2, 0)
+    write_labels(tmp_path / KEPT, chosen, labels[chosen])  # as an earlier version left it
+    with caplog.at_level(logging.WARNING):
+        keep_labels(small.dataset(), 0.2, 0, tmp_path)
+        assert not caplog.messages
+        few = keep_labels(small.dataset(), 0.1, 0, tmp_path)
+    assert (few.train.labels >= 0).sum() == 12
+    assert "its 12 labels are used in place of the 6 that 10% of the labels and seed 0 choose" in caplog.text
+
+
+def test_a_linear_classifier_learns_from_three_labels(tmp_path, caplog):
+    dataset = partly(*THREE)
+    with caplog.at_level(logging.WARNING):
+        made = infer_labels(dataset, brightness(dataset), LINEAR, 0, tmp_path)
+    assert set(made.hard.train.labels) == {0, 1, 3} and made.predictions.temperature == 1
+    np.testing.assert_array_equal(made.hard.train.labels[[0, 1, 5]], [0, 1, 3])
+    assert not made.predictions.train[:, [2, 4]].any()
+    assert "no label of 'c', 'e'; no image is inferred to be of these classes" in caplog.text
+    assert "no kept label can be spared for calibration" in caplog.text
+
+
+@pytest.mark.parametrize("fits", [0, 2])
+def test_s4l_infers_only_classes_that_have_a_label(tmp_path, monkeypatch, encoder, fits):
+    monkeypatch.setattr("compare_gan.fewlabels.s4l.train_encoder", lambda *args, **more: encoder)
+    recipe = dataclasses.replace(small.RECIPE, calibration_fits=fits)
+    found = infer_labels(partly(*THREE), encoder, recipe, 0, tmp_path).predictions
+    assert found.temperature == 1 and not found.train[:, [2, 4]].any() and not found.test[:, [2, 4]].any()
+    logits = np.asarray(encoder(small.dataset().train.images).classes, np.float64)[:, [0, 1, 3]]
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(found.train[:, [0, 1, 3]], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("classifier", ["s4l", "linear"])
+def test_labels_of_one_class_are_refused_in_one_line(tmp_path, encoder, classifier):
+    recipe = dataclasses.replace(small.RECIPE, classifier=classifier)
+    with pytest.raises(UserError, match="all labels are of one class, 'd'; label images of at least two"):
+        infer_labels(partly((3, 3), (9, 3)), encoder, recipe, 0, tmp_path)
+
+
+def test_labels_inferred_from_something_else_are_refused(tmp_path):
+    dataset = partly(*THREE)
+    infer_labels(dataset, brightness(dataset), LINEAR, 0, tmp_path)
+    other = dataclasses.replace(LINEAR, confidence=0.5)
+    for labels, source, recipe, seed, words in (
+        (partly(*THREE, (7, 1)), brightness(dataset), LINEAR, 0, "other labels"),
+        (dataset, Features(brightness(dataset).train + 1), LINEAR, 0, "other source"),
+        (dataset, brightness(dataset), other, 0, "confidence None, not 0.5"),
+        (dataset, brightness(dataset), LINEAR, 1, "seed 0, not 1"),
+    ):
+        with pytest.raises(UserError, match=f"labels-train.npz: was made from something else .{words}"):
+            infer_labels(labels, source, recipe, seed, tmp_path)
+
+
+def test_an_encoder_of_another_seed_or_recipe_is_refused(tmp_path, monkeypatch, encoder):
+    monkeypatch.setattr("compare_gan.fewlabels.representation.train_encoder", lambda *args, **more: encoder)
+    dataset = partly(*THREE)
+    pretrain(dataset, small.RECIPE, 0, tmp_path)
+    pretrain(partly((4, 2)), small.RECIPE, 0, tmp_path)  # labels do not matter
+    longer = dataclasses.replace(small.RECIPE, pretrain_steps=5)
+    for recipe, seed, words in ((small.RECIPE, 3, "seed 0, not 3"), (longer, 0, "pretrain_steps 4, not 5")):
+        with pytest.raises(UserError, match=words):
+            pretrain(dataset, recipe, seed, tmp_path)
+
+
+def test_the_recipe_of_the_paper_is_s4l_and_nothing_else():
+    recipe = RECIPES["paper"]
+    assert recipe.classifier == "s4l" and recipe.class_rotations and recipe.rotation_weight == 1
+    assert not recipe.pseudo_weight and not recipe.training.augmentation.cutout
+    assert recipe.calibration_fits == 1  # so none of the kept labels is held back from the classifier itself
+    labels = np.repeat([0, 1], 50)
+    assert len(calibration_parts(labels, recipe.calibration_fits)) == 1
