@@ -13,16 +13,14 @@ SplitName = Literal["train", "test", "validation", "unlabelled"]
 TEST_SPLITS: tuple[SplitName, ...] = ("test", "validation")  # the first that is there is the test split
 # Whole words that may stand around the name of a split, with digits and punctuation: 01_train, test_images.
 _AROUND = r"(?:data|sets?|images?|imgs?|pictures?|photos?|splits?|samples?|parts?|parquet|[\W\d_])*"
-_SPLITS: dict[SplitName, re.Pattern[str]] = {
-    split: re.compile(_AROUND + words + _AROUND)
-    for split, words in {
-        "unlabelled": rf"(?:training|train)?{_AROUND}(?:unlabell?ed|unsup(?:ervised)?|no[\W_]*labels?)"
-        rf"{_AROUND}(?:training|train)?",
-        "train": rf"(?:labell?ed|(?:training|train)(?:{_AROUND}labell?ed)?)",
-        "test": r"test(?:ing)?",
-        "validation": r"(?:val|valid|validation|eval|evaluation|dev|hold[\W_]*out|held[\W_]*out)",
-    }.items()
+_WORDS: dict[SplitName, str] = {
+    "unlabelled": rf"(?:training|train)?{_AROUND}(?:unlabell?ed|unsup(?:ervised)?|no[\W_]*labels?)"
+    rf"{_AROUND}(?:training|train)?",
+    "train": rf"(?:labell?ed|(?:training|train)(?:{_AROUND}labell?ed)?)",
+    "test": r"test(?:ing)?",
+    "validation": r"(?:val|valid|validation|eval|evaluation|dev|hold[\W_]*out|held[\W_]*out)",
 }
+_SPLITS = {split: re.compile(_AROUND + words + _AROUND) for split, words in _WORDS.items()}
 _SHARD = re.compile(r"-\d+-of-\d+.*")  # as the Hugging Face hub numbers files, at times with a hash behind
 HELD_OUT = 1 / 5
 MOST_CLASSES = 100_000
