@@ -114,13 +114,13 @@ def of_run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
     from compare_gan.evaluation.scores import read_scores
     from compare_gan.features import open_extractor
-    from compare_gan.train.gan import read_run
+    from compare_gan.train.gan import data_of, read_run
 
     run_dir = Path(arguments.run)
     read_run(run_dir)  # is it one?
     steps: Any = chosen(run_dir, arguments.steps, arguments.every) if not arguments.continuous else None
     about, gan, template = open_gan(run_dir)
-    dataset = open_data(arguments.data or about["data"], Reading(**about["reading"]))
+    dataset = open_data(arguments.data or data_of(run_dir, about), Reading(**about["reading"]))
     dataset = dataclasses.replace(dataset, class_names=tuple(about["class_names"]))
     extractor, how = open_extractor(arguments.extractor), settings(arguments, dataset)
     template = Placement.over().hold(template)

@@ -34,8 +34,8 @@ def add(commands) -> None:
     made.add_argument(
         "--out",
         required=True,
-        help="a folder for one PNG file per image, in a folder per class if there are classes; a .npz file for "
-        "images and labels; or a .png, .jpg or .webp file for one picture of all",
+        help="a folder for one PNG file per image, in a folder per class if there are classes; a .npz file "
+        "for images and labels; or a .png, .jpg or .webp file for one picture of all",
     )
     made.add_argument(
         "--classes",

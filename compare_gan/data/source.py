@@ -89,6 +89,11 @@ def resolved(source: Source) -> Source:
     return source if named else str(Path(source).resolve())
 
 
+def is_missing(source: str) -> bool:
+    """Whether nothing has this name or path."""
+    return not (source in DATASETS or is_named(source) or Path(source).exists())
+
+
 def refuse_inside(folder: Path, source: Source) -> None:
     """Refuses to write into a data set: what is written there would be read as its images.
 
@@ -104,8 +109,8 @@ def refuse_inside(folder: Path, source: Source) -> None:
         path = Path(str(resolved(each)))
         if path.is_absolute() and path.is_dir() and (path == where or path in where.parents):
             raise UserError(
-                f"{folder}: lies in the data set {each}, so its pictures would be read as images of it; choose a "
-                "folder elsewhere"
+                f"{folder}: lies in the data set {each}, so its pictures would be read as images of it; "
+                "choose a folder elsewhere"
             )
 
 
