@@ -20,13 +20,11 @@ from compare_gan.core.allocator import keep_freed_memory
 keep_freed_memory()
 
 import jax  # noqa: E402
-import numpy as np  # noqa: E402
 
 from compare_gan.core.errors import UserError  # noqa: E402
 from compare_gan.core.files import read_json, run_folder, write_json  # noqa: E402
 from compare_gan.core.interrupt import Interrupted  # noqa: E402
 from compare_gan.data import open_dataset  # noqa: E402
-from compare_gan.data.base import UNLABELLED  # noqa: E402
 from compare_gan.fewlabels import (  # noqa: E402
     extract,
     infer_labels,
@@ -85,16 +83,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         features = write_probe(few, extract(few, encoder, folder), folder)
     with counted(folder, "infer"):
         inferred = infer_labels(few, encoder, recipe, seed, folder)
-    quality = write_quality(full, inferred, folder)
-    hidden = few.train.labels == UNLABELLED
+    quality = write_quality(full, inferred, folder, few)
     result = {
-        "accuracy": float(np.mean((inferred.hard.train.labels == full.train.labels)[hidden])),
+        "accuracy": quality["accuracy"],
         "test": quality["test"]["accuracy"],
-        "all_train_images": quality["accuracy"],
         "calibration_error": quality["calibration_error"],
         "features": features,
-        "labels_kept": int((~hidden).sum()),
-        "labels_hidden": int(hidden.sum()),
+        "labels_kept": sum(quality["kept_balance"]),
+        "labels_hidden": quality["hidden_labels"],
         "seconds": read_json(folder / SECONDS),
         "device": jax.devices()[0].device_kind,
         "cores": os.cpu_count(),

@@ -78,7 +78,7 @@ def test_every_broken_file_is_named_and_counted(pets, tmp_path, capsys):
     (pets / "test" / "dog" / "x.png").write_bytes((pets / "test" / "dog" / "00.png").read_bytes()[:44])
     rows, captured = told(capsys, pets, "--json", tmp_path / "new" / "x.json", code=2)
     assert rows["broken"] == ["14", "1"] and captured.out.count("x0") == 10
-    assert f"broken:  {pets}/train/cat/x09.png: not a readable image; mend or remove it\n" in captured.out
+    assert f"broken:  {pets}/train/cat/x09.png: not a readable image; repair or remove it\n" in captured.out
     assert "and 5 more images; --json lists all" in captured.out
     assert "error:   15 images cannot be read" in captured.out and captured.err.count("\n") == 1
     written = json.loads((tmp_path / "new" / "x.json").read_text())
@@ -86,6 +86,21 @@ def test_every_broken_file_is_named_and_counted(pets, tmp_path, capsys):
     assert written["train"]["class_counts"] == [26, 3, 5] and written["problems"]
     rows, captured = told(capsys, pets, "--broken", "skip")
     assert rows["broken"] == ["14", "1"] and "error" not in captured.out and not captured.err
+
+
+def test_what_a_user_should_know_is_printed(tmp_path, capsys):
+    """Skipped files, an unlabelled pool, and 12-bit values in 16-bit files."""
+    for name in ("train/cat", "train/dog", "unlabeled"):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((4, 4), 4095 - i, np.uint16)).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "train" / "cat" / "x.heic").write_bytes(b"")
+    rows, captured = told(capsys, tmp_path, "--json", tmp_path / "x.json")
+    assert "note:    skipped 1 file: 1 .heic\n" in captured.out
+    assert "note:    unlabeled/ adds 3 images without labels to the training images\n" in captured.out
+    assert "note:    no value exceeds 16 of 255, so the images are nearly black" in captured.out
+    assert rows["values,"] == ["of", "255", "16", "to", "16", "16", "to", "16"] and rows["cat"][0] == "2"
+    assert len(json.loads((tmp_path / "x.json").read_text())["notes"]) == 3
 
 
 def test_unlabelled_images(tmp_path, capsys):

@@ -74,6 +74,7 @@ def lines(found: "Survey") -> Iterator[str]:
             yield row(f"  {name}", *numbers)
             if name == "unlabelled":
                 yield row("", *(f"{n / s.images:.1%}" for n, s in zip(numbers, splits, strict=True)))
+    yield row("values, of 255", *(f"{split.darkest} to {split.brightest}" for split in splits))
     yield ""
     yield from size_lines(found)
     yield ""
@@ -86,6 +87,8 @@ def lines(found: "Survey") -> Iterator[str]:
         yield row("  read", *("when needed" if split.streams else "into memory" for split in splits))
         for name, split in zip(("train", "test"), splits, strict=True):
             yield f"  {name} images: {split.fit}"
+    for note in found.notes:
+        yield from wrapped(note, "note:    ")
     broken = [*found.train.broken, *found.test.broken]
     for message in broken[:BROKEN]:
         yield f"broken:  {message}"

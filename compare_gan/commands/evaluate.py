@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from compare_gan.commands.shared import (
     reading,
 )
 from compare_gan.core.errors import UserError
+
+FAILED = 1  # exit code: a metric failed, and the others were scored
 
 
 def add(commands) -> None:
@@ -34,9 +37,17 @@ def add(commands) -> None:
     made.add_argument("--continuous", action="store_true", help="score each checkpoint as training writes it")
     made.add_argument("--data", help="name or path; default: what the run was trained on")
     made.add_argument("--images_from", help="score the images of this folder or file, not a run")
-    made.add_argument("--reference", help="with --images_from: data set whose test images to compare with")
+    made.add_argument("--reference", help="with --images_from: data set to compare with")
+    made.add_argument(
+        "--reference_split",
+        choices=("train", "test", "all"),
+        help="which images of --reference; default: test, or all if it has no test split of its own",
+    )
     made.add_argument("--features", help="score the features of this .npy or .npz file, not a run")
-    made.add_argument("--reference_features", help="with --features: the file of features to compare with")
+    made.add_argument(
+        "--reference_features",
+        help="with --features or --images_from: file of features, or of mu and sigma, to compare with",
+    )
     made.add_argument("--json", help="file for the scores")
     add_hosts(made)
     add_settings(made)
@@ -86,7 +97,7 @@ def metrics(arguments: argparse.Namespace) -> tuple[str, ...]:
     return tuple(name for word in words for name in word.split(",") if name)
 
 
-def evaluate(arguments: argparse.Namespace) -> None:
+def evaluate(arguments: argparse.Namespace) -> int:
     given = [name for name in ("run", "images_from", "features") if getattr(arguments, name)]
     if len(given) != 1:
         raise UserError("give one of: a run folder, --images_from, --features")
@@ -99,63 +110,189 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     scores = {"run": of_run, "images_from": of_images, "features": of_features}[given[0]](arguments)
     if arguments.json and first():
-        Path(arguments.json).write_text(json.dumps(scores, indent=2) + "\n")
+        Path(arguments.json).write_text(json.dumps(scores.found, indent=2) + "\n")
         print(f"scores: {arguments.json}")
+    return FAILED if scores.failed else 0
 
 
-def show(scores: dict[str, Any]) -> None:
-    for name, value in scores.items():
-        print(f"{name}: {value}")
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """What a command found out."""
+
+    found: Any  # a row, or the rows of a run
+    failed: bool  # whether a metric has no score that should have one
 
 
-def of_run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def shown(row: dict[str, Any], wanted: Sequence[str]) -> bool:
+    """Prints a row; whether each of the wanted metrics was scored."""
+    for name, value in row.items():
+        if name != "scored":
+            print(f"{name}: {value}")
+    return {*wanted} <= {*row["scored"].split()}
+
+
+def of_run(arguments: argparse.Namespace) -> Scores:
     from compare_gan.core.placement import Placement
-    from compare_gan.data import Reading
+    from compare_gan.core.registry import METRICS
+    from compare_gan.evaluation.evaluate import check_settings
     from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
     from compare_gan.evaluation.scores import read_scores
     from compare_gan.features import open_extractor
-    from compare_gan.train.gan import data_of, read_run
+    from compare_gan.train.gan import read_run
 
+    if lost := [
+        name for name in ("reference", "reference_split", "reference_features") if vars(arguments).get(name)
+    ]:
+        raise UserError(
+            f"--{lost[0]} is for --images_from; a run is compared with its own data, or with --data"
+        )
     run_dir = Path(arguments.run)
     read_run(run_dir)  # is it one?
     steps: Any = chosen(run_dir, arguments.steps, arguments.every) if not arguments.continuous else None
     about, gan, template = open_gan(run_dir)
-    dataset = open_data(arguments.data or data_of(run_dir, about), Reading(**about["reading"]))
-    dataset = dataclasses.replace(dataset, class_names=tuple(about["class_names"]))
+    dataset = data_of_run(arguments, run_dir, about)
     extractor, how = open_extractor(arguments.extractor), settings(arguments, dataset)
+    if any("train" in METRICS[name].needs for name in how.metrics):
+        dataset = under_training_labels(dataset, run_dir, about)
+    dataset = under_training_classes(dataset, tuple(about["class_names"]))
+    check_settings(how, gan, dataset, extractor, lenient=arguments.metrics is None)
     template = Placement.over().hold(template)
     if steps is None:
         steps = as_they_come(run_dir, arguments.every)
+    complete = True
     for row in score_steps(run_dir, steps, gan, template, dataset, extractor, how):
-        show(row)
-    return read_scores(run_dir)
+        complete &= shown(row, how.metrics)
+    return Scores(read_scores(run_dir), not complete)
 
 
-def of_images(arguments: argparse.Namespace) -> dict[str, Any]:
-    from compare_gan.data import open_dataset
-    from compare_gan.data.loading import load_all
-    from compare_gan.data.source import find
-    from compare_gan.evaluation.sets import score_images
+def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, Any]) -> Any:
+    """The data set that a run was trained on, or --data.
+
+    Raises:
+      UserError: it is gone, or its images are of another size.
+    """
+    from compare_gan.data import Reading
+    from compare_gan.train.gan import ABOUT
+
+    given = dataclasses.asdict(reading(arguments))
+    changed = {name: value for name, value in given.items() if value != getattr(Reading(), name)}
+    source = arguments.data or about["data"]
+    try:
+        dataset = open_data(source, Reading(**(about["reading"] | changed)))
+    except UserError as error:
+        if arguments.data:
+            raise
+        raise UserError(
+            f"{run_dir / ABOUT} names data that cannot be opened: {error}; if it is elsewhere, give --data"
+        ) from None
+    shape, wanted = dataset.spec.image_shape, tuple(about["image_shape"])
+    if shape != wanted:
+        raise UserError(
+            f"{run_dir} generates images {'x'.join(map(str, wanted))}, and those of {source} are "
+            f"{'x'.join(map(str, shape))}; give --image_size or other --data"
+        )
+    return dataset
+
+
+def under_training_labels(dataset: Any, run_dir: Path, about: dict[str, Any]) -> Any:
+    """The data set under the labels that --labels gave to its training images, as `run.json` notes them.
+
+    Raises:
+      UserError: the label file is gone, or has changed.
+    """
+    from compare_gan.data.labels import described, labelled_only, relabelled
+    from compare_gan.train.gan import ABOUT
+
+    labels = about.get("labels")
+    if labels and not about["reading"].get("labels"):  # else they came with the images
+        if described(labels["choice"]).get("sha256") != labels.get("sha256"):
+            raise UserError(
+                f"{labels['choice']}: has changed since {run_dir / ABOUT} noted it; restore the file"
+            )
+        dataset = relabelled(dataset, labels["choice"])
+    return labelled_only(dataset) if about.get("labelled_only") else dataset
+
+
+def under_training_classes(dataset: Any, class_names: tuple[str, ...]) -> Any:
+    """The data set with the classes of a GAN; training images of other classes are unlabelled."""
+    from compare_gan.evaluation.classes import under_classes
+
+    train = under_classes(dataset.train, dataset.class_names, class_names)
+    return dataclasses.replace(
+        dataset, train=train, class_names=class_names, test_class_names=dataset.test_classes
+    )
+
+
+def of_images(arguments: argparse.Namespace) -> Scores:
+    from compare_gan.evaluation.sources import (
+        has_statistics_alone,
+        read_features,
+        score_against_features,
+        score_images,
+    )
     from compare_gan.features import open_extractor
 
-    if not arguments.reference:
-        raise UserError("--images_from needs --reference, a data set to compare with")
-    how = reading(arguments)
-    fake = load_all(find(arguments.images_from, how), how)
-    real = open_dataset(arguments.reference, reading=how).test.images
-    scores = score_images(
-        fake, real, open_extractor(arguments.extractor), metrics(arguments), arguments.eval_seed
-    )
-    show(scores)
-    return scores
+    if bool(arguments.reference) == bool(arguments.reference_features):
+        raise UserError(
+            "--images_from needs --reference, a data set to compare with, or --reference_features"
+        )
+    path = arguments.reference_features
+    if path is None and has_statistics_alone(Path(arguments.reference)):
+        path = arguments.reference
+    if path and arguments.reference_split:
+        raise UserError(f"--reference_split is for images; {path} holds features")
+    extractor, names, how = open_extractor(arguments.extractor), metrics(arguments), reading(arguments)
+    given: Any = read_features(Path(path)) if path else None
+    fake = source(arguments.images_from, how, None, whole=True)
+    told = f"{len(fake.split)} images of {fake} against "
+    if path:
+        row = {"compared": f"{told}{path}, which must be of {extractor.name}"}
+        row |= score_against_features(fake, given, extractor, names, arguments.eval_seed)
+    else:
+        real = source(arguments.reference, how, arguments.reference_split, whole=False)
+        row = {"compared": f"{told}{len(real.split)} of {real}"}
+        row |= score_images(fake, real, extractor, names, arguments.eval_seed)
+    return Scores(row, not shown(row, names))
 
 
-def of_features(arguments: argparse.Namespace) -> dict[str, Any]:
-    from compare_gan.evaluation.sets import read_features, score_features
+def source(name: str, how: Any, which: Any, whole: bool) -> Any:
+    """Images to score or to compare with.
+
+    Args:
+      which: the split; None: `test` if the source has one or part of it is to be held out, else `all`. Where
+        `whole`, `train` takes the place of `test`, and nothing is held out.
+    """
+    from compare_gan.data.loading import load_split
+    from compare_gan.data.source import as_known, find
+    from compare_gan.evaluation.sources import Source
+
+    how = as_known(name, how)
+    contents = find(name, how)
+    if which is None:
+        held_out = how.test_data or how.holdout
+        if whole:
+            which = "all" if contents.test is None else "train"
+        else:
+            which = "test" if contents.test is not None or held_out else "all"
+    return Source(name, which, load_split(contents, how, which), contents.class_names)
+
+
+def of_features(arguments: argparse.Namespace) -> Scores:
+    import numpy as np
+
+    from compare_gan.evaluation.sources import read_features, score_features
 
     if not arguments.reference_features:
         raise UserError("--features needs --reference_features, a file to compare with")
-    fake, real = (read_features(Path(path)) for path in (arguments.features, arguments.reference_features))
-    scores = score_features(fake, real, metrics(arguments), arguments.eval_seed)
-    show(scores)
-    return scores
+    files = arguments.features, arguments.reference_features
+    fake, real = (read_features(Path(path)) for path in files)
+    names = metrics(arguments)
+    told = (
+        f"features of {len(side)} images of {path}"
+        if isinstance(side, np.ndarray)
+        else f"mu and sigma of {path}"
+        for side, path in zip((fake, real), files, strict=True)
+    )
+    row: dict[str, Any] = {"compared": " against ".join(told)}
+    row |= score_features(fake, real, names, arguments.eval_seed)
+    return Scores(row, not shown(row, names))

@@ -238,16 +238,15 @@ def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any, v
     Raises:
       UserError: a metric or the extractor does not fit.
     """
-    from compare_gan.evaluation.evaluate import available, evaluate
+    from compare_gan.evaluation.evaluate import check_settings, evaluate
     from compare_gan.evaluation.scores import more_is_better, score, write_scores
     from compare_gan.features import open_extractor
-    from compare_gan.metrics.context import check
 
     split = "test" if validation is None else "validation"
-    dataset = dataset if validation is None else dataclasses.replace(dataset, test=validation)
+    if validation is not None:
+        dataset = dataclasses.replace(dataset, test=validation, test_class_names=None)
     how, extractor = settings(arguments, dataset), open_extractor(arguments.extractor)
-    check(how.metrics, available(gan, dataset))
-    extractor(dataset.test.images[:1])  # a mistake now, if it does not take these images
+    check_settings(how, gan, dataset, extractor, lenient=arguments.metrics is None)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
     best = arguments.best_by or how.metrics[0]
     caution = (

@@ -5,13 +5,12 @@ import dataclasses
 import functools
 import gzip
 import io
-import logging
 import lzma
 import stat
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,8 +18,10 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
 from compare_gan.core.progress import Progress
 from compare_gan.data.images import MOST_BYTES
-from compare_gan.data.layout import arrange, is_hidden, is_image
+from compare_gan.data.layout import arrange
 from compare_gan.data.records import Contents, Encoded
+from compare_gan.data.splits import split_of
+from compare_gan.data.tree import Tree, counted, is_hidden, is_image
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # what a file begins with says what it is; the suffix may be wrong
@@ -30,35 +31,41 @@ PACKED: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\xfd7zXZ\x00": lzma.open,
 }
 CHUNK = 2**20
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """The images in an archive by name, each with what it takes to read it."""
+    """The files in an archive by name, each with what it takes to read it."""
 
     path: Path
     members: dict[str, Any]  # None: a folder
     read: Callable[[Any], bytes]  # by any thread
+    odd: int = 0  # images that are links or devices, which are skipped
+
+    def data(self, name: str) -> bytes:
+        """The bytes of a member. Raises UserError if it is damaged."""
+        try:
+            return self.read(self.members[name])
+        except Exception:  # zip has many ways to pack, and each its own ways to fail
+            raise UserError(f"{self.path}/{name}: cannot be unpacked; get the archive again") from None
 
 
 class Members(Encoded):
-    """Image files in an archive."""
+    """Image files in archives."""
 
-    def __init__(self, archive: Archive, root: str, names: list[str]):
-        self.archive, self.root, self.names = archive, root, names
+    def __init__(self, members: Mapping[str, tuple[Archive, str]], root: str, names: list[str]):
+        self.members, self.root, self.names = members, root, names
 
     def __len__(self) -> int:
         return len(self.names)
 
     def data(self, i: int) -> bytes:
-        try:
-            return self.archive.read(self.archive.members[self.root + self.names[i]])
-        except Exception:  # zip has many ways to pack, and each its own ways to fail
-            raise UserError(f"{self.where(i)}: cannot be unpacked; mend the archive") from None
+        archive, member = self.members[self.root + self.names[i]]
+        return archive.data(member)
 
     def where(self, i: int) -> str:
-        return f"{self.archive.path}/{self.root}{self.names[i]}"
+        archive, member = self.members[self.root + self.names[i]]
+        return f"{archive.path}/{member}"
 
     def name(self, i: int) -> str:
         return self.names[i]
@@ -68,31 +75,77 @@ def read_archive(path: Path) -> Contents:
     """A zip or tar archive of a folder in one of the layouts of `compare_gan.data.layout`.
 
     Members of a zip file, and of a plain tar file, are read when they are wanted; a compressed tar file can
-    only be read from its beginning, so it is held in memory. Links and devices are passed over. Of members
-    with one name the last counts.
+    only be read from its beginning, so it is held in memory. Links and devices are skipped. Of members with
+    one name the last counts.
 
     Raises:
       UserError: it is damaged, names a place outside itself, needs a password or more than the memory can
         take, or does not hold images in such a layout.
     """
+    archive = _opened(path)
+    return arrange(_tree(path, [archive], {name: (archive, name) for name in archive.members}))
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def archive_shards(path: Path, names: Sequence[str]) -> Tree:
+    """The files of several archives in a folder, as one tree: those of train-000.tar below train/.
+
+    Where no name of an archive is that of a split, all are for training. Of files with one name in several
+    archives, all but the first get the name of their archive in front.
+
+    Args:
+      names: of the archives, relative to `path`.
+
+    Raises:
+      UserError: see `read_archive`.
+    """
+    members, archives = dict[str, tuple[Archive, str]](), list[Archive]()
+    for name in sorted(names):
+        archives.append(archive := _opened(path / name))
+        stem = name.rpartition("/")[2].partition(".")[0]
+        split = split_of(stem) or next(filter(None, map(split_of, name.split("/")[:-1])), None)
+        prefix = f"{split}/" if split else ""
+        for member in archive.members:
+            folder, slash, base = member.rpartition("/")
+            full = f"{prefix}{member}"
+            if full in members and not member.endswith("/"):
+                full = f"{prefix}{folder}{slash}{stem}_{base}"
+            members[full] = (archive, member)
+    return _tree(path, archives, members)
+
+
+def _tree(path: Path, archives: Sequence[Archive], members: Mapping[str, tuple[Archive, str]]) -> Tree:
+    odd = sum(archive.odd for archive in archives)
+
+    def read(name: str) -> bytes:
+        archive, member = members[name]
+        return archive.data(member)
+
+    return Tree(
+        str(path),
+        path.resolve().name,
+        list(members),
+        True,
+        lambda root, names: Members(members, root, names),
+        read,
+        (f"skipped {counted(odd, 'image')} stored as links or devices",) if odd else (),
+    )
+
+
+def _opened(path: Path) -> Archive:
     with open(path, "rb") as file:
         start = file.read(8)
         unpack = next((unpack for magic, unpack in PACKED.items() if start.startswith(magic)), None)
         if start.startswith(ZIP):
-            archive = _zip(path)
-        elif unpack is None:
-            archive = _tar(path, file, functools.partial(_read_at, path))
-        else:
-            unpacked = _unpacked(path, unpack)
-            view = unpacked.getbuffer()
-            archive = _tar(path, unpacked, lambda place: bytes(view[slice(*place)]))
-    return arrange(
-        str(path),
-        path.resolve().name,
-        archive.members,
-        True,
-        lambda shelf: Members(archive, shelf.root, shelf.names),
-    )
+            return _zip(path)
+        if unpack is None:
+            return _tar(path, file, functools.partial(_read_at, path))
+        unpacked = _unpacked(path, unpack)
+        view = unpacked.getbuffer()
+        return _tar(path, unpacked, lambda place: bytes(view[slice(*place)]))
 
 
 def _zip(path: Path) -> Archive:
@@ -112,14 +165,13 @@ def _zip(path: Path) -> Archive:
             if info.flag_bits & 1:
                 raise UserError(f"{path}: needs a password; unpack it, and name the folder")
             _add(members, name, info)
-    _tell_odd(path, odd)
     lock = threading.Lock()
 
     def read(info: zipfile.ZipInfo) -> bytes:
         with lock, opened.open(info) as file:
             return file.read(MOST_BYTES + 1)
 
-    return Archive(path, members, read)
+    return Archive(path, members, read, odd)
 
 
 def _tar(path: Path, file: IO[bytes], read: Callable[[tuple[int, int]], bytes]) -> Archive:
@@ -134,8 +186,7 @@ def _tar(path: Path, file: IO[bytes], read: Callable[[tuple[int, int]], bytes]) 
         else:
             begin = member.offset_data
             _add(members, name, (begin, begin + min(member.size, MOST_BYTES + 1)))
-    _tell_odd(path, odd)
-    return Archive(path, members, read)
+    return Archive(path, members, read, odd)
 
 
 def _read_at(path: Path, place: tuple[int, int]) -> bytes:
@@ -194,19 +245,14 @@ def _progress(path: Path, size: int) -> Progress:
 def _inside(path: Path, name: str) -> str:
     parts = name.split("/")
     if name.startswith("/") or ".." in parts:
-        raise UserError(f"{path}: its member {name} lies outside of it; pack the folder anew")
+        raise UserError(f"{path}: its member {name} lies outside of it; pack the folder again")
     return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _add(members: dict[str, Any], name: str, how: Any) -> None:
-    if (name.endswith("/") or is_image(name)) and not any(map(is_hidden, name.split("/"))) and name != "/":
+    if not any(map(is_hidden, name.split("/"))) and name not in ("", "/"):
         members[name] = how
 
 
-def _tell_odd(path: Path, count: int) -> None:
-    if count:
-        log.warning("%s: passed over %d images that are links or no plain files", path, count)
-
-
 def _damaged(path: Path) -> UserError:
-    return UserError(f"{path}: not a whole zip or tar archive; get it anew")
+    return UserError(f"{path}: not a whole zip or tar archive; get it again")

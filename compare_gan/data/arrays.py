@@ -1,17 +1,26 @@
 """Images in a NumPy file."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
-from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.records import Contents, Part, Pixels
-from compare_gan.data.splits import class_indices, numbered
+from compare_gan.data.classes import listed, numbered, stored_labels
+from compare_gan.data.records import Contents, Part, Pixels, joined
+from compare_gan.data.splits import split_of
 
 NAMES = ("images", "labels", "test_images", "test_labels")
+ROUNDING = 1e-3  # how far floats may be out of [0, 1]
+Role = tuple[str, str]  # "images" or "labels", and the split
+WORDS = {
+    "images": ("images", "image", "imgs", "img", "x", "data", "samples", "pixels"),
+    "labels": ("labels", "label", "y", "targets", "target", "classes", "class"),
+}
 
 
 def plain_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -51,39 +60,113 @@ def _check_fits(path: Path, size: int) -> None:
 def read_arrays(path: Path) -> Contents:
     """An `.npy` file of images, which may be larger than the memory, or an `.npz` file with these arrays:
 
-      images: [N, H, W] or [N, H, W, C], C = 1 or 3; uint8, or float in [0, 1]
-      labels: [N] integers; may be missing
+      images: [N, H, W], [N, H, W, C] or [N, C, H, W], C = 1 or 3; uint8, or float in [0, 1]
+      labels: see `compare_gan.data.classes.stored_labels`; may be missing
       test_images, test_labels: the same of the test split; may be missing
+
+    Each may have another usual name, such as x, x_train or arr_0, and the only array of images any name. A
+    note says which arrays were taken if they are not called as above, and another which are ignored.
 
     Raises:
       UserError: it is not such a file.
     """
     arrays = plain_arrays(path)
-    _check_names(path, arrays)
-    train = _part(path, arrays, "")
-    test = _part(path, arrays, "test_") if "test_images" in arrays else None
-    return Contents(str(path), path.resolve().name, train, test, numbered(train, test))
+    roles = _roles(path, arrays)
+    notes = [] if set(roles.values()) <= set(NAMES) else [f"reads {_described(roles)}"]
+    if ignored := [name for name in arrays if name not in roles.values()]:
+        notes.append(f"ignores its arrays {listed(ignored)}")
+    parts, stored = list[Part](), list[np.ndarray]()
+    splits = [split for split in ("train", "test", "unlabelled") if ("images", split) in roles]
+    for split in splits:
+        name = roles["images", split]
+        if _is_channels_first(arrays[name].shape):
+            arrays[name] = arrays[name].transpose(0, 2, 3, 1)
+            notes.append(f"moves the channels of {name} from the front to the end")
+        images = _pixels(path, name, arrays[name])
+        parts.append(Part(Pixels(images, str(path)), np.full(len(images), UNLABELLED, np.int32)))
+        if label := roles.get(("labels", split)):
+            stored.append(stored_labels(path, label, arrays[label], len(images)))
+        else:
+            stored.append(parts[-1].labels)
+    labels, class_names = numbered(path, stored)
+    found = {
+        split: Part(part.records, numbers) for split, part, numbers in zip(splits, parts, labels, strict=True)
+    }
+    train = found["train"]
+    if pool := found.get("unlabelled"):
+        notes.append(
+            f"{len(pool)} images of {roles['images', 'unlabelled']} join the training images without labels"
+        )
+        train = joined([train, pool])
+    return Contents(str(path), path.resolve().name, train, found.get("test"), class_names, tuple(notes))
 
 
-def _check_names(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    for name in arrays:
-        if name not in NAMES:
-            raise UserError(f"{path}: unknown array {name!r}{did_you_mean(name, NAMES)}")
-    if "images" not in arrays:
-        raise UserError(f"{path}: has no array 'images'; it has: {', '.join(arrays) or 'nothing'}")
-    if "test_labels" in arrays and "test_images" not in arrays:
-        raise UserError(f"{path}: has test_labels but no test_images")
-    if "test_images" in arrays and ("labels" in arrays) != ("test_labels" in arrays):
-        raise UserError(f"{path}: has the labels of one split only; give labels and test_labels, or neither")
+def _roles(path: Path, arrays: dict[str, np.ndarray]) -> dict[Role, str]:
+    """Which arrays are the images and labels of which split."""
+    roles = dict[Role, str]()
+    for role, name in [*((_role(name), name) for name in arrays), *_roles_by_number(arrays)]:
+        if role is not None and roles.setdefault(role, name) != name:
+            raise UserError(f"{path}: {roles[role]} and {name} may both be its {role[0]}; keep one of them")
+    if ("images", "train") not in roles:
+        roles["images", "train"] = _only_images(path, arrays, list(roles.values()))
+    if ("images", "test") not in roles:  # then validation images are the test split
+        for kind in WORDS:
+            if (kind, "validation") in roles:
+                roles[kind, "test"] = roles[kind, "validation"]
+    roles = {role: name for role, name in roles.items() if role[1] != "validation"}
+    roles.pop(("labels", "unlabelled"), None)
+    for (_, split), name in roles.items():
+        if ("images", split) not in roles:
+            raise UserError(f"{path}: has {name} but no images for it")
+    return roles
 
 
-def _part(path: Path, arrays: dict[str, np.ndarray], prefix: str) -> Part:
-    name = f"{prefix}images"
-    images = _pixels(path, name, arrays[name])
-    if f"{prefix}labels" not in arrays:
-        return Part(Pixels(images, str(path)), np.full(len(images), UNLABELLED, np.int32))
-    name = f"{prefix}labels"
-    return Part(Pixels(images, str(path)), class_indices(path, name, arrays[name], len(images)))
+def _role(name: str) -> Role | None:
+    """What an array is by its name: a word for images or labels, and maybe a split before or behind it."""
+    for kind, words in WORDS.items():
+        for word in words:
+            match = re.fullmatch(rf"(.*?)_?{word}|{word}_?(.*?)", name.lower())
+            if match is not None:
+                around = match[1] or match[2] or ""
+                split = split_of(around) if around else "train"
+                if split is not None:
+                    return kind, split
+    return None
+
+
+def _roles_by_number(arrays: dict[str, np.ndarray]) -> list[tuple[Role, str]]:
+    """Images and labels of train, then of test, called arr_0, arr_1, ... as by `np.savez` without names."""
+    roles, splits = list[tuple[Role, str]](), iter(("train", "test"))
+    names = [name for name in arrays if re.fullmatch(r"arr_\d", name)]
+    for name in sorted(names):
+        if arrays[name].ndim in (3, 4):
+            split = next(splits, "")
+            roles += [(("images", split), name)] if split else []
+        elif roles and roles[-1][0][0] == "images":
+            roles.append((("labels", roles[-1][0][1]), name))
+    return roles
+
+
+def _only_images(path: Path, arrays: dict[str, np.ndarray], taken: Sequence[str]) -> str:
+    left = {name: array for name, array in arrays.items() if name not in taken}
+    found = [name for name, array in left.items() if array.ndim == 4] or [
+        name for name, array in left.items() if array.ndim == 3 and array.dtype == np.uint8
+    ]
+    if len(found) != 1:
+        held = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+        raise UserError(f"{path}: has no array 'images'; it has: {held or 'nothing'}")
+    return found[0]
+
+
+def _described(roles: dict[Role, str]) -> str:
+    said = [
+        f"{name} as {'' if split == 'train' else f'{split} '}{kind}" for (kind, split), name in roles.items()
+    ]
+    return ", ".join(said)
+
+
+def _is_channels_first(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
 
 
 def _pixels(path: Path, name: str, values: np.ndarray) -> np.ndarray:
@@ -97,21 +180,27 @@ def _pixels(path: Path, name: str, values: np.ndarray) -> np.ndarray:
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
-        raise UserError(f"{path}: {name} is {values.dtype}; wanted uint8, or float in [0, 1]")
+        hint = f"; save {name}.astype(np.uint8) if it runs from 0 to 255" if images.dtype.kind in "iu" else ""
+        raise UserError(f"{path}: {name} is {values.dtype}; wanted uint8, or float in [0, 1]{hint}")
     _check_fits(path, images.size)
-    if not 0 <= images.min() <= images.max() <= 1:  # false for NaN, too
-        raise UserError(
-            f"{path}: {name} runs from {images.min():g} to {images.max():g}; floats must be in [0, 1]"
-        )
+    low, high = float(images.min()), float(images.max())
+    if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # false for NaN, too
+        hint = _rescaled(name, low, high)
+        raise UserError(f"{path}: {name} runs from {low:.9g} to {high:.9g}; floats must be in [0, 1]{hint}")
     whole = np.empty(images.shape, np.uint8)
     for i, image in enumerate(images):
-        whole[i] = np.rint(image.astype(np.float32) * 255)
+        whole[i] = np.rint(image.astype(np.float32).clip(0, 1) * 255)
     return whole
+
+
+def _rescaled(name: str, low: float, high: float) -> str:
+    """A hint for floats of another range."""
+    if low < 0 and -1 - ROUNDING <= low and high <= 1 + ROUNDING:
+        return f"; save ({name} + 1) / 2 if they run from -1 to 1"
+    return f"; save {name}.astype(np.uint8) if they run from 0 to 255" if 0 <= low and high <= 255 else ""
 
 
 def _hint(name: str, shape: tuple[int, ...]) -> str:
     if len(shape) == 4 and shape[3] == 4:
         return f"; drop the transparency: {name}[..., :3]"
-    if len(shape) == 4 and shape[1] in (1, 3):
-        return f"; channels come last: {name}.transpose(0, 2, 3, 1)"
     return f"; rows of pixels need their shape again: {name}.reshape(N, H, W, C)" if len(shape) == 2 else ""

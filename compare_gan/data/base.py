@@ -54,6 +54,12 @@ class ImageDataset:
     test: Split
     class_names: tuple[str, ...]  # empty: a data set without labels
     fit: str = "as stored"  # how test images were cropped and resized: scores depend on it
+    test_class_names: tuple[str, ...] | None = None  # of the test labels; None: those of the training labels
+
+    @property
+    def test_classes(self) -> tuple[str, ...]:
+        """The names of the classes that test labels count."""
+        return self.class_names if self.test_class_names is None else self.test_class_names
 
     @property
     def spec(self) -> ImageSpec:
@@ -72,4 +78,4 @@ class ImageDataset:
             raise UserError(f"{len(labels)} labels for the {len(self.train)} training images of {self.name}")
         train = dataclasses.replace(self.train, labels=labels)
         names = self.class_names if class_names is None else class_names
-        return dataclasses.replace(self, train=train, class_names=names)
+        return dataclasses.replace(self, train=train, class_names=names, test_class_names=self.test_classes)

@@ -1,13 +1,16 @@
 """Image files in folders."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from compare_gan.core.errors import UserError
+from compare_gan.data.archive import archive_shards, is_archive
 from compare_gan.data.images import MOST_BYTES
-from compare_gan.data.layout import arrange, is_hidden, is_image
+from compare_gan.data.layout import arrange
 from compare_gan.data.parquet import Columns, read_shards
 from compare_gan.data.records import Contents, Encoded
+from compare_gan.data.tree import Tree, is_hidden, is_image
 
 
 class Files(Encoded):
@@ -40,16 +43,33 @@ def read_folder(path: Path, columns: Columns = Columns()) -> Contents:
       UserError: see `compare_gan.data.layout.arrange` and `compare_gan.data.parquet.read_shards`.
     """
     names = _listed(path)
-    shards = [name for name in names if name.endswith(".parquet")]
+    shards = [name for name in names if name.lower().endswith(".parquet")]
     if shards:
         return read_shards(path, shards, columns)
-    return arrange(
-        str(path), path.resolve().name, names, False, lambda shelf: Files(path / shelf.root, shelf.names)
+    if not any(map(is_image, names)) and (archives := [name for name in names if is_archive(name)]):
+        return arrange(archive_shards(path, archives))
+    return arrange(_tree(path, names))
+
+
+def _tree(path: Path, names: Sequence[str]) -> Tree:
+    def read(name: str) -> bytes:
+        try:
+            return (path / name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{path / name}: cannot be read ({error.strerror})") from None
+
+    return Tree(
+        str(path),
+        path.resolve().name,
+        names,
+        False,
+        lambda root, found: Files(path / root, found),
+        read,
     )
 
 
 def _listed(path: Path) -> list[str]:
-    """Images, parquet files and folders below a folder. Links are followed; each folder is read once."""
+    """Files and folders below a folder. Links are followed; each folder is read once."""
     names, waiting, seen = list[str](), [""], set[tuple[int, int]]()
     while waiting:
         prefix = waiting.pop()
@@ -64,7 +84,6 @@ def _listed(path: Path) -> list[str]:
                 if entry.is_dir():
                     names.append(f"{prefix}{entry.name}/")
                     waiting.append(names[-1])
-                elif is_image(entry.name) or entry.name.endswith(".parquet"):
-                    if entry.is_file() or not os.path.exists(entry.path):  # a dangling link is a broken image
-                        names.append(prefix + entry.name)
+                elif entry.is_file() or not os.path.exists(entry.path):  # a dangling link is a broken image
+                    names.append(prefix + entry.name)
     return names

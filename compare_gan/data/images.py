@@ -4,13 +4,28 @@ import io
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
 from compare_gan.core.errors import UserError
 
 MOST_BYTES = 2**29  # of one image file
 # Not all that Pillow knows: it hands EPS to another program, and rare formats are rarely tested.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
+# Pillow may be built without the last two.
+_SUFFIXES = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".pgm", ".ppm", ".pbm", ".pnm"),
+    **({"JPEG2000": (".jp2", ".j2k", ".jpx")} if features.check("jpg_2000") else {}),
+    **({"AVIF": (".avif",)} if features.check("avif") else {}),
+}
+FORMATS = tuple(_SUFFIXES)
+SUFFIXES = tuple(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
+DARK = 255 // 8
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,6 +74,16 @@ def dimensions(data: bytes, where: str) -> tuple[int, int]:
     return image.size if swapped else image.size[::-1]
 
 
+def dark(brightest: int) -> str | None:
+    """What to tell of images whose brightest value is this one of 255; None unless they are nearly black."""
+    if brightest > DARK:
+        return None
+    return (
+        f"no value exceeds {brightest} of 255, so the images are nearly black; multiply the 12-bit values of "
+        f"16-bit files (0 to 4095) by 16, and the numbers in label masks so that they reach 255"
+    )
+
+
 def _opened(data: bytes, where: str) -> Image.Image:
     if len(data) > MOST_BYTES:
         raise UserError(f"{where}: larger than {MOST_BYTES >> 20} MiB; make it smaller, or remove it")
@@ -74,7 +99,7 @@ def _opened(data: bytes, where: str) -> Image.Image:
 
 
 def _broken(where: str) -> UserError:
-    return UserError(f"{where}: not a readable image; mend or remove it")
+    return UserError(f"{where}: not a readable image; repair or remove it")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.data.base import UNLABELLED, Split
-from compare_gan.data.classes import with_distinct_names
+from compare_gan.data.classes import MISSING, with_distinct_names
 from compare_gan.data.label_rows import (
     COUNT,
     INDEX,
@@ -36,8 +36,6 @@ from compare_gan.data.records import Contents, Part
 from compare_gan.data.splits import MOST_CLASSES
 
 NOWHERE, SEVERAL = -1, -2  # in place of the number of an image
-# Words that mean "no label" unless a class is called so: those that pandas reads as missing.
-MISSING = ("", "nan", "NaN", "-nan", "-NaN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>")
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +64,8 @@ def label_contents(path: Path, contents: Contents) -> Contents:
         image = _by_index(rows, rows.index, len(train), named.names)
     unrelated = len(old_names) == 1 and not _fits(rows, old_names)
     labels, class_names = _classes(rows, () if unrelated else old_names)
+    if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all():  # one-hot
+        labels = _hard(labels)
     in_train = image < len(train)
     train = Part(train.records, _spread(image[in_train], labels[in_train], len(train)))
     if test is not None:
@@ -124,11 +124,9 @@ def numbers_training_split(path: Path, size: int) -> bool:
       UserError: it cannot be read, or is not a label file.
     """
     rows = read_rows(path)
-    if rows.count is not None:
-        return True
-    return (
-        path.suffix.lower() == ".npz" and rows.names is None and np.array_equal(rows.index, np.arange(size))
-    )
+    if rows.count is not None or rows.index is None or path.suffix.lower() != ".npz":
+        return rows.count is not None
+    return rows.names is None and np.array_equal(rows.index, np.arange(size))
 
 
 def write_labels(path: Path, index: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()) -> None:

@@ -15,9 +15,11 @@ from compare_gan.data.classes import with_used_classes
 from compare_gan.data.facts import FACTS, Facts
 from compare_gan.data.fit import Fit
 from compare_gan.data.holdout import with_splits
-from compare_gan.data.records import Contents, Part, Records
+from compare_gan.data.images import dark
+from compare_gan.data.records import Contents, Part, Records, joined
 from compare_gan.data.streamed import Streamed
 
+SAMPLE = 32  # streamed images that are tried for their range of values
 NAMED = 3  # broken files that a message names
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -98,7 +100,8 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
         raise UserError(
             f"{contents.path}: train images are {h}x{w} but test images {th}x{tw}; give image_size"
         )
-    one, other = _deepened(one, max(c, tc)), _deepened(other, max(c, tc))
+    _warn_if_dark(contents.path, one.images)
+    one, other = deepened(one, max(c, tc)), deepened(other, max(c, tc))
     return ImageDataset(contents.name, one, other, contents.class_names, str(test_fit))
 
 
@@ -118,14 +121,26 @@ def divided(contents: Contents, reading: Reading) -> Contents:
     )
 
 
-def load_all(contents: Contents, reading: Reading) -> Images:
-    """All training images that a source holds, or all there are if it has no test split.
+def load_split(contents: Contents, reading: Reading, which: Literal["train", "test", "all"]) -> Split:
+    """The images that a source has for training, for tests, or in all, none of them cropped at random.
+
+    Labels are indices into `contents.class_names`, used or not.
 
     Raises:
-      UserError: images are broken, or differ in size and none was given.
+      UserError: there are none, images are broken, or differ in size and none was given.
     """
+    for note in contents.notes:
+        log.warning("%s: %s", contents.path, note)
+    if which == "all":
+        part = joined([part for part in (contents.train, contents.test) if part is not None])
+        if not len(part):
+            raise UserError(f"{contents.path}: holds no images")
+    else:
+        both = with_splits(contents, None, reading.holdout)
+        assert both.test is not None
+        part = both.train if which == "train" else both.test
     channels = reading.facts.image_shape[2] if reading.facts else None
-    return _split(contents.path, contents.train, reading.fits()[1], reading, channels).images
+    return _split(contents.path, part, reading.fits()[1], reading, channels)
 
 
 def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | None) -> Split:
@@ -258,7 +273,27 @@ def _tell(path: str, bad: list[UserError], count: int, broken: str) -> None:
     log.warning("%s: skipped %d of %d images, which cannot be read", path, len(bad), count)
 
 
-def _deepened(split: Split, depth: int) -> Split:
+def _warn_if_dark(path: str, images: Images) -> None:
+    """Warns of images that are nearly black. Of images that are decoded when wanted, some are tried."""
+    if isinstance(images, Streamed):
+        some = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)
+        tries = (_brightest(images.records, i) for i in some.tolist())
+        note = dark(max((value for value in tries if value is not None), default=255))
+    else:
+        note = dark(int(images[:].max(initial=0)))
+    if note:
+        log.warning("%s: %s", path, note)
+
+
+def _brightest(records: Records, i: int) -> int | None:
+    try:
+        return int(records[i].max())
+    except UserError:  # raised again when the image is wanted
+        return None
+
+
+def deepened(split: Split, depth: int) -> Split:
+    """The split with grey images repeated to `depth` channels."""
     images: Images = split.images
     if images.shape[3] == depth:
         return split

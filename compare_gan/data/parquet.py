@@ -4,22 +4,28 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.records import Contents, Encoded, Part
-from compare_gan.data.splits import TEST_NAMES, class_indices, numbered
+from compare_gan.data.classes import listed, numbered, stored_labels
+from compare_gan.data.records import Contents, Encoded, Part, joined
+from compare_gan.data.splits import TEST_SPLITS, SplitName, split_of
 
-IMAGE_NAMES = ("image", "img")
-LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
-SPLITS = ("train", *TEST_NAMES)
+IMAGE_NAMES = ("image", "img", "images", "jpg", "jpeg", "png", "webp", "picture", "photo", "pixels")
+LABEL_NAMES = (  # a column of the first two goes before any other
+    *("label", "labels", "fine_label", "class", "class_label", "class_name", "target", "category", "cls"),
+    *("label_name", "class_id", "label_id", "category_id"),
+)
+NO_LABELS = "none"  # in place of a label column
 BATCH = 256  # rows that are read at once
 
 
@@ -28,7 +34,38 @@ class Columns:
     """Which columns hold images and labels, where the user has chosen."""
 
     image: str | None = None
-    label: str | None = None  # "none": the images have no labels
+    label: str | None = None  # `NO_LABELS`: the images have no labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A column of a file, or a field of the structs in one."""
+
+    path: tuple[str, ...]
+    type: pa.DataType
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+    def of(self, data: pa.Table | pa.RecordBatch) -> Any:
+        """Its values, from data that was read with `columns=[field.name]`."""
+        values = data.column(0)
+        for name in self.path[1:]:
+            values = pc.struct_field(values, name)
+        return values
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shard:
+    """A file, and which of its columns hold what."""
+
+    file: Path
+    image: Field
+    label: Field | None  # None: unlabelled
+    class_names: tuple[str, ...]  # as the hub noted them for the label column; empty: none
+    ignored: tuple[str, ...]  # its other columns
+    notes: tuple[str, ...]
 
 
 class Rows(Encoded):
@@ -74,22 +111,24 @@ class Rows(Encoded):
 def read_parquet(path: Path, columns: Columns = Columns()) -> Contents:
     """One parquet file.
 
-    The image column is struct<bytes, path> or binary, named image or img, or the only one of such a kind.
-    The label column is the first of `LABEL_NAMES`, else the first that the hub's note calls a class label.
-    Without such a column, and without any of integers, the images are unlabelled.
+    Unless `columns` names them, the image column is struct<bytes, path> or binary, called one of
+    `IMAGE_NAMES` or the only one of its kind; and the label column is called one of `LABEL_NAMES` or noted as
+    a class label by the hub, `label` or `labels` first. Fields of structs are named with dots. Without a
+    label column the images are unlabelled, with a note. Labels are as for
+    `compare_gan.data.classes.stored_labels`; null is unlabelled. Other columns are ignored.
 
     Raises:
-      UserError: columns are missing, what they hold is not images and class indices, or it is more than the
-        memory can take.
+      UserError: there is no image column, there are several of either kind, what they hold is not images and
+        labels, or it is more than the memory can take.
     """
-    return _contents(path, [path], [])
+    return _contents(path, {"train": [path]}, columns, ())
 
 
 def read_shards(path: Path, names: Sequence[str], columns: Columns = Columns()) -> Contents:
     """Parquet files at any depth in a folder; each is as for `read_parquet`.
 
-    The split of a file is what its name begins with, or else the name of a folder that it is in: train,
-    test, validation, valid or val. Where no file says so, all are for training.
+    The split of a file is what its name says, or else the name of a folder that it is in. Unlabelled images
+    join the training images. Where no file says so, all are for training. Files that are left out are noted.
 
     Args:
       names: of the files, relative to `path`.
@@ -97,80 +136,106 @@ def read_shards(path: Path, names: Sequence[str], columns: Columns = Columns()) 
     Raises:
       UserError: as `read_parquet`; or no file is for training, or they are several data sets.
     """
-    train, test = _shards(path, sorted(names))
-    return _contents(path, [path / name for name in train], [path / name for name in test])
+    splits, left_out = _splits(path, sorted(names))
+    notes = [f"leaves out {listed(left_out)}"] if left_out else []
+    files = {split: [path / name for name in names] for split, names in splits.items()}
+    return _contents(path, files, columns, notes)
 
 
-def _shards(path: Path, names: list[str]) -> tuple[list[str], list[str]]:
-    splits = {name: _split_of(name) for name in names}
-    if not any(splits.values()):
-        splits = dict.fromkeys(names, "train")
-    train = [name for name in names if splits[name] == "train"]
+def _splits(path: Path, names: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """The files of train, test and unlabelled, and those that are left out."""
+    found = {name: _split_of(name) for name in names}
+    if not any(found.values()):
+        return {"train": names}, []
+    train = [name for name in names if found[name] == "train"]
     if not train:
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        raise UserError(f"{path}: no train*.parquet; it has: {', '.join(names[:3])}{more}")
+        raise UserError(f"{path}: no train*.parquet; it has: {listed(names)}")
     homes = list(dict.fromkeys(map(_home, train)))
     if len(homes) > 1:
         raise UserError(
             f"{path}: holds several data sets, in {homes[0] or '.'} and {homes[1] or '.'}; name one folder"
         )
-    for split in TEST_NAMES:
-        test = [name for name in names if splits[name] == split and _home(name) == homes[0]]
-        if test:
-            return train, test
-    return train, []
+
+    def files_of(split: str) -> list[str]:
+        return [name for name in names if found[name] == split and _home(name) == homes[0]]
+
+    test = next(filter(None, map(files_of, TEST_SPLITS)), [])
+    splits = {"train": train, "test": test, "unlabelled": files_of("unlabelled")}
+    used = set().union(*splits.values())
+    return {split: files for split, files in splits.items() if files}, [n for n in names if n not in used]
 
 
-def _split_of(name: str) -> str:
+def _split_of(name: str) -> SplitName | None:
     *folders, file = name.split("/")
-    named = next((split for split in SPLITS if re.match(rf"{split}(?![a-z])", file)), "")
-    return named or next((split for split in SPLITS if split in folders), "")
+    words = re.split(r"[\W_]+", file.lower())  # of cifar10-train.parquet and test-a1b2c3.parquet
+    return next(filter(None, map(split_of, (file, *words, *folders))), None)
 
 
 def _home(name: str) -> str:
     """The folder of a data set: where its file is, or above the folder of a split."""
-    folders = name.split("/")[:-1]
-    return "/".join(folder for folder in folders if folder not in SPLITS)
+    return "/".join(folder for folder in name.split("/")[:-1] if split_of(folder) is None)
 
 
-def _contents(path: Path, train_files: list[Path], test_files: list[Path]) -> Contents:
-    files = [*train_files, *test_files]
-    _check_fits(path, files)
-    names = _class_names(files)
-    labels = [_labels(file) for file in files]
-    for file, found in zip(files, labels, strict=True):
-        if (found is None) != (labels[0] is None):
-            have, lack = (files[0], file) if found is None else (file, files[0])
-            raise UserError(f"{lack}: has no label column, but {have.name} has one; both must, or neither")
-    train = _part(train_files, labels[: len(train_files)])
-    test = _part(test_files, labels[len(train_files) :]) if test_files else None
-    numbers = numbered(train, test)
-    if names and len(names) < len(numbers):
-        raise UserError(f"{path}: holds the label {numbers[-1]}, but names only {len(names)} classes")
-    return Contents(str(path), path.resolve().name, train, test, names or numbers)
+def _contents(path: Path, files: dict[str, list[Path]], columns: Columns, notes: Sequence[str]) -> Contents:
+    unlabelled = dataclasses.replace(columns, label=NO_LABELS)
+    shards = {
+        split: [_shard(file, unlabelled if split == "unlabelled" else columns) for file in named]
+        for split, named in files.items()
+    }
+    every = [shard for several in shards.values() for shard in several]
+    _check_fits(path, every)
+    notes = [*notes, *dict.fromkeys(note for shard in every for note in shard.notes)]
+    labelled = [shard for split in ("train", "test") for shard in shards.get(split, ())]
+    notes += _label_notes(labelled, columns)
+    found, class_names = numbered(path, [_labels(shard) for shard in labelled], _class_names(labelled))
+    named = [shard.label.name for shard in labelled if shard.label is not None]
+    if named and not any((numbers != UNLABELLED).any() for numbers in found):
+        notes.append(f"its column {named[0]} labels no image")
+    labels = dict(zip((shard.file for shard in labelled), found, strict=True))
+    parts = {}
+    for split, several in shards.items():
+        rows = Rows([shard.file for shard in several], [_images(shard) for shard in several])
+        if not len(rows):
+            raise UserError(f"{several[0].file}: holds no rows")
+        none = np.full(len(rows), UNLABELLED, np.int32)
+        whole = none if split == "unlabelled" else np.concatenate([labels[shard.file] for shard in several])
+        parts[split] = Part(rows, whole)
+    train = parts["train"]
+    if pool := parts.get("unlabelled"):
+        train = joined([train, pool])
+        names = listed([file.name for file in files["unlabelled"]])
+        notes.append(f"{len(pool)} images of {names} join the training images without labels")
+    return Contents(str(path), path.resolve().name, train, parts.get("test"), class_names, tuple(notes))
 
 
-def _part(files: list[Path], labels: list[np.ndarray | None]) -> Part:
-    rows = Rows(files, [_images(file) for file in files])
-    if not len(rows):
-        raise UserError(f"{files[0]}: holds no rows")
-    if labels[0] is None:
-        return Part(rows, np.full(len(rows), UNLABELLED, np.int32))
-    return Part(rows, np.concatenate([found for found in labels if found is not None]))
+def _label_notes(shards: Sequence[Shard], columns: Columns) -> list[str]:
+    """What to say of files without a label column."""
+    without = [shard for shard in shards if shard.label is None]
+    if not without or columns.label == NO_LABELS:
+        return []
+    if len(without) < len(shards):
+        return [
+            f"no label column in {listed([shard.file.name for shard in without])}; its images are unlabelled"
+        ]
+    ignored = listed(without[0].ignored)
+    return (
+        [f"no label column, so the images are unlabelled; --label_column may name one of {ignored}"]
+        if ignored
+        else []
+    )
 
 
-def _check_fits(path: Path, files: list[Path]) -> None:
+def _check_fits(path: Path, shards: Sequence[Shard]) -> None:
     """By what the files say of themselves, before much is read."""
     size = 0
-    for file in files:
-        with _opened(file) as parquet:
-            column = _image_column(file, parquet.schema_arrow)
+    for shard in shards:
+        with _opened(shard.file) as parquet:
             for group in map(parquet.metadata.row_group, range(parquet.metadata.num_row_groups)):
                 chunks = map(group.column, range(group.num_columns))
                 size += sum(
                     chunk.total_uncompressed_size
                     for chunk in chunks
-                    if chunk.path_in_schema.partition(".")[0] == column
+                    if f"{chunk.path_in_schema}.".startswith(f"{shard.image.name}.")
                 )
     if size > memory_budget():
         raise _too_large(path, size)
@@ -184,84 +249,212 @@ def _too_large(path: Path, size: int) -> UserError:
     )
 
 
-def _labels(file: Path) -> np.ndarray | None:
-    with _opened(file) as parquet:
-        name = _label_column(file, parquet.schema_arrow)
-        if name is None:
-            return None
-        column = parquet.read([name])[name]
-        if column.null_count:
-            raise UserError(f"{file}: {column.null_count} rows have no {name}; give each a label")
-        return class_indices(file, name, column.to_numpy(), parquet.metadata.num_rows)
+def _labels(shard: Shard) -> np.ndarray:
+    """Class numbers or words, see `stored_labels`."""
+    with _opened(shard.file) as parquet:
+        count = parquet.metadata.num_rows
+        if shard.label is None:
+            return np.full(count, UNLABELLED, np.int32)
+        table = parquet.read([shard.label.name])
+        return stored_labels(shard.file, shard.label.name, _as_array(shard, shard.label.of(table)), count)
 
 
-def _class_names(files: list[Path]) -> tuple[str, ...]:
+def _as_array(shard: Shard, values: pa.ChunkedArray) -> np.ndarray:
+    """Labels as NumPy holds them: null is -1, NaN or an empty word."""
+    assert shard.label is not None
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if _is_list(values.type):
+        return _of_lists(shard.file, shard.label.name, values.to_pylist())
+    if pa.types.is_integer(values.type):
+        return values.cast(pa.int64(), safe=False).fill_null(UNLABELLED).to_numpy()
+    if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+        return values.cast(pa.float64()).to_numpy()
+    words = ["" if word is None else word for word in values.to_pylist()]
+    return np.array(
+        [word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in words]
+    )
+
+
+def _of_lists(file: Path, name: str, rows: list[list[Any] | None]) -> np.ndarray:
+    """Lists of one label, or of none where an image is unlabelled; or one-hot lists of equal length."""
+    lengths = np.array([len(row or ()) for row in rows])
+    if (lengths <= 1).all():
+        labels = [None if not row else row[0] for row in rows]
+        words = any(isinstance(label, str) for label in labels)
+        return np.array([("" if words else np.nan) if label is None else label for label in labels])
+    if (lengths == lengths[0]).all():
+        return np.array(rows)
+    row = int(lengths.argmax())
+    raise UserError(
+        f"{file}: row {row} of {name} has {lengths[row]} labels, but an image has one class; "
+        f"choose another column with --label_column, or {NO_LABELS}"
+    )
+
+
+def _class_names(shards: Sequence[Shard]) -> tuple[str, ...]:
     """What the files call their classes, if any does and all agree."""
     found: dict[tuple[str, ...], Path] = {}
-    for file in files:
-        with _opened(file) as parquet:
-            schema = parquet.schema_arrow
-            names = _noted_names(schema).get(_label_column(file, schema) or "")
-        if names:
-            found.setdefault(names, file)
+    for shard in shards:
+        if shard.class_names:
+            found.setdefault(shard.class_names, shard.file)
     if len(found) > 1:
         one, other = list(found.values())[:2]
         raise UserError(f"{other}: names other classes than {one.name}; are both of one data set?")
     return next(iter(found), ())
 
 
-def _images(file: Path) -> pa.ChunkedArray:
-    with _opened(file) as parquet:
-        name, pieces, size = _image_column(file, parquet.schema_arrow), [], 0
-        for batch in parquet.iter_batches(BATCH, columns=[name]):
-            pieces.append(batch.column(0))
+def _images(shard: Shard) -> pa.ChunkedArray:
+    with _opened(shard.file) as parquet:
+        pieces, size = [], 0
+        for batch in parquet.iter_batches(BATCH, columns=[shard.image.name]):
+            pieces.append(shard.image.of(batch))
             size += batch.nbytes
             if size > memory_budget():  # a few bytes may say that an image is there many times
-                raise _too_large(file, size)
-        return pa.chunked_array(pieces, parquet.schema_arrow.field(name).type)
+                raise _too_large(shard.file, size)
+        return pa.chunked_array(pieces, shard.image.type)
 
 
-def _image_column(file: Path, schema: pa.Schema) -> str:
-    fitting = [field.name for field in schema if _holds_bytes(field.type)]
-    named = [name for name in IMAGE_NAMES if name in fitting]
-    if not named and len(fitting) != 1:
-        raise UserError(f"{file}: no image column, of bytes and named image or img; {_columns(schema)}")
-    return (named or fitting)[0]
+def _shard(file: Path, columns: Columns) -> Shard:
+    with _opened(file) as parquet:
+        schema = parquet.schema_arrow
+        fields, class_names = _fields(schema), _noted_names(schema)
+    image, notes = _image_field(file, fields, columns.image)
+    others = [field for field in fields if field != image]
+    label, more = _label_field(file, others, columns.label, class_names)
+    ignored = tuple(field.name for field in others if field != label)
+    names = class_names.get(label.name, ()) if label else ()
+    if unused := [name for name in ignored if name.lower() in ("split", "subset", "partition")]:
+        more = [*more, f"ignores its column {unused[0]}; a file holds one split"]
+    return Shard(file, image, label, names, ignored, (*notes, *more))
 
 
-def _label_column(file: Path, schema: pa.Schema) -> str | None:
-    named = [name for name in (*LABEL_NAMES, *_noted_names(schema)) if name in schema.names]
-    if not named:
-        if any(pa.types.is_integer(field.type) for field in schema):
-            raise UserError(
-                f"{file}: no label column, of integers and named {LABEL_NAMES[0]}; {_columns(schema)}"
-            )
-        return None
-    if not pa.types.is_integer(schema.field(named[0]).type):
+def _image_field(file: Path, fields: list[Field], wanted: str | None) -> tuple[Field, list[str]]:
+    """The field of images, and a note if there was a choice."""
+    if wanted is not None:
+        field = _named_field(file, fields, wanted, "--image_column")
+        if not _holds_bytes(field.type):
+            raise UserError(f"{file}: the column {field.name} is {field.type}; images are bytes")
+        return field, []
+    fitting = [field for field in fields if _holds_bytes(field.type) and not _is_called(field, LABEL_NAMES)]
+    if not fitting:
+        several = [field for field in fields if _is_list(field.type) and _holds_bytes(field.type.value_type)]
+        other = [field for field in fields if _is_called(field, IMAGE_NAMES)]
+        why = "".join(f"; {field.name} holds several images in a row" for field in several[:1])
+        why = why or "".join(f"; {field.name} is {field.type}, not bytes" for field in other[:1])
+        raise UserError(f"{file}: no column of images as bytes{why}; {_columns(fields)}")
+    return _chosen(file, "image", fitting, IMAGE_NAMES)
+
+
+def _label_field(
+    file: Path, fields: list[Field], wanted: str | None, class_names: Mapping[str, tuple[str, ...]]
+) -> tuple[Field | None, list[str]]:
+    """The field of labels if there is one, and a note if there was a choice."""
+    if wanted == NO_LABELS:
+        return None, []
+    if wanted is not None:
+        field = _named_field(file, fields, wanted, "--label_column")
+        if not _may_label(field.type):
+            raise UserError(f"{file}: the column {field.name} is {field.type}; labels are numbers or words")
+        return field, []
+    named = [field for field in fields if _is_called(field, LABEL_NAMES) or field.name in class_names]
+    fitting = [field for field in named if _may_label(field.type)]
+    if named and not fitting:
         raise UserError(
-            f"{file}: the column {named[0]} is {schema.field(named[0]).type}; labels are integers"
+            f"{file}: the column {named[0].name} is {named[0].type}; labels are numbers or words; "
+            f"choose another with --label_column, or {NO_LABELS}"
         )
-    return named[0]
+    if not fitting:
+        return None, []
+    return _chosen(file, "label", fitting, LABEL_NAMES[:2])
+
+
+def _named_field(file: Path, fields: list[Field], wanted: str, option: str) -> Field:
+    found = [field for field in fields if field.name == wanted]
+    found = found or [field for field in fields if field.path[0] == wanted]
+    if not found:
+        raise UserError(f"{file}: has no column {wanted!r}; {_columns(fields)}")
+    if len(found) > 1:
+        raise UserError(f"{file}: {wanted} has several fields: {_both(found)}; choose one with {option}")
+    return found[0]
+
+
+def _is_called(field: Field, names: Sequence[str]) -> bool:
+    return field.path[0].lower() in names or field.path[-1].lower() in names
+
+
+def _chosen(file: Path, what: str, fitting: list[Field], names: Sequence[str]) -> tuple[Field, list[str]]:
+    """The only field that fits, or the only one of the first of these names that occurs; and a note."""
+    found = next(filter(None, ([f for f in fitting if _is_called(f, [name])] for name in names)), fitting)
+    if len(found) > 1:
+        raise UserError(f"{file}: has {what} columns {_both(found)}; choose one with --{what}_column")
+    others = [field.name for field in fitting if field != found[0]]
+    note = f"its {what}s are the column {found[0].name}, not {listed(others)}; --{what}_column chooses"
+    return found[0], [note] if others else []
+
+
+def _both(fields: Sequence[Field]) -> str:
+    names = [field.name for field in fields]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _fields(schema: pa.Schema) -> list[Field]:
+    """Columns; of structs that are no images their fields instead."""
+    found = list[Field]()
+
+    def add(path: tuple[str, ...], kind: pa.DataType) -> None:
+        if pa.types.is_struct(kind) and not _holds_bytes(kind):
+            for field in kind:
+                add((*path, field.name), field.type)
+        else:
+            found.append(Field(path, kind))
+
+    for column in schema:
+        add((column.name,), column.type)
+    return found
 
 
 def _noted_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
-    """The class names of each label column, from the note that the hub leaves in a file."""
+    """The class names of each label field, from the note that the hub leaves in a file."""
+    found = dict[str, tuple[str, ...]]()
+
+    def add(path: str, features: dict[str, Any]) -> None:
+        for name, feature in features.items():
+            if feature.get("_type") == "ClassLabel":
+                found[path + name] = tuple(feature["names"])
+            elif not isinstance(feature.get("_type"), str):  # fields of a struct
+                add(f"{path}{name}.", feature)
+
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"].items()
-        found = {name: tuple(f["names"]) for name, f in features if f.get("_type") == "ClassLabel"}
-    except (AttributeError, KeyError, TypeError, ValueError):  # no note, or not one of theirs
+        add("", json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"])
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):  # no note, or not one of theirs
         return {}
     return {name: names for name, names in found.items() if all(isinstance(word, str) for word in names)}
+
+
+def _may_label(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or _is_list(kind):
+        return _may_label(kind.value_type)
+    tests = (
+        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean),
+        *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_null),
+    )
+    return any(test(kind) for test in tests)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
 
-def _columns(schema: pa.Schema) -> str:
-    return f"its columns: {', '.join(f'{field.name} ({field.type})' for field in schema)}"
+def _columns(fields: Sequence[Field]) -> str:
+    return f"its columns: {', '.join(f'{field.name} ({field.type})' for field in fields)}"
 
 
 @contextlib.contextmanager
@@ -272,4 +465,4 @@ def _opened(file: Path) -> Iterator[pq.ParquetFile]:
     except UserError:
         raise
     except Exception:  # a damaged file may hold anything, names that are no text among them
-        raise UserError(f"{file}: not a whole parquet file, or not readable; get it anew") from None
+        raise UserError(f"{file}: not a whole parquet file, or not readable; get it again") from None

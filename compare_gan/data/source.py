@@ -12,6 +12,7 @@ from compare_gan.data.arrays import read_arrays
 from compare_gan.data.base import ImageDataset
 from compare_gan.data.facts import FACTS
 from compare_gan.data.folder import read_folder
+from compare_gan.data.idx import idx_name, read_idx_file
 from compare_gan.data.joining import together, with_test_data
 from compare_gan.data.labels import relabelled
 from compare_gan.data.loading import Reading, load
@@ -89,11 +90,6 @@ def resolved(source: Source) -> Source:
     return source if named else str(Path(source).resolve())
 
 
-def is_missing(source: str) -> bool:
-    """Whether nothing has this name or path."""
-    return not (source in DATASETS or is_named(source) or Path(source).exists())
-
-
 def refuse_inside(folder: Path, source: Source) -> None:
     """Refuses to write into a data set: what is written there would be read as its images.
 
@@ -134,6 +130,8 @@ def _read(path: Path, columns: Columns) -> Contents:
         return read_folder(path, columns)
     if path.name.lower().endswith(PARQUET):
         return read_parquet(path, columns)
+    if idx_name(path.name):
+        return read_idx_file(path)
     for suffix, reader in READERS.items():
         if path.name.lower().endswith(suffix):
             return reader(path)

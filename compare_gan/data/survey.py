@@ -9,6 +9,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.fit import Fit
+from compare_gan.data.images import dark
 from compare_gan.data.loading import Reading, divided, streams, tried
 from compare_gan.data.records import Contents, Part
 
@@ -38,6 +39,8 @@ class SplitSurvey:
     widths: Spread
     sizes: int  # how many differ
     grey: int
+    darkest: int  # least and largest value of all pixels, of 255
+    brightest: int
     fit: str  # what is done to them
     streams: bool  # read when they are wanted; else once, into memory
 
@@ -53,6 +56,7 @@ class Survey:
     memory: int  # bytes that images may take
     train: SplitSurvey
     test: SplitSurvey
+    notes: tuple[str, ...]  # what a user should know: skipped files, side files, dark images
     problems: tuple[str, ...]  # why nothing can be trained on it as it is
 
 
@@ -71,7 +75,7 @@ def survey(contents: Contents, reading: Reading) -> Survey:
     shape, broken = _image_shape((train, test), reading), len(train.broken) + len(test.broken)
     problems = []
     if broken and reading.broken == "fail":
-        problems.append(f"{broken} images cannot be read; mend or remove them, or pass --broken skip")
+        problems.append(f"{broken} images cannot be read; repair or remove them, or pass --broken skip")
     if shape is None:
         problems.append("images differ in size; give --image_size to crop and resize all")
     return Survey(
@@ -82,14 +86,19 @@ def survey(contents: Contents, reading: Reading) -> Survey:
         memory=memory_budget() if reading.memory is None else reading.memory,
         train=train,
         test=test,
+        notes=(*contents.notes, *([note] if (note := dark(train.brightest)) else [])),
         problems=tuple(problems),
     )
 
 
 def _survey(contents: Contents, part: Part, fit: Fit, reading: Reading) -> SplitSurvey:
-    found = list(tried(contents.path, part.records, lambda i, image: image.shape))
-    broken = tuple(str(shape) for shape in found if isinstance(shape, UserError))
-    shapes = np.array([shape for shape in found if not isinstance(shape, UserError)])
+    found = list(
+        tried(
+            contents.path, part.records, lambda i, image: (*image.shape, int(image.min()), int(image.max()))
+        )
+    )
+    broken = tuple(str(one) for one in found if isinstance(one, UserError))
+    shapes = np.array([one for one in found if not isinstance(one, UserError)])
     if not len(shapes):
         raise UserError(f"{contents.path}: none of {len(part)} images can be read; the first: {broken[0]}")
     classes = _classes(part)
@@ -103,6 +112,8 @@ def _survey(contents: Contents, part: Part, fit: Fit, reading: Reading) -> Split
         widths=_spread(shapes[:, 1]),
         sizes=len(np.unique(shapes[:, :2], axis=0)),
         grey=int((shapes[:, 2] == 1).sum()),
+        darkest=int(shapes[:, 3].min()),
+        brightest=int(shapes[:, 4].max()),
         fit=str(fit),
         streams=streams(part.records, fit, reading),
     )

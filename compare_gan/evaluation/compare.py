@@ -13,6 +13,7 @@ STYLE = (
     "td,th{padding:.4em 1em;text-align:right;border-bottom:1px solid #ddd}"
     "td:first-child,th:first-child{text-align:left}"
 )
+DEVIATION = "± is the standard deviation over sets of images that one GAN generated, not over training seeds."
 
 
 def compared(run_dirs: Sequence[Path], best: str | None = None, mixed: bool = False) -> list[Row]:
@@ -76,7 +77,12 @@ def text(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
             for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
         )
         lines.append("  ".join([first, *rest]).rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, *notes(body)])
+
+
+def notes(body: Sequence[Sequence[str]]) -> list[str]:
+    """What to say below a table."""
+    return [DEVIATION] if any("±" in cell for cells in body for cell in cells) else []
 
 
 def html(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -86,7 +92,8 @@ def html(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
         return "<tr>" + "".join(f"<{tag}>{escaping.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     rows = "\n".join([line(header, "th"), *(line(cells, "td") for cells in body)])
+    below = "".join(f"<p>{escaping.escape(note)}</p>\n" for note in notes(body))
     return (
         f"<!doctype html><meta charset=utf-8><title>Scores</title><style>{STYLE}</style>"
-        f"<h1>Scores</h1>\n<table>\n{rows}\n</table>\n"
+        f"<h1>Scores</h1>\n<table>\n{rows}\n</table>\n{below}"
     )

@@ -16,8 +16,9 @@ from compare_gan.core.registry import METRICS
 from compare_gan.core.types import Array, DiscriminatorOut, GANState
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
+from compare_gan.evaluation.classes import hard_labels, labels_sha256, under_classes
 from compare_gan.evaluation.scores import NOT_FINITE, summarised, write_scores
-from compare_gan.evaluation.sets import remembered
+from compare_gan.evaluation.sets import computed, remembered, warn_of_few
 from compare_gan.features.base import Extractor
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import EXAMPLES, PREVIEW, with_statistics
@@ -28,13 +29,21 @@ from compare_gan.metrics.context import (
     ImageSet,
     Need,
     check,
-    in_order,
 )
 from compare_gan.nn.state import bind
 
-__all__ = ["EvalSettings", "NotFinite", "evaluate", "generate_images", "measure", "write_scores"]
+__all__ = [
+    "EvalSettings",
+    "NotFinite",
+    "evaluate",
+    "generate_images",
+    "measure",
+    "real_scores",
+    "write_scores",
+]
 
 BATCH = 500
+CLASSES: set[Need] = {"logits", "same_classes", "labels", "real_labels"}  # without them a score may be None
 log = logging.getLogger(__name__)
 
 
@@ -115,26 +124,28 @@ def evaluate(
 
     A generator whose images are not numbers gets 31337 for each score, as in compare_gan. All devices draw
     images and see them; where there are several processes, all of them have to ask, and get the same row.
+    A metric that fails is named in a warning, has no score, and is missing from the `scored` of the row.
 
     Args:
       gan, state: what is scored.
-      dataset: whose test images it is compared with, under the classes that the GAN was trained on. Where
-        these are not the extractor's (clusters, say), nothing can tell whether an image shows its class.
+      dataset: whose test images it is compared with, under the classes that the GAN was trained on. Scores
+        that need classes which the GAN, the test images or the extractor do not have are None.
       extractor: what scores are measured with.
       settings: how.
 
     Raises:
-      UserError: a metric needs what is not there.
+      UserError: a metric needs what is not there, or more images.
     """
-    same_classes = dataset.class_names == extractor.class_names
-    check(settings.metrics, available(gan, dataset))
+    given = available(gan, dataset) | CLASSES
+    check(settings.metrics, given, (len(dataset.test), settings.images))
     row = {"step": int(state.step)} | measure(gan, dataset, extractor, settings)
     root, placement = jax.random.key(settings.seed), Placement.over()
     ready = _ready(gan, state, root, settings.images, settings.statistics_examples)
     here = dataclasses.replace(placement.gather(ready), d=placement.gather(state.d))
-    real = remembered(dataset.test, extractor, settings.cache)
-    train = ImageSet(dataset.train.images, _hard(dataset.train), extractor)
+    real = remembered(_under_training_classes(dataset), extractor, settings.cache)
+    train = ImageSet(dataset.train.images, hard_labels(dataset.train), extractor)
     runs: list[dict[str, float | None]] = []
+    all_failed: set[str] = set()
     for run in range(settings.runs):
         try:
             images, labels = _generate(gan, ready, settings.images, _of_run(root, run))
@@ -144,17 +155,51 @@ def evaluate(
             continue
         context = EvalContext(
             real,
-            ImageSet(images, labels if same_classes else None, extractor),
+            ImageSet(images, labels, extractor),
             train,
             generator_of(gan, here),
             discriminator_of(gan, here),
             settings.seed + run,
+            dataset.class_names == extractor.class_names,
         )
-        found: dict[str, float | None] = {}
-        for name in in_order(settings.metrics):
-            found |= METRICS[name].compute(context)
-        runs.append({column: found[column] for name in settings.metrics for column in METRICS[name].columns})
-    return row | summarised(runs)
+        scores, failed = computed(context, settings.metrics)
+        if run == 0:
+            warn_of_few(context, scores)
+        all_failed |= {*failed}
+        runs.append(scores)
+    scored = [name for name in settings.metrics if name not in all_failed]
+    return row | summarised(runs) | {"scored": " ".join(scored)}
+
+
+def real_scores(dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
+    """The scores of real training images in place of generated ones: what no generator need surpass.
+
+    Training images under their own labels, all or as many as `settings.images` drawn at random, are compared
+    with the test images.
+
+    Returns:
+      `real_images`, `train_images`: how many of both; and a score for each column of `settings.metrics`,
+      None where it takes a generator or a discriminator, classes that are not there, or more images.
+    """
+    labels, count = hard_labels(dataset.train), min(len(dataset.train), settings.images)
+    drawn = np.random.default_rng(settings.seed).choice(len(dataset.train), count, replace=False)
+    index = np.sort(drawn)
+    context = EvalContext(
+        remembered(_under_training_classes(dataset), extractor, settings.cache),
+        ImageSet(dataset.train.images[index], labels[index], extractor),
+        seed=settings.seed,
+        same_classes=dataset.class_names == extractor.class_names,
+    )
+    counts = len(dataset.test), count
+    names = [
+        name
+        for name in settings.metrics
+        if METRICS[name].needs <= {"summary", "features", "images", *CLASSES}
+        and METRICS[name].fewest(max(counts)) <= min(counts)
+    ]
+    scores, _ = computed(context, names)
+    columns = [column for name in settings.metrics for column in METRICS[name].columns]
+    return {"real_images": counts[0], "train_images": count} | dict.fromkeys(columns) | scores
 
 
 def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
@@ -165,11 +210,15 @@ def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: Eva
         "extractor_sha256": extractor.sha256,
         "data": dataset.name,
         "data_sha256": pixels_sha256(dataset.test.images),
+        "labels_sha256": labels_sha256(hard_labels(dataset.test), dataset.test_classes),
         "fit": dataset.fit,
         "real_images": len(dataset.test),
         "generated_images": settings.images,
         "runs": settings.runs,
         "seed": settings.seed,
+        "statistics_examples": settings.statistics_examples,
+        "train_labels_sha256": labels_sha256(hard_labels(dataset.train), dataset.class_names),
+        "labels_drawn": "evenly" if gan.conditional else None,  # each class as often, whatever its share
         "ema": gan.g_use_ema,
         "batch_statistics": "moving" if moving else f"accumulated over {settings.statistics_examples}",
         "compare_gan": __version__,
@@ -177,9 +226,38 @@ def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: Eva
 
 
 def available(gan: GAN, dataset: ImageDataset) -> set[Need]:
-    """What metrics may ask for. Labels that cannot be judged make a score None, not an error."""
-    found: set[Need] = {"summary", "features", "images", "train", "generator", "discriminator", "labels"}
-    return found | ({"real_labels"} if (_hard(dataset.test) >= 0).any() else set())
+    """What metrics may ask for, whatever the extractor."""
+    found: set[Need] = {"summary", "features", "images", "train", "generator", "discriminator"}
+    if gan.conditional:
+        found |= {"labels"}
+    if (_under_training_classes(dataset).labels >= 0).any():
+        found |= {"real_labels"}
+    return found
+
+
+def check_settings(
+    settings: EvalSettings, gan: GAN, dataset: ImageDataset, extractor: Extractor, lenient: bool = False
+) -> None:
+    """To be called before long work: whether the extractor takes the images, and metrics can be computed.
+
+    Args:
+      lenient: scores that need classes which are not there may be None, as those of `evaluate`.
+
+    Raises:
+      UserError: it does not, or they cannot.
+    """
+    seen = extractor(dataset.test.images[:1])
+    given = available(gan, dataset) | (CLASSES if lenient else set())
+    if seen.classes.shape[1]:
+        given |= {"logits"}
+    if dataset.class_names and dataset.class_names == extractor.class_names:
+        given |= {"same_classes"}
+    check(settings.metrics, given, (len(dataset.test), settings.images))
+
+
+def _under_training_classes(dataset: ImageDataset) -> Split:
+    """The test images under labels that count the classes as the GAN does, -1 for classes that it lacks."""
+    return under_classes(dataset.test, dataset.test_classes, dataset.class_names)
 
 
 def generator_of(gan: GAN, state: GANState) -> Generator:
@@ -211,10 +289,3 @@ def discriminator_of(gan: GAN, state: GANState) -> Any:
 
 def _of_run(root: Array, run: int) -> Array:
     return root if run == 0 else jax.random.fold_in(root, 2**31 - run)
-
-
-def _hard(split: Split) -> np.ndarray:
-    """Class indices [N]; of soft labels the likeliest, -1 for a row of zeros."""
-    if split.labels.ndim == 1:
-        return split.labels
-    return np.where(split.labels.any(1), split.labels.argmax(1), -1)

@@ -1,7 +1,9 @@
 """Rows of scores: what made them, a fingerprint of that, and the file that keeps them.
 
 A row is a flat dictionary. Scores of one set of generated images stand under the names of their metrics; of
-several sets under NAME_mean, NAME_std and NAME_list, as compare_gan names them.
+several sets under NAME_mean, NAME_std and NAME_list, as compare_gan names them. These are sets that one GAN
+generated: NAME_std does not cover what another training seed changes. `scored` names the metrics of a row,
+for a score may be None.
 """
 
 import csv
@@ -30,11 +32,13 @@ MEASURE = (
     "extractor_sha256",
     "data",
     "data_sha256",
+    "labels_sha256",  # of the test images
     "fit",
     "real_images",
     "generated_images",
     "runs",
     "seed",
+    "statistics_examples",
     "compare_gan",
 )
 Row = Mapping[str, Any]
@@ -86,7 +90,9 @@ def write_scores(run_dir: Path, row: Row) -> None:
     rows = []
     for old in read_scores(run_dir):
         if (old["step"], old.get("fingerprint")) == (new["step"], new["fingerprint"]):
-            new = old | new
+            known = {name: value for name, value in old.items() if value}
+            scored = [*old.get("scored", "").split(), *new.get("scored", "").split()]
+            new = known | new | {"scored": " ".join(dict.fromkeys(scored))}
         else:
             rows.append(old)
     rows = sorted([*rows, new], key=lambda each: int(each["step"]))
@@ -118,11 +124,14 @@ def read_scores(run_dir: Path) -> list[dict[str, str]]:
 
 
 def has_scores(run_dir: Path, wanted: Row, metrics: Iterable[str]) -> bool:
-    """Whether all columns of `metrics` are there for the step of `wanted`, measured alike."""
-    columns = [column for name in metrics for column in METRICS[name].columns]
+    """Whether all of `metrics` were scored for the step of `wanted`, measured alike; some may be None."""
     for row in read_scores(run_dir):
         if (row["step"], row.get("fingerprint")) == (_word(wanted["step"]), fingerprint(wanted)):
-            return all(name in row or f"{name}_mean" in row for name in columns)
+            scored = row.get("scored", "").split()
+            return all(
+                name in scored or all(score(row, column) is not None for column in METRICS[name].columns)
+                for name in metrics
+            )
     return False
 
 

@@ -1,30 +1,33 @@
-"""Real images whose features are remembered, and sets of images or features that no GAN of ours made."""
+"""Real images whose features are remembered, and the scores of two sets of images."""
 
 import hashlib
+import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compare_gan import __version__
-from compare_gan.core.errors import UserError
 from compare_gan.core.processes import every, first
 from compare_gan.core.registry import METRICS
 from compare_gan.data.base import Images, Split
 from compare_gan.data.fingerprint import fingerprint
+from compare_gan.evaluation.classes import hard_labels
 from compare_gan.features.base import Extractor, FeaturesAndClasses
-from compare_gan.metrics.context import EvalContext, ImageSet, check, in_order
+from compare_gan.metrics.context import EvalContext, ImageSet, in_order
 
 FILES = ("features.npy", "classes.npy")
 PART = 1000  # images that are looked at before what was seen is written
+DISTANCES = ("fid_score", "frechet_distance", "fid_infinity", "fid_score_low")
+log = logging.getLogger(__name__)
 
 
 def remembered(split: Split, extractor: Extractor, cache: Path | None) -> ImageSet:
     """The images of a split. With a folder `cache` their features are kept in it, and stay on disk."""
-    labels = split.labels if split.labels.ndim == 1 else split.labels.argmax(1)
+    labels = hard_labels(split)
     if cache is None:
         return ImageSet(split.images, labels, extractor)
     made_of = "\0".join([extractor.sha256, extractor.name, fingerprint(split.images), __version__])
@@ -84,64 +87,44 @@ def _hold(images: Images, extractor: Extractor) -> FeaturesAndClasses:
     )
 
 
-def read_features(path: Path) -> np.ndarray:
-    """Features [N, F] of a `.npy` file, or of an `.npz` file with an array `features` or only one array.
+def computed(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, float | None], list[str]]:
+    """Scores by column, and the metrics that failed, whose scores are None and of which a line tells why.
 
     Raises:
-      UserError: it is not such a file.
+      Exception: that of the first metric, if all of them failed.
     """
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(found, np.ndarray):
-            with found:
-                names = found.files
-                if "features" not in names and len(names) != 1:
-                    raise UserError(
-                        f"{path}: holds {', '.join(names) or 'nothing'}; wanted an array features"
-                    )
-                found = found["features" if "features" in names else names[0]]
-    except UserError:
-        raise
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or "damaged, or not a NumPy file of plain arrays"
-        raise UserError(f"{path}: cannot be read ({reason})") from None
-    if found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) < 2:
-        raise UserError(f"{path}: {found.dtype} {list(found.shape)}; wanted features [N, F] of N > 1 images")
-    for start in range(0, len(found), 10_000):
-        if not np.isfinite(found[start : start + 10_000]).all():
-            raise UserError(f"{path}: holds values that are not finite")
-    return found
-
-
-def score_features(
-    fake: np.ndarray, real: np.ndarray, metrics: Sequence[str], seed: int = 42
-) -> dict[str, float | None]:
-    """Scores of features [N, F] against others [M, F].
-
-    Raises:
-      UserError: a metric needs more than features, or the two have not as many columns.
-    """
-    check(metrics, {"summary", "features"})
-    if fake.shape[1] != real.shape[1]:
-        raise UserError(f"features of {fake.shape[1]} columns do not compare with {real.shape[1]}")
-    return _scores(EvalContext(ImageSet.of_features(real), ImageSet.of_features(fake), seed=seed), metrics)
-
-
-def score_images(
-    fake: Images, real: Images, extractor: Extractor, metrics: Sequence[str], seed: int = 42
-) -> dict[str, float | None]:
-    """Scores of images [N, H, W, C] against others, by an extractor.
-
-    Raises:
-      UserError: a metric needs more than images.
-    """
-    check(metrics, {"summary", "features", "images"})
-    context = EvalContext(ImageSet(real, None, extractor), ImageSet(fake, None, extractor), seed=seed)
-    return _scores(context, metrics)
-
-
-def _scores(context: EvalContext, metrics: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, float | None] = {}
+    failures: dict[str, Exception] = {}
     for name in in_order(metrics):
-        found |= METRICS[name].compute(context)
-    return {column: found[column] for name in metrics for column in METRICS[name].columns}
+        try:
+            found |= METRICS[name].compute(context)
+        except Exception as error:  # whatever it is, the other scores are worth having
+            failures[name] = error
+            found |= dict.fromkeys(METRICS[name].columns)
+    if failures and len(failures) == len(metrics):
+        raise next(iter(failures.values()))
+    for name, failure in failures.items():
+        reason = str(failure).split("\n")[0] or type(failure).__name__
+        log.warning("%s failed and has no score: %s", name, reason)
+        log.debug("%s", name, exc_info=failure)
+    return {column: found[column] for name in metrics for column in METRICS[name].columns}, list(failures)
+
+
+def warn_of_few(context: EvalContext, scores: Mapping[str, Any]) -> None:
+    """A line if a Frechet distance was taken from fewer images than there are features."""
+    if not any(scores.get(name) is not None for name in DISTANCES):
+        return
+    features = len(context.real.summary.moments.mean)
+    sides = {"real": context.real, "generated": context.fake}
+    few = [
+        f"{len(side.images)} {name}"
+        for name, side in sides.items()
+        if side.gaussian is None and len(side.images) < features
+    ]
+    if few:
+        log.warning(
+            "%s images are fewer than the %d features: the distance is biased upwards and compares only with "
+            "others from as many images",
+            " and ".join(few),
+            features,
+        )

@@ -89,12 +89,14 @@ class TrainedEncoder:
     def __call__(self, images: Images, batch_size: int | None = None) -> EncoderOut:
         """uint8 images [N, H, W, C] -> NumPy arrays. They are read a batch at a time.
 
+        An encoder of colour images takes grey ones, too: the channel is repeated.
+
         Raises:
           UserError: the images are not of the size it was made for.
         """
-        if images.shape[1:] != self.spec.image_shape:
+        h, w, c = self.spec.image_shape
+        if images.shape[1:] not in ((h, w, c), (h, w, 1)):
             raise UserError(f"{self.name}: made for images {self.spec.image_shape}, got {images.shape[1:]}")
-        h, w = self.spec.image_shape[:2]
         batch_size = batch_size or max(1, min(500, BATCH_PIXELS // (h * w)))
         return on_all_devices(_compiled(self.spec), self.net, images, batch_size, self.name)
 
@@ -141,6 +143,7 @@ def _compiled(spec: EncoderSpec) -> Any:
     definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
 
     def apply(net: NetState, images: Array) -> EncoderOut:
+        images = jnp.broadcast_to(images, (*images.shape[:3], spec.image_shape[2]))
         return bind(definition, net.params, net.extra)(images.astype(jnp.float32) / 255)
 
     return jax.jit(apply)

@@ -1,4 +1,4 @@
-"""How much features tell of classes, while no label has gone into them. For people, to see progress."""
+"""How well features that were learned without labels separate the classes. For people, to see progress."""
 
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,15 @@ def write_probe(few: ImageDataset, features: Features, folder: Path, neighbours:
 
 
 def probe(few: ImageDataset, features: Features, neighbours: int = 20) -> dict[str, Any]:
-    """Accuracy of a linear classifier and of nearest neighbours on test images.
+    """Accuracy of a linear classifier and of nearest neighbours on labelled test images.
 
-    Both learn from the kept labels only, and test labels serve to count what is right: the probe looks at
-    no label that is hidden.
+    Both learn from the kept labels only, and test labels only count what is right: the probe reads no
+    hidden label. Where no test image has a label, the accuracies are None.
 
     Args:
       few: the data set with the kept labels.
       features: of its training and test images.
-      neighbours: of whom the most frequent class is taken; fewer where fewer are labelled.
+      neighbours: how many of them vote; fewer where fewer images are labelled.
 
     Raises:
       UserError: there are no test features, or labels of one class only.
@@ -40,18 +40,16 @@ def probe(few: ImageDataset, features: Features, neighbours: int = 20) -> dict[s
         raise UserError(f"{features.name}: a probe needs features of the test images, an array test")
     labelled = np.flatnonzero(few.train.labels != UNLABELLED)
     neighbours = min(neighbours, len(labelled))
-    known, test = few.train.labels[labelled], few.test.labels
-    linear = classify_linear(features, few.train.labels, len(few.class_names)).test
-    assert linear is not None
-    nearest = nearest_neighbours(features.train[labelled], known, features.test, neighbours)
-    asked = test != UNLABELLED
-    return {
-        "linear_accuracy": float(np.mean((linear.argmax(1) == test)[asked])),
-        "neighbours_accuracy": float(np.mean((nearest == test)[asked])),
-        "neighbours": neighbours,
-        "labels": len(labelled),
-        "test_images": int(asked.sum()),
-    }
+    asked = few.test.labels != UNLABELLED
+    found: dict[str, Any] = {"linear_accuracy": None, "neighbours_accuracy": None}
+    if asked.any():
+        known, test = few.train.labels[labelled], few.test.labels[asked]
+        linear = classify_linear(features, few.train.labels, len(few.class_names)).test
+        assert linear is not None
+        nearest = nearest_neighbours(features.train[labelled], known, features.test[asked], neighbours)
+        found["linear_accuracy"] = float(np.mean(linear.argmax(1)[asked] == test))
+        found["neighbours_accuracy"] = float(np.mean(nearest == test))
+    return found | {"neighbours": neighbours, "labels": len(labelled), "test_images": int(asked.sum())}
 
 
 def nearest_neighbours(

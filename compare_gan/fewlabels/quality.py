@@ -1,4 +1,4 @@
-"""How good inferred labels are, against the true ones. For people to read, for nothing to learn from."""
+"""How good inferred labels are, measured against true labels. For people to read; nothing learns from it."""
 
 from pathlib import Path
 from typing import Any
@@ -16,65 +16,81 @@ QUALITY = "label_quality.json"
 LEAST_CERTAIN = 40  # images that are listed
 
 
-def write_quality(full: ImageDataset, inferred: Inferred, folder: Path) -> dict[str, Any]:
+def write_quality(
+    full: ImageDataset, inferred: Inferred, folder: Path, few: ImageDataset | None = None
+) -> dict[str, Any]:
     """`label_quality` into `label_quality.json`."""
-    quality = label_quality(full, inferred)
+    quality = label_quality(full, inferred, few)
     write_json(folder / QUALITY, quality)
     return quality
 
 
-def label_quality(full: ImageDataset, inferred: Inferred) -> dict[str, Any]:
-    """Inferred labels against the true ones, wherever both are known.
+def label_quality(full: ImageDataset, inferred: Inferred, few: ImageDataset | None = None) -> dict[str, Any]:
+    """Inferred labels against the true ones that they were not inferred from.
 
     Args:
-      full: the data set under its true labels.
+      full: the data set under all labels that are known.
       inferred: the same under inferred ones.
+      few: the same under the kept labels, which the others were inferred from. They say nothing about
+        how good inference is, so they are not counted. None: no label was kept, every known one counts.
 
     Returns:
       What goes into a JSON file. Of training images:
 
-        accuracy: share of the inferred labels that are right
-        confusion: [true classes, inferred classes] counts
+        hidden_labels: how many labels are known and were not kept; where there are none, accuracy,
+          confusion and calibration_error are None
+        accuracy: share of these images whose inferred label is right
+        confusion: [true classes, inferred classes] counts of them
+        calibration_error: of their probabilities
         class_names: of the inferred classes
-        balance: how often each of them was inferred
+        balance: how often each class was inferred, over all training images
+        kept_balance: how many labels of each class were kept; left out without `few`
+        true_balance: how often each class occurs; left out unless every label is known
         unlabelled: images without an inferred label, since it was too uncertain
-        calibration_error: of the probabilities, of all images
         temperature: that logits were divided by
         least_certain: lists index, confidence, inferred and true class of some images, the worst first
-        test: accuracy, confusion and calibration_error on test images
 
-      What is not known is left out. Clusters have no right or wrong, so there the accuracy is that of the
-      best matching of clusters with classes, one to one, `matching`; beside it `purity` is the accuracy
-      where each cluster means its most frequent class, and `mutual_information` is normalised, 0 to 1.
+      test_labels is the number of held-out images with a label, and `test` holds accuracy, confusion and
+      calibration_error on them; left out where there are none or they have no predictions.
+
+      Clusters have no right or wrong, so there the accuracy is that of the best matching of clusters with
+      classes, one to one, `matching`; beside it `purity` is the accuracy where each cluster means its most
+      frequent class, and `mutual_information` is normalised, 0 to 1.
     """
     clusters = inferred.soft is None and inferred.hard.class_names != full.class_names
-    names = inferred.hard.class_names
-    counts = confusion(full.train.labels, inferred.hard.train.labels, len(full.class_names), len(names))
+    names, given, true = inferred.hard.class_names, inferred.hard.train.labels, full.train.labels
+    hidden = true != UNLABELLED
+    if few is not None:
+        hidden &= few.train.labels == UNLABELLED
+    counts = confusion(true[hidden], given[hidden], len(full.class_names), len(names))
     matching = match(counts) if clusters else None
     quality: dict[str, Any] = {
+        "hidden_labels": int(hidden.sum()),
+        "test_labels": int((full.test.labels != UNLABELLED).sum()),
         "accuracy": _accuracy(counts, matching),
-        "confusion": counts.tolist(),
+        "confusion": counts.tolist() if counts.any() else None,
         "class_names": list(names),
-        "balance": np.bincount(inferred.hard.train.labels + 1, minlength=len(names) + 1)[1:].tolist(),
-        "unlabelled": int((inferred.hard.train.labels == UNLABELLED).sum()),
+        "balance": _balance(given, len(names)),
+        "unlabelled": int((given == UNLABELLED).sum()),
     }
-    if matching is not None:
-        known = full.train.labels != UNLABELLED
+    if few is not None:
+        quality["kept_balance"] = _balance(few.train.labels, len(full.class_names))
+    if (true != UNLABELLED).all():
+        quality["true_balance"] = _balance(true, len(full.class_names))
+    if matching is not None and counts.any():
         quality |= {
             "matching": matching.tolist(),
-            "purity": float(counts.max(0).sum() / max(counts.sum(), 1)),
-            "mutual_information": float(
-                normalized_mutual_info_score(full.train.labels[known], inferred.hard.train.labels[known])
-            ),
+            "purity": float(counts.max(0).sum() / counts.sum()),
+            "mutual_information": float(normalized_mutual_info_score(true[hidden], given[hidden])),
         }
     found = inferred.predictions
     if found is None:
         return quality
     if not clusters:
         quality["temperature"] = found.temperature
-        quality["calibration_error"] = _calibration(found.train, full.train.labels)
-        quality["least_certain"] = least_certain(found.train, full.train.labels)
-    if found.test is not None:
+        quality["calibration_error"] = _calibration(found.train[hidden], true[hidden])
+        quality["least_certain"] = least_certain(found.train, true)
+    if found.test is not None and quality["test_labels"]:
         labels = found.test if found.test.ndim == 1 else found.test.argmax(1)
         seen = confusion(full.test.labels, labels, len(full.class_names), len(names))
         quality["test"] = {"accuracy": _accuracy(seen, matching), "confusion": seen.tolist()}
@@ -114,10 +130,17 @@ def least_certain(predicted: np.ndarray, true: np.ndarray, count: int = LEAST_CE
     }
 
 
-def _accuracy(counts: np.ndarray, matching: np.ndarray | None = None) -> float:
+def _accuracy(counts: np.ndarray, matching: np.ndarray | None = None) -> float | None:
+    """Share of the counts that are right; None where nothing was counted."""
+    if not counts.any():
+        return None
     columns = np.arange(counts.shape[1])
     rows = columns if matching is None else matching
-    return float(counts[rows, columns][rows >= 0].sum() / max(counts.sum(), 1))
+    return float(counts[rows, columns][rows >= 0].sum() / counts.sum())
+
+
+def _balance(labels: np.ndarray, classes: int) -> list[int]:
+    return np.bincount(labels[labels != UNLABELLED], minlength=classes).tolist()
 
 
 def _calibration(predicted: np.ndarray, true: np.ndarray) -> float | None:

@@ -1,8 +1,12 @@
-"""What the runs of a study folder came to: one row a run, one line for all seeds of a method."""
+"""The scores of all runs in a study folder: one row a run, one line a method over all its seeds."""
 
 import csv
+import dataclasses
+import hashlib
 import io
+import logging
 import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,47 +15,92 @@ import jax
 import numpy as np
 
 from compare_gan import __version__
+from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, read_json, write_json
 from compare_gan.core.methods import METHODS
+from compare_gan.core.statistics import difference_interval, mean_interval
 from compare_gan.data.arrays import plain_arrays
+from compare_gan.evaluation.evaluate import real_scores
+from compare_gan.evaluation.scores import NOT_FINITE
+from compare_gan.fewlabels.findings import BASELINES, findings, notes
 from compare_gan.fewlabels.leak import CHECK
 from compare_gan.fewlabels.probe import PROBE
 from compare_gan.fewlabels.quality import QUALITY
 from compare_gan.fewlabels.stages import KEPT
-from compare_gan.fewlabels.study import CLUSTERS, RESULT, SECONDS, Study
+from compare_gan.fewlabels.study import CLUSTERS, RESULT, SECONDS, Study, scoring
 
 SUMMARY, CSV = "summary.json", "results.csv"
+SCORES = ("frechet_distance", "class_agreement")
+WIDTH = 100  # columns of text under the terminal's table
+log = logging.getLogger(__name__)
 
 
 def summarise(study: Study) -> dict[str, Any]:
     """Everything that was ever done in the study's folder, into `summary.json` and `results.csv`."""
-    rows, labels, root = runs(study.folder), label_sets(study.folder), study.folder
+    rows, root = runs(study.folder), study.folder
     seconds: dict[str, float] = {}
     for path in files(root, SECONDS):
         for stage, spent in read_json(path).items():
             seconds[stage] = round(seconds.get(stage, 0.0) + spent, 2)
-    extractor = study.extractor
-    summary = {
+    summary: dict[str, Any] = {
         "runs": rows,
-        "labels": labels,
+        "labels": label_sets(root),
         "clusters": cluster_sets(root),
         "lines": lines(rows),
+        "real": real_images(study) if rows else None,
         "shown": shown(study, rows),
         "seconds": seconds,
         "train_images": len(study.dataset.train),
         "test_images": len(study.dataset.test),
-        "extractor": {"name": extractor.name, "sha256": extractor.sha256}
-        if extractor
-        else {"name": "pre-trained"},
+        "extractor": extractor_of(study),
         "versions": {"compare_gan": __version__, "jax": jax.__version__, "numpy": np.__version__},
     }
+    summary |= {"findings": findings(summary), "notes": notes(summary)}
     write_json(root / SUMMARY, summary)
     write_csv(root / CSV, rows)
     return summary
 
 
+def extractor_of(study: Study) -> dict[str, Any]:
+    """What scores are measured with, and whether it also infers the labels."""
+    if study.extractor is not None:
+        return {"name": study.extractor.name, "sha256": study.extractor.sha256, "infers_labels": False}
+    inferring = any(method.labels in ("inferred", "soft", "clusters") for method in study.methods)
+    own = study.features is None and study.label_file is None
+    return {"name": "pre-trained", "seed": study.seeds[0], "infers_labels": inferring and own}
+
+
+def real_images(study: Study) -> dict[str, Any] | None:
+    """The scores of real images, which no generator need surpass; None where they cannot be measured.
+
+    The Fréchet distance is that of training images to held-out ones, the class agreement that of held-out
+    images. Scores in the last summary that were measured alike are used again.
+    """
+    extractor, settings = scoring(study)
+    how: dict[str, Any] = {"extractor_sha256": extractor.sha256, "metrics": list(settings.metrics)}
+    how |= {"images": settings.images, "seed": settings.seed}
+    there = study.folder / SUMMARY
+    last = (read_json(there) if there.exists() else {}).get("real") or {}
+    if how.items() <= last.items():
+        return last
+    dataset = study.dataset
+    held_out = dataclasses.replace(
+        dataset, train=dataset.test, class_names=dataset.test_classes, test_class_names=None
+    )
+    try:
+        scores = how | real_scores(dataset, extractor, settings)
+        if (
+            "class_agreement" in settings.metrics
+        ):  # extractors have often learned the training images by heart
+            scores["class_agreement"] = real_scores(held_out, extractor, settings)["class_agreement"]
+    except UserError as error:
+        log.warning("real images have no scores: %s", error)
+        return None
+    return scores
+
+
 def files(folder: Path, name: str) -> list[Path]:
-    """All files of a name in a study's folder, but for those of a leak check."""
+    """All files of a name in a study's folder, except those of a leak check."""
     return sorted(path for path in folder.rglob(name) if CHECK not in path.relative_to(folder).parts)
 
 
@@ -59,11 +108,20 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     """One row a run, in the order of methods, labels and seeds."""
     rows = []
     for path in files(folder, RESULT):
-        row = read_json(path)
+        row, run = read_json(path), path.parent
         if row.get("method") in METHODS:
-            rows.append(row | {"folder": str(path.parent.relative_to(folder))})
+            row["label_set"] = label_set(run.parent) if METHODS[row["method"]].from_few else None
+            rows.append(row | {"folder": str(run.relative_to(folder))})
     order = list(METHODS)
     return sorted(rows, key=lambda row: (order.index(row["method"]), row["labels"], row["seed"]))
+
+
+def label_set(folder: Path) -> str | None:
+    """Eight hexadecimal digits that are equal where the same images keep their labels; None: not known."""
+    kept = folder / KEPT
+    if not kept.exists():
+        return None
+    return hashlib.sha256(plain_arrays(kept)["index"].astype("<i8").tobytes()).hexdigest()[:8]
 
 
 def shown(study: Study, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -84,22 +142,28 @@ def shown(study: Study, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def label_sets(folder: Path) -> list[dict[str, Any]]:
-    """How right the inferred labels of each seed and label budget are."""
+    """How many of the inferred labels of each seed and label budget are right, where that is known."""
     found = []
     for path in files(folder, QUALITY):
         if path.parent.name == CLUSTERS:
             continue
         quality, probe, kept = read_json(path), path.parent / PROBE, path.parent / KEPT
-        about = {"folder": str(path.parent.relative_to(folder)), "kept": 0}
-        if kept.exists():
-            about["kept"] = len(plain_arrays(kept)["index"])
-        about |= {"accuracy": quality["accuracy"], "test_accuracy": quality.get("test", {}).get("accuracy")}
-        found.append(about | {"probe": read_json(probe)["linear_accuracy"] if probe.exists() else None})
+        found.append(
+            {
+                "folder": str(path.parent.relative_to(folder)),
+                "kept": len(plain_arrays(kept)["index"]) if kept.exists() else 0,
+                "hidden_labels": quality.get("hidden_labels", 0),
+                "accuracy": quality["accuracy"],
+                "test_labels": quality.get("test_labels", 0),
+                "test_accuracy": quality.get("test", {}).get("accuracy"),
+                "probe": read_json(probe)["linear_accuracy"] if probe.exists() else None,
+            }
+        )
     return sorted(found, key=lambda row: (row["kept"], row["folder"]))
 
 
 def cluster_sets(folder: Path) -> list[dict[str, Any]]:
-    """How well the clusters of each seed agree with the classes."""
+    """How well the clusters of each seed agree with the classes, where these are known."""
     found = [path for path in files(folder, QUALITY) if path.parent.name == CLUSTERS]
     return [
         {
@@ -114,16 +178,13 @@ def cluster_sets(folder: Path) -> list[dict[str, Any]]:
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A method with a label budget, over all seeds: the median of each score, its lowest and its highest."""
+    """A method with a label budget over all seeds: its scores, and differences from the baselines."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["method"], *budget_of(row)), []).append(row)
     found = []
     for (method, fraction, per_class), members in groups.items():
-        scores = {}
-        for name in ("frechet_distance", "class_agreement"):
-            values = [value for row in members if (value := row.get(name)) is not None]
-            scores[name] = spread(values) if values else None
+        distances = [row.get("frechet_distance") for row in members]
         found.append(
             {
                 "method": method,
@@ -131,20 +192,54 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "per_class": per_class,
                 "labels": statistics.median_low(row["labels"] for row in members),
                 "seeds": len(members),
+                "label_sets": len({row["label_set"] for row in members} - {None}),
                 "steps": max(row["steps"] for row in members),
                 "seconds": statistics.median(row["seconds"] for row in members),
-                "scores": scores,
+                "not_finite": distances.count(NOT_FINITE),
+                "scores": {name: spread(known(members, name)) for name in SCORES},
+                "differences": {
+                    other: difference(members, groups[other, None, None])
+                    for other in BASELINES
+                    if other != method and (other, None, None) in groups
+                },
             }
         )
     return found
 
 
+def known(rows: Sequence[dict[str, Any]], name: str) -> list[float]:
+    """The values of a score, without those of generators whose images are not finite."""
+    return [value for row in rows if (value := row.get(name)) not in (None, NOT_FINITE)]
+
+
+def spread(values: Sequence[float]) -> dict[str, Any] | None:
+    """All values of a score with what sums them up; None where there are none."""
+    if not values:
+        return None
+    return {
+        "values": list(values),
+        "mean": statistics.fmean(values),
+        "interval": mean_interval(values),
+        "median": statistics.median(values),
+        "lowest": min(values),
+        "highest": max(values),
+    }
+
+
+def difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The mean Fréchet distance of some runs minus that of others, with Welch's 95% interval.
+
+    Runs of one seed are not paired: a seed fixes neither the weights nor the noise of two methods alike.
+    """
+    ours, theirs = (known(group, "frechet_distance") for group in (rows, others))
+    if not ours or not theirs:
+        return None
+    size = statistics.fmean(ours) - statistics.fmean(theirs)
+    return {"difference": size, "interval": difference_interval(ours, theirs)}
+
+
 def budget_of(row: dict[str, Any]) -> tuple[float | None, int | None]:
     return row.get("fraction"), row.get("per_class")
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -158,22 +253,49 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Medians over seeds with their range, for a terminal."""
-    layout = "{:<24} {:>7} {:>9} {:>17} {:>6} {:>10}".format
-    shown = [layout("method", "labels", "distance", "lowest-highest", "seeds", "agreement")]
+    """Means over seeds with their intervals, then what they show, for a terminal."""
+    layout = "{:<24} {:>7} {:>9} {:>9} {:>17} {:>5} {:>10}".format
+    text = [layout("method", "labels", "distance", "95%", "lowest-highest", "runs", "agreement")]
     for line in summary["lines"]:
-        distance, agreement = line["scores"]["frechet_distance"], line["scores"]["class_agreement"]
-        range_ = f"{distance['lowest']:.3f}-{distance['highest']:.3f}" if line["seeds"] > 1 else ""
-        agrees = "-" if agreement is None else f"{agreement['median']:.1%}"
+        distance, agreement = (line["scores"][name] for name in SCORES)
+        agrees = f"{agreement['mean']:.1%}" if agreement else "-"
+        mean = half = range_ = "-"
+        if distance:
+            mean = f"{distance['mean']:.3f}"
+            half = f"± {distance['interval'][1] - distance['mean']:.3f}" if distance["interval"] else ""
+            range_ = f"{distance['lowest']:.3f}-{distance['highest']:.3f}" if line["seeds"] > 1 else ""
         title = METHODS[line["method"]].title
-        shown.append(
-            layout(title, line["labels"], f"{distance['median']:.3f}", range_, line["seeds"], agrees)
-        )
-    by_kept: dict[int, list[float]] = {}
+        text.append(layout(title, line["labels"] or "-", mean, half, range_, line["seeds"], agrees))
+    if real := summary["real"]:
+        distance, agreement = (real.get(name) for name in SCORES)
+        mean = "-" if distance is None else f"{distance:.3f}"
+        agrees = "-" if agreement is None else f"{agreement:.1%}"
+        text.append(layout("Real training images", "", mean, "", "", "", agrees))
+    text.append("distance: Fréchet distance to held-out images, mean over runs; lower is better")
+    text += [textwrap.fill(told, WIDTH) for told in [*inferred(summary), *summary["findings"]]]
+    text += [textwrap.fill(f"* {note}", WIDTH, subsequent_indent="  ") for note in summary["notes"]]
+    return "\n".join(text)
+
+
+def inferred(summary: dict[str, Any]) -> list[str]:
+    """How many labels were kept and how many of the inferred ones are right: a sentence for each number."""
+    by_kept: dict[int, list[dict[str, Any]]] = {}
     for labels in summary["labels"]:
-        by_kept.setdefault(labels["kept"], []).append(labels["accuracy"])
-    for kept, accuracies in by_kept.items():
-        right = f"{statistics.median(accuracies):.1%} of the inferred ones are right"
-        shown.append(f"{kept} of {summary['train_images']} labels kept: {right}")
-    shown.append("distance: Frechet distance to held-out images, median over seeds; lower is better")
-    return "\n".join(shown)
+        by_kept.setdefault(labels["kept"], []).append(labels)
+    told = []
+    for kept, sets in by_kept.items():
+        start = (
+            f"{kept} of {summary['train_images']} training images have a label"
+            if kept
+            else "Labels of a file"
+        )
+        parts = []
+        for name, count, what in (
+            ("accuracy", "hidden_labels", "hidden labels"),
+            ("test_accuracy", "test_labels", "labelled held-out images"),
+        ):
+            right = [each[name] for each in sets if each[name] is not None and each[count]]
+            if right:
+                parts.append(f"{statistics.fmean(right):.1%} of {sets[0][count]} {what}")
+        told.append(f"{start}; inferred right: {', '.join(parts) or 'not known, for want of other labels'}.")
+    return told

@@ -209,7 +209,8 @@ def tell_quality(study: Study, task: Task) -> None:
         testable = several and (study.dataset.test.labels != UNLABELLED).any()
         if seen.test is not None and testable:
             write_probe(few(study, task.seed, task.budget), seen, folder)
-    quality = label_quality(study.dataset, inferred(study, task.seed, task.budget))
+    kept = few(study, task.seed, task.budget) if study.label_file is None else None
+    quality = label_quality(study.dataset, inferred(study, task.seed, task.budget), kept)
     if worst := quality.get("least_certain", {}).get("index", [])[:UNCERTAIN]:
         images = study.dataset.train.images[np.array(worst)]
         write_grid(folder / "least_certain" / "images.png", images, 1, len(worst))
@@ -240,11 +241,7 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     method, run_dir = task.method, study.place(task)
     assert method is not None
     state = trained(study, task)
-    extractor, evaluation = study.extractor, study.evaluation
-    if extractor is None:  # an encoder that has seen no label knows no classes
-        extractor = encoder(study, study.seeds[0])
-        metrics = tuple(name for name in evaluation.metrics if name != "class_agreement")
-        evaluation = dataclasses.replace(evaluation, metrics=metrics)
+    extractor, evaluation = scoring(study)
     with stopwatch(run_dir, "evaluate"):
         scores = evaluate(study.gan(method), state, labelled(study, task), extractor, evaluation)
     write_scores(run_dir, scores)
@@ -254,6 +251,14 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     result["seconds"] = read_json(run_dir / SECONDS)["train"]
     write_json(run_dir / RESULT, result)
     return result
+
+
+def scoring(study: Study) -> tuple[Extractor, EvalSettings]:
+    """What scores are measured with, and how: the extractor, or else the first seed's encoder."""
+    if study.extractor is not None:
+        return study.extractor, study.evaluation
+    metrics = tuple(name for name in study.evaluation.metrics if name != "class_agreement")
+    return encoder(study, study.seeds[0]), dataclasses.replace(study.evaluation, metrics=metrics)
 
 
 def labelled(study: Study, task: Task) -> ImageDataset:

@@ -10,13 +10,15 @@ def agreement(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits.argmax(1) == labels))
 
 
-@metric("class_agreement", needs={"summary"}, more_is_better=True)
+@metric("class_agreement", needs={"summary", "logits", "same_classes", "labels"}, more_is_better=True)
 def class_agreement(ctx: EvalContext) -> Scores:
     """How often a generated image is classified as its class; None without classes.
 
-    The classifier is the extractor's, which has learned from real images and all their labels.
+    The classifier is the extractor's, which has learned from real images and all their labels. It must know
+    the classes that were asked for. Images without a label do not count.
     """
-    predictions = ctx.fake.summary.predictions
-    if ctx.fake.labels is None or predictions is None:
+    labels, predictions = ctx.fake.labels, ctx.fake.summary.predictions
+    if not ctx.same_classes or labels is None or predictions is None or not (labels >= 0).any():
         return {"class_agreement": None}
-    return {"class_agreement": float(np.mean(np.concatenate(predictions.likeliest) == ctx.fake.labels))}
+    right = np.concatenate(predictions.likeliest) == labels
+    return {"class_agreement": float(np.mean(right[labels >= 0]))}

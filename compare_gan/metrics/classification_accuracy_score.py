@@ -28,14 +28,16 @@ MAX_SHIFT = 1  # pixels
 def classifier_of(
     images: Images, labels: np.ndarray, num_classes: int, seed: int, steps: int = STEPS, width: int = WIDTH
 ) -> TrainedEncoder:
-    """A classifier learned from uint8 images [N, H, W, C] and their classes [N]."""
+    """A classifier learned from uint8 images [N, H, W, C] and their classes [N]; -1: not learned from."""
     h, w, c = images.shape[1:]
     spec = EncoderSpec((h, w, c), tuple(map(str, range(num_classes))), width)
     definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
     init_rng, train_rng = jax.random.split(jax.random.key(seed))
+    labelled = np.flatnonzero(labels >= 0)
 
     def batch(step: int) -> Tree:
-        chosen = np.sort(np.random.default_rng((seed, step)).integers(len(labels), size=BATCH))
+        drawn = np.random.default_rng((seed, step)).integers(len(labelled), size=BATCH)
+        chosen = labelled[np.sort(drawn)]
         return images[chosen], labels[chosen]
 
     def objective(net: NetState, batch: Tree, rng: Array) -> tuple[Array, Tree]:
@@ -57,7 +59,7 @@ def classifier_of(
 def classification_accuracy_score(ctx: EvalContext) -> Scores:
     """Accuracy on held-out real images that have a label; None without classes."""
     real, fake = ctx.real.labels, ctx.fake.labels
-    if real is None or fake is None or not (real >= 0).any():
+    if real is None or fake is None or not (real >= 0).any() or not (fake >= 0).any():
         return {"classification_accuracy_score": None}
     num_classes = int(max(real.max(), fake.max())) + 1
     classifier = classifier_of(ctx.fake.images, fake, num_classes, ctx.seed)

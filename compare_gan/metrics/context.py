@@ -16,7 +16,7 @@ from compare_gan.core.registry import METRICS
 from compare_gan.core.types import Array, DiscriminatorOut, Tree
 from compare_gan.data.base import Images
 from compare_gan.features.base import Extracted, FeaturesAndClasses
-from compare_gan.metrics.summaries import Summary, summarize
+from compare_gan.metrics.summaries import Gaussian, Summary, summarize
 
 BATCH = 1000  # images whose features are held at once where not all need be
 
@@ -30,11 +30,18 @@ class ImageSet:
     images: Images  # [N, H, W, C] uint8; or features [N, F], see `of_features`
     labels: np.ndarray | None  # [N] class indices, -1 = unlabelled; or None
     extractor: Callable[[Images], Extracted]
+    gaussian: Gaussian | None = None  # of the features, where they are not there: see `of_gaussian`
 
     @classmethod
     def of_features(cls, features: np.ndarray, labels: np.ndarray | None = None) -> "ImageSet":
         """A set of which only the features [N, F] are known; they may stay on disk."""
         return cls(features, labels, lambda rows: FeaturesAndClasses(rows[:], np.zeros((len(rows), 0))))
+
+    @classmethod
+    def of_gaussian(cls, gaussian: Gaussian) -> "ImageSet":
+        """A set of which only the mean and covariance of the features are known, not even how many."""
+        nothing = cls.of_features(np.zeros((0, len(gaussian.mean))))
+        return dataclasses.replace(nothing, gaussian=gaussian)
 
     @functools.cached_property
     def seen(self) -> Extracted:
@@ -44,6 +51,8 @@ class ImageSet:
     @functools.cached_property
     def summary(self) -> Summary:
         """What there is to know without holding them all; taken from them if they are held."""
+        if self.gaussian is not None:
+            return Summary(self.gaussian, None)
         return summarize(self.parts())
 
     def parts(self) -> Iterator[Extracted]:
@@ -87,14 +96,30 @@ class EvalContext:
     train: ImageSet | None = None  # what the GAN has learned from
     generator: Generator | None = None
     discriminator: Discriminator | None = None
-    seed: int = 42  # of all that a metric draws at random; each starts from it anew
+    seed: int = 42  # of all that a metric draws at random; every metric starts from it
+    same_classes: bool = True  # the extractor's logits are of the classes that labels count
 
 
+# What metrics may ask for, as an error names it.
+NEEDS = {
+    "summary": "features",  # or logits, a batch at a time
+    "features": "the features of every image",  # all at once; a mean and a covariance will not do
+    "images": "images",  # and not only their features
+    "logits": "an extractor with class logits",
+    "same_classes": "an extractor with the same classes as the generated images",
+    "labels": "classes of the generated images",
+    "real_labels": "classes of the real images",
+    "train": "training images",
+    "generator": "a generator",
+    "discriminator": "a discriminator",
+}
 Need = Literal[
-    "summary",  # features or logits, a batch at a time
-    "features",  # all features at once
-    "images",  # and not only their features
-    "labels",  # of the generated images
+    "summary",
+    "features",
+    "images",
+    "logits",
+    "same_classes",
+    "labels",
     "real_labels",
     "train",
     "generator",
@@ -112,36 +137,72 @@ class Metric:
     columns: tuple[str, ...]
     needs: frozenset[Need]
     more_is_better: frozenset[str] = frozenset()  # columns; of the others less is
+    fewest: Callable[[int], int] = lambda larger: 2  # images of a side, where the larger side has `larger`
 
 
 def metric(
-    name: str, *columns: str, needs: Collection[Need], more_is_better: bool | Collection[str] = ()
+    name: str,
+    *columns: str,
+    needs: Collection[Need],
+    more_is_better: bool | Collection[str] = (),
+    fewest: int | Callable[[int], int] = 2,
 ) -> Callable[[Compute], Compute]:
     """Decorator: users name the metric `name`, and so is its score, unless its `columns` are named.
 
-    Of columns in `more_is_better` the greater is the better; True means all.
+    Of columns in `more_is_better` the greater is the better; True means all. Both real and generated images
+    must number `fewest`, which may depend on how many the larger side has.
     """
     columns = columns or (name,)
     more = (columns if more_is_better else ()) if isinstance(more_is_better, bool) else more_is_better
 
     def decorate(compute: Compute) -> Compute:
-        METRICS.register(name)(Metric(compute, columns, frozenset(needs), frozenset(more)))
+        least = fewest if callable(fewest) else lambda larger: fewest
+        METRICS.register(name)(Metric(compute, columns, frozenset(needs), frozenset(more), least))
         return compute
 
     return decorate
 
 
-def check(names: Iterable[str], given: Collection[Need]) -> None:
+def check(names: Iterable[str], given: Collection[Need], counts: Collection[int] = ()) -> None:
     """To be called before long work: whether metrics can be computed from what is there.
 
+    Args:
+      names: of metrics.
+      given: what they may ask for.
+      counts: how many real images there are, and how many generated ones, where that is known.
+
     Raises:
-      UserError: an unknown metric, or one that needs something else.
+      UserError: an unknown metric, or one that needs something else or more images.
     """
     for name in names:
-        missing = sorted(METRICS[name].needs - set(given))
+        missing = [
+            words for need, words in NEEDS.items() if need in METRICS[name].needs and need not in given
+        ]
         if missing:
-            words = " and ".join(missing).replace("_", " ")
-            raise UserError(f"the metric {name} needs {words}, which is not given; leave it out")
+            raise UserError(f"the metric {name} needs {' and '.join(missing)}; leave it out")
+        fewest = METRICS[name].fewest(max(counts, default=0))
+        if counts and min(counts) < fewest:
+            raise UserError(
+                f"the metric {name} needs {fewest} real and {fewest} generated images, and one side has "
+                f"{min(counts)}; give more, or leave it out"
+            )
+
+
+def equally_many(ctx: EvalContext) -> tuple[np.ndarray, np.ndarray]:
+    """Features [N, F] of real and of generated images, as many of both.
+
+    Of the larger side some are drawn at random, for a folder of images may be sorted by class.
+    """
+    rng = np.random.default_rng(ctx.seed)
+    real, fake = ctx.real.seen.features, ctx.fake.seen.features
+    count = min(len(real), len(fake))
+
+    def drawn(features: np.ndarray) -> np.ndarray:
+        if len(features) == count:
+            return features
+        return features[np.sort(rng.choice(len(features), count, replace=False))]
+
+    return drawn(real), drawn(fake)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -37,7 +37,7 @@ def frechet_distance_of_infinity(
     return float(np.polyfit(1 / counts, found, 1)[1])
 
 
-@metric("fid_infinity", needs={"features"})
+@metric("fid_infinity", needs={"features"}, fewest=4)  # so that the first point has two
 def fid_infinity(ctx: EvalContext) -> Scores:
     """Of the features of generated images, against all held-out real ones."""
     mean, cov = moments(ctx.real.seen.features)

@@ -13,6 +13,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.metrics.context import EvalContext, Scores, metric
 
 FEWEST_BLOCKS = 5  # from which a standard error is told
+BLOCK = 1024  # samples of the larger side in a block, at most
 
 
 class KernelDistance(NamedTuple):
@@ -22,7 +23,7 @@ class KernelDistance(NamedTuple):
     standard_error: float | None
 
 
-def kernel_distance(real: np.ndarray, fake: np.ndarray, max_block_size: int = 1024) -> KernelDistance:
+def kernel_distance(real: np.ndarray, fake: np.ndarray, max_block_size: int = BLOCK) -> KernelDistance:
     """Squared maximum mean discrepancy of [N, F] and [M, F]; unbiased, so it may be negative.
 
     The samples must be in random order: they are cut into blocks of at most `max_block_size`, which
@@ -33,7 +34,7 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, max_block_size: int = 10
     """
     estimates = [squared_discrepancy(x, y) for x, y in pairs_of_blocks(real, fake, max_block_size)]
     count = len(estimates)
-    error = float(np.std(estimates) / math.sqrt(count)) if count >= FEWEST_BLOCKS else None
+    error = float(np.std(estimates, ddof=1) / math.sqrt(count)) if count >= FEWEST_BLOCKS else None
     return KernelDistance(float(np.mean(estimates)), error)
 
 
@@ -79,7 +80,12 @@ def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return k * k * k  # many times faster than a power
 
 
-@metric("kid_score", needs={"features"})
+def fewest(larger: int) -> int:
+    """Samples of the smaller side: each block of the larger one is compared with two."""
+    return 2 * max(1, math.ceil(larger / BLOCK))
+
+
+@metric("kid_score", needs={"features"}, fewest=fewest)
 def kid_score(ctx: EvalContext) -> Scores:
     """Between the features of held-out real images and of generated ones, each in random order."""
     return {"kid_score": kernel_distance(*shuffled_features(ctx)).mean}

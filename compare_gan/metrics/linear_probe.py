@@ -44,12 +44,12 @@ def probe_accuracy(
     more_is_better=True,
 )
 def linear_probe(ctx: EvalContext) -> Scores:
-    """Learned from training images and their labels; None without labels.
+    """Learned from training images and the labels that the GAN was trained with; None without labels.
 
     The discriminator is not told the labels: what it would be conditioned on is what is asked for.
     """
     discriminator, train = known(ctx.discriminator, "a discriminator"), known(ctx.train, "training images")
-    if train.labels is None or ctx.real.labels is None:
+    if train.labels is None or ctx.real.labels is None or not (ctx.real.labels >= 0).any():
         return {"linear_probe_accuracy": None}
     seen = [
         judged(discriminator, dataclasses.replace(images, labels=None), lambda out: out.features)

@@ -5,6 +5,7 @@ Images are [N, H, W, C] in 0..255; a first axis of one is repeated where two set
 """
 
 import functools
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,10 @@ from compare_gan.metrics.context import EvalContext, Scores, metric
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
 WINDOW, SIGMA = 11, 1.5
 GROUPS, GROUP = 5, 64  # of images that are compared with each other, as in compare_gan
+MEANT_FOR = 64  # pixels a side; the coarsest of five scales of less has but a few
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+log = logging.getLogger(__name__)
 
 
 class Scale(NamedTuple):
@@ -102,7 +106,15 @@ def _combined(x: Sequence[Scale], y: Sequence[Scale], weights: Sequence[float]) 
 
 @metric("ms_ssim", needs={"images"})
 def ms_ssim_of(ctx: EvalContext) -> Scores:
-    """Mean similarity within some groups of generated images, as in https://arxiv.org/abs/1710.08446."""
+    """Mean similarity within some groups of generated images, as in https://arxiv.org/abs/1710.08446.
+
+    Of images below 64 pixels a side it says little.
+    """
+    h, w = ctx.fake.images.shape[1:3]
+    if min(h, w) < MEANT_FOR:
+        log.warning(
+            "ms_ssim: says little of %dx%d images; it is meant for %d pixels or more", h, w, MEANT_FOR
+        )
     size = min(GROUP, len(ctx.fake.images))
     count = min(GROUPS, len(ctx.fake.images) // size)
     order = np.random.default_rng(ctx.seed).permutation(len(ctx.fake.images))[: count * size]

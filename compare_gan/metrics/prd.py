@@ -9,7 +9,9 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.progress import Progress
-from compare_gan.metrics.context import EvalContext, Scores, metric
+from compare_gan.metrics.context import EvalContext, Scores, equally_many, metric
+
+CLUSTERS = 20  # as in the paper
 
 
 class Curve(NamedTuple):
@@ -44,7 +46,12 @@ def best_f_betas(points: Curve, beta: float = 8) -> tuple[float, float]:
 
 
 def curve_of_features(
-    fake: np.ndarray, real: np.ndarray, clusters: int = 20, angles: int = 1001, runs: int = 10, seed: int = 0
+    fake: np.ndarray,
+    real: np.ndarray,
+    clusters: int = CLUSTERS,
+    angles: int = 1001,
+    runs: int = 10,
+    seed: int = 0,
 ) -> Curve:
     """The mean curve over `runs` clusterings of [N, F] and [N, F].
 
@@ -70,15 +77,9 @@ def histograms(fake: np.ndarray, real: np.ndarray, clusters: int, seed: int) -> 
     return of_fake / len(fake), of_real / len(real)
 
 
-def curve_of(ctx: EvalContext) -> Curve:
-    """Of the features of held-out real images and of generated ones; of the first of whichever are more."""
-    real, fake = ctx.real.seen.features, ctx.fake.seen.features
-    count = min(len(real), len(fake))
-    return curve_of_features(fake[:count], real[:count], seed=ctx.seed)
-
-
-@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, more_is_better=True)
+@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, more_is_better=True, fewest=CLUSTERS)
 def prd(ctx: EvalContext) -> Scores:
-    """What stands for recall, and for precision."""
-    f8, f1_8 = best_f_betas(curve_of(ctx))
+    """What stands for recall, and for precision, of as many real as generated images."""
+    real, fake = equally_many(ctx)
+    f8, f1_8 = best_f_betas(curve_of_features(fake, real, seed=ctx.seed))
     return {"prd_f8": f8, "prd_f1_8": f1_8}

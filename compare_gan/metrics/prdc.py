@@ -12,7 +12,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.progress import Progress
-from compare_gan.metrics.context import EvalContext, Scores, metric
+from compare_gan.metrics.context import EvalContext, Scores, equally_many, metric
 
 BLOCK = 1024  # rows and columns of distances that are there at once
 SAME = 1e-12  # of the squares of two lengths; a squared distance below is rounding
@@ -104,7 +104,20 @@ def parts(count: int) -> list[slice]:
     return [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
 
 
-@metric("prdc", "precision", "recall", "density", "coverage", needs={"features"}, more_is_better=True)
+@metric(
+    "prdc",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    needs={"features"},
+    more_is_better=True,
+    fewest=max(BALLS, COUNTED) + 1,
+)
 def prdc(ctx: EvalContext) -> Scores:
-    """Of the features of held-out real images and of generated ones."""
-    return manifolds(ctx.real.seen.features, ctx.fake.seen.features)._asdict()
+    """Of the features of as many real as generated images, as in both papers.
+
+    Recall falls and coverage rises with the number of generated images, for their balls shrink and there are
+    more of them; with equal numbers, scores compare whatever number was drawn.
+    """
+    return manifolds(*equally_many(ctx))._asdict()

@@ -5,7 +5,7 @@ Shape letters: N rows, B rows of a batch, F features, K classes.
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax
@@ -55,6 +55,13 @@ class Moments:
         return self.scatter / (self.count - 1)
 
 
+class Gaussian(NamedTuple):
+    """All that a file of reference statistics tells of features."""
+
+    mean: np.ndarray  # [F]
+    covariance: np.ndarray  # [F, F]
+
+
 @dataclasses.dataclass
 class Predictions:
     """Of logits [N, K]: the sum of p(y|x), the sum of its negative entropies, and the likeliest classes."""
@@ -78,7 +85,7 @@ class Predictions:
 class Summary:
     """All that is kept of a set of images if its features need not be."""
 
-    moments: Moments
+    moments: Moments | Gaussian
     predictions: Predictions | None  # None where no classes are known
 
 

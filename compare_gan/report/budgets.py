@@ -1,7 +1,7 @@
 """Distance against the number of labels, one curve a method, as inline SVG.
 
-After figure 1 of Lucic et al., https://arxiv.org/abs/1903.02271: medians over seeds, and a line for what all
-labels give. Both axes are logarithmic.
+After figure 1 of Lucic et al., https://arxiv.org/abs/1903.02271: means over seeds, and lines for all labels
+and for real images. Both axes are logarithmic.
 """
 
 import math
@@ -21,6 +21,7 @@ LEFT, TOP, RIGHT, BOTTOM = 52, 26, 178, 44
 APART = 13  # pixels between labels
 DODGE = 4  # pixels between whiskers that would cover each other
 BASELINE = "all_labels"
+REAL = "Real training images"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Curve:
 
     method: str
     labels: np.ndarray  # [N] ascending; empty for a level
-    median: np.ndarray  # [N] or [1]
+    mean: np.ndarray  # [N] or [1]
     lowest: np.ndarray
     highest: np.ndarray
 
@@ -58,40 +59,51 @@ class Axis:
         return found
 
 
-def curves_of(lines: Sequence[Record]) -> list[Curve]:
-    """What there is to draw, in the order of the lines; a method without a positive distance is left out."""
+def curves_of(lines: Sequence[Record], real: float | None) -> list[Curve]:
+    """What there is to draw, in the order of the lines; a method without a positive distance is left out.
+
+    Last a level for the distance of real images, if it is known.
+    """
     points: dict[str, list[tuple[float, ...]]] = {}
     for line in lines:
         scores = line.get("scores")
         found = scores.get("frechet_distance") if isinstance(scores, dict) else None
-        values = [number(found.get(key)) for key in ("median", "lowest", "highest")] if found else [None]
+        values = [number(found.get(key)) for key in ("mean", "lowest", "highest")] if found else [None]
         if all(value is not None and value > 0 for value in values):
             labels = number(line.get("labels")) or 0
             points.setdefault(str(line.get("method")), []).append((labels, *values))  # type: ignore[arg-type]
     curves = []
     for method, rows in points.items():
-        labels, median, lowest, highest = np.array(sorted(rows)).T
+        labels, mean, lowest, highest = np.array(sorted(rows)).T
         few = method in METHODS and METHODS[method].from_few
-        curves.append(Curve(method, labels if few else labels[:0], median, lowest, highest))
+        curves.append(Curve(method, labels if few else labels[:0], mean, lowest, highest))
+    if real is not None and real > 0:
+        level = np.array([real])
+        curves.append(Curve(REAL, level[:0], level, level, level))
     return curves
 
 
-def distance_figure(lines: Sequence[Record]) -> Markup:
-    """The figure; nothing where there are not at least two numbers of labels."""
-    curves = curves_of(lines)
+def distance_figure(lines: Sequence[Record], real: float | None = None) -> Markup:
+    """The figure; nothing where there are not at least two numbers of labels.
+
+    Args:
+      lines: scores of methods with a label budget.
+      real: the distance of real training images.
+    """
+    curves = curves_of(lines, real)
     amounts = sorted({float(n) for curve in curves for n in curve.labels})
     if len(amounts) < 2:
         return Markup()
     x = Axis(amounts[0] / 1.25, amounts[-1] * 1.25, LEFT, WIDTH - RIGHT)
     low, high = min(c.lowest.min() for c in curves), max(c.highest.max() for c in curves)
     y = Axis(low / 1.15, high * 1.15, HEIGHT - BOTTOM, TOP)
-    heights = spaced([y.at(curve.median[-1]) for curve in curves], y.end, y.start)
+    heights = spaced([y.at(curve.mean[-1]) for curve in curves], y.end, y.start)
     drawn = [draw(c, i, x, y, h) for i, (c, h) in enumerate(zip(curves, heights, strict=True))]
     names = [
         tag("text", name_of(c.method), class_=style(c, i), x=WIDTH - RIGHT + 12, y=px(h + 3.5))
         for i, (c, h) in enumerate(zip(curves, heights, strict=True))
     ]
-    told = ", ".join(f"{name_of(c.method)} {c.median[-1]:.3g}" for c in curves)
+    told = ", ".join(f"{name_of(c.method)} {c.mean[-1]:.3g}" for c in curves)
     return tag(
         "svg",
         *frame(amounts, x, y),
@@ -107,8 +119,8 @@ def distance_figure(lines: Sequence[Record]) -> Markup:
 def frame(amounts: Sequence[float], x: Axis, y: Axis) -> list[Markup]:
     """Axes with their names; a tick for each number of labels."""
     parts = [
-        tag("text", "Fréchet distance, median over seeds", x=0, y=TOP - 12),
-        tag("text", "labels kept", x=px((x.start + x.end) / 2), y=HEIGHT - 6, text_anchor="middle"),
+        tag("text", "Fréchet distance, mean over runs", x=0, y=TOP - 12),
+        tag("text", "labels", x=px((x.start + x.end) / 2), y=HEIGHT - 6, text_anchor="middle"),
     ]
     for value in y.ticks():
         at = px(y.at(value))
@@ -137,20 +149,20 @@ def draw(curve: Curve, place: int, x: Axis, y: Axis, name_at: float) -> list[Mar
     """Whiskers, a line and points; of a level a line that leads to its name."""
     kind = style(curve, place)
     if not len(curve.labels):
-        at = px(y.at(curve.median[-1]))
+        at = px(y.at(curve.mean[-1]))
         way = f"{x.start},{at} {x.end},{at} {x.end + 9},{px(name_at)}"
         return [tag("polyline", class_=kind, points=way)]
     few = [name for name, method in METHODS.items() if method.from_few]
     shift = DODGE * (few.index(curve.method) - (len(few) - 1) / 2)
     across = [x.at(n) + shift for n in curve.labels]
-    middles = [y.at(value) for value in curve.median]
+    middles = [y.at(value) for value in curve.mean]
     parts = [
         tag("line", class_=f"whisker {kind}", x1=px(a), x2=px(a), y1=px(y.at(low)), y2=px(y.at(high)))
         for a, low, high in zip(across, curve.lowest, curve.highest, strict=True)
     ]
     line = " ".join(f"{px(a)},{px(b)}" for a, b in zip(across, middles, strict=True))
     parts.append(tag("polyline", class_=f"smooth {kind}", points=line))
-    for a, b, n, value in zip(across, middles, curve.labels, curve.median, strict=True):
+    for a, b, n, value in zip(across, middles, curve.labels, curve.mean, strict=True):
         told = tag("title", f"{name_of(curve.method)}, {count(n)} labels: {value:.4g}")
         parts.append(tag("circle", told, class_=f"dot {kind}", cx=px(a), cy=px(b), r=3))
     return parts

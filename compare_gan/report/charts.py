@@ -39,7 +39,7 @@ class Axes:
 
 
 def axes_for(series: Sequence[Series]) -> Axes:
-    """Steps from nought, and all values but the wildest spikes, which would flatten the rest."""
+    """Steps from 0, and all values except extreme spikes, which would flatten the rest."""
     bounds = [np.percentile(s.y, [1, 99]) for s in series]
     low, high = float(min(b[0] for b in bounds)), float(max(b[1] for b in bounds))
     margin = 0.1 * (high - low) or abs(high) * 0.1 or 1.0

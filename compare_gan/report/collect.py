@@ -40,12 +40,23 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class LabelQuality:
-    """How good the inferred labels are; `confusion` counts true classes (rows) by inferred ones."""
+class Checked:
+    """Inferred labels of some images whose true label is known."""
 
+    images: int
     accuracy: float | None
-    confusion: np.ndarray | None  # [K, K]
+    confusion: np.ndarray  # [K, K] counts of true classes (rows) by inferred ones
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """How good the inferred labels are, on images whose label they were not inferred from."""
+
+    hidden: Checked | None  # training images whose label was hidden; None: there are none
+    test: Checked | None  # labelled held-out images
     balance: tuple[int, ...]  # inferred labels of each class
+    kept: tuple[int, ...]  # kept labels of each class; empty: not known
+    true: tuple[int, ...]  # true labels of each class; empty: not all are known
     class_names: tuple[str, ...]
     least_certain: tuple[Doubt, ...] = ()
 
@@ -67,7 +78,11 @@ class Study:
     summary: Record
     settings: Record
     lines: tuple[Record, ...]  # scores of a method with a label budget, over all seeds
-    label_sets: tuple[Record, ...]  # how right inferred labels are, for each seed and budget
+    real_scores: Record  # of real images
+    findings: tuple[str, ...]  # what the scores show, in sentences
+    notes: tuple[str, ...]  # what to know about them
+    data: Record  # how many images and labels there are, and what was left out
+    label_sets: tuple[Record, ...]  # accuracy of inferred labels, for each seed and budget
     clusters: tuple[Record, ...]  # how well clusters agree with classes, for each seed
     labels: LabelQuality | None  # of the set that the runs shown were trained on
     doubtful: Grid | None  # its images whose label is least certain
@@ -96,6 +111,10 @@ def read_study(folder: Path) -> Study:
         summary=summary,
         settings=optional(folder / "settings.json", read_object) or {},
         lines=records(summary, path, "lines"),
+        real_scores=record(summary, "real"),
+        findings=sentences(summary, path, "findings"),
+        notes=sentences(summary, path, "notes"),
+        data=record(summary, "data"),
         label_sets=records(summary, path, "labels"),
         clusters=records(summary, path, "clusters"),
         labels=optional(labels / "label_quality.json", read_labels),
@@ -136,6 +155,19 @@ def records(summary: Record, path: Path, key: str) -> tuple[Record, ...]:
     return tuple(found)
 
 
+def record(summary: Record, key: str) -> Record:
+    """An object of the summary; empty where there is none."""
+    found = summary.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def sentences(summary: Record, path: Path, key: str) -> tuple[str, ...]:
+    found = summary.get(key)
+    if not isinstance(found, list):
+        raise UserError(f'{path}: needs "{key}", a list of sentences; run the study\'s command again')
+    return tuple(map(str, found))
+
+
 def optional(path: Path, read: Callable[[Path], T]) -> T | None:
     return read(path) if path.is_file() else None
 
@@ -150,29 +182,39 @@ def read_object(path: Path) -> dict[str, Any]:
 def read_labels(path: Path) -> LabelQuality:
     quality = read_object(path)
     try:
-        confusion = quality.get("confusion")
-        balance = tuple(int(n) for n in quality.get("balance") or ())
-        classes = len(confusion or balance)
+        balance, kept, true = (
+            tuple(int(n) for n in quality.get(key) or ())
+            for key in ("balance", "kept_balance", "true_balance")
+        )
+        classes = len(quality.get("confusion") or balance)
         names = tuple(str(name) for name in quality.get("class_names") or range(classes))
-        matrix = None if confusion is None else np.array(confusion, np.int64).reshape(classes, classes)
-        if len(names) != classes or (balance and len(balance) != classes):
+        if any(len(each) != classes for each in (names, balance, kept, true) if each):
             raise ValueError(f"{len(names)} names, {len(balance)} counts for {classes} classes")
         least = quality.get("least_certain") or {}
         columns = (least.get(key) or () for key in ("confidence", "inferred", "true"))
         doubts = tuple(Doubt(float(c), int(i), int(t)) for c, i, t in zip(*columns, strict=True))
         if any(max(doubt.inferred, doubt.true) >= classes or doubt.inferred < 0 for doubt in doubts):
             raise ValueError("an uncertain image of an unknown class")
+        hidden, test = checked(quality, classes), checked(quality.get("test") or {}, classes)
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: the label counts do not fit together ({error}); run the study again"
         ) from None
-    return LabelQuality(number(quality.get("accuracy")), matrix, balance, names, doubts)
+    return LabelQuality(hidden, test, balance, kept, true, names, doubts)
+
+
+def checked(quality: Record, classes: int) -> Checked | None:
+    """Accuracy and confusion of some images; None where no true label is known."""
+    if quality.get("confusion") is None:
+        return None
+    confusion = np.array(quality["confusion"], np.int64).reshape(classes, classes)
+    return Checked(int(confusion.sum()), number(quality.get("accuracy")), confusion)
 
 
 def read_log(path: Path) -> Log:
     """The records of a .jsonl file by step; of a step written twice (a resumed run) the later one counts.
 
-    A torn last line, left by a run that was killed, is passed over.
+    A torn last line, left by a run that was killed, is skipped.
     """
     records = {}
     lines = path.read_text("utf-8", errors="replace").splitlines()
@@ -206,7 +248,7 @@ def read_grid(path: Path, layout_path: Path) -> Grid | None:
         raise UserError(f"{path}: not an image that can be read; remove it or make it again") from None
     if pixels.shape[:2] != (rows * height, columns * width) or not pixels.size:
         raise UserError(
-            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but {layout_path.name} tells of "
+            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but {layout_path.name} says "
             f"{columns} x {rows} tiles of {width} x {height}; make the images again"
         )
     return Grid(pixels, rows, columns, (height, width))

@@ -1,4 +1,4 @@
-"""Image grids cut into tiles, put together anew, and packed as PNG.
+"""Image grids cut into tiles, arranged in new grids, and packed as PNG.
 
 Shape letters: R rows, C columns, H height, W width of a tile; the last axis is RGBA.
 """

@@ -1,16 +1,16 @@
 """A study folder as one HTML page that needs nothing but itself."""
 
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
+from compare_gan.core.methods import METHODS
+from compare_gan.core.words import listed
 from compare_gan.report import panels, tables
 from compare_gan.report.collect import Record, Study, number, read_study
-from compare_gan.report.markup import Markup, tag
-from compare_gan.report.tables import median
-from compare_gan.report.words import command_line, count, percent, score
+from compare_gan.report.markup import Markup, join, tag
+from compare_gan.report.words import command_line, count, name_of, percent
 
 # Nothing is fetched and nothing runs, whatever a file of the study may hold.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -35,6 +35,7 @@ def page(study: Study) -> str:
     parts = [
         ("figure", "Distance against number of labels", panels.distances(study)),
         ("scores", "Scores", tables.scores(study)),
+        ("left-out", "What was left out", tables.left_out(study)),
         ("labels", "Inferred labels", panels.label_inference(study)),
         ("samples", "Samples", panels.samples(study)),
         ("evolution", "Samples over training", panels.evolution(study)),
@@ -63,14 +64,45 @@ def page(study: Study) -> str:
 
 
 def title(study: Study) -> str:
-    told = list(budgets(study))
-    return f"GANs with {' '.join(told[0])}" if len(told) == 1 else "GANs with few labels"
+    if not few_labels(study):
+        return "Comparison of GANs"
+    kept = budgets(study)
+    if len(kept) != 1 or given_labels(study):
+        return "GANs with few labels"
+    if partly_labelled(study):
+        return (
+            f"GANs with {count(sum(amounts(study)))} labels"
+            if len(amounts(study)) == 1
+            else "GANs with few labels"
+        )
+    return f"GANs with {' '.join(kept[0])}"
+
+
+def few_labels(study: Study) -> bool:
+    """Whether a method learns from few labels."""
+    methods = [METHODS.get(str(line.get("method"))) for line in study.lines]
+    return any(method is not None and method.from_few for method in methods)
+
+
+def given_labels(study: Study) -> bool:
+    """Whether labels come from a file, not from kept ones."""
+    return bool(study.settings.get("label_file"))
+
+
+def partly_labelled(study: Study) -> bool:
+    """Whether some images had no label to begin with."""
+    return study.data.get("source_labelled") == "some"
+
+
+def amounts(study: Study) -> list[float]:
+    """How many labels were kept, ascending."""
+    return sorted({n for record in study.label_sets if (n := number(record.get("kept")))})
 
 
 def budgets(study: Study) -> list[tuple[str, str]]:
     """How many labels were kept, in the order of the numbers: ("10%", "of the labels")."""
     lines = sorted(study.lines, key=lambda line: number(line.get("labels")) or 0)
-    return list(dict.fromkeys(told for line in lines if (told := budget(line))))
+    return list(dict.fromkeys(found for line in lines if (found := budget(line))))
 
 
 def budget(line: Record) -> tuple[str, str] | None:
@@ -81,63 +113,94 @@ def budget(line: Record) -> tuple[str, str] | None:
 
 
 def story(study: Study) -> Markup:
+    """What the study did, in a paragraph."""
+    told = [labels_used(study), *inference(study), comparison(study)]
+    return tag("p", " ".join(sentence for sentence in told if sentence), class_="lead")
+
+
+def labels_used(study: Study) -> str:
+    if not few_labels(study) or given_labels(study):
+        return ""
     units = {unit: [n for n, u in budgets(study) if u == unit] for _, unit in budgets(study)}
-    kept = listed([f"{listed(amounts)} {unit}" for unit, amounts in units.items()]) or "few labels"
-    return tag(
-        "p",
-        f"This study keeps {kept} of a data set, learns features from all images by telling how they "
-        "were rotated, fits a classifier to the labels that are left, infers the others with it, and trains "
-        "GANs on the result. It compares them with GANs that are given every label, and none.",
-        class_="lead",
+    kept = listed([f"{listed(numbers, 'or')} {unit}" for unit, numbers in units.items()], "or")
+    if not partly_labelled(study):
+        return f"This study keeps {kept or 'few labels'} of a data set."
+    there, images, classes = (number(study.data.get(key)) for key in ("labelled", "train_images", "classes"))
+    shares = f"{count(there)} of {count(images)}" if there is not None and images is not None else "Some"
+    within = "" if classes is None else f", in {count(classes)} classes"
+    used = "all of them" if kept in ("", "100% of the labels") else kept
+    return f"{shares} training images have labels{within}. This study uses {used}."
+
+
+def inference(study: Study) -> list[str]:
+    """Where the labels of the other images come from."""
+    if not few_labels(study):
+        return []
+    if not inferring(study):
+        return ["It trains GANs that learn from these labels directly."]
+    if given_labels(study):
+        return ["This study takes labels of the training images from a file and trains GANs on them."]
+    learned = (
+        "It fits a classifier to given features and these labels"
+        if study.settings.get("features")
+        else "It learns features from all images by predicting how they were rotated, fits a classifier to "
+        "these labels"
     )
+    return [f"{learned}, infers the others with it, and trains GANs on the result."]
 
 
-def listed(words: Sequence[str]) -> str:
-    """`["a", "b", "c"]` -> `"a, b or c"`."""
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def inferring(study: Study) -> bool:
+    methods = (METHODS.get(str(line.get("method"))) for line in study.lines)
+    return any(method is not None and method.labels in ("inferred", "soft") for method in methods)
+
+
+def comparison(study: Study) -> str:
+    """Which other GANs the scores stand beside."""
+    there = list(dict.fromkeys(str(line.get("method")) for line in study.lines))
+    if not few_labels(study):
+        return f"This study compares {listed([name_of(name) for name in there])}." if len(there) > 1 else ""
+    words = {"all_labels": "every label", "no_labels": "no label"}
+    given = [what for name, what in words.items() if name in there]
+    return f"It compares them with GANs that are given {listed(given, 'or')}." if given else ""
 
 
 def pipeline(study: Study) -> Markup:
     """The stages of the story, with the numbers this study has for them."""
     images = number(study.summary.get("train_images"))
-    kept = sorted({n for record in study.label_sets if (n := number(record.get("kept"))) is not None})
-    right = [a for record in study.label_sets if (a := number(record.get("accuracy"))) is not None]
-    counts = listed([count(n) for n in kept]) if kept else ""
-    low, high = (percent(min(right)), percent(max(right))) if right else ("", "")
-    best = min(
-        (d for line in study.lines if (d := median(line, "frechet_distance")) is not None), default=None
-    )
-    stages = [
-        ("Images", "" if images is None else f"{count(images)} to train on"),
-        ("Labels kept", counts),
-        ("Rotation pre\u2011training", "all images, no labels"),
-        ("Classifier", f"fitted to {counts} labels" if counts else ""),
-        ("Inferred labels", "" if not right else f"{low if low == high else f'{low} to {high}'} right"),
-        ("GANs", "" if best is None else f"Fréchet distance {score(best)} at best"),
-    ]
+    counts = listed([count(n) for n in amounts(study)], "or") if amounts(study) else ""
+    runs = sum(int(number(line.get("seeds")) or 0) for line in study.lines)
+    stages = [("Images", "" if images is None else f"{count(images)} to train on")]
+    if few_labels(study) and counts:
+        stages.append(("Labels", counts))
+    if inferring(study):
+        if not (study.settings.get("features") or given_labels(study)):
+            stages.append(("Rotation pre\u2011training", "all images, no labels"))
+        if counts:
+            stages.append(("Classifier", f"fitted to {counts} labels"))
+        stages.append(("Inferred labels", correct(study)))
+    stages.append(("GANs", f"{count(runs)} trained"))
     return tag(
         "ol", *(tag("li", tag("strong", name), tag("span", note)) for name, note in stages), class_="flow"
     )
 
 
+def correct(study: Study) -> str:
+    """How many inferred labels are right: of hidden ones, else of held-out images."""
+    for key, number_of, what in (
+        ("accuracy", "hidden_labels", "hidden labels"),
+        ("test_accuracy", "test_labels", "held\u2011out images"),
+    ):
+        sets = [record for record in study.label_sets if number(record.get(number_of))]
+        right = [value for record in sets if (value := number(record.get(key))) is not None]
+        if right:
+            low, high = percent(min(right)), percent(max(right))
+            return f"{low if low == high else f'{low} to {high}'} of {what} right"
+    return "accuracy not known"
+
+
 def findings(study: Study) -> Markup:
-    """One sentence with the result, where the three methods of the story all have a score."""
-    found = {
-        (str(line.get("method")), budget(line)): distance
-        for line in study.lines
-        if (distance := median(line, "frechet_distance")) is not None
-    }
-    every, none = found.get(("all_labels", None)), found.get(("no_labels", None))
-    told = [f"{score(found['s3gan', b])} with {' '.join(b)}" for b in budgets(study) if ("s3gan", b) in found]
-    if not told or every is None or none is None:
-        return Markup()
-    return tag(
-        "p",
-        "Fréchet distance, lower is better: ",
-        tag("strong", f"S3GAN {', '.join(told)}"),
-        f", against {score(every)} with all labels and {score(none)} with none.",
-        class_="finding",
-    )
+    """What the scores show."""
+    return join(*(tag("p", finding, class_="finding") for finding in study.findings))
 
 
 def footer(study: Study) -> Markup:

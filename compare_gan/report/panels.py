@@ -5,17 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from compare_gan.core.methods import METHODS
+from compare_gan.core.words import listed
 from compare_gan.report import figures
 from compare_gan.report.budgets import distance_figure
 from compare_gan.report.charts import Axes, Series, axes_for, curves, heat_map, legend
-from compare_gan.report.collect import Grid, LabelQuality, Log, Study, curve, number
+from compare_gan.report.collect import Checked, Grid, LabelQuality, Log, Study, curve, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.tables import class_table
 from compare_gan.report.words import ABSENT, compact, count, name_of, percent
 
 FEW = {name for name, method in METHODS.items() if method.from_few}
 
-MOST_CLASSES = 25  # beyond which a matrix cannot be read, and only its worst cells are told
+MOST_CLASSES = 25  # beyond which a matrix cannot be read, and only its worst cells are listed
 LOSSES = ("loss/d", "loss/g")
 PRETRAINING = {"loss": "loss", "accuracy": "accuracy (0.25 by chance)"}
 FOUR_WIDE, THREE_WIDE, PHONE = 270, 360, 368  # CSS pixels for a picture beside others, and alone
@@ -24,12 +25,12 @@ WIDEST = 552  # so that two large ones still stand side by side
 
 def distances(study: Study) -> Markup:
     """The study's figure, where more than one number of labels was tried."""
-    figure = distance_figure(study.lines)
+    figure = distance_figure(study.lines, number(study.real_scores.get("frechet_distance")))
     if not figure:
         return Markup()
     said = (
-        "Points are medians over seeds, whiskers reach from the lowest to the highest. Level lines belong to "
-        "methods to which it makes no difference how many labels are kept."
+        "Points are means over runs; whiskers reach from the lowest run to the highest. Level lines belong "
+        "to what does not depend on the number of labels."
     )
     return join(tag("p", said), tag("div", figure, class_="scroll"))
 
@@ -39,25 +40,43 @@ def label_inference(study: Study) -> Markup:
     if quality is None:
         return grouped
     several = accuracies(study)
-    accuracy = quality.accuracy
-    right = "" if accuracy is None else f"{percent(accuracy)} of the inferred labels are right. "
+    right = correct(quality)
     if several and (few := [run.record for run in study.runs if run.key in FEW]):
         labels, seed = number(few[0].get("labels")), few[0].get("seed")
-        right = f"With {count(labels or 0)} labels kept and seed {seed}: {right}"
+        right = f"With {count(labels or 0)} labels and seed {seed}: {right}"
     tables = [several] if several else []
     blocks = []
     legible = len(quality.class_names) <= MOST_CLASSES
-    if quality.confusion is not None and legible:
-        caption = "Rows are true classes, columns inferred ones; shade is the square root of the row's share."
-        picture = heat_map(quality.confusion, quality.class_names)
+    checked = quality.hidden or quality.test
+    if checked and legible:
+        whose = "training images whose label was hidden" if quality.hidden else "labelled held-out images"
+        caption = (
+            f"{count(checked.images)} {whose}. Rows are true classes, columns inferred ones; shade is the "
+            "square root of the row's share."
+        )
+        picture = heat_map(checked.confusion, quality.class_names)
         blocks.append(tag("figure", picture, tag("figcaption", caption)))
     if quality.balance and legible:
-        table = class_table(quality.class_names, quality.balance, true_counts(quality))
-        tables += [tag("h3", "Class balance"), table]
+        kinds = {"True": quality.true, "Kept": quality.kept, "Inferred": quality.balance}
+        columns = {name: counts for name, counts in kinds.items() if counts}
+        title = tag("h3", "Labels of each class, over all training images")
+        tables += [title, class_table(quality.class_names, columns)]
     if tables:
         blocks.insert(0, tag("div", *tables))
-    parts = [tag("p", right, mistakes(quality)), tag("div", *blocks, class_="blocks labels")]
+    told = [right, *([mistakes(checked, quality.class_names)] if checked else [])]
+    parts = [tag("p", " ".join(told)), tag("div", *blocks, class_="blocks labels")]
     return join(*parts, doubts(study, quality), grouped)
+
+
+def correct(quality: LabelQuality) -> str:
+    """How many inferred labels are right, in words."""
+    told = []
+    for checked, whose in ((quality.hidden, "hidden labels"), (quality.test, "labelled held-out images")):
+        if checked is not None and checked.accuracy is not None:
+            told.append(f"{percent(checked.accuracy)} of {count(checked.images)} {whose}")
+    if not told:
+        return "No known label was hidden, so it is not known how many inferred labels are right."
+    return f"Inferred right: {listed(told)}."
 
 
 def clusters(study: Study) -> Markup:
@@ -76,30 +95,28 @@ def clusters(study: Study) -> Markup:
 
 
 ACCURACIES = {
-    "accuracy": "inferred, training images",
-    "test_accuracy": "inferred, held-out images",
-    "probe": "linear on features, held-out images",
+    "accuracy": "hidden labels",
+    "test_accuracy": "held-out images",
+    "probe": "held-out images, linear on features",
 }
 
 
 def accuracies(study: Study) -> Markup:
-    """How right labels are by how many were kept: medians over seeds; nothing for one number of labels."""
+    """Accuracy by the number of kept labels, mean over seeds; nothing for one number of labels."""
     rows = []
     kept = sorted({n for record in study.label_sets if (n := number(record.get("kept")))})
     for n in kept:
         records = [record for record in study.label_sets if number(record.get("kept")) == n]
-        medians = []
+        means = []
         for key in ACCURACIES:
             values = [value for record in records if (value := number(record.get(key))) is not None]
-            medians.append(
-                tag("td", percent(float(np.median(values))) if values else ABSENT, class_="figure")
-            )
-        rows.append(tag("tr", tag("th", count(n), scope="row"), *medians))
+            means.append(tag("td", percent(float(np.mean(values))) if values else ABSENT, class_="figure"))
+        rows.append(tag("tr", tag("th", count(n), scope="row"), *means))
     if len(rows) < 2:
         return Markup()
-    heads = [tag("th", name, scope="col") for name in ("Labels kept", *ACCURACIES.values())]
+    heads = [tag("th", name, scope="col") for name in ("Labels", *ACCURACIES.values())]
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="pairs")
-    return join(tag("h3", "Right labels, median over seeds"), table)
+    return join(tag("h3", "Share of inferred labels that are right, mean over seeds"), table)
 
 
 def doubts(study: Study, quality: LabelQuality) -> Markup:
@@ -122,19 +139,9 @@ def doubts(study: Study, quality: LabelQuality) -> Markup:
     return join(title, tag("div", *pictures, class_="doubts"))
 
 
-def true_counts(quality: LabelQuality) -> list[int] | None:
-    """Row sums of the confusion matrix, if it counts the same images as the class balance."""
-    if quality.confusion is None or quality.confusion.sum() != sum(quality.balance):
-        return None
-    return [int(n) for n in quality.confusion.sum(1)]
-
-
-def mistakes(quality: LabelQuality) -> str:
-    if quality.confusion is None:
-        return ""
-    wrong = quality.confusion * (1 - np.eye(len(quality.confusion), dtype=int))
+def mistakes(checked: Checked, names: Sequence[str]) -> str:
+    wrong = checked.confusion * (1 - np.eye(len(checked.confusion), dtype=int))
     worst = [divmod(int(i), len(wrong)) for i in np.argsort(-wrong, axis=None, kind="stable")[:3]]
-    names = quality.class_names
     told = [f"{names[a]} taken for {names[b]} ({count(int(wrong[a, b]))})" for a, b in worst if wrong[a, b]]
     return f"Most common mistakes: {', '.join(told)}." if told else "There are no mistakes."
 
@@ -158,7 +165,7 @@ def samples(study: Study) -> Markup:
             pictures.append(picture(whole(grid), grid, name, FOUR_WIDE, alt, f", step {count(step)}"))
     said = (
         "Not hand-picked. Real images and those of generators that are given true classes have one class a "
-        "row; else a row is a cluster or a random label, or means nothing."
+        "row. Elsewhere a row is a cluster or a random label, or has no meaning."
     )
     return gallery(f"{said}{order}{which}", pictures)
 

@@ -3,69 +3,79 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from compare_gan.core.statistics import decimals
+from compare_gan.report.budgets import REAL
+from compare_gan.report.charts import px
 from compare_gan.report.collect import Record, Study, number
 from compare_gan.report.markup import Markup, join, tag
-from compare_gan.report.words import ABSENT, count, decimals, duration, heading, name_of, plain
+from compare_gan.report.words import ABSENT, count, duration, heading, name_of, plain
 
-BASELINE = "all_labels"
-SCORES = ("frechet_distance", "class_agreement")
-Row = Sequence[Markup]
+DISTANCE, AGREEMENT, BASELINE = "frechet_distance", "class_agreement", "all_labels"
+STRIP_WIDTH, STRIP_HEIGHT, STRIP_MARGIN = 160, 16, 5  # pixels of a drawing of all values
 
 
 def scores(study: Study) -> Markup:
+    """A line for each method with a label budget, and one for real images."""
     lines = study.lines
     if not lines:
         return Markup()
-    distances = [median(line, "frechet_distance") for line in lines]
-    known = [d for d in distances if d is not None]
-    baseline = next((d for x, d in zip(lines, distances, strict=True) if x.get("method") == BASELINE), None)
-    several = any((number(line.get("seeds")) or 1) > 1 for line in lines)
-    extra = list(dict.fromkeys(name for line in lines for name in scores_of(line) if name not in SCORES))
-    places = decimals(known)
+    real, real_agreement = (number(study.real_scores.get(name)) for name in (DISTANCE, AGREEMENT))
+    distances = [values(line, DISTANCE) for line in lines]
+    everything = [value for found in distances for value in found]
+    places, longest = decimals(everything), max([*everything, real or 0.0])
+    against = any(difference(line) is not None for line in lines)
+    agreeing = any(mean(line, AGREEMENT) is not None for line in lines)
+    extra = list(dict.fromkeys(name for line in lines for name in scores_of(line)))
+    extra = [name for name in extra if name not in (DISTANCE, AGREEMENT)]
 
     def distance(value: float) -> str:
         return f"{value:,.{places}f}"
 
-    def column(
-        name: str, show: Callable[[float], str], best: Callable[..., float] | None = None
-    ) -> list[Markup]:
-        values = [median(line, name) for line in lines]
-        known = [v for v in values if v is not None]
-        winner = best(known) if best and len(known) > 1 else None
-        return [cell(heading(name), v, show, v is not None and v == winner) for v in values]
-
-    def plain_column(key: str, label: str, show: Callable[[float], str]) -> list[Markup]:
-        return [cell(label, number(line.get(key)), show, False) for line in lines]
-
-    columns = [
-        plain_column("labels", "Labels", lambda v: count(v) if v else ABSENT),
-        column("frechet_distance", distance, min),
-        [bar_cell(d, max(known, default=0.0)) for d in distances],
-        *([[spread_cell(line, distance) for line in lines]] if several else []),
-        *([[ratio(d, baseline) for d in distances]] if baseline else []),
-        column("class_agreement", lambda v: f"{100 * v:.1f}%", max),
-        *(column(name, lambda v: f"{v:.10g}") for name in extra),
-        *([plain_column("seeds", "Seeds", count)] if several else []),
-        plain_column("steps", "Steps", count),
-        plain_column("seconds", "Time", duration),
-    ]
-    kind = "median, lower is better" if several else "lower is better"
     heads = [
         tag("th", "Method", scope="col"),
         tag("th", "Labels", scope="col"),
-        tag("th", "Fréchet distance", tag("small", kind), scope="col", colspan=2, class_="wide"),
-        *([tag("th", "Range", tag("small", "over seeds"), scope="col")] if several else []),
-        *([tag("th", "Ratio", tag("small", "to all labels"), scope="col")] if baseline else []),
-        tag("th", "Class agreement", tag("small", "higher is better"), scope="col"),
+        tag("th", heading(DISTANCE), tag("small", "lower is better"), scope="col", colspan=2, class_="wide"),
+        *(
+            [tag("th", "Difference", tag("small", "from all labels, 95% interval"), scope="col")]
+            if against
+            else []
+        ),
+        *([tag("th", heading(AGREEMENT), tag("small", "higher is better"), scope="col")] if agreeing else []),
         *(tag("th", heading(name), scope="col") for name in extra),
-        *([tag("th", "Seeds", scope="col")] if several else []),
+        tag("th", "Runs", scope="col"),
         tag("th", "Steps", scope="col"),
-        tag("th", "Time", scope="col"),
+        tag("th", "Time", tag("small", "of one run"), scope="col"),
     ]
     rows = [
-        tag("tr", tag("th", name_of(str(line.get("method"))), scope="row"), *cells)
-        for line, *cells in zip(lines, *columns, strict=True)
+        tag(
+            "tr",
+            tag("th", name_of(str(line.get("method"))), scope="row"),
+            cell("Labels", number(line.get("labels")) or None, count),
+            estimate(line, DISTANCE, distance),
+            tag("td", strip(found, interval(line, DISTANCE), longest, real), class_="bar-cell"),
+            *([difference_cell(line, places)] if against else []),
+            *([estimate(line, AGREEMENT, percentage)] if agreeing else []),
+            *(estimate(line, name, "{:.10g}".format) for name in extra),
+            cell("Runs", number(line.get("seeds")), count),
+            cell("Steps", number(line.get("steps")), count),
+            cell("Time", number(line.get("seconds")), duration),
+        )
+        for line, found in zip(lines, distances, strict=True)
     ]
+    if real is not None:
+        rows.append(
+            tag(
+                "tr",
+                tag("th", REAL, scope="row"),
+                cell("Labels", None, count),
+                cell(heading(DISTANCE), real, lambda value: f"{value:,.{decimals([value])}f}"),
+                tag("td", strip([real], None, longest, real), class_="bar-cell"),
+                *([tag("td", ABSENT, data_label="Difference from all labels")] if against else []),
+                *([cell(heading(AGREEMENT), real_agreement, percentage)] if agreeing else []),
+                *(cell(heading(name), None, count) for name in [*extra, "runs", "steps", "time"]),
+                class_="real",
+            )
+        )
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="scores cards")
     return join(tag("div", table, class_="scroll"), notes(study))
 
@@ -75,36 +85,92 @@ def scores_of(line: Record) -> Record:
     return found if isinstance(found, Mapping) else {}
 
 
-def part(line: Record, name: str, key: str) -> float | None:
-    """The median, lowest or highest of a score, where it is known."""
+def score(line: Record, name: str) -> Record:
+    """What is known of a score; empty where that is nothing."""
     found = scores_of(line).get(name)
-    return number(found.get(key)) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
-def median(line: Record, name: str) -> float | None:
-    return part(line, name, "median")
+def mean(line: Record, name: str) -> float | None:
+    return number(score(line, name).get("mean"))
 
 
-def spread_cell(line: Record, show: Callable[[float], str]) -> Markup:
-    low, high = (part(line, "frechet_distance", key) for key in ("lowest", "highest"))
-    known = low is not None and high is not None and (number(line.get("seeds")) or 1) > 1
-    return tag("td", f"{show(low)}–{show(high)}" if known else ABSENT, data_label="Range over seeds")  # type: ignore[arg-type]
+def values(line: Record, name: str) -> list[float]:
+    """The scores of all runs."""
+    found = score(line, name).get("values")
+    return [v for x in found if (v := number(x)) is not None] if isinstance(found, list) else []
 
 
-def cell(label: str, value: float | None, show: Callable[[float], str], best: bool) -> Markup:
-    shown = ABSENT if value is None else show(value)
-    inner = tag("strong", shown, tag("span", " (best)", class_="unseen")) if best else shown
-    return tag("td", inner, data_label=label, title=None if value is None else value)
+def bounds(found: Any) -> tuple[float, float] | None:
+    """A pair of numbers."""
+    usable = [v for x in found if (v := number(x)) is not None] if isinstance(found, list) else []
+    return (usable[0], usable[1]) if len(usable) == 2 else None
 
 
-def ratio(value: float | None, baseline: float) -> Markup:
-    return cell(
-        "Ratio to all labels", None if value is None else value / baseline, lambda v: f"{v:.2f} ×", False
-    )
+def interval(line: Record, name: str) -> tuple[float, float] | None:
+    return bounds(score(line, name).get("interval"))
 
 
-def bar_cell(value: float | None, longest: float) -> Markup:
-    return tag("td", bar(value, longest) if value is not None else "", class_="bar-cell")
+def difference(line: Record) -> tuple[float, tuple[float, float]] | None:
+    """The distance minus that of all labels, and the interval of it, where there is one."""
+    found = line.get("differences")
+    found = found.get(BASELINE) if isinstance(found, Mapping) else None
+    if not isinstance(found, Mapping):
+        return None
+    size, around = number(found.get("difference")), bounds(found.get("interval"))
+    return None if size is None or around is None else (size, around)
+
+
+def percentage(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+def cell(label: str, value: float | None, show: Callable[[float], str]) -> Markup:
+    return tag("td", ABSENT if value is None else show(value), data_label=label, title=value)
+
+
+def estimate(line: Record, name: str, show: Callable[[float], str]) -> Markup:
+    """The mean over runs and the half width of its interval; the values themselves as a tooltip."""
+    middle, around = mean(line, name), interval(line, name)
+    if middle is None:
+        return cell(heading(name), None, show)
+    half = "" if around is None else f" ± {show(around[1] - middle).rstrip('%')}"
+    told = ", ".join(map(show, values(line, name))) or show(middle)
+    shown = tag("span", show(middle), tag("small", half))  # one box, where a phone sets label and value apart
+    return tag("td", shown, data_label=heading(name), title=told)
+
+
+def difference_cell(line: Record, places: int) -> Markup:
+    found = difference(line)
+    if found is None:
+        return tag("td", ABSENT, data_label="Difference from all labels")
+    size, (low, high) = found
+    around = tag("small", f" {low:+.{places}f} to {high:+.{places}f}")
+    return tag("td", tag("span", f"{size:+.{places}f}", around), data_label="Difference from all labels")
+
+
+def strip(
+    found: Sequence[float], around: tuple[float, float] | None, longest: float, real: float | None
+) -> Markup:
+    """All values as dots from 0 to the longest distance, over the interval of their mean.
+
+    A thin line marks real images.
+    """
+    if not found or longest <= 0:
+        return Markup()
+
+    def at(value: float) -> str:
+        share = min(max(value / longest, 0.0), 1.0)
+        return px(STRIP_MARGIN + share * (STRIP_WIDTH - 2 * STRIP_MARGIN))
+
+    middle = STRIP_HEIGHT / 2
+    parts = [tag("line", class_="rule", x1=at(0), x2=at(longest), y1=middle, y2=middle)]
+    if real is not None:
+        parts.append(tag("line", class_="mark", x1=at(real), x2=at(real), y1=0, y2=STRIP_HEIGHT))
+    if around is not None:
+        parts.append(tag("line", class_="interval", x1=at(around[0]), x2=at(around[1]), y1=middle, y2=middle))
+    parts += [tag("circle", class_="value", cx=at(value), cy=middle, r=3) for value in found]
+    return tag("svg", *parts, viewBox=f"0 0 {STRIP_WIDTH} {STRIP_HEIGHT}", class_="strip", aria_hidden="true")
 
 
 def bar(value: float, longest: float) -> Markup:
@@ -115,25 +181,40 @@ def bar(value: float, longest: float) -> Markup:
 
 
 def notes(study: Study) -> Markup:
-    """What the scores mean, and how far they can be trusted."""
-    summary = study.summary
-    extractor = summary.get("extractor")
+    """What the scores mean, and what they do not show."""
+    extractor = study.summary.get("extractor")
     extractor = extractor if isinstance(extractor, dict) else {}
-    tests = number(summary.get("test_images"))
-    seeds = max((int(number(line.get("seeds")) or 0) for line in study.lines), default=0)
+    tests = number(study.summary.get("test_images"))
     said = ["The Fréchet distance compares feature statistics of generated images with those of "]
     said.append("held-out real images" if tests is None else f"{count(tests)} held-out real images")
     if extractor.get("name"):
         said.append(f". The features are those of the extractor “{extractor['name']}”")
         said.append(f" (sha256 {str(extractor['sha256'])[:12]}…)" if extractor.get("sha256") else "")
-        said.append("; distances from another extractor are on another scale")
+        said.append("; another extractor measures on another scale")
+    if any(mean(line, AGREEMENT) is not None for line in study.lines):
+        said.append(
+            ". Class agreement is the share of generated images that a classifier of real images puts in the "
+            "class they were asked for; a generator that takes no class has none"
+        )
+        if study.real_scores.get(AGREEMENT) is not None:
+            said.append(". For real images it is that of the held-out ones")
+    several = any(interval(line, DISTANCE) for line in study.lines)
     said.append(
-        ". Class agreement is the share of generated images that a classifier of real images puts in the "
+        ". Dots are runs" + (", the bar behind them is the interval of their mean" if several else "")
     )
-    said.append("class they were asked to be; a generator that takes no class has none")
-    if seeds == 1:
-        said.append(". All figures come from one run each, so small differences prove nothing")
-    return tag("p", "".join(said) + ".", class_="note")
+    said.append("" if study.real_scores.get(DISTANCE) is None else ", and the thin line marks real images")
+    caveats = [tag("li", note) for note in study.notes]
+    return join(
+        tag("p", "".join(said) + ".", class_="note"), tag("ul", *caveats, class_="note") if caveats else ""
+    )
+
+
+def left_out(study: Study) -> Markup:
+    """What the study could not do with the labels there are."""
+    lines = study.data.get("left_out")
+    if not isinstance(lines, list) or not lines:
+        return Markup()
+    return tag("ul", *(tag("li", str(line)) for line in lines))
 
 
 def configuration(study: Study) -> Markup:
@@ -189,19 +270,19 @@ def stage_table(seconds: Mapping[str, Any]) -> Markup:
     return tag("table", tag("tbody", *rows), tag("tfoot", total), class_="pairs")
 
 
-def class_table(names: Sequence[str], inferred: Sequence[int], true: Sequence[int] | None) -> Markup:
-    """How often each class was inferred, next to how often it occurs where that is known."""
-    longest = max([*inferred, *(true or ())], default=0)
-    heads = ["Class", *(["True"] if true else []), "Inferred"]
+def class_table(names: Sequence[str], columns: Mapping[str, Sequence[int]]) -> Markup:
+    """Counts of each class, a column a kind; bars show the last column."""
+    *_, last = columns.values()
+    longest = max(last, default=0)
     rows = [
         tag(
             "tr",
             tag("th", name, scope="row"),
-            *([tag("td", count(true[i]), class_="figure")] if true else []),
-            tag("td", count(inferred[i]), class_="figure"),
-            tag("td", bar(inferred[i], longest), class_="bar-cell"),
+            *(tag("td", count(counts[i]), class_="figure") for counts in columns.values()),
+            tag("td", bar(last[i], longest), class_="bar-cell"),
         )
         for i, name in enumerate(names)
     ]
-    head = tag("thead", tag("tr", *(tag("th", h, scope="col") for h in heads), tag("td")))
+    heads = (tag("th", head, scope="col") for head in ("Class", *columns))
+    head = tag("thead", tag("tr", *heads, tag("td")))
     return tag("table", head, tag("tbody", *rows), class_="pairs")

@@ -1,6 +1,5 @@
 """Numbers and names as the page prints them."""
 
-import math
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -26,16 +25,6 @@ def name_of(key: str) -> str:
 def heading(key: str) -> str:
     """The same for a score or a stage, where an unknown key is an ordinary word or two."""
     return NAMES.get(key) or key.capitalize().replace("_", " ")
-
-
-def decimals(values: Sequence[float]) -> int:
-    """So many that the smallest value shows three digits, yet four at most."""
-    smallest = min((abs(v) for v in values if v), default=1.0)
-    return min(4, max(0, 2 - math.floor(math.log10(smallest))))
-
-
-def score(value: float) -> str:
-    return f"{value:,.{decimals([value])}f}"
 
 
 def count(value: float) -> str:

@@ -16,7 +16,6 @@ from compare_gan.core.placement import Placement
 from compare_gan.core.processes import first
 from compare_gan.core.types import Array, Batch, GANState, Metrics
 from compare_gan.data.base import ImageDataset, Split
-from compare_gan.data.source import is_missing
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.step import Spread, train_step
 from compare_gan.nn.images import random_flip as flipped
@@ -188,21 +187,6 @@ def read_run(run_dir: Path) -> dict[str, Any]:
     if not (run_dir / ABOUT).exists():
         raise UserError(f"{run_dir}: not a run folder (it has no {ABOUT}); give one that training made")
     return read_json(run_dir / ABOUT)
-
-
-def data_of(run_dir: Path, about: dict[str, Any]) -> str | list[str]:
-    """The data set that a run was trained on.
-
-    Raises:
-      UserError: it is not there; older versions wrote relative paths.
-    """
-    for source in [about["data"]] if isinstance(about["data"], str) else about["data"]:
-        if is_missing(source) and ":" not in source:  # noise is "fake:NAME"
-            raise UserError(
-                f"{run_dir / ABOUT}: the run was trained on {source}, which is not there; "
-                "give its place with --data"
-            )
-    return about["data"]
 
 
 def check_labels(labels: np.ndarray, num_classes: int) -> None:

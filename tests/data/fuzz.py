@@ -65,6 +65,8 @@ def images(rng: Rng) -> dict[str, bytes]:
         "colour.bmp": saved(picture(rng), "bmp"),
         "colour.ppm": saved(picture(rng), "ppm"),
         "sixteen.pgm": saved(picture(rng, "I;16"), "ppm"),
+        "photo.jp2": saved(picture(rng), "jpeg2000"),
+        "photo.avif": saved(picture(rng), "avif", quality=60, speed=10),
     }
 
 

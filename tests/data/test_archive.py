@@ -157,7 +157,7 @@ def test_a_name_outside_of_the_archive(tmp_path, kind, name):
     (tmp_path / "0.png").write_bytes(png("mine"))
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
     path = pack(tmp_path / f"x{kind}", [("a/1.png", png("1")), (name, png("0"))])
-    refused(path, "lies outside of it; pack the folder anew")
+    refused(path, "lies outside of it; pack the folder again")
     assert {file: file.read_bytes() for file in tmp_path.iterdir() if file != path} == before
 
 
@@ -165,7 +165,7 @@ def test_backslashes_lead_nowhere_either(tmp_path):
     refused(pack(tmp_path / "x.zip", [("a\\..\\..\\0.png", png("0"))]), "lies outside of it")
 
 
-def test_links_and_devices_are_passed_over(tmp_path, caplog):
+def test_links_and_devices_are_skipped(tmp_path, caplog):
     secret = tmp_path / "secret.png"
     secret.write_bytes(png("secret"))
     path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), ("b/0.png", png("1"))])
@@ -173,7 +173,7 @@ def test_links_and_devices_are_passed_over(tmp_path, caplog):
         add(path, name=f"a/{i + 1}.png", type=kind, linkname=str(secret))
     data = open_dataset(str(path))
     assert [*data.train.names] == ["a/0.png", "b/0.png"]
-    assert "x.tar: passed over 4 images that are links" in caplog.text
+    assert "x.tar: skipped 4 images stored as links or devices" in caplog.text
     zipped = tmp_path / "x.zip"
     with zipfile.ZipFile(zipped, "w") as opened:
         opened.writestr("a/0.png", png("0"))
@@ -190,7 +190,7 @@ def test_a_cut_off_archive(tmp_path, kind, share):
     path = pack(tmp_path / f"x{kind}", [(f"{c}/0.png", rng.bytes(700)) for c in "abcd"])
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    refused(path, "not a whole zip or tar archive; get it anew")
+    refused(path, "not a whole zip or tar archive; get it again")
 
 
 def test_a_tar_file_cut_between_members(tmp_path):
@@ -225,7 +225,7 @@ def test_a_broken_image_is_named(tmp_path, kind):
     path = pack(tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", b"junk")])
     refused(
         path,
-        f"x{kind}/b/1.png: not a readable image; mend or remove it; or pass them over with --broken skip",
+        f"x{kind}/b/1.png: not a readable image; repair or remove it; or pass them over with --broken skip",
     )
 
 
@@ -234,7 +234,7 @@ def test_damage_inside_of_a_zip_file(tmp_path):
     data = bytearray(path.read_bytes())
     data[60] ^= 255  # in the packed bytes of the first member
     path.write_bytes(data)
-    refused(path, "x.zip/a/0.png: cannot be unpacked; mend the archive")
+    refused(path, "x.zip/a/0.png: cannot be unpacked; get the archive again")
 
 
 def test_a_zip_file_with_a_password(tmp_path):

@@ -14,6 +14,7 @@ LABELS = np.arange(10) % 2
 def test_all_four_arrays(tmp_path):
     path = tmp_path / "small.npz"
     np.savez(path, images=IMAGES, labels=LABELS, test_images=IMAGES[:4] + 100, test_labels=[0, 2, 1, 1])
+    assert not find(str(path)).notes
     data = open_dataset(str(path))
     assert data.name == "small.npz" and data.class_names == ("0", "1", "2")
     np.testing.assert_array_equal(data.train.images, IMAGES[..., None])
@@ -58,9 +59,11 @@ def test_image_size(tmp_path):
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"labels": LABELS}, "no array 'images'; it has: labels"),
+        ({"labels": LABELS}, r"no array 'images'; it has: labels \[10\]"),
+        ({"mu": LABELS, "sigma": np.eye(10)}, r"no array 'images'; it has: mu \[10\], sigma \[10, 10\]"),
+        ({"a": IMAGES, "b": IMAGES}, "no array 'images'; it has: a .*, b"),
+        ({"x": IMAGES, "imgs": IMAGES}, "x and imgs may both be its images; keep one of them"),
         ({}, "no array 'images'; it has: nothing"),
-        ({"image": IMAGES}, "unknown array 'image'; did you mean 'images'"),
         ({"images": IMAGES[0]}, r"images has the shape \[2, 3\]"),
         ({"images": IMAGES[:, :, :, None].repeat(5, 3)}, r"images has the shape \[10, 2, 3, 5\]"),
         (
@@ -71,25 +74,26 @@ def test_image_size(tmp_path):
             {"images": np.zeros((5, 4, 4, 4), np.uint8)},
             r"shape \[5, 4, 4, 4\].*transparency: images\[..., :3\]",
         ),
-        ({"images": np.zeros((5, 3, 8, 8))}, r"channels come last: images.transpose\(0, 2, 3, 1\)"),
         ({"images": np.zeros((5, 4, 4, 2))}, r"images has the shape \[5, 4, 4, 2\]; wanted .* C = 1 or 3$"),
         ({"images": IMAGES > 3}, "images is bool; wanted uint8"),
         ({"images": IMAGES.astype(np.uint16)}, "images is uint16; wanted uint8"),
         ({"images": np.array(3)}, r"images has the shape \[\]"),
         ({"images": IMAGES.astype(str)}, "images is <U3; wanted uint8"),
-        ({"images": IMAGES, "labels": np.eye(10)}, r"labels is float64 \[10, 10\]; wanted \[N\] integers"),
+        ({"images": IMAGES, "labels": np.ones((10, 2))}, r"labels is \[10, 2\] but not one-hot"),
+        ({"images": IMAGES, "labels": np.full((10, 2), 0.5)}, r"labels is \[10, 2\] but not one-hot"),
+        ({"images": IMAGES, "labels": np.zeros((10, 2, 2))}, r"labels is float64 \[10, 2, 2\]; wanted \[N\]"),
         ({"images": IMAGES[:0]}, r"images has the shape \[0, 2, 3\]"),
         ({"images": IMAGES.astype(np.int64)}, "images is int64; wanted uint8"),
-        ({"images": IMAGES.astype(float)}, "images runs from 0 to 59"),
+        ({"images": IMAGES.astype(float)}, "images runs from 0 to 59; .* save images.astype"),
+        ({"images": IMAGES / 59 * 2 - 1}, r"images runs from -1 to 1; .* save \(images \+ 1\) / 2"),
+        ({"images": IMAGES / 59 * 1.0123456}, "images runs from 0 to 1.0123456;"),
         ({"images": IMAGES * np.nan}, "images runs from nan"),
         ({"images": np.array([None] * 8).reshape(2, 2, 2)}, "not a NumPy file of plain arrays"),
         ({"images": IMAGES, "labels": LABELS[:9]}, "labels has 9 entries for 10 images"),
-        ({"images": IMAGES, "labels": LABELS / 2}, "labels is float64"),
-        ({"images": IMAGES, "labels": LABELS - 1}, "labels holds -1"),
+        ({"images": IMAGES, "labels": LABELS / 2}, "labels holds 0.5; class numbers are whole"),
+        ({"images": IMAGES, "labels": LABELS - 2}, "labels holds -2"),
         ({"images": IMAGES, "labels": LABELS * 10**9}, "labels holds 1000000000"),
-        ({"images": IMAGES, "labels": LABELS, "test_labels": LABELS}, "test_labels but no test_images"),
-        ({"images": IMAGES, "labels": LABELS, "test_images": IMAGES}, "the labels of one split only"),
-        ({"images": IMAGES, "test_images": IMAGES, "test_labels": LABELS}, "the labels of one split only"),
+        ({"images": IMAGES, "labels": LABELS, "test_labels": LABELS}, "test_labels but no images for it"),
         ({"images": IMAGES, "test_images": IMAGES[:, :1]}, "train images are 2x3 but test images 1x3"),
     ],
 )
@@ -156,3 +160,95 @@ def test_nothing_is_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match="a.npy: cannot be read"):
         open_dataset(str(tmp_path / "a.npy"))
+
+
+COLOUR = np.random.default_rng(0).integers(0, 256, (6, 5, 7, 3), np.uint8)
+CLASSES = np.array([0, 2, 1, 0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"arr_0": COLOUR, "arr_1": CLASSES},
+        {"x": COLOUR, "y": CLASSES},
+        {"X": COLOUR.transpose(0, 3, 1, 2), "Y": CLASSES},
+        {"x": COLOUR, "y": CLASSES, "z": np.zeros((6, 128))},
+        {"data": COLOUR, "labels": CLASSES[:, None]},
+        {"samples": COLOUR, "label": np.eye(3)[CLASSES]},
+        {"imgs": COLOUR, "targets": np.eye(3, dtype=bool)[CLASSES]},
+        {"anything": COLOUR, "labels": CLASSES.astype(float)},
+        {"x_train": COLOUR, "y_train": CLASSES.astype(str)},
+        {"train_images": COLOUR, "train_labels": CLASSES},
+        {"images_train": COLOUR, "labels_train": CLASSES.astype("S")},
+    ],
+)
+def test_the_names_and_shapes_that_others_use(tmp_path, members):
+    np.savez(tmp_path / "a.npz", **members)
+    found = find(str(tmp_path / "a.npz"))
+    np.testing.assert_array_equal([found.train.records[i] for i in range(6)], COLOUR)
+    assert found.train.labels.tolist() == CLASSES.tolist() and found.class_names == ("0", "1", "2")
+    assert found.notes[0].startswith("reads ") and found.test is None
+
+
+@pytest.mark.parametrize("test", ["x_test y_test", "test_images test_labels", "val_images val_labels"])
+def test_a_test_split_by_other_names(tmp_path, test):
+    images, labels = test.split()
+    np.savez(
+        tmp_path / "a.npz", x_train=COLOUR, y_train=CLASSES, **{images: COLOUR[:2], labels: CLASSES[1:3]}
+    )
+    found = find(str(tmp_path / "a.npz"))
+    assert (len(found.train), found.test.labels.tolist()) == (6, [2, 1])
+
+
+def test_arrays_without_names_are_train_and_test(tmp_path):
+    np.savez(tmp_path / "a.npz", COLOUR, CLASSES, COLOUR[:2], CLASSES[:2])
+    found = find(str(tmp_path / "a.npz"))
+    assert (len(found.train), found.test.labels.tolist()) == (6, [0, 2])
+
+
+def test_validation_images_beside_test_images_are_left_out_with_a_note(tmp_path):
+    parts = {
+        f"{split}_{kind}": array[:n]
+        for n, split in enumerate(("", "test", "val", "train"), 3)
+        for kind, array in (("images", COLOUR), ("labels", CLASSES))
+        if split
+    }
+    np.savez(tmp_path / "a.npz", **parts)
+    found = find(str(tmp_path / "a.npz"))
+    assert (len(found.train), len(found.test)) == (6, 4)
+    assert "ignores its arrays val_images, val_labels" in found.notes
+
+
+def test_partly_labelled_arrays(tmp_path):
+    for labels in (
+        [0, -1, 1, -1, 1, 0],
+        [0, np.nan, 1, np.nan, 1, 0],
+        np.array([[1, 0], [0, 0], [0, 1]])[[0, 1, 2, 1, 2, 0]],
+    ):
+        np.savez(tmp_path / "a.npz", images=COLOUR, labels=labels)
+        found = find(str(tmp_path / "a.npz"))
+        assert found.train.labels.tolist() == [0, -1, 1, -1, 1, 0] and found.class_names == ("0", "1")
+    np.savez(tmp_path / "a.npz", images=COLOUR, labels=["cat", "", "dog", "NaN", "dog ", "cat"])
+    found = find(str(tmp_path / "a.npz"))
+    assert found.train.labels.tolist() == [0, -1, 1, -1, 1, 0] and found.class_names == ("cat", "dog")
+
+
+def test_unlabelled_arrays_join_the_training_images(tmp_path):
+    np.savez(tmp_path / "a.npz", images=COLOUR[:2], labels=[0, 1], unlabelled_images=COLOUR[2:])
+    found = find(str(tmp_path / "a.npz"))
+    assert found.train.labels.tolist() == [0, 1, -1, -1, -1, -1]
+    np.testing.assert_array_equal([found.train.records[i] for i in range(6)], COLOUR)
+    assert "4 images of unlabelled_images join the training images without labels" in found.notes
+
+
+def test_labels_of_one_split(tmp_path):
+    np.savez(tmp_path / "a.npz", images=COLOUR, labels=CLASSES, test_images=COLOUR)
+    assert find(str(tmp_path / "a.npz")).test.labels.tolist() == [-1] * 6
+    np.savez(tmp_path / "a.npz", images=COLOUR, test_images=COLOUR, test_labels=CLASSES)
+    assert find(str(tmp_path / "a.npz")).train.labels.tolist() == [-1] * 6
+
+
+def test_rounding_beyond_the_range_of_floats_is_clipped(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([-1e-7, 1 + 1e-7, 1, 0.5])[:, None, None])
+    found = find(str(tmp_path / "a.npy")).train.records
+    assert [found[i].item() for i in range(4)] == [0, 255, 255, 128]

@@ -22,13 +22,13 @@ def test_classes_without_a_labelled_training_image_are_dropped_with_a_note():
     np.testing.assert_array_equal(found.test.labels, [1, -1, -1, 2])
     assert found.train.labels.dtype == found.test.labels.dtype == np.int32
     assert found.notes == (
-        "40 of 43 classes have no labelled training image and are left out; the classes are 3, 7, 42",
-        "1 test images of the classes left out count as unlabelled",
+        "left out 40 of 43 classes, without a labelled training image; the classes are 3, 7, 42",
+        "ignores the labels of test images in the classes left out (1)",
     )
 
 
 def test_a_note_lists_only_the_first_of_many_classes():
-    (note,) = with_used_classes(source(range(1, 31), map(str, range(31)))).notes
+    (note,) = with_used_classes(source([*range(1, 31)] * 2, map(str, range(31)))).notes
     assert note.endswith("the classes are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 20 more")
 
 
@@ -56,3 +56,12 @@ def test_names_are_stripped_and_classes_of_one_name_are_told_apart():
     assert len(set(found.class_names)) == 5 and found.class_names[2] == "crane (2)"
     assert found.notes[0].startswith("several classes are called crane")
     np.testing.assert_array_equal(found.train.labels, range(5))
+
+
+def test_a_class_for_each_image_is_noted():
+    names = [str(i) for i in range(30)]
+    (note,) = with_used_classes(source(range(30), names)).notes
+    assert note.startswith("has 30 classes for 30 images")
+    assert not with_used_classes(
+        source([*range(30), -1], names)
+    ).notes  # one label a class may be all there are

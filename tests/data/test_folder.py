@@ -144,7 +144,7 @@ def test_images_beside_folders_of_images(tmp_path):
     "train, test, words",
     [
         ("train", "test/a", "/test: has classes, but train/ has none"),
-        ("train/a", "test", "/test/0.png: in no class, but train/ has classes"),
+        ("train/a", "test", "/test/0.png: in no class, but the training images have classes"),
     ],
 )
 def test_classes_in_one_split_only(tmp_path, train, test, words):
@@ -197,7 +197,7 @@ def test_a_class_without_images(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / ".hidden.png").write_bytes(b"")
     (tmp_path / "b" / "notes.txt").write_text("")
-    refused(tmp_path, "/b: no images in this class; wanted files that end in .png")
+    refused(tmp_path, "/b: no images in this class; remove the folder")
 
 
 def test_a_class_that_only_the_test_images_have(tmp_path):

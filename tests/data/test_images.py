@@ -12,7 +12,7 @@ from PIL import Image
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import images
-from compare_gan.data.images import decode, dimensions
+from compare_gan.data.images import dark, decode, dimensions
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
@@ -61,6 +61,25 @@ def test_grey_stays_grey():
 def test_black_and_white(kind):
     bits = GREY > 100
     np.testing.assert_array_equal(decode(encoded(Image.fromarray(bits), kind), "x")[:, :, 0], bits * 255)
+
+
+@pytest.mark.parametrize(
+    "kind, options",
+    [("jpeg2000", {"irreversible": False}), ("dib", {}), ("avif", {"quality": 100, "subsampling": "4:4:4"})],
+)
+def test_formats_that_users_also_have(kind, options):
+    """The first two lose nothing; AVIF computes in luma and chroma, which rounds."""
+    image = COLOUR.repeat(8, 0).repeat(8, 1)
+    found = decode(encoded(Image.fromarray(image), kind, **options), "x")
+    assert np.abs(found.astype(int) - image).max() <= (3 if kind == "avif" else 0)
+
+
+def test_which_values_are_nearly_black():
+    """12-bit values in a 16-bit file reach 4095 of 65535, so 16 of 255."""
+    twelve = np.linspace(0, 4095, 12).astype(np.uint16).reshape(3, 4)
+    assert decode(png(twelve, 0), "x").max() == 16
+    assert "no value exceeds 16 of 255" in dark(16) and "multiply" in dark(16)
+    assert dark(31) is not None and dark(32) is None and dark(255) is None
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff", "ppm"])

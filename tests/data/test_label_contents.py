@@ -140,6 +140,24 @@ def test_soft_labels(tmp_path):
     np.testing.assert_array_equal(found.train.labels, [[0, 0], [0.25, 0.75], [0, 0], [1, 0]])
 
 
+def test_one_hot_labels_are_hard(tmp_path):
+    path = labels_file(tmp_path / "a.csv", "file_name,cat,dog\n1.png,0,1\n3.png,1,0\n2.png,,\n")
+    found = label_contents(path, flat(4))
+    assert found.class_names == ("cat", "dog") and found.train.labels.tolist() == [-1, 1, -1, 0]
+
+
+def test_which_columns_were_taken_is_noted_unless_it_is_plain(tmp_path):
+    for header, notes in (
+        ("file_name,label", ()),
+        ("name,class", ()),
+        ("name,caption", ("its labels are the column caption",)),
+    ):
+        path = labels_file(tmp_path / "a.csv", f"{header}\n1.png,a\n")
+        assert label_contents(path, flat()).notes[1:] == notes
+    path = labels_file(tmp_path / "a.csv", "name,text,label,box\n1.png,a,b,c\n")
+    assert label_contents(path, flat()).notes[1:] == ("its labels are the column label; ignores text, box",)
+
+
 def test_a_label_called_like_a_class_is_that_class(tmp_path):
     source = Contents("x", "x", part("x/", ["0.png", "1.png"], [0, 1]), None, ("NA", "cat"))
     found = label_contents(labels_file(tmp_path / "a.csv", "file_name,label\n0.png,NA\n1.png,\n"), source)

@@ -99,3 +99,12 @@ def test_streamed_images_of_two_sizes(folder):
     data = open_dataset(str(folder), reading=Reading(memory=0))
     with pytest.raises(UserError, match="/a/08.png: 9x9, but others are 4x6; give image_size"):
         data.train.images[:]
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+@pytest.mark.parametrize("brightest, warned", [(31, True), (32, False)])
+def test_nearly_black_images_are_noticed(tmp_path, caplog, memory, brightest, warned):
+    for i in range(6):
+        Image.new("L", (3, 3), brightest - i).save(tmp_path / f"{i}.png")
+    open_dataset(str(tmp_path), reading=Reading(memory=memory))
+    assert ("nearly black" in caplog.text) is warned

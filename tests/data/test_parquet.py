@@ -1,5 +1,6 @@
 """Parquet files, made by hand with pyarrow."""
 
+import datetime
 import io
 import json
 import os
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import open_dataset, parquet
+from compare_gan.data import Reading, open_dataset, parquet
+from compare_gan.data.source import find
 
 BESIDE = Path(__file__).parents[3] / "shared/data/cifar10/test.parquet"
 CIFAR10 = Path(os.environ.get("CIFAR10_TEST_PARQUET", BESIDE))
@@ -106,12 +108,23 @@ def test_image_size(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"image": PNGS, "id": LABELS}, r"no label column.*its columns: image \(binary\), id \(int64\)"),
-        ({"image": PNGS, "label": ["a"] * 10}, "the column label is string; labels are integers"),
-        ({"image": PNGS, "label": [None] + LABELS[1:]}, "1 rows have no label"),
-        ({"image": PNGS, "label": [-1] + LABELS[1:]}, "label holds -1"),
-        ({"label": LABELS}, r"no image column.*its columns: label \(int64\)"),
-        ({"a": PNGS, "b": PNGS, "label": LABELS}, "no image column"),
+        ({"image": PNGS, "label": [datetime.date(2020, 1, 1)] * 10}, "the column label is date32.*none$"),
+        ({"image": PNGS, "label": [-2] + LABELS[1:]}, "label holds -2"),
+        ({"image": PNGS, "label": [0.5] + LABELS[1:]}, "label holds 0.5; class numbers are whole"),
+        ({"image": PNGS, "labels": [[0], [0, 1], *[[1]] * 8]}, "row 1 of labels has 2 labels"),
+        ({"image": PNGS, "labels": [[1, 1], *[[0, 1]] * 9]}, "labels is .10, 2. but not one-hot"),
+        (
+            {"image": PNGS, "fine_label": LABELS, "coarse_label": LABELS, "class": LABELS},
+            "fine_label and class; choose one with --label_column",
+        ),
+        ({"image": PNGS, "label": [{"id": 1, "name": "a"}] * 10}, "label.id and label.name; choose one with"),
+        ({"images": [[{"bytes": data}] for data in PNGS]}, "images holds several images in a row"),
+        ({"label": LABELS}, r"no column of images as bytes; its columns: label \(int64\)"),
+        ({"image": ["a.png"] * 10}, "; image is string, not bytes; its columns"),
+        (
+            {"a": PNGS, "b": PNGS, "label": LABELS},
+            "has image columns a and b; choose one with --image_column",
+        ),
         ({"image": [b"junk"] + PNGS[1:], "label": LABELS}, "row 0: not a readable image"),
         ({"image": structs(PNGS[:9] + [None]), "label": LABELS}, "row 9 has no image bytes"),
         ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "holds no rows"),
@@ -119,6 +132,149 @@ def test_image_size(tmp_path):
 )
 def test_a_bad_file_is_told_in_one_line(tmp_path, columns, words):
     refused(write(tmp_path / "a.parquet", columns), words)
+
+
+@pytest.mark.parametrize(
+    ("column", "labels", "names"),
+    [
+        ("label", ["cat", "dog"] * 5, ("cat", "dog")),
+        ("label", [b"cat", b"dog"] * 5, ("cat", "dog")),
+        ("label", pa.array(["cat", "dog"] * 5).dictionary_encode(), ("cat", "dog")),
+        ("label", [False, True] * 5, ("False", "True")),
+        ("label", [0.0, 1.0] * 5, ("0", "1")),
+        ("label", pa.array([0, 1] * 5, pa.uint8()), ("0", "1")),
+        ("label", pa.array([0, 1] * 5).dictionary_encode(), ("0", "1")),
+        ("label", [{"label": 0}, {"label": 1}] * 5, ("0", "1")),
+        ("label", [{"class_name": "a"}, {"class_name": "b"}] * 5, ("a", "b")),
+        ("labels", [[0], [1]] * 5, ("0", "1")),
+        ("labels", [["a"], ["b"]] * 5, ("a", "b")),
+        ("label", [[1, 0], [0, 1]] * 5, ("0", "1")),
+        ("cls", LABELS, ("0", "1")),
+        ("Category", ["10", "9"] * 5, ("9", "10")),
+    ],
+)
+def test_labels_of_many_kinds(tmp_path, column, labels, names):
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "id": range(10), column: labels})
+    found = find(path)
+    assert found.class_names == names and found.notes == ()
+    assert found.train.labels.tolist() == ([1, 0] * 5 if names[1] == "10" else LABELS)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [-1, 0, 1, -1],
+        [None, 0, 1, None],
+        [float("nan"), 0, 1, None],
+        ["", "0", "1 ", None],
+        ["NaN", "0", "1", "None"],
+        [[], [0], [1], None],
+        [[], ["0"], ["1"], None],
+        [[0, 0], [1, 0], [0, 1], [0, 0]],
+        [{"label": None}, {"label": 0}, {"label": 1}, None],
+    ],
+)
+def test_partly_labelled(tmp_path, labels):
+    found = find(write(tmp_path / "a.parquet", {"image": PNGS[:4], "label": labels}))
+    assert found.train.labels.tolist() == [-1, 0, 1, -1] and found.class_names == ("0", "1")
+
+
+def test_the_user_chooses_columns(tmp_path):
+    path = write(
+        tmp_path / "a.parquet",
+        {
+            "input": PNGS,
+            "edited": PNGS[::-1],
+            "fine": LABELS,
+            "fine_label": LABELS[::-1],
+            "class": ["x"] * 10,
+        },
+    )
+    found = find(path, Reading(image_column="edited", label_column="fine"))
+    assert found.train.labels.tolist() == LABELS and found.train.records[0][0, 0, 0] == 9
+    assert find(path, Reading(image_column="input", label_column="class")).class_names == ("x",)
+    unlabelled = find(path, Reading(image_column="input", label_column="none"))
+    assert unlabelled.class_names == () and set(unlabelled.train.labels) == {-1} and not unlabelled.notes
+    for reading, words in (
+        (Reading(image_column="inptu"), "has no column 'inptu'; its columns: input .binary., edited"),
+        (Reading(image_column="fine"), "the column fine is int64; images are bytes"),
+        (Reading(image_column="input", label_column="nine"), "has no column 'nine'; its columns:"),
+        (Reading(image_column="input", label_column="edited.x"), "has no column 'edited.x'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            find(path, reading)
+
+
+def test_columns_of_which_one_is_preferred_are_noted(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "mask": PNGS, "label": LABELS, "fine_label": LABELS})
+    assert find(path).notes == (
+        "its images are the column image, not mask; --image_column chooses",
+        "its labels are the column label, not fine_label; --label_column chooses",
+    )
+    path = write(tmp_path / "b.parquet", {"image": PNGS, "width": range(10), "text": ["x"] * 10})
+    assert find(path).class_names == ()
+    assert find(path).notes == (
+        "no label column, so the images are unlabelled; --label_column may name one of width, text",
+    )
+
+
+def test_a_column_of_splits_is_noted(tmp_path):
+    path = write(tmp_path / "a.parquet", {"image": PNGS, "label": LABELS, "split": ["train"] * 10})
+    assert find(path).notes == ("ignores its column split; a file holds one split",)
+
+
+def test_fields_of_structs(tmp_path):
+    rows = [{"image": {"bytes": data, "path": f"{i}.png"}, "label": i % 2} for i, data in enumerate(PNGS)]
+    note = {
+        "sample": {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    }
+    found = find(write(tmp_path / "a.parquet", {"id": range(10), "sample": rows}, note))
+    assert found.train.labels.tolist() == LABELS and found.class_names == ("cat", "dog")
+    assert [found.train.records[i][0, 0, 0] for i in range(10)] == list(range(10))
+    assert found.train.records.name(3) == "3.png"
+
+
+def test_webdataset_columns(tmp_path):
+    path = write(tmp_path / "a.parquet", {"jpg": structs(PNGS), "cls": LABELS, "__key__": ["k"] * 10})
+    assert find(path).train.labels.tolist() == LABELS
+
+
+@pytest.mark.parametrize(
+    "train, test, pool",
+    [
+        ("training.parquet", "testing.parquet", "unlabelled.parquet"),
+        (
+            "data/train-00000-of-00001.parquet",
+            "data/test-00000-of-00001.parquet",
+            "data/unlabeled-00000-of-00001.parquet",
+        ),
+        ("Train/0.parquet", "Test/0.parquet", "unsup/0.parquet"),
+        ("set-train.parquet", "set-val.parquet", "set-unlabeled.parquet"),
+    ],
+)
+def test_splits_in_any_spelling_and_an_unlabelled_pool(tmp_path, train, test, pool):
+    for name, count in ((train, 4), (test, 3), (pool, 10)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name, {"image": PNGS[:count], "label": LABELS[:count]})
+    found = find(str(tmp_path))
+    assert found.train.labels.tolist() == [0, 1, 0, 1] + [-1] * 10 and len(found.test) == 3
+    assert found.notes == (f"10 images of {pool.split('/')[-1]} join the training images without labels",)
+
+
+def test_files_that_are_left_out_are_noted(tmp_path):
+    for name in ("train", "test", "validation", "extra"):
+        write(tmp_path / f"{name}.parquet", {"image": PNGS, "label": LABELS})
+    assert find(str(tmp_path)).notes == ("leaves out extra.parquet, validation.parquet",)
+
+
+def test_words_of_all_files_are_the_classes(tmp_path):
+    write(tmp_path / "train.parquet", {"image": PNGS[:2], "label": ["dog", "bird"]})
+    write(tmp_path / "test.parquet", {"image": PNGS[:2], "label": ["cat", "dog"]})
+    found = find(str(tmp_path))
+    assert found.class_names == ("bird", "cat", "dog")
+    assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([2, 0], [1, 2])
+    write(tmp_path / "test.parquet", {"image": PNGS[:2], "label": [0, 1]})
+    refused(tmp_path, "some of its labels are words, and some are numbers")
 
 
 def test_more_labels_than_names(tmp_path):
@@ -178,7 +334,9 @@ def test_without_labels(tmp_path):
 def test_labels_in_one_split_only(tmp_path):
     write(tmp_path / "train.parquet", {"image": PNGS, "label": LABELS})
     write(tmp_path / "test.parquet", {"image": PNGS})
-    refused(tmp_path, "/test.parquet: has no label column, but train.parquet has one")
+    found = find(str(tmp_path))
+    assert found.train.labels.tolist() == LABELS and set(found.test.labels) == {-1}
+    assert found.notes == ("no label column in test.parquet; its images are unlabelled",)
 
 
 def test_files_that_name_other_classes(tmp_path):

@@ -1,9 +1,11 @@
 """Holding a test split out."""
 
 import numpy as np
+import pytest
 
 from compare_gan.data.holdout import with_splits
 from compare_gan.data.records import Contents, Part, Pixels
+from compare_gan.data.splits import split_of
 
 
 def numbered_images(labels):
@@ -51,3 +53,19 @@ def test_with_one_image_a_class_all_are_kept_and_a_note_says_so():
     contents = with_splits(Contents("my/data", "data", numbered_images([0, 1, 2]), None, ()))
     assert numbers(contents.train).tolist() == numbers(contents.test).tolist() == [0, 1, 2]
     assert contents.notes[0].startswith("there are too few images to hold any out")
+
+
+@pytest.mark.parametrize(
+    ("split", "names"),
+    {
+        "train": "train Training TRAIN train_set TrainSet train2017 01_train train-00000-of-00001-a9.parquet "
+        "training.parquet train_1.parquet labeled train_labelled images_train",
+        "test": "test Testing test_set test1 test-images test-00000-of-00001.parquet",
+        "validation": "val valid validation Eval dev devset holdout held_out Valid_Set val2017",
+        "unlabelled": "unlabeled Unlabelled unsup unlabeled_images unlabeled-00000-of-00003.parquet nolabel "
+        "train_unlabeled",
+        None: "trainA train_station steam-train crash_test tr cat images data 0000.parquet contest devil",
+    }.items(),
+)
+def test_the_split_of_a_name_in_any_spelling(split, names):
+    assert {name: split_of(name) for name in names.split()} == dict.fromkeys(names.split(), split)

@@ -15,13 +15,15 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import Split
-from compare_gan.evaluation.evaluate import EvalSettings, evaluate, generate_images
+from compare_gan.evaluation.evaluate import EvalSettings, evaluate, generate_images, measure, real_scores
 from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
 from compare_gan.evaluation.scores import read_scores
-from compare_gan.evaluation.sets import read_features, remembered, score_features, score_images
+from compare_gan.evaluation.sets import remembered
+from compare_gan.evaluation.sources import Source, read_features, score_features, score_images
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.step import sample
 from compare_gan.metrics.frechet import frechet_distance
+from compare_gan.metrics.intra_fid import intra_class_distances
 from compare_gan.train.checkpoints import Checkpoints
 from tests.evaluation.scored import scores
 from tests.train.tiny import BASE, CONDITIONAL, blobs
@@ -172,13 +174,11 @@ def test_features_from_files(tmp_path):
     found = [read_features(tmp_path / name) for name in ("a.npy", "b.npz")]
     scores = score_features(*found, ["fid_score", "kid_score"])
     expected = frechet_distance(real.mean(0), np.cov(real.T), fake.mean(0), np.cov(fake.T))
-    assert scores["fid_score"] == pytest.approx(expected, rel=1e-5) and list(scores) == [
-        "fid_score",
-        "kid_score",
-    ]
+    assert scores["fid_score"] == pytest.approx(expected, rel=1e-5)
+    assert (scores["generated_images"], scores["real_images"]) == (50, 70)
     with pytest.raises(UserError, match="ms_ssim needs images"):
         score_features(*found, ["ms_ssim"])
-    with pytest.raises(UserError, match="4 columns do not compare with 3"):
+    with pytest.raises(UserError, match="4 features .* do not compare with 3"):
         score_features(fake, real[:, :3], ["fid_score"])
 
 
@@ -199,10 +199,11 @@ def test_files_that_hold_no_features(tmp_path, array, words):
 
 
 def test_images_against_images():
-    images = blobs().test.images
-    assert score_images(images, images, Means(), ["frechet_distance"])["frechet_distance"] < 1e-6
-    with pytest.raises(UserError, match="needs generator"):
-        score_images(images, images, Means(), ["jacobian_conditioning"])
+    source = Source("blobs", "test", blobs().test, blobs().class_names)
+    row = score_images(source, source, Means(), ["frechet_distance"])
+    assert row["frechet_distance"] < 1e-6 and row["generated_images"] == row["real_images"] == 64
+    with pytest.raises(UserError, match="needs a generator"):
+        score_images(source, source, Means(), ["jacobian_conditioning"])
 
 
 def test_every_metric_can_be_asked_of_a_gan(state):
@@ -214,6 +215,61 @@ def test_every_metric_can_be_asked_of_a_gan(state):
     assert all(np.isfinite(row[name]) for name in ("kid_score", "train_accuracy", "coverage"))
     unconditional = jax.jit(BASE.init)(jax.random.key(0))
     assert evaluate(BASE, unconditional, blobs(), Means(), SETTINGS)["class_agreement"] is None
+
+
+class Nameless(Means):
+    """The same features, and no classes."""
+
+    class_names = ()
+
+    def __call__(self, images, batch_size=None):
+        return super().__call__(images)._replace(classes=np.zeros((len(images), 0)))
+
+
+def test_classes_are_used_whatever_the_extractor_knows(state):
+    """Those of the test images are the GAN's, so that they are found under other numbers, too."""
+    metrics = ("intra_fid_score", "class_agreement", "inception_score")
+    settings = EvalSettings(images=60, metrics=metrics)
+    row = evaluate(CONDITIONAL, state, blobs(), Nameless(), settings)
+    assert row["class_agreement"] is None and row["inception_score"] is None
+    images, labels = generate_images(CONDITIONAL, state, 60, 42)
+    fake, real = Means()(images).features, Means()(blobs().test.images).features
+    by_class = intra_class_distances(real, blobs().test.labels, fake, labels)
+    assert row["intra_fid_score"] == pytest.approx(np.mean([*by_class.values()]))
+    names = blobs().class_names
+    turned = dataclasses.replace(
+        blobs(), test=Split(blobs().test.images, 3 - blobs().test.labels), test_class_names=names[::-1]
+    )
+    again = evaluate(CONDITIONAL, state, turned, Nameless(), settings)
+    assert again["intra_fid_score"] == row["intra_fid_score"]
+    clusters = blobs().with_labels(blobs().train.labels, tuple(f"cluster {i}" for i in range(4)))
+    assert evaluate(CONDITIONAL, state, clusters, Means(), settings)["intra_fid_score"] is None
+
+
+def test_the_row_depends_on_test_labels_and_not_on_training_labels():
+    def digest(dataset):
+        return measure(CONDITIONAL, dataset, Means(), SETTINGS)["labels_sha256"]
+
+    test = blobs().test
+    other = dataclasses.replace(blobs(), test=Split(test.images, np.roll(test.labels, 1)))
+    relabelled = blobs().with_labels(np.zeros(256, np.int32), ("all",))
+    assert digest(other) != digest(blobs()) == digest(relabelled)
+
+
+def test_real_training_images_are_scored_as_generated_ones_are():
+    metrics = ("frechet_distance", "class_agreement", "prdc", "discriminator_accuracy")
+    found = real_scores(blobs(), Means(), EvalSettings(metrics=metrics))
+    assert (found["real_images"], found["train_images"]) == (64, 256)
+    seen = [Means()(split.images).features for split in (blobs().test, blobs().train)]
+    moments = [x for features in seen for x in (features.mean(0), np.cov(features.T))]
+    assert found["frechet_distance"] == pytest.approx(frechet_distance(*moments))
+    assert found["class_agreement"] == 1 and found["coverage"] > 0.8 and found["test_accuracy"] is None
+    assert real_scores(blobs(), Means(), EvalSettings(images=50, metrics=metrics))["train_images"] == 50
+
+
+def test_too_few_images_are_told_before_any_is_drawn(state):
+    with pytest.raises(UserError, match="prd needs 20 real and 20 generated images, and one side has 8"):
+        evaluate(CONDITIONAL, None, blobs(), Means(), EvalSettings(images=8, metrics=("fid_score", "prd")))
 
 
 def test_eight_devices_give_the_scores_of_one():

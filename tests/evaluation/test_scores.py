@@ -41,6 +41,25 @@ def test_other_scores_of_the_same_measure_join_the_row(tmp_path):
     assert not has_scores(tmp_path, more | {"step": 11}, ["prdc"])
 
 
+def test_a_column_of_another_row_is_no_score_of_this_one(tmp_path):
+    write_scores(tmp_path, ROW | {"step": 5, "scored": "frechet_distance class_agreement"})
+    write_scores(tmp_path, ROW | {"step": 10, "fid_score": 1.0, "scored": "frechet_distance fid_score"})
+    assert has_scores(tmp_path, ROW, ["fid_score", "frechet_distance"])
+    assert not has_scores(tmp_path, ROW | {"step": 5}, ["fid_score"])
+    assert has_scores(tmp_path, ROW | {"step": 5}, ["class_agreement"])  # which is None, and will be again
+    assert not has_scores(tmp_path, ROW, ["class_agreement"])
+    write_scores(tmp_path, ROW | {"step": 5, "fid_score": 2.0, "scored": "fid_score"})
+    assert has_scores(tmp_path, ROW | {"step": 5}, ["fid_score", "class_agreement"])
+
+
+def test_rows_of_old_files_still_read(tmp_path):
+    row = {name: "x" for name in MEASURE if name not in ("labels_sha256", "statistics_examples")}
+    lines = [",".join(["step", "fid_score", *row]), ",".join(["7", "1.5", *row.values()])]
+    (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n")
+    (kept,) = read_scores(tmp_path)
+    assert score(kept, "fid_score") == 1.5 and compared([tmp_path])[0]["step"] == "7"
+
+
 def test_several_sets_are_summarised_as_in_compare_gan():
     row = summarised([{"fid_score": 1.0, "k": None}, {"fid_score": 3.0, "k": None}])
     assert row == {
@@ -114,7 +133,11 @@ def test_the_table(tmp_path):
     header, body = table(rows, ["frechet_distance"])
     assert header == ["run", "step", "frechet_distance", "measured"]
     assert [line[1:3] for line in body] == [["20", "2.5 ± 0.25"], ["10", "1"]]
-    assert len(text(header, body).splitlines()) == 3
+    assert len(text(header, body).splitlines()) == 4  # with a line that says what ± is
+    assert "images that one GAN generated" in text(header, body) and "images that one GAN" in html(
+        header, body
+    )
+    assert len(text(header, [["a", "20", "2.5", "x"]]).splitlines()) == 2
     assert "<td>2.5 ± 0.25</td>" in html(header, body) and "<script" not in html(["<script>"], [])
     with pytest.raises(UserError, match="no run has a score 'fid'"):
         table(rows, ["fid"])

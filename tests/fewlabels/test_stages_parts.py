@@ -159,6 +159,54 @@ def test_the_probe_looks_at_kept_labels_and_counts_test_labels(tmp_path):
         probe(few, Features(features))
 
 
+def test_the_probe_has_no_accuracy_without_labelled_test_images():
+    features, labels = gaussians()
+    unlabelled = dataset_of(few_of(labels, 6), np.full(60, -1))
+    found = probe(unlabelled, Features(features, gaussians(20, seed=1)[0]))
+    assert found["linear_accuracy"] is None and found["neighbours_accuracy"] is None
+    assert (found["labels"], found["test_images"]) == (30, 0)
+
+
+def test_quality_counts_hidden_labels_only():
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, 200)
+    kept = np.where(rng.random(200) < 0.3, true, -1)
+    train = rng.dirichlet([0.5] * 3, 200)
+    full = dataset_of(true, rng.integers(-1, 3, 50))
+    few = full.with_labels(kept.astype(np.int32))
+    hard = full.with_labels(train.argmax(1).astype(np.int32))
+    inferred = Inferred(hard, full.with_labels(train), Predictions(train, rng.dirichlet([1] * 3, 50)))
+    quality = label_quality(full, inferred, few)
+    hidden = kept < 0
+    assert quality["hidden_labels"] == hidden.sum() and np.sum(quality["confusion"]) == hidden.sum()
+    assert quality["accuracy"] == pytest.approx(np.mean((train.argmax(1) == true)[hidden]))
+    sure, right = train.max(1)[hidden], (train.argmax(1) == true)[hidden]
+    edges = np.arange(15) / 15
+    bins = [(sure > low) & (sure <= low + 1 / 15) for low in edges]
+    error = sum(abs(sure[b].sum() - right[b].sum()) for b in bins) / hidden.sum()
+    assert quality["calibration_error"] == pytest.approx(error)
+    assert quality["kept_balance"] == [int((kept == k).sum()) for k in range(3)]
+    assert quality["true_balance"] == [int((true == k).sum()) for k in range(3)]
+    assert quality["test_labels"] == (full.test.labels >= 0).sum() == np.sum(quality["test"]["confusion"])
+
+
+def test_quality_without_a_hidden_label():
+    """Labels that really are few: all are kept, and nothing says what the other images show."""
+    full = dataset_of([0, 1, -1, -1, -1], [-1, -1])
+    train = np.full((5, 3), 1 / 3)
+    inferred = Inferred(
+        full.with_labels(np.zeros(5, np.int32)), full.with_labels(train), Predictions(train, train[:2])
+    )
+    quality = label_quality(full, inferred, full)
+    assert quality["hidden_labels"] == quality["test_labels"] == 0
+    assert [quality[name] for name in ("accuracy", "confusion", "calibration_error")] == [None] * 3
+    assert quality["balance"] == [5, 0, 0] and quality["kept_balance"] == [1, 1, 0]
+    assert "test" not in quality and "true_balance" not in quality
+    clusters = full.with_labels(np.zeros(5, np.int32), ("cluster 0", "cluster 1"))
+    found = label_quality(full.with_labels(np.full(5, -1, np.int32)), Inferred(clusters, None, None))
+    assert found["accuracy"] is None and "purity" not in found
+
+
 def test_quality_counts_where_both_labels_are_known():
     full = dataset_of([0, 0, 1, 2, -1, 2], [0, 1, 2])
     hard = full.with_labels(np.array([0, 1, 1, 2, 0, -1]))

@@ -10,10 +10,12 @@ import time
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.interrupt import Interrupted
 from compare_gan.core.methods import METHODS
+from compare_gan.evaluation.evaluate import EvalSettings
 from compare_gan.fewlabels import budget, execute, plan, results, run
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.representation import Features
@@ -86,11 +88,13 @@ def test_the_summary_is_that_of_the_runs(whole):
     few = [row["frechet_distance"] for row in rows if row["per_class"] == 4]
     (line,) = [x for x in summary["lines"] if x["per_class"] == 4]
     assert line["method"] == "s3gan" and line["labels"] == 12 and line["seeds"] == 2
-    assert line["scores"]["frechet_distance"] == {
-        "median": pytest.approx(np.median(few)),
-        "lowest": min(few),
-        "highest": max(few),
-    }
+    score = line["scores"]["frechet_distance"]
+    assert sorted(score["values"]) == sorted(few) and score["mean"] == pytest.approx(np.mean(few))
+    assert (score["lowest"], score["highest"]) == (min(few), max(few))
+    assert line["label_sets"] == 2  # two seeds draw two
+    every = [row["frechet_distance"] for row in rows if row["method"] == "all_labels"]
+    difference = line["differences"]["all_labels"]["difference"]
+    assert difference == pytest.approx(np.mean(few) - np.mean(every))
     assert [x["labels"] for x in summary["lines"]] == [60, 6, 12, 0]
     assert [(x["kept"], x["folder"]) for x in summary["labels"]] == [
         (6, "seed-0/fraction-0.1"),
@@ -108,7 +112,21 @@ def test_the_summary_is_that_of_the_runs(whole):
     head, *lines = (whole.folder / "results.csv").read_text().splitlines()
     assert head.split(",")[:4] == ["method", "fraction", "per_class", "seed"] and len(lines) == 8
     text = results.table(summary)
-    assert f"{np.median(few):.3f}" in text and "12 of 60 labels kept" in text
+    assert f"{np.mean(few):.3f}" in text and "12 of 60 training images have a label" in text
+    assert [x["hidden_labels"] for x in summary["labels"]] == [54, 54, 48, 48]
+
+
+def test_real_images_are_measured_once(whole, monkeypatch):
+    summary = results.summarise(whole)
+    features = [whole.extractor(split.images).features for split in (whole.dataset.train, whole.dataset.test)]
+    (mean, cov), (other, other_cov) = ((f.mean(0), np.cov(f.T)) for f in features)
+    distance = np.sum((mean - other) ** 2) + np.trace(
+        cov + other_cov - 2 * linalg.sqrtm(cov @ other_cov).real
+    )
+    found = results.real_images(dataclasses.replace(whole, evaluation=EvalSettings(images=60)))
+    assert found["frechet_distance"] == pytest.approx(distance, rel=1e-4)
+    monkeypatch.setattr(results, "real_scores", None)
+    assert results.summarise(whole)["real"] == summary["real"]
 
 
 def test_scores_do_not_depend_on_what_else_is_in_the_study(whole, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compare_gan.metrics.bootstrap import frechet_replicates, interval, kernel_replicates
+from compare_gan.metrics.bootstrap import frechet_replicates, interval, kernel_replicates, resampled
 from compare_gan.metrics.frechet import frechet_distance, moments
 from compare_gan.metrics.kernel import kernel_distance
 
@@ -51,3 +51,19 @@ def test_kernel_replicates_are_distances_of_what_was_drawn():
 def test_an_interval_is_around_the_score():
     replicates = np.arange(101.0) + 1000
     assert interval(7.0, replicates, level=0.5) == pytest.approx((7 - 25.5, 7 + 25.5))
+
+
+def test_classes_keep_their_shares():
+    labels = np.repeat([2, -1, 0], [5, 3, 30])
+    drawn = labels[resampled(len(labels), labels, np.random.default_rng(0))]
+    assert {value: int((drawn == value).sum()) for value in (2, -1, 0)} == {2: 5, -1: 3, 0: 30}
+
+
+def test_shares_that_are_no_matter_of_chance_do_not_widen_the_interval():
+    """Of two classes far apart, even on both sides, most of the spread would be in their shares."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    real, fake = (20 * labels[:, None] + rng.normal(size=(60, 2)) for _ in range(2))
+    plain = frechet_replicates(real, fake, rng, 40)
+    kept = frechet_replicates(real, fake, rng, 40, labels, labels)
+    assert kept.std() < plain.std() / 3

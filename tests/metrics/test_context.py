@@ -13,14 +13,14 @@ from compare_gan.core.types import DiscriminatorOut
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.sampling import uniform
 from compare_gan.metrics import classification_accuracy_score, gilbo
-from compare_gan.metrics.context import EvalContext, Generator, ImageSet, check, in_order
+from compare_gan.metrics.context import NEEDS, EvalContext, Generator, ImageSet, check, in_order
 
 COMPARE_GANS = (  # the columns of its scores.csv
     "fid_score inception_score kid_score ms_ssim fractal_dimension gilbo gilbo_train_consistency "
     "gilbo_eval_consistency gilbo_self_consistency log_condition_number_count log_condition_number_mean "
     "log_condition_number_std train_accuracy test_accuracy fake_accuracy"
 )
-ALL = {"summary", "features", "images", "labels", "real_labels", "train", "generator", "discriminator"}
+ALL = set(NEEDS)
 
 
 def apply(state, z, y):
@@ -81,15 +81,16 @@ def test_columns_are_compare_gans_and_no_two_metrics_share_one():
 def test_features_alone_are_enough_for_what_needs_no_more(name, whole):
     real, fake = (ImageSet.of_features(s.seen.features, s.labels) for s in (whole.real, whole.fake))
     found = METRICS[name].compute(EvalContext(real, fake))
-    if name in ("inception_score", "class_agreement"):  # which want logits
-        assert found == {name: None}
-    else:  # and nothing is drawn from a state that moves on
-        assert found == pytest.approx(scores(name, whole), rel=1e-9)
+    assert found == pytest.approx(
+        scores(name, whole), rel=1e-9
+    )  # nothing is drawn from a state that moves on
 
 
 def test_what_is_missing_is_told_before_long_work():
     check(["fid_score", "kid_score"], {"summary", "features"})
-    with pytest.raises(UserError, match="the metric gilbo needs generator and images and train, which"):
+    with pytest.raises(
+        UserError, match="the metric gilbo needs images and training images and a generator; leave"
+    ):
         check(["fid_score", "gilbo"], {"summary", "features"})
     with pytest.raises(UserError, match="unknown metric 'fid'"):
         check(["fid"], ALL)

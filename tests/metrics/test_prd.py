@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.metrics.prd import Curve, best_f_betas, curve, curve_of_features, f_beta, histograms
+from compare_gan.metrics.context import EvalContext, ImageSet
+from compare_gan.metrics.prd import Curve, best_f_betas, curve, curve_of_features, f_beta, histograms, prd
 
 EVEN = np.full(4, 0.25)
 
@@ -70,3 +71,13 @@ def test_histograms_sum_to_one_and_hang_on_the_seed():
 def test_unequal_numbers_are_refused():
     with pytest.raises(UserError, match="10 generated and 12 real"):
         curve_of_features(blobs(0, 2, 10), blobs(1, 2, 12))
+
+
+def test_real_images_sorted_by_class_do_not_change_the_score_of_a_perfect_generator():
+    """The first half of sorted real images has only half of the classes: precision would be at most 1/2."""
+    rng = np.random.default_rng(0)
+    modes = 20 * np.eye(4)
+    real = np.repeat(modes, 60, axis=0) + rng.normal(size=(240, 4))
+    fake = np.tile(modes, (30, 1)) + rng.normal(size=(120, 4))
+    found = prd(EvalContext(ImageSet.of_features(real), ImageSet.of_features(fake)))
+    assert min(found.values()) > 0.85

@@ -5,6 +5,7 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.metrics import prdc
+from compare_gan.metrics.context import EvalContext, ImageSet
 from compare_gan.metrics.prdc import manifolds, nearest
 
 
@@ -92,3 +93,15 @@ def test_expected_density_and_coverage_of_equal_laws():
 def test_too_few_samples():
     with pytest.raises(UserError, match="each of which needs 5 neighbours"):
         manifolds(samples(0, 5), samples(1))
+
+
+def test_scores_do_not_depend_on_how_many_were_generated():
+    """Of one law on both sides; the formula itself finds other coverage of ten times as many."""
+    real, few, many = samples(0, 100), samples(1, 100), samples(2, 1000)
+
+    def scores(fake):
+        return prdc.prdc(EvalContext(ImageSet.of_features(real), ImageSet.of_features(fake)))
+
+    assert scores(few) == manifolds(real, few)._asdict()
+    assert scores(many)["coverage"] == pytest.approx(scores(few)["coverage"], abs=0.1)
+    assert manifolds(real, many).coverage == 1 > scores(many)["coverage"]

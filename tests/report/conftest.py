@@ -38,11 +38,21 @@ def write_method(folder: Path, seed: int) -> None:
 
 
 def line(method: str, fraction: float | None, distance: float, agreement: float | None, **more: Any) -> dict:
-    """Scores of a method as summary.json has them; the spread is a tenth up and down."""
-    scores = {"frechet_distance": {"median": distance, "lowest": 0.9 * distance, "highest": 1.1 * distance}}
-    scores["class_agreement"] = None if agreement is None else {"median": agreement}
-    known = {"labels": 0, "seeds": 1, "steps": 1200, "seconds": 70.1, "scores": scores}
-    return {"method": method, "fraction": fraction} | known | more
+    """Scores of a method as summary.json has them; runs lie a tenth up and down."""
+    known = {"labels": 0, "seeds": 1, "steps": 1200, "seconds": 70.1, "not_finite": 0} | more
+    values = distance * np.linspace(0.9, 1.1, known["seeds"]) if known["seeds"] > 1 else [distance]
+    interval = [0.8 * distance, 1.2 * distance] if known["seeds"] > 1 else None
+    scores: dict[str, Any] = {
+        "frechet_distance": {
+            "values": list(values),
+            "mean": distance,
+            "interval": interval,
+            "lowest": 0.9 * distance,
+            "highest": 1.1 * distance,
+        }
+    }
+    scores["class_agreement"] = None if agreement is None else {"values": [agreement], "mean": agreement}
+    return {"method": method, "fraction": fraction, "scores": scores, "differences": {}} | known
 
 
 @pytest.fixture
@@ -58,7 +68,19 @@ def study(tmp_path: Path) -> Path:
     ]
     summary = {
         "lines": lines,
-        "labels": [{"folder": ".", "kept": 6, "accuracy": 0.9}],
+        "real": {"frechet_distance": 1.8, "class_agreement": 0.98},
+        "findings": ["No difference from all labels is shown."],
+        "notes": ["Each score comes from one run."],
+        "labels": [
+            {
+                "folder": ".",
+                "kept": 6,
+                "accuracy": 0.9,
+                "hidden_labels": 54,
+                "test_accuracy": 0.8,
+                "test_labels": 15,
+            }
+        ],
         "clusters": [],
         "shown": {"runs": runs, "features": ".", "labels": "."},
         "train_images": 60,
@@ -67,10 +89,12 @@ def study(tmp_path: Path) -> Path:
         "extractor": {"name": "digits", "sha256": "0123456789abcdef"},
         "versions": {"compare_gan": "0.1.0", "jax": "0.10.2"},
     }
-    confusion = [[18, 2, 0], [0, 20, 0], [1, 3, 16]]
+    confusion = [[16, 2, 0], [0, 18, 0], [1, 3, 14]]
     write_json(folder / "summary.json", summary)
     write_json(folder / "settings.json", {"data": "toy", "command": ["compare-gan", "demo", "--out", "a b"]})
     labels = {"accuracy": 0.9, "confusion": confusion, "class_names": CLASSES, "balance": [19, 25, 16]}
+    labels |= {"kept_balance": [2, 2, 2], "true_balance": [20, 20, 20]}
+    labels["test"] = {"accuracy": 0.8, "confusion": [[4, 1, 0], [1, 4, 0], [0, 1, 4]]}
     labels["least_certain"] = {
         "index": [3, 8], "confidence": [0.4, 0.5], "inferred": [0, 2], "true": [1, 2]
     }  # fmt: skip

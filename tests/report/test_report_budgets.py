@@ -74,6 +74,13 @@ def test_levels_cross_the_whole_figure():
     assert baseline == pytest.approx(marks(svg, "dot c0")[1][1], abs=0.1)  # both at 2.0
 
 
+def test_real_images_are_a_level():
+    svg = ET.fromstring(distance_figure(lines(), 2.0))
+    levels = [e.get("points").split()[0] for e in svg.iter("polyline") if "level" in e.get("class")]
+    assert len(levels) == 3 and levels[2] == levels[0]  # as far up as all labels, whose distance is 2.0
+    assert "Real training images" in {e.text for e in svg.iter("text")}
+
+
 def test_every_curve_has_its_name():
     svg = drawn(lines())
     names = {e.text: e.get("class") for e in svg.iter("text") if e.get("class")}

@@ -45,7 +45,7 @@ def test_a_grid_that_does_not_fit_its_layout_is_told(tmp_path):
     layout.write_text(json.dumps({"rows": 2, "columns": 3, "tile": [4, 4]}))
     assert read_grid(image, layout).pixels.shape == (8, 12, 4)
     layout.write_text(json.dumps({"rows": 3, "columns": 3, "tile": [4, 4]}))
-    with pytest.raises(UserError, match="12 x 8 pixels, but grid.json tells of 3 x 3 tiles"):
+    with pytest.raises(UserError, match="12 x 8 pixels, but grid.json says 3 x 3 tiles"):
         read_grid(image, layout)
     layout.write_text(json.dumps({"rows": 3}))
     with pytest.raises(UserError, match="columns"):
@@ -62,6 +62,8 @@ def test_a_grid_that_does_not_fit_its_layout_is_told(tmp_path):
         {"confusion": [[1, 2]]},
         {"confusion": [[1]], "class_names": ["a", "b"]},
         {"balance": ["x"]},
+        {"balance": [1, 2], "kept_balance": [1]},
+        {"balance": [1, 2], "test": {"confusion": [[1]]}},
         {"balance": [1], "least_certain": {"confidence": [0.5], "inferred": [7], "true": [0]}},
         {"balance": [1], "least_certain": {"confidence": [0.5], "inferred": [], "true": [0]}},
         {"balance": [1], "least_certain": [1]},

@@ -7,6 +7,7 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -80,7 +81,9 @@ def test_a_whole_study_has_every_section_in_order(study):
         "scores", "labels", "samples", "evolution", "interpolation", "training", "configuration"
     ]  # fmt: skip
     assert "keeps 10% of the labels" in page.text
-    assert "S3GAN 4.00 with 10% of the labels, against 3.20 with all labels and 9.60 with none" in page.text
+    assert "given every label or no label" in page.text
+    assert "No difference from all labels is shown." in page.text
+    assert "Each score comes from one run." in page.text
     assert "compare-gan demo --out 'a b'" in page.text
     assert "S3GAN.seed = 1  # <&>" in page.text
 
@@ -109,24 +112,75 @@ def test_images_decode_to_the_sizes_said_and_have_alt_texts(study):
 
 def test_the_score_table_equals_the_summary(study):
     rows = report(study).rows
-    assert rows[1] == ["All labels", "60", "3.20 (best)", "", "1.00 ×", "97.0% (best)", "1,200", "1 min 10 s"]
-    assert rows[2] == ["S3GAN", "6", "4.00", "", "1.25 ×", "90.0%", "1,200", "1 min 35 s"]
-    assert rows[3] == ["No labels", "–", "9.60", "", "3.00 ×", "–", "1,200", "1 h 01 min"]
+    assert rows[0] == [
+        "Method", "Labels", "Fréchet distancelower is better", "Class agreementhigher is better",
+        "Runs", "Steps", "Timeof one run",
+    ]  # fmt: skip
+    assert rows[1] == ["All labels", "60", "3.20", "", "97.0%", "1", "1,200", "1 min 10 s"]
+    assert rows[2] == ["S3GAN", "6", "4.00", "", "90.0%", "1", "1,200", "1 min 35 s"]
+    assert rows[3] == ["No labels", "–", "9.60", "", "–", "1", "1,200", "1 h 01 min"]
+    assert rows[4] == ["Real training images", "–", "1.80", "", "98.0%", "–", "–", "–"]
 
 
-def test_several_seeds_show_their_range(study):
-    lines = [line("all_labels", None, 3.2, 0.97, seeds=3), line("s3gan", 0.1, 4.0, 0.9)]
+def test_several_seeds_show_all_runs_their_interval_and_the_difference(study):
+    difference = {"all_labels": {"difference": 0.8, "interval": [-0.5, 2.1]}}
+    lines = [
+        line("all_labels", None, 3.2, 0.97, seeds=3),
+        line("s3gan", 0.1, 4.0, 0.9, seeds=5, differences=difference),
+    ]
     edit(study / "summary.json", lines=lines)
     page = report(study)
-    assert page.rows[0][3] == "Rangeover seeds"
-    assert page.rows[1][4] == "2.88–3.52" and page.rows[1][7] == "3"
-    assert page.rows[2][4] == "–" and page.rows[2][7] == "1"
-    assert "one run each" not in page.text
+    assert page.rows[0][3] == "Differencefrom all labels, 95% interval"
+    assert page.rows[1][2] == "3.20 ± 0.64" and page.rows[1][4] == "–" and page.rows[1][6] == "3"
+    assert page.rows[2][2] == "4.00 ± 0.80" and page.rows[2][4] == "+0.80 -0.50 to +2.10"
+    dots = [float(attrs["cx"]) for attrs in page.all("circle") if attrs["class"] == "value"]
+    assert len(dots) == 3 + 5 + 1
+    gaps = np.diff([5, *dots[:3]])  # from zero, and between runs
+    np.testing.assert_allclose(gaps / gaps[0], np.diff([0, 0.9, 1.0, 1.1]) / 0.9, atol=0.01)
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 8])
+def test_no_method_is_called_best(study, seeds):
+    lines = [line("all_labels", None, 3.2, 0.97, seeds=seeds), line("s3gan", 0.1, 4.0, 0.9, seeds=seeds)]
+    edit(study / "summary.json", lines=lines)
+    page = report(study)
+    table = study.parent / "out" / "report.html"
+    scores = table.read_text().split('id="scores"')[1].split("</section>")[0]
+    assert "best" not in page.text and "strong" not in scores and "×" not in page.text
+
+
+def test_labels_that_really_are_few(study):
+    """No label is hidden and no method has all of them: what is left reads on."""
+    data = {"source_labelled": "some", "labelled": 6, "train_images": 60, "classes": 3}
+    data["left_out"] = ["The method all_labels, which needs a label for every image."]
+    lines = [line("s3gan", 1.0, 4.0, 0.9, labels=6)]
+    sets = [{"kept": 6, "accuracy": None, "hidden_labels": 0, "test_accuracy": None, "test_labels": 0}]
+    edit(study / "summary.json", lines=lines, labels=sets, data=data, real=None)
+    quality = {"accuracy": None, "confusion": None, "class_names": ["a", "b", "c"], "balance": [19, 25, 16]}
+    (study / "label_quality.json").write_text(json.dumps(quality | {"kept_balance": [2, 2, 2]}))
+    page = report(study)
+    assert "GANs with 6 labels" in page.text
+    assert "6 of 60 training images have labels, in 3 classes. This study uses all of them." in page.text
+    assert "GANs that are given" not in page.text
+    assert "it is not known how many inferred labels are right" in page.text
+    assert page.sections()[:3] == ["scores", "left-out", "labels"]
+    assert "The method all_labels, which needs a label for every image." in page.text
+    assert not [attrs for attrs in page.all("svg") if attrs.get("class") == "heat"]
+    assert ["Class", "Kept", "Inferred", ""] in page.rows and ["a", "2", "19", ""] in page.rows
+
+
+def test_held_out_images_check_labels_where_none_is_hidden(study):
+    quality = json.loads((study / "label_quality.json").read_text())
+    (study / "label_quality.json").write_text(json.dumps(quality | {"accuracy": None, "confusion": None}))
+    page = report(study)
+    assert "Inferred right: 80% of 15 labelled held-out images. Most common mistakes:" in page.text
+    assert "15 labelled held-out images. Rows are true classes" in page.text
 
 
 def test_several_numbers_of_labels_make_a_figure_and_a_table_of_right_labels(study):
     lines = [line("s3gan", share, 4.0, 0.9, labels=n) for share, n in ((0.1, 6), (0.2, 12))]
-    sets = [{"kept": n, "accuracy": a, "test_accuracy": None} for n, a in ((6, 0.8), (6, 0.9), (12, 0.95))]
+    right = ((6, 0.8), (6, 0.9), (12, 0.95))
+    sets = [{"kept": n, "accuracy": a, "hidden_labels": 60 - n, "test_accuracy": None} for n, a in right]
     edit(study / "summary.json", lines=lines, labels=sets)
     page = report(study)
     assert page.sections()[0] == "figure" and "keeps 10% or 20% of the labels" in page.text
@@ -156,24 +210,25 @@ def test_unknown_methods_and_scores_keep_their_order_and_absent_values_are_dashe
     lines = [
         {
             "method": "zeta",
-            "scores": {"frechet_distance": {"median": float("nan")}, "inception_score": {"median": 8.25}},
+            "scores": {"frechet_distance": {"mean": float("nan")}, "inception_score": {"mean": 8.25}},
         },
-        {"method": "alpha_1", "scores": {"frechet_distance": {"median": 0.5}}},
+        {"method": "alpha_1", "scores": {"frechet_distance": {"mean": 0.5, "values": [0.5]}}},
     ]
-    edit(study / "summary.json", lines=lines)
+    edit(study / "summary.json", lines=lines, real=None)
     page = report(study)
-    assert page.rows[0][0] == "Method" and page.rows[0][4] == "Inception score"
-    assert page.rows[1] == ["zeta", "–", "–", "", "–", "8.25", "–", "–"]
+    assert page.rows[0][0] == "Method" and page.rows[0][3] == "Inception score"
+    assert page.rows[1] == ["zeta", "–", "–", "", "8.25", "–", "–", "–"]
     assert page.rows[2] == ["alpha_1", "–", "0.500", "", "–", "–", "–", "–"]
-    assert "with all labels and" not in page.text
+    assert "This study compares zeta and alpha_1." in page.text
 
 
 def test_hostile_names_are_only_text(study):
     evil = '<script>alert("1")</script>\'"&'
     summary = json.loads((study / "summary.json").read_text())
-    summary["lines"] += [line(evil, None, 5.0, None) | {"scores": {evil: {"median": 1.0}}, "labels": evil}]
+    summary["lines"] += [line(evil, None, 5.0, None) | {"scores": {evil: {"mean": 1.0}}, "labels": evil}]
     summary["shown"]["runs"] += [{"method": evil, "folder": "s3gan", "seed": evil, "fraction": evil}]
     summary |= {"extractor": {"name": evil}, "versions": {evil: evil}, "seconds": {evil: 1.0}}
+    summary |= {"findings": [evil], "notes": [evil], "data": {"left_out": [evil], "source_labelled": evil}}
     (study / "summary.json").write_text(json.dumps(summary))
     edit(study / "settings.json", **{evil: [evil], "command": evil})
     edit(study / "label_quality.json", class_names=[evil, evil, evil])
@@ -234,7 +289,14 @@ def test_no_summary_is_one_line_to_the_user(study, tmp_path):
 
 @pytest.mark.parametrize(
     "broken",
-    ["[]", "{", '{"lines": []}', '{"lines": {"a": 1}}', '{"shown": {"runs": 1}, "lines": [], "labels": []}'],
+    [
+        "[]",
+        "{",
+        '{"lines": []}',
+        '{"lines": {"a": 1}}',
+        '{"shown": {"runs": 1}, "lines": [], "labels": []}',
+        '{"shown": {"runs": []}, "lines": [], "labels": [], "clusters": []}',
+    ],
 )
 def test_a_broken_summary_is_one_line_too(study, tmp_path, broken):
     (study / "summary.json").write_text(broken)

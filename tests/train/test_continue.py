@@ -12,7 +12,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.data import Split
 from compare_gan.data.source import refuse_inside
 from compare_gan.data.validation import with_validation
-from compare_gan.train.gan import DONE, data_of, describe_run, train
+from compare_gan.train.gan import DONE, describe_run, train
 from compare_gan.train.loop import Schedule
 from compare_gan.train.resume import changed_bindings, check_steps, claim, split_fingerprints
 from tests.train.tiny import GANS, blobs
@@ -140,15 +140,6 @@ def test_what_an_older_version_did_not_write_is_not_compared(tmp_path):
     about = described(tmp_path, reading={"image_size": None, "holdout": 0.1}, validation=0.2)
     assert about["reading"]["holdout"] == 0.1
     refused(tmp_path, "holdout 0.1 -> 0.3", reading={"image_size": None, "holdout": 0.3}, validation=0.2)
-
-
-def test_the_data_of_a_run_is_found_or_asked_for(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "toy").mkdir()
-    for data in ("blobs", "toy", "cifar10", "fake:cifar10", ["toy", "blobs"]):
-        assert data_of(tmp_path, {"data": data}) == data
-    with pytest.raises(UserError, match="run.json: the run was trained on gone, .* --data"):
-        data_of(tmp_path, {"data": ["toy", "gone"]})
 
 
 def test_a_run_within_its_data_is_refused(tmp_path, monkeypatch):

@@ -1,0 +1,132 @@
+"""IDX files, as MNIST, Fashion-MNIST, KMNIST and EMNIST are handed out: plain or gzipped."""
+
+import gzip
+import io
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.memory import memory_budget
+from compare_gan.data.base import UNLABELLED
+from compare_gan.data.classes import numbered, stored_labels
+from compare_gan.data.records import Contents, Part, Pixels
+
+_NAME = re.compile(r"(.*?)(images|labels)[-._]idx\d[-._]ubyte(?:\.gz)?", re.IGNORECASE)
+_SPLIT = re.compile(r"(train|t10k|test)", re.IGNORECASE)
+GZIP = b"\x1f\x8b"
+UNSIGNED_BYTES = 8  # the type that an IDX header gives
+
+
+class IdxName(NamedTuple):
+    """What the name of an IDX file says."""
+
+    dataset: str  # "" for MNIST's own names, "emnist-letters" for emnist-letters-train-images-idx3-ubyte
+    split: Literal["train", "test"]
+    kind: Literal["images", "labels"]
+
+
+def idx_name(name: str) -> IdxName | None:
+    """What the name of an IDX file says; None if it is not the name of one."""
+    found = _NAME.fullmatch(name.rpartition("/")[2])
+    split = found and _SPLIT.search(found[1])
+    if not found or not split:
+        return None
+    dataset = (found[1][: split.start()] + found[1][split.end() :]).strip("-_. ").lower()
+    kind: Literal["images", "labels"] = "images" if found[2].lower() == "images" else "labels"
+    return IdxName(dataset, "train" if split[1].lower() == "train" else "test", kind)
+
+
+def read_idx_file(path: Path) -> Contents:
+    """The data set that one IDX file belongs to: images, labels and test images beside it are read as well.
+
+    Raises:
+      UserError: see `read_idx`.
+    """
+    wanted = idx_name(path.name)
+    names = sorted(file.name for file in path.parent.iterdir() if file.is_file())
+    same = [
+        name for name in names if wanted and (found := idx_name(name)) and found.dataset == wanted.dataset
+    ]
+    return read_idx(str(path), path.name, same, lambda name: (path.parent / name).read_bytes())
+
+
+def read_idx(path: str, name: str, names: Iterable[str], read: Callable[[str], bytes]) -> Contents:
+    """Images and labels of IDX files: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-....
+
+    Args:
+      path: what to call the source in an error.
+      names: of the IDX files; of two that say the same, the first counts.
+      read: the bytes of a file.
+
+    Raises:
+      UserError: training images are missing, there are several data sets, or files are damaged or do not
+        belong together.
+    """
+    found: dict[IdxName, str] = {}
+    for file in names:
+        if known := idx_name(file):
+            found.setdefault(known, file)
+    datasets = sorted({known.dataset for known in found})
+    if len(datasets) > 1:
+        raise UserError(
+            f"{path}: holds several data sets ({', '.join(name or 'mnist' for name in datasets)}); "
+            f"name a file of one, as {path}/{next(iter(found.values()))}"
+        )
+
+    def part(split: Literal["train", "test"]) -> Part | None:
+        images, labels = (found.get(IdxName(datasets[0], split, kind)) for kind in ("images", "labels"))
+        if images is None:
+            if labels is not None:
+                raise UserError(f"{path}/{labels}: labels without images; put {split} images beside it")
+            return None
+        where = f"{path}/{images}"
+        pixels = _array(where, read(images))
+        if pixels.ndim not in (3, 4) or pixels.ndim == 4 and pixels.shape[3] not in (1, 3):
+            raise UserError(f"{where}: has the shape {list(pixels.shape)}; wanted [N, H, W] images")
+        pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+        if labels is None:
+            return Part(Pixels(pixels, where), np.full(len(pixels), UNLABELLED, np.int32))
+        values = _array(f"{path}/{labels}", read(labels))
+        return Part(Pixels(pixels, where), stored_labels(path, labels, values, len(pixels)))
+
+    train, test = part("train"), part("test")
+    if train is None:
+        raise UserError(f"{path}: no training images; wanted train-images-idx3-ubyte or the same with .gz")
+    notes = []
+    if (IdxName(datasets[0], "train", "labels")) not in found:
+        notes.append("no file of training labels (train-labels-idx1-ubyte): the images are unlabelled")
+    if "emnist" in datasets[0]:
+        notes.append("EMNIST stores its images transposed; they are used as stored")
+    _, class_names = numbered(path, [part.labels for part in (train, test) if part is not None])
+    return Contents(path, name, train, test, class_names, tuple(notes))
+
+
+def _array(where: str, data: bytes) -> np.ndarray:
+    """The array of an IDX file, plain or gzipped."""
+    damaged = UserError(f"{where}: cut off, damaged or not an IDX file; download it again")
+    try:
+        opened = gzip.GzipFile(fileobj=io.BytesIO(data)) if data[:2] == GZIP else io.BytesIO(data)
+        head = opened.read(4)
+        if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
+            raise damaged
+        if head[2] != UNSIGNED_BYTES:
+            raise UserError(f"{where}: does not hold unsigned bytes, the only type of IDX file that is read")
+        sizes = opened.read(4 * head[3])
+        if len(sizes) < 4 * head[3]:
+            raise damaged
+        shape = np.frombuffer(sizes, ">u4").tolist()
+        if (size := math.prod(shape)) > memory_budget():
+            raise UserError(f"{where}: takes {size / 1e9:.1f} GB, more than the memory that may be used")
+        values = opened.read(size)
+        more = opened.read(1)  # at the end gzip checks its sum
+    except (OSError, EOFError, zlib.error):
+        raise damaged from None
+    if len(values) < size or more:
+        raise damaged
+    return np.frombuffer(values, np.uint8).reshape(shape)

@@ -1,0 +1,260 @@
+"""Images and features from folders and files, scored without a GAN."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compare_gan import __version__
+from compare_gan.core.errors import UserError
+from compare_gan.data.base import UNLABELLED, Split
+from compare_gan.data.fingerprint import fingerprint as pixels_sha256
+from compare_gan.data.loading import deepened
+from compare_gan.evaluation.classes import hard_labels, labels_sha256, translated
+from compare_gan.evaluation.scores import fingerprint
+from compare_gan.evaluation.sets import computed, warn_of_few
+from compare_gan.features.base import Extractor
+from compare_gan.metrics.context import EvalContext, ImageSet, Need, check
+from compare_gan.metrics.summaries import Gaussian
+
+PART = 1000  # images that are looked at together
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """Images of a folder or file that are scored or compared with."""
+
+    name: str
+    which: str  # of its images: all, train, test
+    split: Split
+    class_names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.which})"
+
+
+def read_features(path: Path) -> np.ndarray | Gaussian:
+    """Features [N, F] of a `.npy` file, or of an `.npz` file with an array `features` or only one array.
+
+    Or the `mu` [F] and `sigma` [F, F] of an `.npz` file, as others publish statistics of reference images.
+
+    Raises:
+      UserError: it is not such a file.
+    """
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            with found:
+                names = found.files
+                if {"mu", "sigma"} <= {*names} and "features" not in names:
+                    return _gaussian(path, found["mu"], found["sigma"])
+                if "features" not in names and len(names) != 1:
+                    raise UserError(
+                        f"{path}: holds {', '.join(names) or 'nothing'}; "
+                        f"wanted an array features, or mu and sigma"
+                    )
+                found = found["features" if "features" in names else names[0]]
+    except UserError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or "damaged, or not a NumPy file of plain arrays"
+        raise UserError(f"{path}: cannot be read ({reason})") from None
+    if found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) < 2:
+        raise UserError(f"{path}: {found.dtype} {list(found.shape)}; wanted features [N, F] of N > 1 images")
+    for start in range(0, len(found), 10_000):
+        if not np.isfinite(found[start : start + 10_000]).all():
+            raise UserError(f"{path}: holds values that are not finite")
+    return found
+
+
+def _gaussian(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:
+    """Checked and in double precision."""
+    shapes = f"mu {list(mean.shape)} and sigma {list(covariance.shape)}"
+    if mean.ndim != 1 or covariance.shape != 2 * mean.shape or not mean.size:
+        raise UserError(f"{path}: holds {shapes}; wanted [F] and [F, F]")
+    if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
+        raise UserError(f"{path}: mu and sigma are not numbers")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise UserError(f"{path}: holds values that are not finite")
+    covariance = covariance.astype(np.float64)
+    if not np.allclose(covariance, covariance.T, rtol=1e-3, atol=1e-6 * abs(covariance).max()):
+        raise UserError(f"{path}: sigma is not symmetric, so it is no covariance")
+    return Gaussian(mean.astype(np.float64), (covariance + covariance.T) / 2)
+
+
+def has_statistics_alone(path: Path) -> bool:
+    """Whether a file is an `.npz` file of mu and sigma, and no images are in it."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {"mu", "sigma"} <= {*found.files} and all(found[name].ndim < 3 for name in found.files)
+    except Exception:  # not such a file, whatever it is
+        return False
+
+
+def score_features(
+    fake: np.ndarray | Gaussian, real: np.ndarray | Gaussian, metrics: Sequence[str], seed: int = 42
+) -> dict[str, Any]:
+    """Scores of features [N, F] against others [M, F]; a mean and a covariance will do for either.
+
+    Returns:
+      A row: how many images there are, where that is known, the metrics that were `scored`, and the scores.
+
+    Raises:
+      UserError: a metric needs more than features, or the two have not as many columns.
+    """
+    context = EvalContext(_set_of(real), _set_of(fake), seed=seed)
+    return _scored(context, metrics, set())
+
+
+def score_images(
+    fake: Source, real: Source, extractor: Extractor, metrics: Sequence[str], seed: int = 42
+) -> dict[str, Any]:
+    """Scores of images against others, by an extractor.
+
+    Images that are grey in all of a source count as grey, however they are stored, and are repeated to three
+    channels where the other side has colours. Classes of both sides are used where there are any: they match
+    by name, or by number where a side has no names.
+
+    Returns:
+      A row: what was compared, how, the metrics that were `scored`, and the scores.
+
+    Raises:
+      UserError: a metric needs what is not there, the images differ in size, or the extractor refuses them.
+    """
+    fake_split, real_split = _alike(fake, real)
+    extractor(real_split.images[:1])  # raises early if it does not take them
+    labels, real_labels = _labelled(fake.split), _labelled(real.split)
+    names, about = fake.class_names, _about(fake, extractor, seed)
+    about |= {
+        "data": real.name,
+        "data_sha256": pixels_sha256(real.split.images),
+        "labels_sha256": labels_sha256(hard_labels(real.split), real.class_names),
+        "real_split": real.which,
+    }
+    if labels is not None and real_labels is not None:
+        labels, matched = translated(labels, names, real.class_names)
+        about["classes_in_common"] = matched
+    if real_labels is not None:
+        names = real.class_names
+    real_set = ImageSet(real_split.images, real_labels, extractor)
+    return _of_images(about, fake_split, labels, names, real_set, extractor, metrics, seed)
+
+
+def score_against_features(
+    fake: Source,
+    real: np.ndarray | Gaussian,
+    extractor: Extractor,
+    metrics: Sequence[str],
+    seed: int = 42,
+) -> dict[str, Any]:
+    """Scores of images against features [M, F] that the same extractor made of others, or their statistics.
+
+    Returns, raises: as `score_images`.
+    """
+    about = _about(fake, extractor, seed)
+    return _of_images(
+        about, fake.split, _labelled(fake.split), fake.class_names, _set_of(real), extractor, metrics, seed
+    )
+
+
+def _about(fake: Source, extractor: Extractor, seed: int) -> dict[str, Any]:
+    return {
+        "extractor": extractor.name,
+        "extractor_sha256": extractor.sha256,
+        "generated": fake.name,
+        "generated_split": fake.which,
+        "seed": seed,
+        "compare_gan": __version__,
+    }
+
+
+def _of_images(
+    about: dict[str, Any],
+    fake: Split,
+    labels: np.ndarray | None,
+    names: tuple[str, ...],
+    real: ImageSet,
+    extractor: Extractor,
+    metrics: Sequence[str],
+    seed: int,
+) -> dict[str, Any]:
+    """A row of images under labels of the classes `names`."""
+    given: set[Need] = {"images"}
+    if extractor(fake.images[:1]).classes.shape[1]:
+        given |= {"logits"}
+    same = bool(names) and names == extractor.class_names
+    context = EvalContext(real, ImageSet(fake.images, labels, extractor), seed=seed, same_classes=same)
+    row = about | _scored(context, metrics, given)
+    return {"fingerprint": fingerprint(row)} | row
+
+
+def _scored(context: EvalContext, metrics: Sequence[str], given: set[Need]) -> dict[str, Any]:
+    """Counts and scores, if what metrics need is `given` or to be seen in the context."""
+    sides = {"real": context.real, "generated": context.fake}
+    given = given | {"summary"}
+    if all(side.gaussian is None for side in sides.values()):
+        given |= {"features"}
+    if context.fake.labels is not None:
+        given |= {"labels"}
+    if context.real.labels is not None:
+        given |= {"real_labels"}
+    if context.same_classes:
+        given |= {"same_classes"}
+    counts = {f"{name}_images": len(side.images) for name, side in sides.items() if side.gaussian is None}
+    check(metrics, given, counts.values())
+    real, fake = (_columns(side) for side in sides.values())
+    if real != fake:
+        raise UserError(
+            f"{fake} features of generated images do not compare with {real} of real ones; "
+            f"both must come from the same extractor"
+        )
+    scores, failed = computed(context, metrics)
+    warn_of_few(context, scores)
+    return counts | {"scored": " ".join(name for name in metrics if name not in failed)} | scores
+
+
+def _columns(images: ImageSet) -> int:
+    """How many features there are."""
+    if images.gaussian is not None:
+        return len(images.gaussian.mean)
+    return images.extractor(images.images[:1]).features.shape[1]
+
+
+def _set_of(given: np.ndarray | Gaussian) -> ImageSet:
+    return ImageSet.of_gaussian(given) if isinstance(given, Gaussian) else ImageSet.of_features(given)
+
+
+def _labelled(split: Split) -> np.ndarray | None:
+    """Class indices [N], -1 = unlabelled; None if all are."""
+    labels = hard_labels(split)
+    return labels if (labels != UNLABELLED).any() else None
+
+
+def _alike(fake: Source, real: Source) -> tuple[Split, Split]:
+    """Both in as many channels as they need.
+
+    Raises:
+      UserError: their images are of two sizes.
+    """
+    (h, w), (rh, rw) = (side.split.images.shape[1:3] for side in (fake, real))
+    if (h, w) != (rh, rw):
+        raise UserError(
+            f"images of {fake.name} are {h}x{w}, those of {real.name} {rh}x{rw}; give --image_size for both"
+        )
+    splits = [_without_colour(side.split) for side in (fake, real)]
+    depth = max(split.images.shape[3] for split in splits)
+    one, other = (deepened(split, depth) for split in splits)
+    return one, other
+
+
+def _without_colour(split: Split) -> Split:
+    """With one channel if all images are in memory and are grey."""
+    images = split.images
+    if not isinstance(images, np.ndarray) or images.shape[3] == 1:
+        return split
+    parts = (images[start : start + PART] for start in range(0, len(images), PART))
+    if any((part != part[..., :1]).any() for part in parts):
+        return split
+    return dataclasses.replace(split, images=np.ascontiguousarray(images[..., :1]))

@@ -1,0 +1,205 @@
+"""Images, features and statistics from folders and files, scored without a GAN."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+from scipy import linalg
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import METRICS
+from compare_gan.data import Reading, Split
+from compare_gan.data.loading import load_split
+from compare_gan.data.records import Contents, Part, Pixels
+from compare_gan.evaluation.sets import computed
+from compare_gan.evaluation.sources import (
+    Source,
+    has_statistics_alone,
+    read_features,
+    score_against_features,
+    score_features,
+    score_images,
+)
+from compare_gan.features.base import FeaturesAndClasses
+from compare_gan.metrics.context import EvalContext, ImageSet
+from compare_gan.metrics.frechet import frechet_distance, moments
+
+CLASSES = ("dark", "bright")
+
+
+class Pooled:
+    """An extractor of RGB images: the mean of each channel of each half, and how dark and bright it is."""
+
+    name, sha256 = "pooled", "0"
+
+    def __init__(self, class_names=()):
+        self.class_names = class_names
+
+    def __call__(self, images, batch_size=None):
+        x = np.broadcast_to(np.asarray(images[:], np.float64), (*images.shape[:3], 3))
+        brightness = x.mean((1, 2, 3))
+        logits = (
+            np.stack([128 - brightness, brightness - 128], 1) if self.class_names else np.zeros((len(x), 0))
+        )
+        return FeaturesAndClasses(x.reshape(len(x), 2, -1, 3).mean(2).reshape(-1, 6), logits)
+
+
+def source(seed=0, count=40, names=CLASSES, size=4, channels=3, name="here"):
+    """Dark and bright images in turn, under the indices that these classes have in `names`."""
+    rng, bright = np.random.default_rng(seed), np.arange(count) % 2
+    pixels = rng.integers(0, 100, (count, size, size, channels)) + 150 * bright[:, None, None, None]
+    labels = np.full(count, -1) if not names else np.array([names.index(CLASSES[i]) for i in bright])
+    return Source(name, "all", Split(pixels.astype(np.uint8), labels.astype(np.int32)), names)
+
+
+def test_a_row_says_what_was_compared():
+    row = score_images(source(0), source(1, 30, name="there"), Pooled(), ["fid_score"])
+    assert (row["generated_images"], row["real_images"], row["real_split"]) == (40, 30, "all")
+    assert (row["generated"], row["data"], row["scored"]) == ("here", "there", "fid_score")
+    other = score_images(source(0), source(1, 20, name="there"), Pooled(), ["fid_score"])
+    assert other["fingerprint"] != row["fingerprint"]
+
+
+@pytest.mark.parametrize("stored", [1, 3])
+def test_grey_images_compare_with_colour_however_they_are_stored(stored):
+    grey, colour = source(0, channels=1), source(1)
+    wide = Split(np.repeat(grey.split.images, 3, axis=3), grey.split.labels)
+    given = dataclasses.replace(grey, split=Split(wide.images[..., :stored], wide.labels))
+    seen = [Pooled()(images).features for images in (colour.split.images, wide.images)]
+    expected = frechet_distance(*moments(seen[0]), *moments(seen[1]))
+    assert score_images(given, colour, Pooled(), ["fid_score"])["fid_score"] == pytest.approx(expected)
+    back = score_images(colour, given, Pooled(), ["fid_score"])["fid_score"]
+    assert back == pytest.approx(expected, rel=1e-6)  # of a singular covariance
+
+
+def test_two_sizes_are_refused_with_both_names():
+    with pytest.raises(UserError, match="images of here are 4x4, those of there 6x6; give --image_size"):
+        score_images(source(), source(size=6, name="there"), Pooled(), ["fid_score"])
+
+
+def test_classes_of_both_sides_are_used_by_name():
+    """Of classes in another order the same images have the same scores within classes."""
+    same = score_images(source(0), source(1), Pooled(), ["intra_fid_score"])["intra_fid_score"]
+    swapped = source(0, names=("bright", "dark"))
+    assert score_images(swapped, source(1), Pooled(), ["intra_fid_score"])["intra_fid_score"] == same
+    extractor = Pooled(CLASSES)
+    assert score_images(swapped, source(1), extractor, ["class_agreement"])["class_agreement"] == 1
+    assert score_images(swapped, source(1, names=()), Pooled(swapped.class_names), ["class_agreement"])
+
+
+@pytest.mark.parametrize(
+    "fake, real, names, metric, words",
+    [
+        (source(names=()), source(), (), "intra_fid_score", "classes of the generated images"),
+        (source(), source(names=()), (), "intra_fid_score", "classes of the real images"),
+        (source(), source(), ("a", "b"), "class_agreement", "same classes as the generated images"),
+        (source(), source(), (), "inception_score", "class logits"),
+        (source(count=8), source(), (), "prd", "20 real and 20 generated images, and one side has 8"),
+        (source(count=5), source(), (), "prdc", "6 real and 6 generated images"),
+        (source(count=3), source(count=2000), (), "kid_score", "4 real and 4 generated images"),
+        (source(), source(), (), "gilbo", "training images and a generator"),
+    ],
+)
+def test_what_is_missing_is_refused_in_one_line(fake, real, names, metric, words):
+    with pytest.raises(UserError, match=words) as told:
+        score_images(fake, real, Pooled(names), ["fid_score", metric])
+    assert "\n" not in str(told.value) and metric in str(told.value)
+
+
+def statistics(path, features, **more):
+    np.savez(path, mu=features.mean(0), sigma=np.cov(features.T), **more)
+    return path
+
+
+def test_mean_and_covariance_of_a_file(tmp_path):
+    rng = np.random.default_rng(0)
+    fake, real = rng.normal(size=(50, 4)), rng.normal(1, 2, size=(70, 4))
+    given = read_features(statistics(tmp_path / "s.npz", real))
+    cov1, cov2 = np.cov(fake.T), np.cov(real.T)
+    expected = ((fake.mean(0) - real.mean(0)) ** 2).sum() + np.trace(
+        cov1 + cov2 - 2 * linalg.sqrtm(cov1 @ cov2)
+    )
+    row = score_features(fake, given, ["fid_score", "frechet_distance"])
+    assert row["fid_score"] == row["frechet_distance"] == pytest.approx(expected)
+    assert row["generated_images"] == 50 and "real_images" not in row
+    assert score_features(given, given, ["fid_score"])["fid_score"] == pytest.approx(0, abs=1e-9)
+    for metric in ("kid_score", "prd", "fid_interval"):
+        with pytest.raises(UserError, match=f"{metric} needs the features of every image"):
+            score_features(fake, given, ["fid_score", metric])
+
+
+def test_images_against_statistics_of_the_same_extractor(tmp_path):
+    real, extractor = source(1), Pooled(CLASSES)
+    given = read_features(statistics(tmp_path / "s.npz", extractor(real.split.images).features))
+    row = score_against_features(source(0), given, extractor, ["fid_score", "inception_score"])
+    expected = score_images(source(0), real, extractor, ["fid_score", "inception_score"])
+    for name in ("fid_score", "inception_score"):
+        assert row[name] == pytest.approx(expected[name])
+    with pytest.raises(UserError, match="6 features of generated images do not compare with 4"):
+        score_against_features(source(0), np.zeros((50, 4)), extractor, ["fid_score"])
+
+
+def test_which_files_are_statistics_and_nothing_else(tmp_path):
+    features = np.random.default_rng(0).normal(size=(20, 3))
+    assert has_statistics_alone(statistics(tmp_path / "a.npz", features))
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    assert not has_statistics_alone(statistics(tmp_path / "b.npz", features, arr_0=images))
+    assert not has_statistics_alone(tmp_path) and not has_statistics_alone(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize(
+    "mu, sigma, words",
+    [
+        (np.zeros(3), np.eye(2), "wanted \\[F\\] and \\[F, F\\]"),
+        (np.zeros((3, 3)), np.eye(3), "wanted \\[F\\] and \\[F, F\\]"),
+        (np.full(2, np.nan), np.eye(2), "not finite"),
+        (np.zeros(2), np.array([[1, 5], [0, 1]]), "not symmetric"),
+        (np.array(["a", "b"]), np.eye(2), "not numbers"),
+    ],
+)
+def test_damaged_statistics(tmp_path, mu, sigma, words):
+    np.savez(tmp_path / "s.npz", mu=mu, sigma=sigma)
+    with pytest.raises(UserError, match=f"s.npz: .*{words}"):
+        read_features(tmp_path / "s.npz")
+
+
+def test_one_failure_leaves_the_other_scores(monkeypatch, caplog):
+    def broken(ctx):
+        raise ZeroDivisionError("of no account")
+
+    monkeypatch.setitem(METRICS._items, "prd", dataclasses.replace(METRICS["prd"], compute=broken))
+    features = np.random.default_rng(0).normal(size=(60, 4))
+    context = EvalContext(ImageSet.of_features(features), ImageSet.of_features(features + 1))
+    with caplog.at_level(logging.WARNING):
+        scores, failed = computed(context, ["fid_score", "prd"])
+    assert failed == ["prd"] and scores["prd_f8"] is None and scores["fid_score"] == pytest.approx(4)
+    assert [record.getMessage() for record in caplog.records] == [
+        "prd failed and has no score: of no account"
+    ]
+    with pytest.raises(ZeroDivisionError):
+        computed(context, ["prd"])
+
+
+def test_a_caution_where_images_are_fewer_than_features(caplog):
+    rng = np.random.default_rng(0)
+    with caplog.at_level(logging.WARNING):
+        score_features(rng.normal(size=(9, 5)), rng.normal(size=(9, 5)), ["fid_score"])
+        assert not caplog.records
+        score_features(rng.normal(size=(9, 12)), rng.normal(size=(30, 12)), ["kid_score"])
+        assert not caplog.records
+        score_features(rng.normal(size=(9, 12)), rng.normal(size=(30, 12)), ["fid_score"])
+    assert "9 generated images are fewer than the 12 features" in caplog.text
+
+
+def test_splits_of_a_source():
+    def part(count, label):
+        return Part(Pixels(np.full((count, 2, 2, 1), label, np.uint8)), np.full(count, label, np.int32))
+
+    contents = Contents("x", "x", part(10, 1), part(4, 2), ("0", "1", "2"))
+    found = {which: load_split(contents, Reading(), which).labels for which in ("train", "test", "all")}
+    assert {which: len(labels) for which, labels in found.items()} == {"train": 10, "test": 4, "all": 14}
+    assert found["all"].tolist() == [1] * 10 + [2] * 4
+    whole = dataclasses.replace(contents, test=None)
+    assert len(load_split(whole, Reading(), "all")) == 10
+    assert len(load_split(whole, Reading(), "train")) + len(load_split(whole, Reading(), "test")) == 10
