@@ -10,7 +10,6 @@ from typing import Any
 
 from compare_gan import __version__
 from compare_gan.commands.shared import Parser, add_labels_file, add_reading, open_data, reading
-from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.files import sha256_of
 from compare_gan.core.methods import METHODS
@@ -114,6 +113,7 @@ def settings_of(
     Paths are absolute, and files and images are there with their SHA-256, so that a folder never mixes
     results of different data.
     """
+    from compare_gan.config.recipes import config_file
     from compare_gan.data.fingerprint import dataset_sha256
     from compare_gan.data.source import resolved
 
@@ -196,7 +196,7 @@ def networks(gin_config: str, gin_bindings: list[str], methods: list[str]) -> di
       UserError: a mistake in the configuration.
     """
     from compare_gan.config.edge import parse
-    from compare_gan.config.recipes import recipe
+    from compare_gan.config.recipes import config_file, recipe
     from compare_gan.fewlabels.study import Configured
 
     base, found = config_file(gin_config), {}

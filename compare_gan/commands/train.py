@@ -243,7 +243,8 @@ def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any, v
     from compare_gan.features import open_extractor
 
     split = "test" if validation is None else "validation"
-    dataset = dataset if validation is None else dataclasses.replace(dataset, test=validation)
+    if validation is not None:
+        dataset = dataclasses.replace(dataset, test=validation, test_class_names=None)
     how, extractor = settings(arguments, dataset), open_extractor(arguments.extractor)
     check_settings(how, gan, dataset, extractor, lenient=arguments.metrics is None)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)

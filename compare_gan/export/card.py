@@ -142,7 +142,8 @@ def trained(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def source(run: Mapping[str, Any]) -> str:
     """The data set's name; of a path the last part, since a card travels."""
-    return Path(str(run["data"])).name
+    several = [run["data"]] if isinstance(run["data"], str) else run["data"]
+    return " + ".join(Path(each).name for each in several)
 
 
 def labels(run: Mapping[str, Any]) -> str | None:

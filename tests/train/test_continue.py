@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import Split
+from compare_gan.data.source import refuse_inside
+from compare_gan.data.validation import with_validation
 from compare_gan.train.gan import DONE, describe_run, train
 from compare_gan.train.loop import Schedule
 from compare_gan.train.resume import changed_bindings, check_steps, split_fingerprints
@@ -137,6 +140,43 @@ def test_what_an_older_version_did_not_write_is_not_compared(tmp_path):
     about = described(tmp_path, reading={"image_size": None, "holdout": 0.1}, validation=0.2)
     assert about["reading"]["holdout"] == 0.1
     refused(tmp_path, "holdout 0.1 -> 0.3", reading={"image_size": None, "holdout": 0.3}, validation=0.2)
+
+
+def test_a_run_within_its_data_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "toy")
+    (tmp_path / "blobs").mkdir()
+    for folder, source in (
+        ("toy", "toy"),
+        ("toy/run", "./toy"),
+        ("link/a/b", ["blobs", str(tmp_path / "toy")]),
+    ):
+        with pytest.raises(UserError, match=f"^{folder}: lies in the data set"):
+            refuse_inside(Path(folder), source)
+    for folder, source in (("toys", "toy"), (".", "toy"), ("blobs/run", "blobs"), ("toy/run", "none")):
+        refuse_inside(Path(folder), source)  # "blobs" is a name before it is a folder
+
+
+def test_validation_images_are_a_share_of_each_class():
+    dataset = blobs()
+    labels = np.where(np.arange(256) % 4 == 0, -1, dataset.train.labels)
+    dataset = dataset.with_labels(labels)
+    rest, held = with_validation(dataset, 0.25, seed=3)
+    numbers, counts = np.unique(labels, return_counts=True)
+    for label, count in zip(numbers, counts, strict=True):
+        assert (held.labels == label).sum() == round(0.25 * count)
+    assert rest.test is dataset.test
+
+    def rows(split):
+        return {image.tobytes() for image in split.images[:]}
+
+    assert rows(rest.train) | rows(held) == rows(dataset.train) and not rows(rest.train) & rows(held)
+    assert rows(with_validation(dataset, 0.25, seed=3)[1]) == rows(held)
+    assert rows(with_validation(dataset, 0.25, seed=4)[1]) != rows(held)
+    for share in (0, 1, 0.001, 0.999):
+        with pytest.raises(UserError, match="--validation"):
+            with_validation(dataset, share, seed=0)
 
 
 def test_fingerprints_tell_images_from_labels():
