@@ -53,7 +53,7 @@ def read_idx_file(path: Path) -> Contents:
     same = [
         name for name in names if wanted and (found := idx_name(name)) and found.dataset == wanted.dataset
     ]
-    return read_idx(str(path), path.name, same, lambda name: (path.parent / name).read_bytes())
+    return read_idx(str(path.parent), path.name, same, lambda name: (path.parent / name).read_bytes())
 
 
 def read_idx(path: str, name: str, names: Iterable[str], read: Callable[[str], bytes]) -> Contents:
