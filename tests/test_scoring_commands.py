@@ -1,6 +1,7 @@
 """Scores by the command line: while training, afterwards, of features; and side by side."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,16 @@ def test_evaluate_adds_scores_and_does_not_repeat_them(run_dir, capsys):
     assert "coverage:" not in told(capsys, 0, *words)
     rows = read_scores(run_dir)
     assert len(rows) == 2 and rows[1]["coverage"] and rows[1]["kid_score"] and not rows[0]["coverage"]
+
+
+def test_a_run_whose_data_is_gone_names_run_json_and_the_option(run_dir, tmp_path, capsys):
+    moved = tmp_path / "run"
+    shutil.copytree(run_dir, moved)
+    about = json.loads((moved / "run.json").read_text())
+    (moved / "run.json").write_text(json.dumps(about | {"data": "no/such/folder"}))
+    message = told(capsys, 2, "evaluate", moved, "--extractor", "random")
+    assert "run.json names data that cannot be opened" in message and "give --data" in message
+    assert message.count("\n") == 1
 
 
 def test_compare_shows_what_was_measured_alike(run_dir, tmp_path, capsys):
@@ -116,6 +127,29 @@ def test_schedules_of_compare_gan(tmp_path, capsys):
     told(capsys, 0, *words, "--schedule", "continuous_eval")  # training is done, so it ends
     again = read_scores(folder)
     assert [row["frechet_distance_mean"] for row in again] == [row["frechet_distance_mean"] for row in rows]
+
+
+def test_a_folder_with_itself(tmp_path, capsys):
+    """Without a test split of its own it is used whole, and is at no distance from itself."""
+    np.save(tmp_path / "x.npy", open_dataset("digits").test.images)
+    words = ["evaluate", "--images_from", tmp_path / "x.npy", "--reference", tmp_path / "x.npy"]
+    told(capsys, 0, *words, "--metrics", "fid_score", "--json", tmp_path / "out.json")
+    row = json.loads((tmp_path / "out.json").read_text())
+    assert row["fid_score"] == pytest.approx(0, abs=1e-6) and row["real_split"] == "all"
+    assert row["real_images"] == row["generated_images"] == 450
+    told(
+        capsys,
+        0,
+        *words,
+        "--reference_split",
+        "test",
+        "--metrics",
+        "fid_score",
+        "--json",
+        tmp_path / "out.json",
+    )
+    row = json.loads((tmp_path / "out.json").read_text())
+    assert row["real_split"] == "test" and row["real_images"] == 90
 
 
 def test_a_folder_of_images_against_a_data_set(tmp_path, capsys):

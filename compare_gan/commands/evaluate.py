@@ -172,6 +172,7 @@ def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, A
       UserError: it is gone, or its images are of another size.
     """
     from compare_gan.data import Reading
+    from compare_gan.data.loading import deepened
     from compare_gan.train.gan import ABOUT
 
     given = dataclasses.asdict(reading(arguments))
@@ -182,10 +183,14 @@ def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, A
     except UserError as error:
         if arguments.data:
             raise
+        reason = str(error).partition("; known:")[0]  # names of data sets do not help here
         raise UserError(
-            f"{run_dir / ABOUT} names data that cannot be opened: {error}; if it is elsewhere, give --data"
+            f"{run_dir / ABOUT} names data that cannot be opened: {reason}; if it is elsewhere, give --data"
         ) from None
     shape, wanted = dataset.spec.image_shape, tuple(about["image_shape"])
+    if shape == (*wanted[:2], 1):  # grey data meets a GAN of colour images
+        train, test = (deepened(split, wanted[2]) for split in (dataset.train, dataset.test))
+        return dataclasses.replace(dataset, train=train, test=test)
     if shape != wanted:
         raise UserError(
             f"{run_dir} generates images {'x'.join(map(str, wanted))}, and those of {source} are "
@@ -233,9 +238,7 @@ def of_images(arguments: argparse.Namespace) -> Scores:
     from compare_gan.features import open_extractor
 
     if bool(arguments.reference) == bool(arguments.reference_features):
-        raise UserError(
-            "--images_from needs --reference, a data set to compare with, or --reference_features"
-        )
+        raise UserError("--images_from needs --reference (a data set) or --reference_features, one of them")
     path = arguments.reference_features
     if path is None and has_statistics_alone(Path(arguments.reference)):
         path = arguments.reference

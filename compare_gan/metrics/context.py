@@ -103,11 +103,11 @@ class EvalContext:
 # What metrics may ask for, as an error names it.
 NEEDS = {
     "summary": "features",  # or logits, a batch at a time
-    "features": "the features of every image",  # all at once; a mean and a covariance will not do
+    "features": "the features of every image, for which mu and sigma will not do",  # all at once
     "images": "images",  # and not only their features
     "logits": "an extractor with class logits",
     "same_classes": "an extractor with the same classes as the generated images",
-    "labels": "classes of the generated images",
+    "labels": "classes of the generated images, the same as those of the real ones",
     "real_labels": "classes of the real images",
     "train": "training images",
     "generator": "a generator",
