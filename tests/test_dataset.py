@@ -100,7 +100,7 @@ def test_what_a_user_should_know_is_printed(tmp_path, capsys):
     assert "note:    unlabeled/ adds 3 images without labels to the training images\n" in captured.out
     assert "note:    no value exceeds 16 of 255, so the images are nearly black" in captured.out
     assert rows["values,"] == ["of", "255", "16", "to", "16", "16", "to", "16"] and rows["cat"][0] == "2"
-    assert len(json.loads((tmp_path / "x.json").read_text())["notes"]) == 3
+    assert len(json.loads((tmp_path / "x.json").read_text())["notes"]) == 4  # and that images are held out
 
 
 def test_unlabelled_images(tmp_path, capsys):
