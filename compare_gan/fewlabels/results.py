@@ -61,6 +61,13 @@ def summarise(study: Study) -> dict[str, Any]:
     return summary
 
 
+def last_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary in a study's folder; None if there is none, or an earlier version wrote it."""
+    there = folder / SUMMARY
+    found = read_json(there) if there.exists() else {}
+    return found if "findings" in found else None
+
+
 def extractor_of(study: Study) -> dict[str, Any]:
     """What scores are measured with, and whether it also infers the labels."""
     if study.extractor is not None:
@@ -79,8 +86,7 @@ def real_images(study: Study) -> dict[str, Any] | None:
     extractor, settings = scoring(study)
     how: dict[str, Any] = {"extractor_sha256": extractor.sha256, "metrics": list(settings.metrics)}
     how |= {"images": settings.images, "seed": settings.seed}
-    there = study.folder / SUMMARY
-    last = (read_json(there) if there.exists() else {}).get("real") or {}
+    last = (last_summary(study.folder) or {}).get("real") or {}
     if how.items() <= last.items():
         return last
     dataset = study.dataset
