@@ -31,6 +31,7 @@ from compare_gan.fewlabels.study import CLUSTERS, RESULT, SECONDS, Study, scorin
 
 SUMMARY, CSV = "summary.json", "results.csv"
 SCORES = ("frechet_distance", "class_agreement")
+REAL_IMAGES = 50_000  # at most; a few hundred drawn at random would have other class shares than the rest
 WIDTH = 100  # columns of text under the terminal's table
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ def real_images(study: Study) -> dict[str, Any] | None:
     images. Scores in the last summary that were measured alike are used again.
     """
     extractor, settings = scoring(study)
+    settings = dataclasses.replace(settings, images=max(2, min(len(study.dataset.train), REAL_IMAGES)))
     how: dict[str, Any] = {"extractor_sha256": extractor.sha256, "metrics": list(settings.metrics)}
     how |= {"images": settings.images, "seed": settings.seed}
     last = (last_summary(study.folder) or {}).get("real") or {}
