@@ -233,7 +233,7 @@ def test_the_demo_leaves_what_it_promises(quick_demo):
     assert labels["kept"] == few["labels"] == 136 and 0 < labels["accuracy"] <= 1
     assert {"features", "labels", "train", "evaluate"} <= summary["seconds"].keys()
     assert str(folder / "report.html") in output.splitlines()[-1]
-    assert "Frechet distance" in output
+    assert "Fréchet distance" in output
     page = (folder / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "") and "base64" in page
 

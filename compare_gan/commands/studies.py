@@ -330,7 +330,7 @@ def joined(command: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, 
 def carry_out(command: str, study: Any, workers: int = 1, reopen: Any = None) -> int:
     """Does what is not done yet; writes and prints what all came to. Returns the exit code."""
     from compare_gan.core.files import read_json, run_folder, write_json
-    from compare_gan.fewlabels.results import summarise, table
+    from compare_gan.fewlabels.results import last_summary, summarise, table
     from compare_gan.fewlabels.run import run_study
     from compare_gan.fewlabels.study import all_done
     from compare_gan.report.page import write_report
@@ -338,13 +338,14 @@ def carry_out(command: str, study: Any, workers: int = 1, reopen: Any = None) ->
     report, there = study.folder / "report.html", study.folder / SETTINGS
     settings = joined(command, read_json(there) if there.exists() else study.settings, study.settings)
     failed = []
-    if all_done(study) and report.exists():
+    summary = last_summary(study.folder)
+    if summary is not None and all_done(study) and report.exists():
         print(f"{study.folder}: all done already")
     else:
         write_json(run_folder(study.folder) / SETTINGS, settings)
         failed = run_study(study, workers, reopen)
-    summary = summarise(study)  # of a finished study too: an earlier version may have written the last one
-    write_report(study.folder, report)
+        summary = summarise(study)
+        write_report(study.folder, report)
     print(table(summary))
     for outcome in failed:
         print(f"failed: {outcome.task.name}: {outcome.error}")

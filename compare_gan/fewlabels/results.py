@@ -31,6 +31,7 @@ from compare_gan.fewlabels.study import CLUSTERS, RESULT, SECONDS, Study, scorin
 
 SUMMARY, CSV = "summary.json", "results.csv"
 SCORES = ("frechet_distance", "class_agreement")
+REAL_IMAGES = 50_000  # at most; a few hundred drawn at random would have other class shares than the rest
 WIDTH = 100  # columns of text under the terminal's table
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,13 @@ def summarise(study: Study) -> dict[str, Any]:
     return summary
 
 
+def last_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary in a study's folder; None if there is none, or an earlier version wrote it."""
+    there = folder / SUMMARY
+    found = read_json(there) if there.exists() else {}
+    return found if "findings" in found else None
+
+
 def extractor_of(study: Study) -> dict[str, Any]:
     """What scores are measured with, and whether it also infers the labels."""
     if study.extractor is not None:
@@ -77,10 +85,10 @@ def real_images(study: Study) -> dict[str, Any] | None:
     images. Scores in the last summary that were measured alike are used again.
     """
     extractor, settings = scoring(study)
+    settings = dataclasses.replace(settings, images=max(2, min(len(study.dataset.train), REAL_IMAGES)))
     how: dict[str, Any] = {"extractor_sha256": extractor.sha256, "metrics": list(settings.metrics)}
     how |= {"images": settings.images, "seed": settings.seed}
-    there = study.folder / SUMMARY
-    last = (read_json(there) if there.exists() else {}).get("real") or {}
+    last = (last_summary(study.folder) or {}).get("real") or {}
     if how.items() <= last.items():
         return last
     dataset = study.dataset
