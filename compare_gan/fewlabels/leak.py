@@ -156,9 +156,10 @@ def verify(study: Study, gans: bool = False) -> Verdict:
 
 
 def made_by_stages(study: Study) -> list[Path]:
-    """The files of the label stages, relative to the folder of the study."""
-    found = sorted(path.relative_to(study.folder) for name in FILES for path in study.folder.rglob(name))
-    return [path for path in found if CHECK not in path.parts]
+    """The files of the label stages, relative to the folder of the study; not those of other methods."""
+    folders = {study.place(task) for wave in tasks(study)[:2] for task in wave}
+    found = [folder / name for folder in sorted(folders) for name in FILES]
+    return [path.relative_to(study.folder) for path in found if path.exists()]
 
 
 def scratch(study: Study, name: str, dataset: ImageDataset, files: list[Path] | None = None) -> Study:
