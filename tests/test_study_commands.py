@@ -14,6 +14,7 @@ import pytest
 
 from compare_gan.commands.studies import joined
 from compare_gan.core.methods import METHODS
+from compare_gan.data import open_dataset
 from compare_gan.main import main, parser, underscored
 
 TINY = [
@@ -66,14 +67,16 @@ def test_the_command_in_the_settings_does_the_same(few):
     command = json.loads((few / "settings.json").read_text())["command"]
     arguments = parser().parse_args([underscored(word) for word in command[1:]])
     assert command[:2] == ["compare-gan", "few-labels"]
-    assert (arguments.data, arguments.steps, arguments.quick, arguments.seed) == ("blobs", 3, True, 0)
+    assert (arguments.data, arguments.steps, arguments.quick, arguments.seed) == (["blobs"], 3, True, 0)
     assert arguments.gin_bindings == TINY and arguments.encoder_width == 4 and arguments.label_fraction == 0.1
 
 
 def test_a_leak_is_told_by_the_exit_code(few, monkeypatch, capsys):
     from compare_gan.fewlabels import leak
 
-    monkeypatch.setattr(leak, "verify", lambda study: leak.Verdict(7, (Path("labels-train.npz"),)))
+    monkeypatch.setattr(
+        leak, "verify", lambda study, gans: leak.Verdict(differing=(Path("labels-train.npz"),))
+    )
     assert call("few-labels", *SMALL, "--method", "s3gan", "--model_dir", few, "--verify_no_leak") == 1
     assert capsys.readouterr().out.splitlines()[-1] == "LEAK: hidden labels have changed labels-train.npz"
 
@@ -97,7 +100,12 @@ def test_a_study_by_two_processes(study):
     places = ("no_labels", "per-class-2/s3gan", "per-class-5/s3gan")
     assert results(folder) == {f"seed-0/{place}" for place in places}
     lines = output.splitlines()
-    assert lines[0].split() == ["runs", "steps", "steps/s", "time"]  # the plan comes first
+    assert lines[0].startswith("data: 256 training images, 256 with a label in 4 classes (64 a class)")
+    assert lines[1:3] == [
+        "labels: 8 are used (2 labels a class), those of 248 images are inferred",
+        "labels: 20 are used (5 labels a class), those of 236 images are inferred",
+    ]
+    assert lines[3].split() == ["runs", "steps", "steps/s", "time"]  # the plan comes before the work
     assert any(line.split()[:2] == ["all", "6"] for line in lines)
     assert lines[-1] == f"report: {folder / 'report.html'}"
     rows = (folder / "results.csv").read_text().splitlines()
@@ -112,14 +120,15 @@ def test_a_study_done_is_not_done_again(study, capsys):
     assert call(*study_words(folder)) == 0
     output = capsys.readouterr().out
     assert "all done already" in output and before == times(folder)
-    assert output.splitlines()[1:] == first.splitlines()[-len(output.splitlines()) + 1 :]
+    lines = output.splitlines()
+    assert lines[4:] == first.splitlines()[-len(lines) + 4 :]  # the table; what precedes it is the plan
 
 
 def test_a_plan_does_nothing(study, tmp_path, capsys):
     assert call(*study_words(tmp_path / "new", "--plan")) == 0
     assert not (tmp_path / "new").exists() and "features" in capsys.readouterr().out
     assert call(*study_words(study[0], "--plan")) == 0
-    assert capsys.readouterr().out == f"{study[0]}: all done already\n"
+    assert capsys.readouterr().out.splitlines()[-1] == f"{study[0]}: all done already"
 
 
 def test_a_failure_is_named_and_costs_no_other(tmp_path, capsys, monkeypatch):
@@ -172,7 +181,7 @@ def test_a_stopped_study_goes_on(tmp_path, capsys):
         (["--confidence", "7"], "confidence is 7"),
         (["--features", "none.npy"], "none.npy: cannot be read"),
         (["--label-file", "none.npz"], "none.npz: cannot be read"),
-        (["--gin-config", "none.gin"], "none.gin: cannot be read"),
+        (["--gin-config", "none.gin"], "none.gin: no such file, and no packaged configuration has this name"),
         (["--extractor", "diggits"], "did you mean 'digits'"),
     ],
 )
@@ -197,7 +206,7 @@ def test_settings_of_a_growing_folder():
     from compare_gan.commands.studies import settings_of
 
     arguments.label_file = None
-    one = settings_of(arguments, [0.1], [], [0])
+    one = settings_of(arguments, open_dataset("blobs"), [0.1], [], [0], [])
     two = one | {"seeds": [1], "fractions": [], "per_class": [3], "methods": ["s3gan"]}
     both = joined("study", one, two)
     assert (both["seeds"], both["fractions"], both["per_class"]) == ([0, 1], [0.1], [3])

@@ -23,5 +23,5 @@ def demo(arguments: argparse.Namespace) -> int:
     arguments.image_size = arguments.resize = arguments.tfds_data_dir = None
     arguments.image_column = arguments.label_column = arguments.holdout = arguments.test_data = None
     arguments.broken = "fail"
-    arguments.label_file, arguments.verify_no_leak = None, False
+    arguments.label_file = arguments.verify_no_leak = None
     return few_labels(arguments)

@@ -64,7 +64,8 @@ def add_inference(made: Parser) -> None:
     made.add_argument(
         "--label_recipe",
         default="digits",
-        help="how labels are inferred: digits (in seconds), photos (of some 32 pixels a side), photos_gpu",
+        help="how labels are inferred: digits (in seconds), photos (of some 32 pixels a side, on a CPU), "
+        "photos_gpu, or paper (rotation and S4L alone)",
     )
     made.add_argument(
         "--classifier",

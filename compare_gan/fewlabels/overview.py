@@ -48,16 +48,18 @@ class Overview:
             f"data: {self.train_images:,} training images, {labels}{rest}; "
             f"{self.held_out:,} held out for scores, {tests}"
         ]
-        if self.partly and not self.held_out_labelled:
-            found.append(
-                "left out: the accuracy of inferred labels (no held-out image has a label to compare with)"
-            )
-        elif self.partly:
+        if self.partly and self.held_out_labelled:
             found.append(
                 "the accuracy of inferred labels is measured on held-out images only, "
                 f"{self.held_out_labelled:,} of which have a label"
             )
-        return found
+        return found + self.left_out()
+
+    def left_out(self) -> list[str]:
+        """What cannot be measured for want of labels."""
+        if not self.partly or self.held_out_labelled:
+            return []
+        return ["left out: the accuracy of inferred labels (no held-out image has a label to compare with)"]
 
 
 def overview(dataset: ImageDataset) -> Overview:
@@ -91,10 +93,10 @@ def usable_methods(names: Sequence[str], there: Overview) -> tuple[list[str], li
     return usable, [f"left out: {why}"] if unusable else []
 
 
-def as_record(there: Overview, left_out: Sequence[str]) -> dict[str, Any]:
+def as_record(there: Overview, more_left_out: Sequence[str] = ()) -> dict[str, Any]:
     """What a study's summary says of its data."""
-    kept = dataclasses.asdict(there)
-    return kept | {
+    left_out = [*there.left_out(), *more_left_out]
+    return dataclasses.asdict(there) | {
         "source_labelled": "some" if there.partly else "all",
         "left_out": [line.removeprefix("left out: ") for line in left_out],
     }

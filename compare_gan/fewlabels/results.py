@@ -24,6 +24,7 @@ from compare_gan.evaluation.evaluate import real_scores
 from compare_gan.evaluation.scores import NOT_FINITE
 from compare_gan.fewlabels.findings import BASELINES, findings, notes
 from compare_gan.fewlabels.leak import CHECK
+from compare_gan.fewlabels.overview import as_record, overview
 from compare_gan.fewlabels.probe import PROBE
 from compare_gan.fewlabels.quality import QUALITY
 from compare_gan.fewlabels.stages import KEPT
@@ -51,6 +52,7 @@ def summarise(study: Study) -> dict[str, Any]:
         "real": real_images(study) if rows else None,
         "shown": shown(study, rows),
         "seconds": seconds,
+        "data": as_record(overview(study.dataset), study.settings.get("left_out", ())),
         "train_images": len(study.dataset.train),
         "test_images": len(study.dataset.test),
         "extractor": extractor_of(study),

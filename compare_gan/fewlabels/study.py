@@ -111,6 +111,8 @@ class Study:
                 raise UserError(
                     f"{self.dataset.name}: no training image has a label to learn from; give --labels FILE"
                 )
+            if there.classes < 2 and any(method.labels in ("inferred", "soft") for method in self.methods):
+                raise UserError(f"{self.dataset.name}: all labels are of one class; a classifier needs two")
             for seed in self.seeds:
                 for budget in self.budgets:
                     choose(self.dataset.train.labels, budget, seed)
