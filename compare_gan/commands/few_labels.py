@@ -39,8 +39,8 @@ def add(commands) -> None:
         nargs="?",
         const="stages",
         choices=("stages", "gans"),
-        help="repeat the label stages, or with gans also the first steps of every GAN, with hidden labels permuted "
-        "and deleted, and compare all bytes",
+        help="repeat the label stages, or with gans also the first steps of each GAN, with hidden labels "
+        "permuted and deleted, and compare all bytes",
     )
 
 
