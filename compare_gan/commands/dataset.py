@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compare_gan.commands.shared import add_reading, declare, reading
+from compare_gan.commands.shared import add_labels_file, add_reading, declare, reading
 from compare_gan.core.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ def add(commands) -> None:
         "Try every image of a data set, and tell what was found: splits, classes, sizes, broken files.",
         "path/to/images --image_size 64 --out contact.png",
     )
-    made.add_argument("source", metavar="PATH_OR_NAME", help="as --data of other commands")
+    made.add_argument("source", metavar="PATH_OR_NAME", nargs="+", help="as --data of other commands")
     made.add_argument("--out", help="PNG file for some of the images, a row for each class if these are few")
     made.add_argument("--json", help="file for all that is told, and every broken file")
+    add_labels_file(made)
     add_reading(made)
 
 
@@ -42,7 +43,9 @@ def dataset(arguments: argparse.Namespace) -> None:
 
     for path in filter(None, (arguments.out, arguments.json)):
         run_folder(Path(path).parent)
-    how = as_known(arguments.source, reading(arguments))
+    how = reading(arguments, labels=arguments.labels)
+    if len(arguments.source) == 1:
+        how = as_known(arguments.source[0], how)
     contents = find(arguments.source, how)
     found = survey(contents, how)
     print("\n".join(lines(found)))
