@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from tests import kill
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_to_the_same_bits(tmp_path, capsys):
     told = tmp_path / "told.json"
     words = ["--rounds", "1", "--kills", "2", "--ways", "kill-save,full", "--json", str(told)]

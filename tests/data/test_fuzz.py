@@ -19,6 +19,7 @@ from compare_gan.data import Reading, open_dataset
 from compare_gan.data.base import Split
 from compare_gan.data.label_files import read_labels
 from tests.data import fuzz
+from tests.tiers import slow_unless
 
 SECONDS = 10  # that a case may take; a sound file takes hundredths
 MEMORY = 2**29  # bytes that it may take on top
@@ -152,7 +153,7 @@ def written(run, file):
     return run / name
 
 
-@pytest.mark.parametrize("number", range(180))
+@pytest.mark.parametrize("number", slow_unless(lambda i: i < 22, range(180)))
 def test_images(number, case):
     """One spoiled image among sound ones, in a folder."""
     (run, attempt), rng = case, np.random.default_rng([1, number])
@@ -168,7 +169,7 @@ def test_images(number, case):
     attempt(run / "set", lambda: read_all(run / "set", readings(rng)))
 
 
-@pytest.mark.parametrize("number", range(110))
+@pytest.mark.parametrize("number", slow_unless(lambda i: i < 13, range(110)))
 def test_archives(number, case):
     (run, attempt), rng = case, np.random.default_rng([2, number])
     odd = number % 2
@@ -178,21 +179,21 @@ def test_archives(number, case):
     attempt(path, lambda: read_all(path, readings(rng)))
 
 
-@pytest.mark.parametrize("number", range(80))
+@pytest.mark.parametrize("number", slow_unless(lambda i: i < 10, range(80)))
 def test_parquet_files(number, case):
     (run, attempt), rng = case, np.random.default_rng([3, number])
     path = written(run, fuzz.odd_parquet(rng) if number % 3 == 0 else spoiled(rng, fuzz.parquets(rng)))
     attempt(path, lambda: read_all(path, readings(rng)))
 
 
-@pytest.mark.parametrize("number", range(50))
+@pytest.mark.parametrize("number", slow_unless(lambda i: i < 6, range(50)))
 def test_arrays(number, case):
     (run, attempt), rng = case, np.random.default_rng([4, number])
     path = written(run, fuzz.odd_arrays(rng) if number % 2 else spoiled(rng, fuzz.arrays(rng)))
     attempt(path, lambda: read_all(path, readings(rng)))
 
 
-@pytest.mark.parametrize("number", range(80))
+@pytest.mark.parametrize("number", slow_unless(lambda i: i < 10, range(80)))
 def test_label_files(number, case):
     (run, attempt), rng = case, np.random.default_rng([5, number])
     path = written(run, fuzz.odd_labels(rng) if number % 2 else spoiled(rng, fuzz.label_files(rng)))

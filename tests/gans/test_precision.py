@@ -14,6 +14,7 @@ from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.core.types import Batch
 from compare_gan.gans.step import sample, train_step
 from compare_gan.nn.options import Precision
+from tests.tiers import slow_unless
 
 from .test_combinations import combination, shallow  # noqa: F401  (a fixture)
 
@@ -66,7 +67,13 @@ def test_what_is_computed_in_which(architecture):
     assert all(value.dtype == jnp.float32 for value in metrics.values())
 
 
-@pytest.mark.parametrize("architecture", ["resnet_cifar_arch", "resnet_biggan_arch"])
+@pytest.mark.parametrize(
+    "architecture",
+    slow_unless(
+        lambda name: name == "resnet_small_arch",
+        ["resnet_small_arch", "resnet_cifar_arch", "resnet_biggan_arch"],
+    ),
+)
 def test_the_numbers_are_those_of_float32_to_its_precision(architecture):
     gan = gan_of(architecture)
     state = gan.init(jax.random.key(0))

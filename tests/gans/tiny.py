@@ -1,8 +1,10 @@
 """Networks of a few hundred numbers, to train in milliseconds."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -71,3 +73,18 @@ def batch(seed: int, sub_batches: int = 1) -> Batch:
     rng = np.random.RandomState(seed)
     images = jnp.asarray(rng.uniform(size=(sub_batches, 8, 4, 4, 1)), jnp.float32)
     return Batch(images, jnp.asarray(rng.randint(-1, 3, (sub_batches, 8)), jnp.int32))
+
+
+def random_state(gan):
+    """A state of random numbers, variances and counters above zero; nothing is compiled."""
+    rng = np.random.RandomState(0)
+    draw = lambda x: np.asarray(0.3 * rng.standard_normal(x.shape), x.dtype)  # noqa: E731
+    state = jax.tree.map(draw, jax.eval_shape(gan.init, jax.random.key(0)))
+
+    def positive(path, x):
+        return np.abs(x) + 1 if path[-1].key in ("moving_variance", "accu_variance", "accu_counter") else x
+
+    nets = [
+        dataclasses.replace(n, extra=jax.tree.map_with_path(positive, n.extra)) for n in (state.g, state.d)
+    ]
+    return dataclasses.replace(state, g=nets[0], d=nets[1])

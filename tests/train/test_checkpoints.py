@@ -245,6 +245,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_any_number_of_devices_reads_what_any_number_wrote(tmp_path):
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
     done = subprocess.run(

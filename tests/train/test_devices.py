@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys, jax, numpy as np
@@ -91,6 +93,7 @@ def run(program: str, devices: int, *arguments: object) -> subprocess.Popen[str]
     )
 
 
+@pytest.mark.slow
 def test_meshes_equal_one_device(tmp_path):
     with run(PROGRAM, 8, tmp_path) as process:
         out, errors = process.communicate(timeout=900)

@@ -94,6 +94,7 @@ def pair(*words: str) -> list[tuple[int, str, str]]:
     return [(process.returncode, *each) for process, each in zip(started, said, strict=True)]
 
 
+@pytest.mark.slow
 def test_two_processes_that_share_one_copy_train_as_one(tmp_path, train):
     with start(*train, "--model_dir", str(tmp_path / "one")) as alone:
         assert alone.wait(timeout=600) == 0, alone.stderr.read()[-3000:]
@@ -121,6 +122,7 @@ def test_two_processes_that_share_one_copy_train_as_one(tmp_path, train):
         assert np.abs(np.subtract(*pictures)).max() <= 1  # of 255
 
 
+@pytest.mark.slow
 def test_two_processes_with_a_copy_each_train_biggan_as_one(tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (32, 32, 32, 3), np.uint8), np.arange(32) % 4
@@ -171,6 +173,7 @@ def test_without_a_cluster_it_says_so(tmp_path, train):
     assert "the environment tells of no cluster; give --coordinator HOST:PORT" in errors.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_process_that_stays_alone_gives_up_with_a_word():
     program = "from compare_gan.core.processes import connect; connect({!r}, 2, 1, patience=1)"
     with socket.socket() as free:

@@ -216,6 +216,7 @@ print("shape", *whole.shape, flush=True)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_read_disjoint_shards_whose_union_is_the_epoch():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

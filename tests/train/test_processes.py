@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from compare_gan.train.checkpoints import Checkpoints
 
 PROGRAM = """
@@ -64,6 +66,7 @@ def last_lines(processes):
     return [text.splitlines()[-1] for text in said]
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     processes = together(broken, MANY)
