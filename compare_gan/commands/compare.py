@@ -15,7 +15,7 @@ def add(commands) -> None:
         "runs/study/s3gan runs/study/all_labels",
     )
     made.add_argument("runs", nargs="+", help="run folders")
-    made.add_argument("--metrics", nargs="+", help="scores to show; default: all")
+    made.add_argument("--metrics", action="extend", nargs="+", help="scores to show; default: all")
     made.add_argument(
         "--best", metavar="SCORE", help="the step that is best by this score; default: the last one"
     )

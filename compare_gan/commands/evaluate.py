@@ -62,7 +62,12 @@ def add_settings(made: Parser) -> None:
         help="digits, inception, inception_clean, or a file: of compare-gan classifier, weights of "
         "Inception, .onnx",
     )
-    made.add_argument("--metrics", nargs="+", help="names; default: frechet_distance and class_agreement")
+    made.add_argument(
+        "--metrics",
+        action="extend",
+        nargs="+",
+        help="names; default: frechet_distance and class_agreement",
+    )
     made.add_argument(
         "--images", type=int, help="images to generate for a set; default: as many as real ones, 5000 or more"
     )
@@ -92,9 +97,21 @@ def settings(arguments: argparse.Namespace, dataset: Any) -> Any:
 
 
 def metrics(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Names of metrics, however they were separated."""
+    """Names of metrics, each once, however they were separated.
+
+    Raises:
+      UserError: there are none, or one is unknown.
+    """
+    from compare_gan import metrics as _  # noqa: F401 (registers them)
+    from compare_gan.core.registry import METRICS
+
     words = arguments.metrics or ["frechet_distance"]
-    return tuple(name for word in words for name in word.split(",") if name)
+    names = tuple(dict.fromkeys(name for word in words for name in word.split(",") if name))
+    if not names:
+        raise UserError("--metrics names no metric")
+    for name in names:
+        METRICS[name]  # raises if there is none
+    return names
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -103,6 +120,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         raise UserError("give one of: a run folder, --images_from, --features")
     if arguments.json and not os.access(Path(arguments.json).absolute().parent, os.W_OK):
         raise UserError(f"{arguments.json}: cannot write there; choose another --json")
+    metrics(arguments)  # names are checked before anything is read
     if arguments.continuous and arguments.distributed:
         raise UserError("scores are made continuously by one process; leave out --distributed")
     join(arguments)

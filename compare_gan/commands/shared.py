@@ -139,9 +139,9 @@ def open_run(run_dir: Path, step: str = "latest") -> tuple[dict[str, Any], Any, 
     from compare_gan.evaluation.schedule import chosen
     from compare_gan.train.checkpoints import Checkpoints
 
-    about, gan, template = open_gan(run_dir)
-    if step == "all" or "," in step:
+    if step not in ("latest", "best") and not step.isdecimal():
         raise UserError(f"step {step!r}: give latest, best, or one number")
+    about, gan, template = open_gan(run_dir)
     number, *_ = chosen(run_dir, step)
     checkpoints = Checkpoints(run_dir)
     state = checkpoints.restore(template) if step == "latest" else checkpoints.good(number, template)

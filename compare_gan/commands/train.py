@@ -28,6 +28,7 @@ def add(commands) -> None:
     made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
     made.add_argument(
         "--data",
+        action="extend",
         nargs="+",
         help="name or path, or several whose images join; default: dataset.name of the configuration",
     )
@@ -120,7 +121,7 @@ def train_one(arguments: argparse.Namespace) -> None:
     from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
     from compare_gan.train.loop import Schedule
-    from compare_gan.train.resume import check_steps
+    from compare_gan.train.resume import check_fits, check_steps
     from compare_gan.train.watch import Watch
 
     placement = Placement.over(fsdp=arguments.fsdp)
@@ -144,6 +145,8 @@ def train_one(arguments: argparse.Namespace) -> None:
         dataset, validation = with_validation(dataset, arguments.validation, seed)
     score = scorer(arguments, parsed, gan, dataset, validation) if schedule.score_every else None
     origin |= {"seed": seed, "validation": arguments.validation}
+    if arguments.continue_with_changes:
+        check_fits(run_dir, gan.over(placement.mesh.size))
     describe_run(run_dir, dataset, parsed.operative_config, origin, arguments.continue_with_changes)
     train_gan(
         gan,
