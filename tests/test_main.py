@@ -182,7 +182,7 @@ def test_a_configuration_can_be_tried_on_noise(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "cannot write here")
+    refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "is a file or lies in one")
     assert (tmp_path / "file").read_text() == ""
 
 

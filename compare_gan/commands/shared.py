@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -122,6 +123,20 @@ def add_labels_file(made: Parser) -> None:
         metavar="FILE",
         help="label file (.csv, .npz, ...) with the labels of some or all images, in place of the data's own",
     )
+
+
+def check_writable(option: str, path: str | None) -> None:
+    """Refuses a file that cannot be written, before the work whose result it is to hold.
+
+    Raises:
+      UserError: it is a folder, or its folder is not there or cannot be written to.
+    """
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise UserError(f"{path}: is a folder; --{option} names a file")
+    if not os.access(Path(path).absolute().parent, os.W_OK):
+        raise UserError(f"{path}: cannot write there; choose another --{option}")
 
 
 def open_data(source: str | list[str], how: Any) -> Any:

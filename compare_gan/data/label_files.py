@@ -264,7 +264,7 @@ def _by_name(rows: Rows, given: Sequence[str], images: _Named) -> np.ndarray:
     return image
 
 
-def _check_once(rows: Rows, image: np.ndarray, called: Sequence[object]) -> None:
+def _check_once(rows: Rows, image: np.ndarray, called: Sequence[object] | np.ndarray) -> None:
     again = np.ones(len(image), bool)
     again[np.unique(image, return_index=True)[1]] = False
     rows.refuse(again, lambda i: f"image {called[i]} has a label already; label each image once")
