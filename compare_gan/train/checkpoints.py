@@ -206,7 +206,7 @@ def misfit(path: Path, template: GANState) -> str | None:
     """
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            stored = _shapes(checkpointer.metadata(path).item_metadata.tree)
+            stored = _shapes(checkpointer.metadata(path.absolute()).item_metadata.tree)
     except Exception:  # damaged, in whatever way
         return None
     wanted = _shapes(template)
