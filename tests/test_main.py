@@ -77,7 +77,7 @@ def wrong_size(folder):
 
 
 def nothing_there(folder):
-    return folder / "none", "neither a known data set nor a path"
+    return folder / "none", "no such file or folder"
 
 
 def unknown_name(folder):
