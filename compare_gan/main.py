@@ -51,14 +51,14 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        told = f"{error.filename or 'a file'}: {error.strerror}; mend this and give the same command again"
+        told = f"{error.filename or 'a file'}: {error.strerror}; fix this and give the same command again"
         print(f"compare-gan: {told}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(f"{stop}; the same command goes on from there")
+        print(f"{stop}; the same command resumes from there")
         return 130
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint")
+        print("\nstopped; the same command resumes from the last checkpoint")
         return 130
 
 

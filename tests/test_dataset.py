@@ -181,4 +181,6 @@ def test_places_that_cannot_be_written_are_told_before_the_work(tmp_path, capsys
     for option in ("--out", "--json"):
         assert main(["dataset", "digits", option, str(tmp_path / "file" / "x")]) == 2
         captured = capsys.readouterr()
-        assert "cannot write here" in captured.err and captured.err.count("\n") == 1 and not captured.out
+        assert (
+            "is a file or lies in one" in captured.err and captured.err.count("\n") == 1 and not captured.out
+        )

@@ -77,7 +77,7 @@ def wrong_size(folder):
 
 
 def nothing_there(folder):
-    return folder / "none", "neither a known data set nor a path"
+    return folder / "none", "no such file or folder"
 
 
 def unknown_name(folder):
@@ -182,7 +182,7 @@ def test_a_configuration_can_be_tried_on_noise(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "cannot write here")
+    refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "is a file or lies in one")
     assert (tmp_path / "file").read_text() == ""
 
 

@@ -50,6 +50,30 @@ def test_evaluate_adds_scores_and_does_not_repeat_them(run_dir, capsys):
     assert len(rows) == 2 and rows[1]["coverage"] and rows[1]["kid_score"] and not rows[0]["coverage"]
 
 
+def test_a_run_whose_label_file_has_changed_is_not_scored(run_dir, tmp_path, capsys):
+    moved, file = tmp_path / "run", tmp_path / "labels.csv"
+    shutil.copytree(run_dir, moved)
+    about = json.loads((moved / "run.json").read_text())
+    about["labels"] = {"choice": str(file), "sha256": "0" * 64}
+    about["reading"]["labels"] = str(file)
+    (moved / "run.json").write_text(json.dumps(about))
+    message = told(capsys, 2, "evaluate", moved, "--extractor", "random")
+    assert "run.json names a label file" in message and message.count("\n") == 1
+    file.write_text("index,label\n0,0\n")
+    message = told(capsys, 2, "evaluate", moved, "--extractor", "random")
+    assert "labels.csv: has changed since" in message and message.count("\n") == 1
+
+
+def test_mistakes_about_the_best_checkpoint_are_found_before_training(tmp_path, capsys):
+    words = ["train", *config(), "--model_dir", tmp_path / "run", "--data", "blobs", "--extractor", "random"]
+    message = told(capsys, 2, *words, "--eval_every_steps", 0)
+    assert "--eval_every_steps is 0; it must be at least 1" in message
+    words += ["--eval_every_steps", 2, "--metrics", "prdc", "--best_by", "prdc"]
+    message = told(capsys, 2, *words)
+    assert "--best_by prdc: not one of the scores precision, recall, density, coverage" in message
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_whose_data_is_gone_names_run_json_and_the_option(run_dir, tmp_path, capsys):
     moved = tmp_path / "run"
     shutil.copytree(run_dir, moved)
@@ -58,6 +82,13 @@ def test_a_run_whose_data_is_gone_names_run_json_and_the_option(run_dir, tmp_pat
     message = told(capsys, 2, "evaluate", moved, "--extractor", "random")
     assert "run.json names data that cannot be opened" in message and "give --data" in message
     assert message.count("\n") == 1
+
+
+def test_tables_that_cannot_be_written_are_refused(run_dir, tmp_path, capsys):
+    message = told(capsys, 2, "compare", run_dir, "--csv", tmp_path / "none" / "x.csv")
+    assert "x.csv: cannot write there; choose another --csv" in message
+    assert "is a folder; --html names a file" in told(capsys, 2, "compare", run_dir, "--html", tmp_path)
+    assert "is a folder; --json names a file" in told(capsys, 2, "evaluate", run_dir, "--json", tmp_path)
 
 
 def test_compare_shows_what_was_measured_alike(run_dir, tmp_path, capsys):

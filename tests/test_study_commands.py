@@ -162,9 +162,9 @@ def test_a_stopped_study_goes_on(tmp_path, capsys):
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    assert call(*words) == 130 and "the same command goes on from there" in capsys.readouterr().out
+    assert call(*words) == 130 and "the same command resumes from there" in capsys.readouterr().out
     assert results(tmp_path) == set()
-    assert call(*words) == 0 and "no_labels: going on from step" in capsys.readouterr().out
+    assert call(*words) == 0 and "no_labels: resuming from step" in capsys.readouterr().out
     assert results(tmp_path) == {"seed-0/no_labels"}
 
 

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from compare_gan import __version__
-from compare_gan.commands.shared import add_reading, declare, open_data, reading
+from compare_gan.commands.shared import add_reading, check_writable, declare, open_data, reading
+from compare_gan.core.errors import UserError
 
 
 def add(commands) -> None:
@@ -28,13 +29,19 @@ def add(commands) -> None:
 def classifier(arguments: argparse.Namespace) -> None:
     import numpy as np
 
+    from compare_gan.core.files import run_folder
     from compare_gan.data.base import UNLABELLED
     from compare_gan.data.labels import labelled_only
     from compare_gan.data.source import refuse_inside
     from compare_gan.train.encoder import train_classifier
 
+    for name in ("width", "steps"):
+        if (value := getattr(arguments, name)) < 1:
+            raise UserError(f"--{name} is {value}; it must be at least 1")
     out = Path(arguments.out)
     refuse_inside(out, arguments.data)
+    run_folder(out.parent)
+    check_writable("out", arguments.out)
     whole = open_data(arguments.data, reading(arguments))
     dataset = labelled_only(whole)
     if len(dataset.train) < len(whole.train):

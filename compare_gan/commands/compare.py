@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.shared import declare
+from compare_gan.commands.shared import check_writable, declare
 
 
 def add(commands) -> None:
@@ -15,7 +15,7 @@ def add(commands) -> None:
         "runs/study/s3gan runs/study/all_labels",
     )
     made.add_argument("runs", nargs="+", help="run folders")
-    made.add_argument("--metrics", nargs="+", help="scores to show; default: all")
+    made.add_argument("--metrics", action="extend", nargs="+", help="scores to show; default: all")
     made.add_argument(
         "--best", metavar="SCORE", help="the step that is best by this score; default: the last one"
     )
@@ -27,6 +27,8 @@ def add(commands) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     from compare_gan.evaluation.compare import compared, html, table, text
 
+    check_writable("csv", arguments.csv)
+    check_writable("html", arguments.html)
     rows = compared([Path(run) for run in arguments.runs], arguments.best, arguments.mixed)
     header, body = table(rows, arguments.metrics)
     print(text(header, body))

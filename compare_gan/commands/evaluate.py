@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from compare_gan.commands.shared import (
     Parser,
     add_hosts,
     add_reading,
+    check_writable,
     declare,
     join,
     open_data,
@@ -62,7 +62,12 @@ def add_settings(made: Parser) -> None:
         help="digits, inception, inception_clean, or a file: of compare-gan classifier, weights of "
         "Inception, .onnx",
     )
-    made.add_argument("--metrics", nargs="+", help="names; default: frechet_distance and class_agreement")
+    made.add_argument(
+        "--metrics",
+        action="extend",
+        nargs="+",
+        help="names; default: frechet_distance and class_agreement",
+    )
     made.add_argument(
         "--images", type=int, help="images to generate for a set; default: as many as real ones, 5000 or more"
     )
@@ -92,17 +97,29 @@ def settings(arguments: argparse.Namespace, dataset: Any) -> Any:
 
 
 def metrics(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Names of metrics, however they were separated."""
+    """Names of metrics, each once, however they were separated.
+
+    Raises:
+      UserError: there are none, or one is unknown.
+    """
+    from compare_gan import metrics as _  # noqa: F401 (registers them)
+    from compare_gan.core.registry import METRICS
+
     words = arguments.metrics or ["frechet_distance"]
-    return tuple(name for word in words for name in word.split(",") if name)
+    names = tuple(dict.fromkeys(name for word in words for name in word.split(",") if name))
+    if not names:
+        raise UserError("--metrics names no metric")
+    for name in names:
+        METRICS[name]  # raises if there is none
+    return names
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     given = [name for name in ("run", "images_from", "features") if getattr(arguments, name)]
     if len(given) != 1:
         raise UserError("give one of: a run folder, --images_from, --features")
-    if arguments.json and not os.access(Path(arguments.json).absolute().parent, os.W_OK):
-        raise UserError(f"{arguments.json}: cannot write there; choose another --json")
+    check_writable("json", arguments.json)
+    metrics(arguments)  # names are checked before anything is read
     if arguments.continuous and arguments.distributed:
         raise UserError("scores are made continuously by one process; leave out --distributed")
     join(arguments)
@@ -169,12 +186,14 @@ def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, A
     """The data set that a run was trained on, or --data.
 
     Raises:
-      UserError: it is gone, or its images are of another size.
+      UserError: it is gone, its images are of another size, or its label file has changed.
     """
     from compare_gan.data import Reading
     from compare_gan.data.loading import deepened
     from compare_gan.train.gan import ABOUT
 
+    if about["reading"].get("labels"):
+        check_label_file(run_dir, about)
     given = dataclasses.asdict(reading(arguments))
     changed = {name: value for name, value in given.items() if value != getattr(Reading(), name)}
     source = arguments.data or about["data"]
@@ -199,21 +218,37 @@ def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, A
     return dataset
 
 
+def check_label_file(run_dir: Path, about: dict[str, Any]) -> None:
+    """Refuses to score with other labels than a run was trained with.
+
+    Raises:
+      UserError: the label file that `run.json` names is gone, or has changed.
+    """
+    from compare_gan.data.labels import described
+    from compare_gan.train.gan import ABOUT
+
+    labels = about.get("labels") or {}
+    if "sha256" not in labels:
+        return
+    try:
+        same = described(labels["choice"])["sha256"] == labels["sha256"]
+    except UserError as error:
+        raise UserError(f"{run_dir / ABOUT} names a label file: {error}; restore it") from None
+    if not same:
+        raise UserError(f"{labels['choice']}: has changed since {run_dir / ABOUT} noted it; restore the file")
+
+
 def under_training_labels(dataset: Any, run_dir: Path, about: dict[str, Any]) -> Any:
     """The data set under the labels that --labels gave to its training images, as `run.json` notes them.
 
     Raises:
       UserError: the label file is gone, or has changed.
     """
-    from compare_gan.data.labels import described, labelled_only, relabelled
-    from compare_gan.train.gan import ABOUT
+    from compare_gan.data.labels import labelled_only, relabelled
 
     labels = about.get("labels")
     if labels and not about["reading"].get("labels"):  # else they came with the images
-        if described(labels["choice"]).get("sha256") != labels.get("sha256"):
-            raise UserError(
-                f"{labels['choice']}: has changed since {run_dir / ABOUT} noted it; restore the file"
-            )
+        check_label_file(run_dir, about)
         dataset = relabelled(dataset, labels["choice"])
     return labelled_only(dataset) if about.get("labelled_only") else dataset
 

@@ -39,6 +39,7 @@ def add(commands) -> None:
     )
     made.add_argument(
         "--classes",
+        action="extend",
         nargs="+",
         metavar="CLASS",
         help="names or numbers of classes; default: all, the first 10 for a picture",
@@ -132,10 +133,10 @@ def chosen(arguments: argparse.Namespace, names: tuple[str, ...], picture: bool)
 
 
 def class_number(word: str, names: tuple[str, ...]) -> int:
-    """The index of a class, given by name or, where no class has this name, by number."""
+    """The index of a class, given by name or, unless the names are numbers themselves, by number."""
     if word in names:
         return names.index(word)
-    if word.isdecimal() and int(word) < len(names):
+    if word.isdecimal() and int(word) < len(names) and not all(name.isdecimal() for name in names):
         return int(word)
     raise UserError(f"--classes {word}: no such class{did_you_mean(word, names)}")
 
@@ -156,11 +157,13 @@ def write_arrays(path: Path, sampler: Any, wanted: Wanted, arguments: argparse.N
     import numpy as np
 
     from compare_gan.core.files import atomic, run_folder
+    from compare_gan.data.arrays import CLASS_NAMES
 
     run_folder(path.parent)
     images, labels = sampler.images(wanted.images, arguments.seed, wanted.classes, arguments.truncation)
     with atomic(path) as file:
-        np.savez(file, images=images, **({} if labels is None else {"labels": labels}))
+        classes = {} if labels is None else {"labels": labels, CLASS_NAMES: np.array(sampler.class_names)}
+        np.savez(file, images=images, **classes)
 
 
 def write_folder(folder: Path, sampler: Any, wanted: Wanted, arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -124,6 +125,20 @@ def add_labels_file(made: Parser) -> None:
     )
 
 
+def check_writable(option: str, path: str | None) -> None:
+    """Refuses a file that cannot be written, before the work whose result it is to hold.
+
+    Raises:
+      UserError: it is a folder, or its folder is not there or cannot be written to.
+    """
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise UserError(f"{path}: is a folder; --{option} names a file")
+    if not os.access(Path(path).absolute().parent, os.W_OK):
+        raise UserError(f"{path}: cannot write there; choose another --{option}")
+
+
 def open_data(source: str | list[str], how: Any) -> Any:
     """The data set of a name or path or of several, or noise in the shape of a known one."""
     from compare_gan.data import open_dataset
@@ -139,9 +154,9 @@ def open_run(run_dir: Path, step: str = "latest") -> tuple[dict[str, Any], Any, 
     from compare_gan.evaluation.schedule import chosen
     from compare_gan.train.checkpoints import Checkpoints
 
-    about, gan, template = open_gan(run_dir)
-    if step == "all" or "," in step:
+    if step not in ("latest", "best") and not step.isdecimal():
         raise UserError(f"step {step!r}: give latest, best, or one number")
+    about, gan, template = open_gan(run_dir)
     number, *_ = chosen(run_dir, step)
     checkpoints = Checkpoints(run_dir)
     state = checkpoints.restore(template) if step == "latest" else checkpoints.good(number, template)

@@ -28,6 +28,7 @@ def add(commands) -> None:
     made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
     made.add_argument(
         "--data",
+        action="extend",
         nargs="+",
         help="name or path, or several whose images join; default: dataset.name of the configuration",
     )
@@ -93,6 +94,8 @@ def add(commands) -> None:
 def train(arguments: argparse.Namespace) -> None:
     if arguments.schedule == "continuous_eval" and arguments.distributed:
         raise UserError("--schedule continuous_eval is done by one process; leave out --distributed")
+    if arguments.eval_every_steps is not None and arguments.eval_every_steps < 1:
+        raise UserError(f"--eval_every_steps is {arguments.eval_every_steps}; it must be at least 1")
     if arguments.validation is not None and (not arguments.eval_every_steps or arguments.schedule != "train"):
         raise UserError(
             "--validation chooses the best checkpoint while training; it needs --eval_every_steps"
@@ -120,9 +123,11 @@ def train_one(arguments: argparse.Namespace) -> None:
     from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
     from compare_gan.train.loop import Schedule
-    from compare_gan.train.resume import check_steps
+    from compare_gan.train.resume import check_fits, check_steps
     from compare_gan.train.watch import Watch
 
+    if not arguments.gin_config and not arguments.gin_bindings:
+        raise UserError("no configuration; give some, such as --gin_config small.gin --gin_config s3gan.gin")
     placement = Placement.over(fsdp=arguments.fsdp)
     parsed = parse(arguments.gin_config, arguments.gin_bindings)
     run_dir, seed = Path(arguments.model_dir), parsed.run_config.tf_random_seed or 0
@@ -144,6 +149,8 @@ def train_one(arguments: argparse.Namespace) -> None:
         dataset, validation = with_validation(dataset, arguments.validation, seed)
     score = scorer(arguments, parsed, gan, dataset, validation) if schedule.score_every else None
     origin |= {"seed": seed, "validation": arguments.validation}
+    if arguments.continue_with_changes:
+        check_fits(run_dir, gan.over(placement.mesh.size))
     describe_run(run_dir, dataset, parsed.operative_config, origin, arguments.continue_with_changes)
     train_gan(
         gan,
@@ -238,6 +245,7 @@ def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any, v
     Raises:
       UserError: a metric or the extractor does not fit.
     """
+    from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings, evaluate
     from compare_gan.evaluation.scores import more_is_better, score, write_scores
     from compare_gan.features import open_extractor
@@ -248,7 +256,10 @@ def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any, v
     how, extractor = settings(arguments, dataset), open_extractor(arguments.extractor)
     check_settings(how, gan, dataset, extractor, lenient=arguments.metrics is None)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
-    best = arguments.best_by or how.metrics[0]
+    scores = [column for name in how.metrics for column in METRICS[name].columns]
+    best = arguments.best_by or scores[0]
+    if best not in scores:
+        raise UserError(f"--best_by {best}: not one of the scores {', '.join(scores)}; see --metrics")
     caution = (
         "evaluate --steps best scores the chosen one on the test images"
         if validation is not None

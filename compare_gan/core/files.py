@@ -97,6 +97,8 @@ def run_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{path}: is a file or lies in one; choose another folder") from None
     except OSError as error:
         raise UserError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
     return path

@@ -14,6 +14,7 @@ from compare_gan.data.classes import listed, numbered, stored_labels
 from compare_gan.data.records import Contents, Part, Pixels, joined
 from compare_gan.data.splits import split_of
 
+CLASS_NAMES = "class_names"
 NAMES = ("images", "labels", "test_images", "test_labels")
 ROUNDING = 1e-3  # how far floats may be out of [0, 1]
 Role = tuple[str, str]  # "images" or "labels", and the split
@@ -63,6 +64,7 @@ def read_arrays(path: Path) -> Contents:
       images: [N, H, W], [N, H, W, C] or [N, C, H, W], C = 1 or 3; uint8, or float in [0, 1]
       labels: see `compare_gan.data.classes.stored_labels`; may be missing
       test_images, test_labels: the same of the test split; may be missing
+      class_names: [K] words, the names of the classes that labels number; may be missing
 
     Each may have another usual name, such as x, x_train or arr_0, and the only array of images any name. A
     note says which arrays were taken if they are not called as above, and another which are ignored.
@@ -73,7 +75,10 @@ def read_arrays(path: Path) -> Contents:
     arrays = plain_arrays(path)
     roles = _roles(path, arrays)
     notes = [] if set(roles.values()) <= set(NAMES) else [f"reads {_described(roles)}"]
-    if ignored := [name for name in arrays if name not in roles.values()]:
+    names = _class_names(path, arrays)
+    if ignored := [
+        name for name in arrays if name not in roles.values() and (name != CLASS_NAMES or not names)
+    ]:
         notes.append(f"ignores its arrays {listed(ignored)}")
     parts, stored = list[Part](), list[np.ndarray]()
     splits = [split for split in ("train", "test", "unlabelled") if ("images", split) in roles]
@@ -88,7 +93,7 @@ def read_arrays(path: Path) -> Contents:
             stored.append(stored_labels(path, label, arrays[label], len(images)))
         else:
             stored.append(parts[-1].labels)
-    labels, class_names = numbered(path, stored)
+    labels, class_names = numbered(path, stored, names)
     found = {
         split: Part(part.records, numbers) for split, part, numbers in zip(splits, parts, labels, strict=True)
     }
@@ -99,6 +104,12 @@ def read_arrays(path: Path) -> Contents:
         )
         train = joined([train, pool])
     return Contents(str(path), path.resolve().name, train, found.get("test"), class_names, tuple(notes))
+
+
+def _class_names(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """The names of the classes; none if the file has no words for them."""
+    names = arrays.get(CLASS_NAMES)
+    return () if names is None or names.ndim != 1 or names.dtype.kind != "U" else tuple(map(str, names))
 
 
 def _roles(path: Path, arrays: dict[str, np.ndarray]) -> dict[Role, str]:

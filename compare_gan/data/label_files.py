@@ -144,7 +144,7 @@ def write_labels(path: Path, index: np.ndarray, labels: np.ndarray, names: Seque
     """
     rows = rows_of_arrays(path, {INDEX: index, LABEL: labels})
     rows.refuse(index < 0, lambda i: f"index {index[i]} is negative")
-    _check_once(rows, index)
+    _check_once(rows, index, index)
     labels, _ = _classes(rows, ())
     order = np.argsort(index)
     arrays = {INDEX: index[order].astype(np.int64), LABEL: labels[order]}
@@ -236,7 +236,7 @@ def _by_index(rows: Rows, index: np.ndarray, count: int, names: Sequence[str]) -
         (index < 0) | (index >= count),
         lambda i: f"index {index[i]} is out of range for {count} images; made from other data?",
     )
-    _check_once(rows, index)
+    _check_once(rows, index, index)
     if names and rows.names:
         pairs = zip((names[k] for k in index), rows.names, strict=True)
         rows.refuse(
@@ -260,14 +260,14 @@ def _by_name(rows: Rows, given: Sequence[str], images: _Named) -> np.ndarray:
     rows.refuse(
         image == SEVERAL, lambda i: f"several images are called {given[i]!r}; give whole names, or {INDEX}"
     )
-    _check_once(rows, image)
+    _check_once(rows, image, given)
     return image
 
 
-def _check_once(rows: Rows, image: np.ndarray) -> None:
+def _check_once(rows: Rows, image: np.ndarray, called: Sequence[object] | np.ndarray) -> None:
     again = np.ones(len(image), bool)
     again[np.unique(image, return_index=True)[1]] = False
-    rows.refuse(again, lambda i: f"image {image[i]} has a label already; label each image once")
+    rows.refuse(again, lambda i: f"image {called[i]} has a label already; label each image once")
 
 
 def _all_named(names: Sequence[str]) -> list[str]:

@@ -116,6 +116,8 @@ def _find(source: str, reading: Reading) -> Contents:
     if is_named(source):
         return read_tfds(source, reading.data_dir)
     path = Path(source)
+    if len(path.parts) > 1 and not path.exists():
+        raise UserError(f"{source!r}: no such file or folder")
     if not source or not path.exists():
         hint = did_you_mean(source, [*DATASETS, *FACTS])
         raise UserError(f"{source!r} is neither a known data set nor a path that exists{hint}")

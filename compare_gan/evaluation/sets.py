@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from compare_gan import __version__
+from compare_gan.core.errors import UserError
 from compare_gan.core.processes import every, first
 from compare_gan.core.registry import METRICS
 from compare_gan.data.base import Images, Split
@@ -91,13 +93,16 @@ def computed(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, fl
     """Scores by column, and the metrics that failed, whose scores are None and of which a line tells why.
 
     Raises:
-      Exception: that of the first metric, if all of them failed.
+      Exception: that of the first metric, if all of them failed; a score that is NaN is a failure.
     """
     found: dict[str, float | None] = {}
     failures: dict[str, Exception] = {}
     for name in in_order(metrics):
         try:
-            found |= METRICS[name].compute(context)
+            scores = METRICS[name].compute(context)
+            if any(value is not None and math.isnan(value) for value in scores.values()):
+                raise UserError(f"the metric {name} gives NaN; the features may be too large")
+            found |= scores
         except Exception as error:  # whatever it is, the other scores are worth having
             failures[name] = error
             found |= dict.fromkeys(METRICS[name].columns)

@@ -81,6 +81,8 @@ def _gaussian(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:
     covariance = covariance.astype(np.float64)
     if not np.allclose(covariance, covariance.T, rtol=1e-3, atol=1e-6 * abs(covariance).max()):
         raise UserError(f"{path}: sigma is not symmetric, so it is no covariance")
+    if np.linalg.eigvalsh(covariance)[0] < -1e-3 * abs(covariance).max():
+        raise UserError(f"{path}: sigma has negative eigenvalues, so it is no covariance")
     return Gaussian(mean.astype(np.float64), (covariance + covariance.T) / 2)
 
 

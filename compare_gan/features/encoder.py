@@ -96,7 +96,11 @@ class TrainedEncoder:
         """
         h, w, c = self.spec.image_shape
         if images.shape[1:] not in ((h, w, c), (h, w, 1)):
-            raise UserError(f"{self.name}: made for images {self.spec.image_shape}, got {images.shape[1:]}")
+            taken, given = ("x".join(map(str, shape)) for shape in (self.spec.image_shape, images.shape[1:]))
+            raise UserError(
+                f"the extractor {self.name} takes images of {taken}, and these are {given}; give "
+                "--image_size or another --extractor, such as one that compare-gan classifier trains"
+            )
         batch_size = batch_size or max(1, min(500, BATCH_PIXELS // (h * w)))
         return on_all_devices(_compiled(self.spec), self.net, images, batch_size, self.name)
 

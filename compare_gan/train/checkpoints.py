@@ -17,6 +17,7 @@ import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -158,9 +159,8 @@ class Checkpoints:
             with ocp.StandardCheckpointer() as checkpointer:
                 return checkpointer.restore(self.folder / str(step), abstract)
         except (ValueError, KeyError) as error:
-            raise UserError(
-                f"{self.folder / str(step)}: does not fit this configuration ({reason(error)})"
-            ) from None
+            why = misfit(self.folder / str(step), template) or reason(error)
+            raise UserError(f"{self.folder / str(step)}: does not fit this configuration ({why})") from None
 
     def _commit(self, step: int, writer: ocp.StandardCheckpointer) -> None:
         """What the thread does: waits for the files, and writes the manifest."""
@@ -184,7 +184,7 @@ class Checkpoints:
         self._sweep()  # what is on a full disk already is in the way
         return UserError(
             f"{self.folder / str(step)}: could not be written ({reason(error)}); earlier checkpoints are "
-            "whole: mend this, and the same command goes on from the last of them"
+            "whole: fix this and give the same command again, which resumes from the last of them"
         )
 
 
@@ -194,6 +194,35 @@ def saved_steps(run_dir: Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / MANIFEST).exists())
+
+
+def misfit(path: Path, template: GANState) -> str | None:
+    """How the arrays of a checkpoint differ from those of a state, in a few words; None if they do not.
+
+    Only names and shapes are compared. What cannot be read is not compared: `damage` names that.
+
+    Args:
+      template: a state, or its shapes as `jax.eval_shape` gives them.
+    """
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            stored = _shapes(checkpointer.metadata(path.absolute()).item_metadata.tree)
+    except Exception:  # damaged, in whatever way
+        return None
+    wanted = _shapes(template)
+    differing = [name for name in sorted(stored | wanted) if stored.get(name) != wanted.get(name)]
+    if not differing:
+        return None
+    name = differing[0]
+    old, new = (list(shapes[name]) if name in shapes else "absent" for shapes in (stored, wanted))
+    more = f", and {len(differing) - 1} more arrays" if len(differing) > 1 else ""
+    return f"{name} is {old} in the checkpoint and {new} now{more}"
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of each array by its path."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(x.shape) for path, x in leaves}
 
 
 def reason(error: Exception) -> str:

@@ -192,7 +192,7 @@ def _advance(
     if step >= schedule.steps:
         return state
     if step:
-        print(f"{job.name}: going on from step {step}", flush=True)
+        print(f"{job.name}: resuming from step {step}", flush=True)
     else:
         draw(state, 0)
     chunk = job.program("chunk", placement, feed.pick, make=lambda: compile_chunk(job, placement, feed.pick))

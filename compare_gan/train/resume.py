@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
 from compare_gan.data.source import resolved
-from compare_gan.train.checkpoints import saved_steps
+from compare_gan.gans.modular import GAN
+from compare_gan.train.checkpoints import misfit, saved_steps
 
 SHOWN = 5  # differences that a message names
 # Bindings that say how long to train, how often to save and how to evaluate, not what is trained.
@@ -117,6 +119,25 @@ def check_steps(run_dir: Path, steps: int) -> None:
         raise UserError(
             f"{run_dir}: is already trained for {done} steps, and options.training_steps = {steps} asks for "
             "fewer; ask for more, or choose another --model_dir"
+        )
+
+
+def check_fits(run_dir: Path, gan: GAN) -> None:
+    """Refuses to resume a run with networks or optimizers of other shapes than its newest checkpoint has.
+
+    To be called before `run.json` and the configuration of the run are replaced.
+
+    Raises:
+      UserError: the shapes differ.
+    """
+    steps = saved_steps(run_dir)
+    if not steps:
+        return
+    template = jax.eval_shape(gan.init, jax.eval_shape(lambda: jax.random.key(0)))
+    if why := misfit(run_dir / "checkpoints" / str(steps[-1]), template):
+        raise UserError(
+            f"{run_dir}: its checkpoint of step {steps[-1]} does not fit the changed settings ({why}); "
+            "choose another --model_dir"
         )
 
 

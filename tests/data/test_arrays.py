@@ -191,6 +191,16 @@ def test_the_names_and_shapes_that_others_use(tmp_path, members):
     assert found.notes[0].startswith("reads ") and found.test is None
 
 
+def test_class_names_of_the_file(tmp_path):
+    np.savez(tmp_path / "a.npz", images=COLOUR, labels=CLASSES, class_names=["dog", "cat", "eel"])
+    found = find(str(tmp_path / "a.npz"))
+    assert found.class_names == ("dog", "cat", "eel") and found.train.labels.tolist() == CLASSES.tolist()
+    assert not found.notes
+    np.savez(tmp_path / "b.npz", images=COLOUR, labels=CLASSES, class_names=["dog", "cat"])
+    with pytest.raises(UserError, match="holds the label 2, but names only 2 classes"):
+        find(str(tmp_path / "b.npz"))
+
+
 @pytest.mark.parametrize("test", ["x_test y_test", "test_images test_labels", "val_images val_labels"])
 def test_a_test_split_by_other_names(tmp_path, test):
     images, labels = test.split()

@@ -139,7 +139,7 @@ def test_classes_whose_names_are_numbers(tmp_path):
     [
         (["cat/4.png", "cat"], "no image is called 'cat/4.png'; names are like 'cat/1.png'"),
         (["1.png", "cat"], "several images are called '1.png'"),
-        (["cat/1.png", "dog"], "image 0 has a label already"),
+        (["cat/1.png", "dog"], "image cat/1.png has a label already"),
         (["cat/2.png", "cta"], "label 'cta' is neither the number of a class nor one of 'cat' to 'eel'"),
         (["cat/2.png", "3"], "label 3 is not one of the classes 0 to 2"),
         (["cat/2.png", "-2"], "label -2 is not"),

@@ -10,8 +10,8 @@ from compare_gan.data import open_dataset
     ("source", "words"),
     [
         ("digts", "^'digts' is neither a known data set nor a path that exists; did you mean 'digits'"),
-        ("no/such/place", "^'no/such/place' is neither .*; known: blobs, .*digits"),
-        ("", "^'' is neither"),
+        ("no/such/place", "^'no/such/place': no such file or folder$"),
+        ("", "^'' is neither .*; known: blobs, .*digits"),
     ],
 )
 def test_an_unknown_source(source, words):

@@ -156,6 +156,7 @@ def test_which_files_are_statistics_and_nothing_else(tmp_path):
         (np.full(2, np.nan), np.eye(2), "not finite"),
         (np.zeros(2), np.array([[1, 5], [0, 1]]), "not symmetric"),
         (np.array(["a", "b"]), np.eye(2), "not numbers"),
+        (np.zeros(2), np.array([[1, 2], [2, 1]]), "negative eigenvalues"),
     ],
 )
 def test_damaged_statistics(tmp_path, mu, sigma, words):
@@ -179,6 +180,9 @@ def test_one_failure_leaves_the_other_scores(monkeypatch, caplog):
     ]
     with pytest.raises(ZeroDivisionError):
         computed(context, ["prd"])
+    huge = ImageSet.of_features(features * 1e200)
+    with pytest.raises(UserError, match="fid_score gives NaN"), np.errstate(all="ignore"):
+        computed(EvalContext(context.real, huge), ["fid_score"])
 
 
 def test_a_caution_where_images_are_fewer_than_features(caplog):

@@ -6,6 +6,7 @@ from PIL import Image
 
 import compare_gan.commands.sample as command
 from compare_gan.data import open_dataset
+from compare_gan.data.source import find
 from compare_gan.export.sampler import Sampler, row_by_row
 from compare_gan.main import main
 
@@ -79,6 +80,17 @@ def test_arrays_have_the_chosen_classes_in_turn(draw, tmp_path):
         images, labels = arrays["images"], arrays["labels"]
     assert labels.tolist() == [2, 0, 2, 0, 2] and images.shape == (5, *SHAPE)
     np.testing.assert_array_equal(images[:, 0, 0], [[round(i / 2), k, 4] for i, k in enumerate(labels)])
+    read = find(str(tmp_path / "x.npz"))
+    assert read.class_names == ("cat", "dog", "7", "1") and read.train.labels.tolist() == labels.tolist()
+
+
+def test_classes_called_by_numbers_are_chosen_by_name_alone(draw, tmp_path, capsys):
+    names = ("3", "7", "42")
+    assert draw(tmp_path / "x.npz", "--per_class", 2, "--classes", 7, "--classes", 3, names=names) == 0
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert arrays["labels"].tolist() == [1, 0, 1, 0]
+    assert draw(tmp_path / "y.npz", "--classes", 1, names=names) == 2
+    assert "--classes 1: no such class; known: 3, 42, 7" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_files_that_are_no_encoder_are_refused(encoder, tmp_path):
 
 
 def test_images_of_another_size_are_refused(encoder):
-    with pytest.raises(UserError, match="made for images"):
+    with pytest.raises(UserError, match="takes images of"):
         encoder(images(2, size=16))
 
 

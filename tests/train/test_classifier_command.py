@@ -36,10 +36,10 @@ def test_a_training_of_other_data_or_settings_is_refused(call, tmp_path, capsys)
     first = (tmp_path / "q.npz").read_bytes()
     capsys.readouterr()
     for words, expected in (
-        (("b.npz",), "other training labels"),
-        (("a.npz", "--seed", 1), "seed 0 -> 1"),
-        (("a.npz", "--steps", 2), "steps 1 -> 2"),
-        (("a.npz", "--width", 3), "width=2"),
+        (("b.npz",), "other labels"),
+        (("a.npz", "--seed", 1), "seed 0, not 1"),
+        (("a.npz", "--steps", 2), "steps 1, not 2"),
+        (("a.npz", "--width", 3), "width 2, not 3"),
     ):
         assert call(*words) == 2
         told = capsys.readouterr().err
@@ -55,3 +55,15 @@ def test_images_without_a_label_are_left_out(call, tmp_path, capsys):
     assert call("none.npz", "--out", tmp_path / "r.npz") == 2
     told = capsys.readouterr().err
     assert "no training image has a label" in told and not (tmp_path / "r.npz").exists()
+
+
+def test_mistakes_leave_no_training_behind(call, tmp_path, capsys):
+    (tmp_path / "folder.npz").mkdir()
+    for words, expected in (
+        (("--width", 0), "--width is 0; it must be at least 1"),
+        (("--steps", -3), "--steps is -3"),
+        (("--out", tmp_path / "folder.npz"), "folder.npz: is a folder; --out names a file"),
+    ):
+        assert call("a.npz", *words) == 2
+        told = capsys.readouterr().err
+        assert expected in told and told.count("\n") == 1 and not list(tmp_path.glob("*.run"))

@@ -1,6 +1,7 @@
 """What a run folder accepts when training is asked for again: more steps, and nothing else unless told so."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import jax
 import numpy as np
 import pytest
 
+from compare_gan.architectures import resnet_small
 from compare_gan.core.errors import UserError
 from compare_gan.data import Split
 from compare_gan.data.source import refuse_inside
 from compare_gan.data.validation import with_validation
 from compare_gan.train.gan import DONE, describe_run, train
 from compare_gan.train.loop import Schedule
-from compare_gan.train.resume import changed_bindings, check_steps, split_fingerprints
+from compare_gan.train.resume import changed_bindings, check_fits, check_steps, split_fingerprints
 from tests.train.tiny import GANS, blobs
 
 CONFIG = """
@@ -45,7 +47,7 @@ def refused(folder, expected, **changes):
     return message
 
 
-def test_more_steps_give_the_bits_of_one_long_run(tmp_path):
+def test_more_steps_give_the_bits_of_one_long_run(tmp_path, monkeypatch):
     gan, split = GANS["ssgan"], blobs().train
     long = Schedule(8, log_every=2, sample_every=8, save_every=3)
     whole = train(gan, split, run_dir=tmp_path / "whole", schedule=long)
@@ -58,6 +60,16 @@ def test_more_steps_give_the_bits_of_one_long_run(tmp_path):
     check_steps(tmp_path / "parts", 8)
     with pytest.raises(UserError, match="is already trained for 8 steps, .* = 6 asks for fewer"):
         check_steps(tmp_path / "parts", 6)
+    monkeypatch.chdir(tmp_path)  # run folders may be relative, Orbax wants absolute ones
+    check_fits(Path("parts"), gan)
+    wider = dataclasses.replace(gan, make_generator=functools.partial(resnet_small.Generator, ch=8))
+    without_mean = dataclasses.replace(gan, g_use_ema=False)
+    for other, difference in (
+        (wider, r"conv1/u is \[72, 1\] in the checkpoint and \[144, 1\] now, and \d+ more arrays"),
+        (without_mean, r"g_ema/\S+ is \[.*\] in the checkpoint and absent now"),
+    ):
+        with pytest.raises(UserError, match=f"of step 8 does not fit the changed settings .*{difference}"):
+            check_fits(Path("parts"), other)
 
 
 def test_bindings_are_compared_not_their_text():

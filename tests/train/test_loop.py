@@ -76,7 +76,7 @@ def test_an_uneven_batch_is_refused():
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(UserError, match="cannot write here"):
+    with pytest.raises(UserError, match="is a file or lies in one"):
         train(GANS["ssgan"], blobs().train, run_dir=blocked / "run", schedule=Schedule(1))
 
 
