@@ -126,7 +126,8 @@ def test_gans_that_read_hidden_labels_are_found(tmp_path, monkeypatch, state_of,
     monkeypatch.setattr("compare_gan.fewlabels.leak.trained", lambda study, task: state_of(study.dataset))
     study = small.small_study(tmp_path, "s2gan_co", "all_labels")
     assert verify(study, gans=True).text.startswith(expected)
-    assert verify(study).text.startswith("not verified: no labels are inferred")
+    with pytest.raises(UserError, match="these methods infer no labels; --verify_no_leak gans checks"):
+        verify(study)
 
 
 @pytest.mark.parametrize(
