@@ -102,8 +102,8 @@ def test_a_study_by_two_processes(study):
     lines = output.splitlines()
     assert lines[0].startswith("data: 256 training images, 256 with a label in 4 classes (64 a class)")
     assert lines[1:3] == [
-        "labels: 8 are used (2 labels a class), those of 248 images are inferred",
-        "labels: 20 are used (5 labels a class), those of 236 images are inferred",
+        "labels: 8 of 256 are used (2 labels a class) to infer one for each of the 256 training images",
+        "labels: 20 of 256 are used (5 labels a class) to infer one for each of the 256 training images",
     ]
     assert lines[3].split() == ["runs", "steps", "steps/s", "time"]  # the plan comes before the work
     assert any(line.split()[:2] == ["all", "6"] for line in lines)

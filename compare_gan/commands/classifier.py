@@ -4,7 +4,15 @@ import argparse
 from pathlib import Path
 
 from compare_gan import __version__
-from compare_gan.commands.shared import add_reading, check_writable, declare, open_data, reading
+from compare_gan.commands.shared import (
+    add_labels_file,
+    add_reading,
+    check_writable,
+    declare,
+    one_or_several,
+    open_data,
+    reading,
+)
 from compare_gan.core.errors import UserError
 
 
@@ -17,9 +25,13 @@ def add(commands) -> None:
         "--data digits --out digits.npz",
     )
     made.add_argument(
-        "--data", required=True, help="name, or path of a folder, archive, parquet or NumPy file"
+        "--data",
+        required=True,
+        nargs="+",
+        help="name, or path of a folder, archive, parquet or NumPy file; several join",
     )
     made.add_argument("--out", required=True, help="file to write")
+    add_labels_file(made)
     add_reading(made)
     made.add_argument("--width", type=int, default=32, help="channels of the first layer")
     made.add_argument("--steps", type=int, default=800, help="updates")
@@ -30,7 +42,7 @@ def classifier(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from compare_gan.core.files import run_folder
-    from compare_gan.data.base import UNLABELLED
+    from compare_gan.data.base import UNLABELLED, hard_labels
     from compare_gan.data.labels import labelled_only
     from compare_gan.data.source import refuse_inside
     from compare_gan.train.encoder import train_classifier
@@ -42,20 +54,22 @@ def classifier(arguments: argparse.Namespace) -> None:
     refuse_inside(out, arguments.data)
     run_folder(out.parent)
     check_writable("out", arguments.out)
-    whole = open_data(arguments.data, reading(arguments))
+    whole = open_data(one_or_several(arguments.data), reading(arguments, labels=arguments.labels))
     dataset = labelled_only(whole)
     if len(dataset.train) < len(whole.train):
         print(f"learns from the {len(dataset.train):,} of {len(whole.train):,} training images with a label")
     folder = out.with_suffix(".run")
     encoder = train_classifier(dataset, arguments.width, arguments.steps, arguments.seed, folder)
-    test = np.flatnonzero(dataset.test.labels != UNLABELLED)
+    known = hard_labels(dataset.test)
+    test = np.flatnonzero(known != UNLABELLED)
     right = None
     if len(test):
         predicted = encoder(dataset.test.images).classes.argmax(1)
-        right = float(np.mean(predicted[test] == dataset.test.labels[test]))
+        right = float(np.mean(predicted[test] == known[test]))
+    labels = "" if arguments.labels is None else f" --labels {arguments.labels}"
     provenance = {
-        "command": f"compare-gan classifier --data {arguments.data} --width {arguments.width} "
-        f"--steps {arguments.steps} --seed {arguments.seed}",
+        "command": f"compare-gan classifier --data {' '.join(arguments.data)}{labels} "
+        f"--width {arguments.width} --steps {arguments.steps} --seed {arguments.seed}",
         "compare_gan": __version__,
         "train_images": len(dataset.train),
         "test_images": len(test),

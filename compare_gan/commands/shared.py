@@ -139,6 +139,11 @@ def check_writable(option: str, path: str | None) -> None:
         raise UserError(f"{path}: cannot write there; choose another --{option}")
 
 
+def one_or_several(sources: list[str]) -> str | list[str]:
+    """What the words of `--data` name."""
+    return sources[0] if len(sources) == 1 else sources
+
+
 def open_data(source: str | list[str], how: Any) -> Any:
     """The data set of a name or path or of several, or noise in the shape of a known one."""
     from compare_gan.data import open_dataset

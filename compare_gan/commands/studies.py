@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan import __version__
-from compare_gan.commands.shared import Parser, add_labels_file, add_reading, open_data, reading
+from compare_gan.commands.shared import (
+    Parser,
+    add_labels_file,
+    add_reading,
+    one_or_several,
+    open_data,
+    reading,
+)
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.files import sha256_of
 from compare_gan.core.methods import METHODS
@@ -97,10 +104,6 @@ def open_labels(arguments: argparse.Namespace) -> Any:
     return open_data(one_or_several(arguments.data), reading(arguments, labels=arguments.labels))
 
 
-def one_or_several(sources: list[str]) -> str | list[str]:
-    return sources[0] if len(sources) == 1 else sources
-
-
 def settings_of(
     arguments: argparse.Namespace,
     dataset: Any,
@@ -173,16 +176,25 @@ def plan_lines(study: Any, budget_given: bool) -> list[str]:
     lines = there.lines()
     if not any(method.from_few for method in study.methods):
         return lines
-    labels = study.dataset.train.labels
+    labels, known = study.dataset.train.labels, dict[int, str]()
+    inferring = any(method.labels in ("inferred", "soft") for method in study.methods)
+    if inferring and study.label_file is not None:
+        lines.append(f"labels: {study.label_file} is used as it is, no label is inferred")
+        inferring = False
+        if not any(method.labels == "few" for method in study.methods):
+            return lines
     for budget in study.budgets:
         used = len(choose(labels, budget, study.seeds[0]))
-        infer = f"those of {there.train_images - used:,} images are inferred"
-        if used == there.labelled:
-            lines.append(f"labels: all {used:,} are used, {infer}")
-            continue
-        why = "" if budget_given or there.partly else "; every image has a label, so this is the default"
-        lines.append(f"labels: {used:,} are used ({told(budget)}{why}), {infer}")
-    return lines
+        which = f"all {used:,}" if used == there.labelled else f"{used:,} of {there.labelled:,}"
+        default = not (budget_given or there.partly)
+        share = f" ({told(budget)}{'; the default, for every image has one' if default else ''})"
+        why = share if used < there.labelled else ""
+        what = f" to infer one for each of the {there.train_images:,} training images" if inferring else ""
+        lines.append(f"labels: {which} {'is' if used == 1 else 'are'} used{why}{what}")
+        if used in known:
+            lines.append(f"caution: these are the same {used:,} labels as with {known[used]}")
+        known.setdefault(used, told(budget))
+    return lines + (there.measured(there.labelled - max(known)) if inferring else [])
 
 
 def compile_quickly() -> None:

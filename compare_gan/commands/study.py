@@ -18,6 +18,7 @@ from compare_gan.commands.studies import (
     settings_of,
     study_folder,
 )
+from compare_gan.core.errors import UserError
 from compare_gan.core.methods import METHODS
 
 FRACTIONS = [0.05, 0.1, 0.2]  # of the labels of a fully labelled data set
@@ -57,6 +58,8 @@ def study(arguments: argparse.Namespace) -> int:
     from compare_gan.fewlabels.overview import overview, usable_methods
     from compare_gan.fewlabels.plan import outline, text, timed
 
+    if arguments.workers < 1:
+        raise UserError(f"workers is {arguments.workers}; it must be at least 1")
     arguments.label_file = None
     dataset = open_labels(arguments)
     there = overview(dataset)
@@ -73,7 +76,8 @@ def study(arguments: argparse.Namespace) -> int:
     print("\n".join([*plan_lines(whole, given), *left_out]))
     if entries := outline(whole):
         print(text(entries, 1))
-        print(text(timed(whole, entries), arguments.workers))
+        if (known := timed(whole, entries)) != entries:
+            print(text(known, arguments.workers))
     if not arguments.plan:
         return carry_out("study", whole, arguments.workers, reopen)
     if not entries:

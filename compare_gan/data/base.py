@@ -35,11 +35,16 @@ class Split:
         return len(self.images)
 
 
+def hardened(labels: np.ndarray) -> np.ndarray:
+    """Class indices [N]; of soft labels [N, K] the likeliest class, -1 for a row of zeros."""
+    if labels.ndim == 1:
+        return labels
+    return np.where(labels.any(1), labels.argmax(1), UNLABELLED).astype(np.int32)
+
+
 def hard_labels(split: Split) -> np.ndarray:
-    """Class indices [N]; of soft labels the likeliest class, -1 for a row of zeros."""
-    if split.labels.ndim == 1:
-        return split.labels
-    return np.where(split.labels.any(1), split.labels.argmax(1), UNLABELLED).astype(np.int32)
+    """The labels of a split as class indices [N]."""
+    return hardened(split.labels)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -34,6 +34,12 @@ def _sha256(images: Images) -> str:
     return total.hexdigest()
 
 
+def nothing_held_out(dataset: ImageDataset) -> bool:
+    """Whether the test images are the training images, as with `Reading(holdout=0)`."""
+    train, test = dataset.train.images, dataset.test.images
+    return train.shape == test.shape and fingerprint(train) == fingerprint(test)
+
+
 def dataset_sha256(dataset: ImageDataset) -> str:
     """SHA-256 of all that a study depends on: images, labels and class names of both splits."""
     total = hashlib.sha256(repr(dataset.class_names).encode())

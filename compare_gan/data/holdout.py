@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.data.base import UNLABELLED
+from compare_gan.data.base import UNLABELLED, hardened
 from compare_gan.data.label_files import label_contents, numbers_training_split
 from compare_gan.data.records import Contents, Part
 from compare_gan.data.splits import HELD_OUT, held_out_mask
@@ -51,20 +51,26 @@ def with_splits(contents: Contents, labels: str | None = None, holdout: float | 
     if numbers_training_split(Path(labels), int((~out).sum())):
         return label_contents(Path(labels), _divided(contents, out, holdout))
     whole = label_contents(Path(labels), contents)
-    if own.ndim == whole.train.labels.ndim == 1 and whole.class_names == contents.class_names:
-        found = whole.train.labels
-        kept = np.where(out & (found == UNLABELLED), own, found)
-        whole = dataclasses.replace(whole, train=Part(whole.train.records, kept))
-    return _divided(whole, out, holdout, own)
+    return _divided(whole, out, holdout, own, whole.class_names == contents.class_names)
 
 
 def _divided(
-    contents: Contents, out: np.ndarray, holdout: float | None, own: np.ndarray | None = None
+    contents: Contents,
+    out: np.ndarray,
+    holdout: float | None,
+    own: np.ndarray | None = None,
+    comparable: bool = False,
 ) -> Contents:
-    """The source split by a mask [N] of the images to hold out; `own`: its labels before a file's."""
+    """The source split by a mask [N] of the images to hold out.
+
+    Args:
+      own: its labels before those of a file.
+      comparable: whether these are of the same classes; then held-out images without another label keep them.
+    """
     whole = contents.train
     own = whole.labels if own is None else own
-    precious = _precious(whole.labels) if own.ndim == 1 and (own == UNLABELLED).any() else np.zeros_like(out)
+    missing = (hardened(own) == UNLABELLED).any()
+    precious = _precious(hardened(whole.labels)) if missing else np.zeros_like(out)
     spared = out & ~precious
     if 2 * spared.sum() >= out.sum():  # else there would be little to test on
         out = spared
@@ -73,6 +79,8 @@ def _divided(
         note = f"{why}, so scores compare with the training images; --test_data names other images"
         return dataclasses.replace(contents, test=whole, notes=(*contents.notes, note))
     train, test = whole.chosen(np.flatnonzero(~out)), whole.chosen(np.flatnonzero(out))
+    if comparable and own.ndim == test.labels.ndim == 1:
+        test = Part(test.records, np.where(test.labels == UNLABELLED, own[out], test.labels))
     notes = contents.notes
     if holdout is None:
         kept = ", none of them labelled, for labels are few" if out is spared and precious.any() else ""
@@ -86,7 +94,5 @@ def _divided(
 
 def _precious(labels: np.ndarray) -> np.ndarray:
     """Which images [N] have a label that training cannot spare."""
-    if labels.ndim != 1:
-        return np.zeros(len(labels), bool)
     classes, back, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return ((classes != UNLABELLED) & (counts < SPARE))[back]

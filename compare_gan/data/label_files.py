@@ -17,7 +17,8 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
-from compare_gan.data.base import UNLABELLED, Split
+from compare_gan.core.origin import warn_once
+from compare_gan.data.base import UNLABELLED, Split, hardened
 from compare_gan.data.classes import MISSING, with_distinct_names
 from compare_gan.data.label_rows import (
     COUNT,
@@ -43,11 +44,12 @@ def label_contents(path: Path, contents: Contents) -> Contents:
     """A source under the labels of a label file, before a test split is held out.
 
     A row names an image of either split; where it has no name, its index counts the training images. Training
-    images that no row is about become unlabelled. Such test images keep their labels, unless the classes
-    change.
+    images that no row is about become unlabelled. Such test images keep their labels, if the classes that
+    they are of are still there.
 
-    The classes are those of the source. They are the file's own if the source has none, or has one and the
-    file speaks of others, as with a folder of images that is no class.
+    The classes are those of the source. They are the file's own if the source has none; or if the file speaks
+    of others and the source has just one, as with a folder of images that is no class, or labels no training
+    image.
 
     Raises:
       UserError: it cannot be read, is not a label file, labels no image, or does not fit the images or the
@@ -62,31 +64,40 @@ def label_contents(path: Path, contents: Contents) -> Contents:
         image = _by_name(rows, rows.names or [], named)
     else:
         image = _by_index(rows, rows.index, len(train), named.names)
-    unrelated = len(old_names) == 1 and not _fits(rows, old_names)
+    nobody = (hardened(train.labels) == UNLABELLED).all()
+    unrelated = (len(old_names) == 1 or bool(old_names) and nobody) and not _fits(rows, old_names)
     labels, class_names = _classes(rows, () if unrelated else old_names)
     if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all():  # one-hot
-        labels = _hard(labels)
-    in_train = image < len(train)
+        labels = hardened(labels)
+    in_train, old_labels = image < len(train), hardened(train.labels)
     train = Part(train.records, _spread(image[in_train], labels[in_train], len(train)))
     if test is not None:
-        hard = _hard(test.labels).copy()
+        hard = hardened(test.labels).copy()
         if class_names != old_names:
-            hard[:] = UNLABELLED
-        hard[image[~in_train] - len(train)] = _hard(labels[~in_train])
+            numbers = [class_names.index(name) if name in class_names else UNLABELLED for name in old_names]
+            hard = np.array([*numbers, UNLABELLED], np.int32)[hard]  # -1 is the last entry
+        hard[image[~in_train] - len(train)] = hardened(labels[~in_train])
         test = Part(test.records, hard)
-    count = int((_hard(train.labels) != UNLABELLED).sum())
+    count = int((hardened(train.labels) != UNLABELLED).sum())
     if not count:
-        raise UserError(f"{path}: labels no training image")
-    notes = [f"{path.name} labels {count} of {len(train)} training images", *rows.notes]
+        tests = f"{(~in_train).sum()} test images but " if (~in_train).any() else ""
+        raise UserError(f"{path}: labels {tests}no training image; training needs labels of training images")
+    notes = [f"{path.name} labels {count} of {len(train)} training images"]
+    replaced = (old_labels != UNLABELLED) & (hardened(train.labels) == UNLABELLED)
+    if replaced.any():
+        notes.append(
+            f"{replaced.sum()} other images have a label in the data, which {path.name} replaces by none"
+        )
+    notes += [f"{path.name}: {note}" for note in rows.notes]
     if unrelated:
-        notes.append(f"the classes are those of {path.name}, not {old_names[0]}")
+        notes.append(f"the classes are those of {path.name}, not {', '.join(old_names[:10])}")
     return dataclasses.replace(
         contents, train=train, test=test, class_names=class_names, notes=(*contents.notes, *notes)
     )
 
 
 def read_labels(
-    path: Path, split: Split, class_names: tuple[str, ...] = ()
+    path: Path, split: Split, class_names: tuple[str, ...] = (), others: Sequence[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The labels that a label file gives to the images of a split.
 
@@ -94,6 +105,7 @@ def read_labels(
       path: the label file.
       split: whose images it is about.
       class_names: the classes that it may speak of; empty: those that it speaks of.
+      others: names of images that are not of the split; rows that name them are skipped.
 
     Returns:
       [N] int32, -1 where there is none; or of soft labels [N, K] float32, zero where there is none. And the
@@ -107,11 +119,15 @@ def read_labels(
         log.warning("%s: %s", path, note)
     names = _all_named(split.names)
     if rows.index is None:
-        image = _by_name(rows, rows.names or [], _Named(names, names, len(names)))
+        every = [*names, *_all_named(others)]
+        image = _by_name(rows, rows.names or [], _Named(every, every, len(names)))
     else:
         image = _by_index(rows, rows.index, len(split), names)
     labels, class_names = _classes(rows, class_names)
-    return _spread(image, labels, len(split)), class_names
+    ours = image < len(split)
+    if skipped := int((~ours).sum()):
+        warn_once(f"{path}: skipped {skipped} rows of held-out images")
+    return _spread(image[ours], labels[ours], len(split)), class_names
 
 
 def numbers_training_split(path: Path, size: int) -> bool:
@@ -287,13 +303,6 @@ def _spread(image: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
         whole = np.zeros((count, labels.shape[1]), np.float32)
     whole[image] = labels
     return whole
-
-
-def _hard(labels: np.ndarray) -> np.ndarray:
-    """Class indices [N]: of soft labels the likeliest."""
-    if labels.ndim == 1:
-        return labels
-    return np.where(labels.any(1), labels.argmax(1), UNLABELLED).astype(np.int32)
 
 
 def _fits(rows: Rows, class_names: tuple[str, ...]) -> bool:

@@ -154,9 +154,9 @@ def _rows_of_table(path: Path, table: Table) -> Rows:
     if label is not None:
         labels = np.array(table.words(label), np.str_)
         ignored = [name for name in rest if name != label]
-        ignores = f"; ignores {', '.join(ignored)}" if ignored else ""
+        ignores = f"; {', '.join(ignored)} {'are' if ignored[1:] else 'is'} ignored" if ignored else ""
         usual = not ignored and spelled[label] in LABELS
-        notes = () if usual else (f"its labels are the column {label}{ignores}",)
+        notes = () if usual else (f"labels are in the column {label}{ignores}",)
         return dataclasses.replace(rows, labels=labels, notes=notes)
     words = np.array([table.words(name) for name in rest], np.str_)
     for name, column in zip(rest, words, strict=True):

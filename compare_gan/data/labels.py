@@ -86,7 +86,7 @@ def from_file(dataset: ImageDataset, path: Path) -> ImageDataset:
     Raises:
       UserError: it is not a label file, or does not fit the data set.
     """
-    return dataset.with_labels(*read_labels(path, dataset.train, dataset.class_names))
+    return dataset.with_labels(*read_labels(path, dataset.train, dataset.class_names, dataset.test.names))
 
 
 def clustered(dataset: ImageDataset, path: Path) -> ImageDataset:
@@ -95,7 +95,7 @@ def clustered(dataset: ImageDataset, path: Path) -> ImageDataset:
     Raises:
       UserError: it is not a label file, does not fit the images, or labels none.
     """
-    labels, names = read_labels(path, dataset.train)
+    labels, names = read_labels(path, dataset.train, others=dataset.test.names)
     if not names:
         raise UserError(f"{path}: labels no image, so there are no clusters")
     return dataset.with_labels(labels, tuple(f"cluster {name}" for name in names))

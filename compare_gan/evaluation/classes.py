@@ -5,14 +5,7 @@ import hashlib
 
 import numpy as np
 
-from compare_gan.data.base import UNLABELLED, Split
-
-
-def hard_labels(split: Split) -> np.ndarray:
-    """Class indices [N]; of soft labels the likeliest, -1 for a row of zeros."""
-    if split.labels.ndim == 1:
-        return split.labels
-    return np.where(split.labels.any(1), split.labels.argmax(1), UNLABELLED).astype(np.int32)
+from compare_gan.data.base import UNLABELLED, Split, hard_labels
 
 
 def translated(

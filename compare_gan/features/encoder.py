@@ -66,7 +66,8 @@ class Encoder(ResNet):
     def __init__(self, spec: EncoderSpec, rngs: nnx.Rngs):
         super().__init__(spec.image_shape[-1], spec.layout, rngs)
         self.turns = Linear(spec.feature_dim, TURNS, layers=LAYERS, rngs=rngs)
-        self.classes = Linear(spec.feature_dim, len(spec.classes), layers=LAYERS, rngs=rngs)
+        outputs = max(1, len(spec.classes))  # checkpoints hold no empty arrays
+        self.classes = Linear(spec.feature_dim, outputs, layers=LAYERS, rngs=rngs)
 
     def __call__(self, x: Array, *, train: bool = False) -> EncoderOut:
         features = self.features(2 * x - 1, Cond(train=train))

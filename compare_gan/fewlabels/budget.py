@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from compare_gan.core.words import counted
 from compare_gan.data.labels import choose_kept, choose_per_class
 
 
@@ -31,7 +32,7 @@ def choose(labels: np.ndarray, budget: Budget, seed: int) -> np.ndarray:
 def told(budget: Budget) -> str:
     """`"10% of the labels"` or `"5 labels a class"`."""
     if isinstance(budget, PerClass):
-        return f"{budget.count} labels a class"
+        return f"{counted(budget.count, 'label', 'labels')} a class"
     return f"{100 * budget:.4g}% of the labels"
 
 

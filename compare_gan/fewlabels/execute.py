@@ -139,6 +139,8 @@ def work(open_call: Callable[[], Call], pipe: Connection, cache: dict[str, Any])
         jax.config.update(name, value)
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         with contextlib.suppress(EOFError, Interrupted, KeyboardInterrupt):
+            logging.basicConfig(level=logging.ERROR, format="%(message)s")  # notes were logged once
             call = open_call()
+            logging.getLogger().setLevel(logging.WARNING)
             while True:
                 pipe.send(attempt(call, pipe.recv()))

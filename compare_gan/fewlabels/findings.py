@@ -11,6 +11,7 @@ from compare_gan.core.statistics import decimals
 from compare_gan.core.words import listed
 
 BASELINES = ("all_labels", "no_labels")  # whose scores others are compared with
+LISTED = 10  # class names
 SATURATED = 0.01  # class agreement as near as this to that of real images is as good as theirs
 
 Record = Mapping[str, Any]
@@ -85,7 +86,8 @@ def notes(summary: Record) -> list[str]:
     lines = scored(summary["lines"])
     if not lines:
         return failed(summary["lines"])
-    found = [noise(lines), label_sets(lines), class_shares(lines), floor(summary), saturation(lines, summary)]
+    found = [noise(lines), label_sets(lines), never_inferred(summary), class_shares(lines)]
+    found += [floor(summary), saturation(lines, summary)]
     extractor = summary["extractor"]
     if extractor.get("infers_labels"):
         found.append(
@@ -121,6 +123,20 @@ def label_sets(lines: Sequence[Record]) -> str:
     return f"There are {listed([str(n) for n in sorted(counts)])} label sets, fewer than seeds."
 
 
+def never_inferred(summary: Record) -> str:
+    """Which classes conditional GANs draw without having seen an image of them."""
+    sets = [each for each in summary["labels"] if each.get("never_inferred")]
+    if not sets:
+        return ""
+    names = list(dict.fromkeys(name for each in sets for name in each["never_inferred"]))
+    some = listed(names[:LISTED]) if len(names) <= LISTED else f"{', '.join(names[:LISTED])}, ..."
+    where = f" in {len(sets)} of {len(summary['labels'])} sets of labels" if summary["labels"][1:] else ""
+    return (
+        f"No image is inferred to be of {some}{where}. GANs that learn from these labels draw such classes "
+        "without having been trained on them, which makes their scores worse."
+    )
+
+
 def class_shares(lines: Sequence[Record]) -> str:
     """Which gap is partly due to how often each class is drawn, not to how it looks."""
     methods = [METHODS[line["method"]] for line in lines]
@@ -135,6 +151,11 @@ def class_shares(lines: Sequence[Record]) -> str:
 
 
 def floor(summary: Record) -> str:
+    if not summary["data"]["held_out"]:
+        return (
+            "No images are held out. Scores compare with the images that GANs are trained on, so a generator "
+            "that copies them scores best."
+        )
     real = (summary.get("real") or {}).get("frechet_distance")
     if real is None:
         return ""
@@ -152,9 +173,9 @@ def saturation(lines: Sequence[Record], summary: Record) -> str:
     agreements = [(line, (line["scores"]["class_agreement"] or {}).get("mean")) for line in lines]
     high = titles(METHODS[x["method"]] for x, a in agreements if a is not None and a >= real - SATURATED)
     if not high:
-        return f"Of the real held-out images {real:.1%} are put in their class."
+        return f"The extractor puts {real:.1%} of the real test images in their class."
     return (
-        f"Of the real held-out images {real:.1%} are put in their class. {listed(high)} "
+        f"The extractor puts {real:.1%} of the real test images in their class. {listed(high)} "
         f"{'reaches' if len(high) == 1 else 'reach'} that within a point: the score is saturated there "
         "and does not rank methods."
     )

@@ -101,22 +101,15 @@ def verify(study: Study, gans: bool = False) -> Verdict:
       gans: also train each GAN but those that are given all labels, for `GAN_STEPS` steps under each change.
 
     Returns:
-      The verdict; `unproven` if no label is hidden, if the kept labels are more or fewer than the budget
-      says, or if no method infers labels and GANs are not to be checked.
+      The verdict; `unproven` if no label is hidden, or if the kept labels are more or fewer than the budget
+      says.
 
     Raises:
-      UserError: no method of the study uses kept labels, or it has not just one seed and one label budget.
+      UserError: see `refuse_unverifiable`.
       Interrupted: Ctrl-C or SIGTERM.
     """
-    stages = [] if study.label_file else tasks(study)[1]
-    blind = [task for task in tasks(study)[2] if task.method and task.method.labels != "true"]
-    if not blind or len(study.seeds) > 1 or len(study.budgets) > 1:
-        raise UserError(
-            "there is nothing to verify: that takes one seed, one label budget and a method that is not "
-            "given all labels"
-        )
-    if not stages and not gans:
-        return Verdict(unproven="no labels are inferred for these methods; have their GANs checked instead")
+    refuse_unverifiable(study, gans)
+    stages, blind = label_stages(study), blind_runs(study)
     labels, budget = study.dataset.train.labels, study.budgets[0]
     kept = np.flatnonzero(few(study, study.seeds[0], budget).train.labels != UNLABELLED)
     chosen = choose(labels, budget, study.seeds[0])
@@ -155,6 +148,43 @@ def verify(study: Study, gans: bool = False) -> Verdict:
     return dataclasses.replace(verdict, differing=tuple(differing), reproducible=alike)
 
 
+def label_stages(study: Study) -> list[Task]:
+    return [] if study.label_file else tasks(study)[1]
+
+
+def blind_runs(study: Study) -> list[Task]:
+    """The GANs that are not given all labels."""
+    return [task for task in tasks(study)[2] if task.method and task.method.labels != "true"]
+
+
+def refuse_unverifiable(study: Study, gans: bool = False) -> None:
+    """Finds before any work that there will be nothing to compare.
+
+    Raises:
+      UserError: every method is given all labels; there are several seeds or label budgets; no method infers
+        labels and GANs are not to be checked; or no label will be hidden.
+    """
+    if not blind_runs(study) or len(study.seeds) > 1 or len(study.budgets) > 1:
+        raise UserError(
+            "there is nothing to verify: that takes one seed, one label budget and a method that is not "
+            "given all labels"
+        )
+    if not label_stages(study) and not gans:
+        raise UserError(
+            "there is nothing to verify: these methods infer no labels; "
+            "--verify_no_leak gans checks their GANs"
+        )
+    labels = study.dataset.train.labels
+    known, place = int((labels != UNLABELLED).sum()), Task("labels", study.seeds[0], study.budgets[0])
+    if (study.place(place) / KEPT).exists():  # maybe somebody's own choice
+        return
+    if not known or len(choose(labels, study.budgets[0], study.seeds[0])) == known:
+        raise UserError(
+            f"there is nothing to verify: all {known} labels are used, none is hidden; --label_fraction 0.5 "
+            "hides half of them"
+        )
+
+
 def made_by_stages(study: Study) -> list[Path]:
     """The files of the label stages, relative to the folder of the study; not those of other methods."""
     folders = {study.place(task) for wave in tasks(study)[:2] for task in wave}
@@ -174,7 +204,8 @@ def scratch(study: Study, name: str, dataset: ImageDataset, files: list[Path] | 
             if (study.folder / each).exists():
                 shutil.copy(study.folder / each, folder / each)
     schedule = dataclasses.replace(study.schedule, steps=gan_steps(study))  # else the same: no new programs
-    return dataclasses.replace(study, folder=folder, dataset=dataset, schedule=schedule)
+    methods = tuple(method for method in study.methods if method.labels != "true")
+    return dataclasses.replace(study, folder=folder, dataset=dataset, methods=methods, schedule=schedule)
 
 
 def gan_steps(study: Study) -> int:

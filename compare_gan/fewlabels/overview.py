@@ -8,8 +8,12 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.methods import METHODS
+from compare_gan.core.words import counted, listed
 from compare_gan.data.base import ImageDataset, hard_labels
+from compare_gan.data.fingerprint import nothing_held_out
 
+NOT_MEASURED = "the accuracy of inferred labels (no other image has a label to compare with)"
+NEED_LABELS = ("true", "few", "inferred", "soft", "random")  # kinds of `Method.labels`
 DEFAULT_FRACTION = 0.1  # of the labels of a fully labelled data set
 
 
@@ -22,7 +26,7 @@ class Overview:
     classes: int
     fewest: int  # labels of the class that has fewest, and of the one that has most
     most: int
-    held_out: int
+    held_out: int  # test images; 0 where these are the training images
     held_out_labelled: int
 
     @property
@@ -39,32 +43,35 @@ class Overview:
     def lines(self) -> list[str]:
         """The counts in words, and what follows from them."""
         each = f"{self.fewest:,}" if self.fewest == self.most else f"{self.fewest:,} to {self.most:,}"
-        labels = f"{self.labelled:,} with a label in {self.classes:,} classes ({each} a class)"
+        classes = counted(self.classes, "class", "classes")
+        labels = f"{self.labelled:,} with a label in {classes} ({each} a class)"
         if not self.labelled:
             labels = "none with a label"
         rest = f", {self.train_images - self.labelled:,} without" if self.partly and self.labelled else ""
         tests = f"{self.held_out_labelled:,} with a label" if self.held_out_labelled else "none with a label"
-        found = [
-            f"data: {self.train_images:,} training images, {labels}{rest}; "
-            f"{self.held_out:,} held out for scores, {tests}"
-        ]
-        if self.partly and self.held_out_labelled:
-            found.append(
-                "the accuracy of inferred labels is measured on held-out images only, "
-                f"{self.held_out_labelled:,} of which have a label"
-            )
-        return found + self.left_out()
+        scores = f"{self.held_out:,} held out for scores, {tests}"
+        if not self.held_out:
+            scores = "none held out, so scores compare with the training images"
+        return [f"data: {self.train_images:,} training images, {labels}{rest}; {scores}"]
 
-    def left_out(self) -> list[str]:
-        """What cannot be measured for want of labels."""
-        if not self.partly or self.held_out_labelled:
-            return []
-        return ["left out: the accuracy of inferred labels (no held-out image has a label to compare with)"]
+    def measured(self, hidden: int) -> list[str]:
+        """What the accuracy of inferred labels is measured on.
+
+        Args:
+          hidden: labels of training images that are known and not used.
+        """
+        tests = counted(self.held_out_labelled, "held-out image with a label", "held-out images with a label")
+        if self.held_out_labelled and not hidden:
+            return [f"the accuracy of inferred labels is measured on the {tests}"]
+        if not self.held_out_labelled and not hidden:
+            return [f"left out: {NOT_MEASURED}"]
+        return []
 
 
 def overview(dataset: ImageDataset) -> Overview:
     """Counts the images and labels of a data set. Soft labels count as labels."""
     train, test = hard_labels(dataset.train), hard_labels(dataset.test)
+    alike = nothing_held_out(dataset)
     counts = np.bincount(train[train >= 0], minlength=len(dataset.class_names))
     return Overview(
         train_images=len(train),
@@ -72,8 +79,8 @@ def overview(dataset: ImageDataset) -> Overview:
         classes=len(dataset.class_names),
         fewest=int(counts.min(initial=len(train))) if len(counts) else 0,
         most=int(counts.max(initial=0)),
-        held_out=len(test),
-        held_out_labelled=int((test >= 0).sum()),
+        held_out=0 if alike else len(test),
+        held_out_labelled=0 if alike else int((test >= 0).sum()),
     )
 
 
@@ -81,21 +88,29 @@ def usable_methods(names: Sequence[str], there: Overview) -> tuple[list[str], li
     """The methods that the labels allow, and a line for those that they do not.
 
     Raises:
-      UserError: none is left.
+      UserError: none is left; or no image has a label, and a method needs some.
     """
+    if not there.labelled:
+        without = [name for name, method in METHODS.items() if method.labels not in NEED_LABELS]
+        if lacking := [name for name in names if name not in without]:
+            need = f"{listed(lacking)} {'need' if lacking[1:] else 'needs'}"
+            raise UserError(
+                f"no training image has a label, and {need} labels; "
+                f"give --labels FILE, or choose from --methods {' '.join(without)}"
+            )
     usable, unusable = list[str](), list[str]()
     for name in dict.fromkeys(names):
         (unusable if METHODS[name].labels == "true" and there.partly else usable).append(name)
     missing = there.train_images - there.labelled
-    why = f"{', '.join(unusable)} needs a label for every training image, and {missing:,} have none"
+    needs = f"{listed(unusable)} {'need' if unusable[1:] else 'needs'}" if unusable else ""
+    why = f"{needs} a label for every training image, and {missing:,} have none"
     if not usable:
         raise UserError(f"{why}; choose other --methods, such as s3gan")
     return usable, [f"left out: {why}"] if unusable else []
 
 
-def as_record(there: Overview, more_left_out: Sequence[str] = ()) -> dict[str, Any]:
+def as_record(there: Overview, left_out: Sequence[str] = ()) -> dict[str, Any]:
     """What a study's summary says of its data."""
-    left_out = [*there.left_out(), *more_left_out]
     return dataclasses.asdict(there) | {
         "source_labelled": "some" if there.partly else "all",
         "left_out": [line.removeprefix("left out: ") for line in left_out],

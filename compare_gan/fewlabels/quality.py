@@ -8,7 +8,8 @@ from scipy import optimize
 from sklearn.metrics import normalized_mutual_info_score
 
 from compare_gan.core.files import write_json
-from compare_gan.data.base import UNLABELLED, ImageDataset
+from compare_gan.data.base import UNLABELLED, ImageDataset, hard_labels
+from compare_gan.data.fingerprint import nothing_held_out
 from compare_gan.fewlabels.calibration import calibration_error
 from compare_gan.fewlabels.inferred import Inferred
 
@@ -50,7 +51,8 @@ def label_quality(full: ImageDataset, inferred: Inferred, few: ImageDataset | No
         temperature: that logits were divided by
         least_certain: lists index, confidence, inferred and true class of some images, the worst first
 
-      test_labels is the number of held-out images with a label, and `test` holds accuracy, confusion and
+      test_labels is the number of held-out images with a label, 0 where the test images are the training
+      images; `test` holds accuracy, confusion and
       calibration_error on them; left out where there are none or they have no predictions.
 
       Clusters have no right or wrong, so there the accuracy is that of the best matching of clusters with
@@ -58,15 +60,17 @@ def label_quality(full: ImageDataset, inferred: Inferred, few: ImageDataset | No
       frequent class, and `mutual_information` is normalised, 0 to 1.
     """
     clusters = inferred.soft is None and inferred.hard.class_names != full.class_names
-    names, given, true = inferred.hard.class_names, inferred.hard.train.labels, full.train.labels
+    names, given = inferred.hard.class_names, inferred.hard.train.labels
+    true, true_test = hard_labels(full.train), hard_labels(full.test)
     hidden = true != UNLABELLED
     if few is not None:
         hidden &= few.train.labels == UNLABELLED
     counts = confusion(true[hidden], given[hidden], len(full.class_names), len(names))
     matching = match(counts) if clusters else None
+    tests = 0 if nothing_held_out(full) else int((true_test != UNLABELLED).sum())
     quality: dict[str, Any] = {
         "hidden_labels": int(hidden.sum()),
-        "test_labels": int((full.test.labels != UNLABELLED).sum()),
+        "test_labels": tests,
         "accuracy": _accuracy(counts, matching),
         "confusion": counts.tolist() if counts.any() else None,
         "class_names": list(names),
@@ -90,12 +94,12 @@ def label_quality(full: ImageDataset, inferred: Inferred, few: ImageDataset | No
         quality["temperature"] = found.temperature
         quality["calibration_error"] = _calibration(found.train[hidden], true[hidden])
         quality["least_certain"] = least_certain(found.train, true)
-    if found.test is not None and quality["test_labels"]:
+    if found.test is not None and tests:
         labels = found.test if found.test.ndim == 1 else found.test.argmax(1)
-        seen = confusion(full.test.labels, labels, len(full.class_names), len(names))
+        seen = confusion(true_test, labels, len(full.class_names), len(names))
         quality["test"] = {"accuracy": _accuracy(seen, matching), "confusion": seen.tolist()}
         if not clusters:
-            quality["test"]["calibration_error"] = _calibration(found.test, full.test.labels)
+            quality["test"]["calibration_error"] = _calibration(found.test, true_test)
     return quality
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import atomic
+from compare_gan.core.files import atomic, run_folder
 from compare_gan.core.origin import is_made
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
@@ -51,7 +51,7 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
         "pretrain_steps": recipe.pretrain_steps,
         "seed": seed,
     }
-    path = folder / PRETRAINED
+    path = run_folder(folder) / PRETRAINED
     if not is_made(path, origin):
         encoder = train_encoder(
             "pretrain",

@@ -24,7 +24,7 @@ from compare_gan.evaluation.evaluate import real_scores
 from compare_gan.evaluation.scores import NOT_FINITE
 from compare_gan.fewlabels.findings import BASELINES, findings, notes
 from compare_gan.fewlabels.leak import CHECK
-from compare_gan.fewlabels.overview import as_record, overview
+from compare_gan.fewlabels.overview import NOT_MEASURED, as_record, overview
 from compare_gan.fewlabels.probe import PROBE
 from compare_gan.fewlabels.quality import QUALITY
 from compare_gan.fewlabels.stages import KEPT
@@ -44,15 +44,19 @@ def summarise(study: Study) -> dict[str, Any]:
     for path in files(root, SECONDS):
         for stage, spent in read_json(path).items():
             seconds[stage] = round(seconds.get(stage, 0.0) + spent, 2)
+    sets = label_sets(root)
+    left_out = list(study.settings.get("left_out", ()))
+    if sets and all(each["accuracy"] is None and each["test_accuracy"] is None for each in sets):
+        left_out.insert(0, NOT_MEASURED)
     summary: dict[str, Any] = {
         "runs": rows,
-        "labels": label_sets(root),
+        "labels": sets,
         "clusters": cluster_sets(root),
         "lines": lines(rows),
         "real": real_images(study) if rows else None,
         "shown": shown(study, rows),
         "seconds": seconds,
-        "data": as_record(overview(study.dataset), study.settings.get("left_out", ())),
+        "data": as_record(overview(study.dataset), left_out),
         "train_images": len(study.dataset.train),
         "test_images": len(study.dataset.test),
         "extractor": extractor_of(study),
@@ -68,7 +72,7 @@ def last_summary(folder: Path) -> dict[str, Any] | None:
     """The summary in a study's folder; None if there is none, or an earlier version wrote it."""
     there = folder / SUMMARY
     found = read_json(there) if there.exists() else {}
-    return found if "findings" in found else None
+    return found if "held_out" in found.get("data", {}) else None
 
 
 def extractor_of(study: Study) -> dict[str, Any]:
@@ -166,6 +170,11 @@ def label_sets(folder: Path) -> list[dict[str, Any]]:
                 "accuracy": quality["accuracy"],
                 "test_labels": quality.get("test_labels", 0),
                 "test_accuracy": quality.get("test", {}).get("accuracy"),
+                "never_inferred": [
+                    name
+                    for name, images in zip(quality["class_names"], quality["balance"], strict=True)
+                    if not images
+                ],
                 "probe": read_json(probe)["linear_accuracy"] if probe.exists() else None,
             }
         )
@@ -281,7 +290,8 @@ def table(summary: dict[str, Any]) -> str:
         mean = "-" if distance is None else f"{distance:.3f}"
         agrees = "-" if agreement is None else f"{agreement:.1%}"
         text.append(layout("Real training images", "", mean, "", "", "", agrees))
-    text.append("distance: Fréchet distance to held-out images, mean over runs; lower is better")
+    whose = "held-out" if summary["data"]["held_out"] else "the training"
+    text.append(f"distance: Fréchet distance to {whose} images, mean over runs; lower is better")
     text += [textwrap.fill(told, WIDTH) for told in [*inferred(summary), *summary["findings"]]]
     text += [textwrap.fill(f"* {note}", WIDTH, subsequent_indent="  ") for note in summary["notes"]]
     return "\n".join(text)
@@ -294,18 +304,15 @@ def inferred(summary: dict[str, Any]) -> list[str]:
         by_kept.setdefault(labels["kept"], []).append(labels)
     told = []
     for kept, sets in by_kept.items():
-        start = (
-            f"{kept} of {summary['train_images']} training images have a label"
-            if kept
-            else "Labels of a file"
-        )
+        start = f"{kept} of {summary['train_images']} training images have a label that is used; inferred"
+        start = start if kept else "Labels come from a file;"
         parts = []
         for name, count, what in (
-            ("accuracy", "hidden_labels", "hidden labels"),
+            ("accuracy", "hidden_labels", "hidden labels" if kept else "labels that the data has"),
             ("test_accuracy", "test_labels", "labelled held-out images"),
         ):
             right = [each[name] for each in sets if each[name] is not None and each[count]]
             if right:
                 parts.append(f"{statistics.fmean(right):.1%} of {sets[0][count]} {what}")
-        told.append(f"{start}; inferred right: {', '.join(parts) or 'not known, for want of other labels'}.")
+        told.append(f"{start} right: {', '.join(parts) or 'not known, no other label to compare with'}.")
     return told

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import run_folder
 from compare_gan.core.origin import is_made, note_of, warn_once
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.data.fingerprint import fingerprint
@@ -61,7 +62,7 @@ def keep_labels(dataset: ImageDataset, fraction: Budget, seed: int, folder: Path
       UserError: the fraction makes no sense, the data set has no labels, or the folder holds labels of
         another budget or seed, or of other data.
     """
-    path, labels = folder / KEPT, dataset.train.labels
+    path, labels = run_folder(folder) / KEPT, dataset.train.labels
     if labels.ndim != 1:
         raise UserError(f"{dataset.name}: has probabilities in place of labels; give one class an image")
     if path.exists() and not note_of(path).exists():
@@ -91,6 +92,7 @@ def kept_elsewhere(dataset: ImageDataset, fraction: Budget, seed: int, path: Pat
     few = from_file(dataset, path)
     if few.train.labels.ndim != 1:
         raise UserError(f"{path}: holds probabilities; give one class an image")
+    warn_of_empty_classes(few, f"{path}: labels no image as")
     kept = np.flatnonzero(few.train.labels != UNLABELLED)
     if not len(kept):
         raise UserError(f"{path}: labels no image; remove it or label some")
@@ -119,10 +121,12 @@ def infer_labels(
       folder: gets the files.
 
     Raises:
-      UserError: no label is left to learn from, or labels of one class only; the source does not fit the data
+      UserError: no label is left to learn from, or labels of one class only; no inferred label is certain
+        enough; the source does not fit the data
         set or the recipe; or the folder holds labels that were inferred from something else.
     """
     train, names = dataset.train, dataset.train.names
+    run_folder(folder)
     learned = recipe.classifier != "clusters"
     origin = {
         "images": fingerprint(train.images),
@@ -149,10 +153,26 @@ def infer_labels(
             write_labels(folder / LABELS, np.arange(len(train)), predictions.train, names)
         else:
             certain = np.flatnonzero(predictions.train.max(1) >= (recipe.confidence or 0.0))
+            if not len(certain):
+                most = predictions.train.max()
+                raise UserError(
+                    f"{dataset.name}: no inferred label is as certain as {recipe.confidence}; the "
+                    f"most certain has probability {most:.6g}; choose a lower --confidence"
+                )
             write_labels(folder / SOFT_LABELS, certain, predictions.train[certain], names)
             classes = predictions.train[certain].argmax(1).astype(np.int32)
             write_labels(folder / LABELS, certain, classes, names)
-    return read_inferred(dataset, recipe, folder)
+    inferred = read_inferred(dataset, recipe, folder)
+    warn_of_empty_classes(inferred.hard, f"{folder / LABELS}: no image is inferred to be")
+    return inferred
+
+
+def warn_of_empty_classes(dataset: ImageDataset, start: str) -> None:
+    """Warns of classes of which no training image has a label: a conditional GAN draws them untrained."""
+    counts = np.bincount(dataset.train.labels + 1, minlength=len(dataset.class_names) + 1)[1:]
+    if empty := [repr(name) for name, count in zip(dataset.class_names, counts, strict=True) if not count]:
+        names = ", ".join(empty[:5]) + (", ..." if empty[5:] else "")
+        warn_once(f"{start} {names}; a GAN draws such classes without having been trained on them")
 
 
 def check_learnable(dataset: ImageDataset) -> None:

@@ -26,19 +26,19 @@ from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.methods import Method
 from compare_gan.core.pictures import write_grid
 from compare_gan.core.types import GANState, ImageSpec
-from compare_gan.data.base import UNLABELLED, ImageDataset
+from compare_gan.data.base import UNLABELLED, ImageDataset, hard_labels
 from compare_gan.data.labels import at_random, from_file, single
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.fewlabels.budget import Budget, choose, columns, folder_of, told
 from compare_gan.fewlabels.inferred import Inferred
-from compare_gan.fewlabels.overview import overview
+from compare_gan.fewlabels.overview import NEED_LABELS, overview
 from compare_gan.fewlabels.probe import write_probe
 from compare_gan.fewlabels.quality import QUALITY, label_quality, write_quality
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import FEATURES, Features, extract, pretrain
-from compare_gan.fewlabels.stages import infer_labels, keep_labels
+from compare_gan.fewlabels.stages import infer_labels, keep_labels, warn_of_empty_classes
 from compare_gan.gans.modular import GAN
 from compare_gan.train.gan import describe_run, train
 from compare_gan.train.loop import Schedule
@@ -97,6 +97,10 @@ class Study:
 
     def __post_init__(self):
         there = overview(self.dataset)
+        if not there.labelled and any(method.labels in NEED_LABELS for method in self.methods):
+            raise UserError(
+                f"{self.dataset.name}: no training image has a label to learn from; give --labels FILE"
+            )
         for method in self.methods:  # before anything is written
             self.gan(method)
             if method.labels == "true" and there.partly:
@@ -106,16 +110,20 @@ class Study:
                 )
         if any(method.from_few for method in self.methods):
             if self.dataset.train.labels.ndim == 2:
-                raise UserError(f"{self.dataset.name}: has soft labels; few labels must be classes")
-            if not there.labelled:
                 raise UserError(
-                    f"{self.dataset.name}: no training image has a label to learn from; give --labels FILE"
+                    f"{self.dataset.name}: has probabilities as labels, but inference starts from one class "
+                    "an image; --label_file takes probabilities of all images, for the method s3gan_soft"
                 )
             if there.classes < 2 and any(method.labels in ("inferred", "soft") for method in self.methods):
                 raise UserError(f"{self.dataset.name}: all labels are of one class; a classifier needs two")
             for seed in self.seeds:
                 for budget in self.budgets:
                     choose(self.dataset.train.labels, budget, seed)
+        clusters, count = self.recipe.clusters, there.train_images
+        if clusters > count and any(method.labels == "clusters" for method in self.methods):
+            raise UserError(
+                f"{self.dataset.name}: {clusters} clusters of {count} images; give fewer --clusters"
+            )
         if self.features is not None and self.recipe.classifier == "s4l":
             raise UserError(f"{self.features.name}: s4l trains an encoder; features go with linear")
         if self.label_file is not None:
@@ -208,7 +216,7 @@ def tell_quality(study: Study, task: Task) -> None:
         seen = features(study, task.seed)
         known = few(study, task.seed, task.budget).train.labels
         several = len(np.unique(known[known != UNLABELLED])) > 1
-        testable = several and (study.dataset.test.labels != UNLABELLED).any()
+        testable = several and overview(study.dataset).held_out_labelled
         if seen.test is not None and testable:
             write_probe(few(study, task.seed, task.budget), seen, folder)
     kept = few(study, task.seed, task.budget) if study.label_file is None else None
@@ -319,18 +327,12 @@ def inferred(study: Study, seed: int, budget: Budget) -> Inferred:
     """The data set under labels inferred from the kept ones, made if need be; or under those of a file."""
     if study.label_file is not None:
         given = from_file(study.dataset, study.label_file)
-        return Inferred(hardened(given), given if given.train.labels.ndim == 2 else None, None)
+        hard = given.with_labels(hard_labels(given.train))
+        warn_of_empty_classes(hard, f"{study.label_file}: labels no image as")
+        return Inferred(hard, given if given.train.labels.ndim == 2 else None, None)
     source = encoder(study, seed) if study.recipe.classifier == "s4l" else features(study, seed)
     folder = study.place(Task("labels", seed, budget))
     return infer_labels(few(study, seed, budget), source, study.recipe, seed, folder)
-
-
-def hardened(dataset: ImageDataset) -> ImageDataset:
-    """The most likely class in place of probabilities."""
-    labels = dataset.train.labels
-    if labels.ndim == 1:
-        return dataset
-    return dataset.with_labels(np.where(labels.any(1), labels.argmax(1), UNLABELLED).astype(np.int32))
 
 
 def clusters(study: Study, seed: int) -> Inferred:

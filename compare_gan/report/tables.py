@@ -186,11 +186,12 @@ def notes(study: Study) -> Markup:
     extractor = extractor if isinstance(extractor, dict) else {}
     tests = number(study.summary.get("test_images"))
     said = ["The Fréchet distance compares feature statistics of generated images with those of "]
-    said.append("held-out real images" if tests is None else f"{count(tests)} held-out real images")
+    which = "the training images" if study.data.get("held_out") == 0 else "held-out real images"
+    said.append(which if tests is None or which.startswith("the") else f"{count(tests)} {which}")
     if extractor.get("name"):
         said.append(f". The features are those of the extractor “{extractor['name']}”")
         said.append(f" (sha256 {str(extractor['sha256'])[:12]}…)" if extractor.get("sha256") else "")
-        said.append("; another extractor measures on another scale")
+        said.append("; scores of another extractor are not comparable")
     if any(mean(line, AGREEMENT) is not None for line in study.lines):
         said.append(
             ". Class agreement is the share of generated images that a classifier of real images puts in the "

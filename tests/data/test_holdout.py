@@ -56,6 +56,14 @@ def test_few_labels_stay_in_training(save, caplog):
     assert "none of them labelled" in caplog.text
 
 
+def test_few_soft_labels_stay_in_training(save, tmp_path):
+    path = save([-1] * 100)
+    rows = "".join(f"{i},{0.9 if i < 50 else 0.2},{0.1 if i < 50 else 0.8}\n" for i in range(2, 100, 10))
+    (tmp_path / "soft.csv").write_text(f"index,a,b\n{rows}")
+    data = open_dataset(path, reading=Reading(labels=str(tmp_path / "soft.csv")))
+    assert data.train.labels.any(1).sum() == 10 and not data.test.labels.any()
+
+
 def test_many_labels_are_shared_with_the_test_split(save):
     labels = np.repeat([0, -1], [SPARE, 20])
     data = open_dataset(save(labels))
@@ -73,6 +81,15 @@ def test_the_labels_of_a_file_do_not_move_the_split(save, tmp_path):
         i for i in (0, 1, 7) if i in numbers(few.train)
     ]
     assert np.array_equal(few.test.labels, plain.test.labels)  # the source's own
+
+
+def test_a_file_replaces_the_labels_of_all_sources(save, tmp_path, caplog):
+    (tmp_path / "few.csv").write_text("index,label\n2,0\n12,1\n")
+    pool, labelled = save([-1] * 50, "pool.npz"), save([0, 1] * 10, "labelled.npz")
+    data = open_dataset([pool, labelled], reading=Reading(labels=str(tmp_path / "few.csv")))
+    assert [numbers(data.train)[i] for i in np.flatnonzero(data.train.labels >= 0)] == [2, 12]
+    assert (data.test.labels >= 0).sum() == 4  # these keep the labels that their source gives them
+    assert "20 other images have a label in the data, which few.csv replaces by none" in caplog.text
 
 
 def test_index_counts_the_images_of_the_source(save, tmp_path):

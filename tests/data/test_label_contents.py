@@ -133,6 +133,20 @@ def test_a_single_folder_is_no_class_where_the_file_has_others(tmp_path):
     assert found.class_names == ("img",) and found.train.labels.tolist() == [0, -1]
 
 
+def test_classes_of_test_data_give_way_to_those_of_the_file(tmp_path):
+    tests = part("more/", ["x.png", "y.png", "z.png"], [0, 1, -1])
+    source = Contents("photos", "photos", flat().train, tests, ("a", "d"))
+    found = label_contents(labels_file(tmp_path / "a.csv", "file_name,label\n1.png,c\n2.png,a\n"), source)
+    assert found.class_names == ("a", "c") and found.test.labels.tolist() == [0, -1, -1]
+    assert "the classes are those of a.csv, not a, d" in found.notes
+
+
+def test_labels_of_test_images_only_are_refused(tmp_path):
+    path = labels_file(tmp_path / "a.csv", "file_name,label\ntest/cat/2.png,dog\n")
+    with pytest.raises(UserError, match="a.csv: labels 1 test images but no training image"):
+        label_contents(path, split())
+
+
 def test_soft_labels(tmp_path):
     path = labels_file(tmp_path / "a.csv", "file_name,cat,dog\n1.png,0.25,0.75\n3.png,1,0\n")
     found = label_contents(path, flat(4))
@@ -150,12 +164,14 @@ def test_which_columns_were_taken_is_noted_unless_it_is_plain(tmp_path):
     for header, notes in (
         ("file_name,label", ()),
         ("name,class", ()),
-        ("name,caption", ("its labels are the column caption",)),
+        ("name,caption", ("a.csv: labels are in the column caption",)),
     ):
         path = labels_file(tmp_path / "a.csv", f"{header}\n1.png,a\n")
         assert label_contents(path, flat()).notes[1:] == notes
     path = labels_file(tmp_path / "a.csv", "name,text,label,box\n1.png,a,b,c\n")
-    assert label_contents(path, flat()).notes[1:] == ("its labels are the column label; ignores text, box",)
+    assert label_contents(path, flat()).notes[1:] == (
+        "a.csv: labels are in the column label; text, box are ignored",
+    )
 
 
 def test_a_label_called_like_a_class_is_that_class(tmp_path):

@@ -314,3 +314,13 @@ def test_records_without_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets.proto", None)
     (tmp_path / "a.tfrecord").write_bytes(b"")
     refused(tmp_path / "a.tfrecord", r"pip install 'compare_gan\[tfds\]'; or write them to a .csv")
+
+
+def test_rows_of_held_out_images_are_skipped(tmp_path, caplog):
+    (tmp_path / "a.csv").write_text("file_name,label\n0.png,cat\n1.png,dog\nheld.png,dog\n")
+    split = Split(np.zeros((2, 1, 1, 1), np.uint8), np.full(2, -1, np.int32), ["0.png", "1.png"])
+    labels, names = read_labels(tmp_path / "a.csv", split, others=["held.png"])
+    assert labels.tolist() == [0, 1] and names == ("cat", "dog")
+    assert "skipped 1 rows of held-out images" in caplog.text
+    with pytest.raises(UserError, match="no image is called 'held.png'"):
+        read_labels(tmp_path / "a.csv", split)

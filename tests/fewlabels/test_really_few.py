@@ -12,6 +12,9 @@ from compare_gan.data.label_files import write_labels
 from compare_gan.features.encoder import Encoder, EncoderSpec, TrainedEncoder
 from compare_gan.fewlabels import infer_labels, keep_labels, pretrain
 from compare_gan.fewlabels.budget import PerClass, choose
+from compare_gan.fewlabels.leak import refuse_unverifiable
+from compare_gan.fewlabels.overview import overview, usable_methods
+from compare_gan.fewlabels.quality import label_quality
 from compare_gan.fewlabels.recipe import RECIPES
 from compare_gan.fewlabels.representation import Features
 from compare_gan.fewlabels.s4l import calibration_parts
@@ -150,3 +153,52 @@ def test_the_recipe_of_the_paper_is_s4l_and_nothing_else():
     assert recipe.calibration_fits == 1  # so none of the kept labels is held back from the classifier itself
     labels = np.repeat([0, 1], 50)
     assert len(calibration_parts(labels, recipe.calibration_fits)) == 1
+
+
+def test_scores_against_training_images_are_not_scores_of_held_out_ones(tmp_path):
+    dataset = small.dataset()
+    same = dataclasses.replace(
+        dataset, test=dataclasses.replace(dataset.train, images=dataset.train.images.copy())
+    )
+    there = overview(same)
+    assert (there.held_out, there.held_out_labelled) == (0, 0)
+    assert "none held out, so scores compare with the training images" in there.lines()[0]
+    few = keep_labels(same, 1.0, 0, tmp_path)
+    made = infer_labels(few, brightness(same), LINEAR, 0, tmp_path)
+    quality = label_quality(same, made, few)
+    assert quality["test_labels"] == quality["hidden_labels"] == 0 and "test" not in quality
+    assert overview(dataset).held_out == 30
+
+
+def test_without_any_label_methods_that_need_some_are_refused(tmp_path):
+    there = overview(partly())
+    with pytest.raises(
+        UserError, match="no training image has a label, and s3gan and random_label need labels"
+    ):
+        usable_methods(["s3gan", "no_labels", "random_label"], there)
+    assert usable_methods(["ssgan", "clustering"], there) == (["ssgan", "clustering"], [])
+    with pytest.raises(UserError, match="no training image has a label to learn from; give --labels FILE"):
+        small.small_study(tmp_path, "s3gan", dataset=partly())
+
+
+def test_no_label_that_is_certain_enough_is_refused(tmp_path):
+    dataset = partly(*THREE)
+    certain = dataclasses.replace(LINEAR, confidence=1.0)
+    with pytest.raises(UserError, match="no inferred label is as certain as 1.0; .* lower --confidence"):
+        infer_labels(dataset, brightness(dataset), certain, 0, tmp_path)
+
+
+def test_where_no_label_is_hidden_there_is_no_leak_to_look_for(tmp_path):
+    study = small.small_study(tmp_path, "s3gan")
+    refuse_unverifiable(study)
+    whole = dataclasses.replace(study, budgets=(1.0,))
+    with pytest.raises(UserError, match="all 60 labels are used, none is hidden; --label_fraction 0.5 hides"):
+        refuse_unverifiable(whole)
+    with pytest.raises(UserError, match="61 clusters of 60 images; give fewer --clusters"):
+        recipe = dataclasses.replace(small.RECIPE, clusters=61)
+        small.small_study(tmp_path, "clustering", recipe=recipe)
+
+
+def test_an_encoder_of_images_without_classes_can_be_trained_and_saved(tmp_path):
+    none = dataclasses.replace(partly(), class_names=())
+    assert pretrain(none, small.RECIPE, 0, tmp_path).class_names == ()
