@@ -36,10 +36,10 @@ def test_a_training_of_other_data_or_settings_is_refused(call, tmp_path, capsys)
     first = (tmp_path / "q.npz").read_bytes()
     capsys.readouterr()
     for words, expected in (
-        (("b.npz",), "other training labels"),
-        (("a.npz", "--seed", 1), "seed 0 -> 1"),
-        (("a.npz", "--steps", 2), "steps 1 -> 2"),
-        (("a.npz", "--width", 3), "width=2"),
+        (("b.npz",), "other labels"),
+        (("a.npz", "--seed", 1), "seed 0, not 1"),
+        (("a.npz", "--steps", 2), "steps 1, not 2"),
+        (("a.npz", "--width", 3), "width 2, not 3"),
     ):
         assert call(*words) == 2
         told = capsys.readouterr().err
