@@ -64,10 +64,11 @@ def two_sizes(folder):
     return folder, "image_size"
 
 
-def no_label_column(folder):
+def two_label_columns(folder):
     path = folder / "x.parquet"
-    pq.write_table(pa.table({"image": [{"bytes": b"", "path": ""}], "id": [0]}), path)
-    return path, "label"
+    images = [{"bytes": b"", "path": ""}]
+    pq.write_table(pa.table({"image": images, "fine_label": [0], "coarse_label": [0]}), path)
+    return path, "choose one with --label_column"
 
 
 def wrong_size(folder):
@@ -84,7 +85,7 @@ def unknown_name(folder):
     return "digit", "did you mean 'digits'?"
 
 
-DATA = [broken_image, two_sizes, no_label_column, wrong_size, nothing_there, unknown_name]
+DATA = [broken_image, two_sizes, two_label_columns, wrong_size, nothing_there, unknown_name]
 
 
 def refused(capsys, words, *expected):

@@ -59,6 +59,7 @@ def add_labels(made: Parser) -> None:
 def few_labels(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         compile_quickly()
+    from compare_gan.core.files import run_folder
     from compare_gan.fewlabels.leak import refuse_unverifiable
     from compare_gan.fewlabels.overview import overview, usable_methods
 
@@ -70,10 +71,11 @@ def few_labels(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments, dataset, fractions, per_class, [arguments.seed], left_out)
     folder = study_folder(Path(arguments.model_dir), settings, varying=("methods",))
     study = open_study(settings, folder, flat=True, dataset=dataset)
-    given = arguments.label_fraction is not None or bool(per_class)
-    print("\n".join([*plan_lines(study, given), *left_out]))
     if arguments.verify_no_leak is not None:
         refuse_unverifiable(study, gans=arguments.verify_no_leak == "gans")
+    run_folder(folder)
+    given = arguments.label_fraction is not None or bool(per_class)
+    print("\n".join([*plan_lines(study, given), *left_out]))
     code = carry_out("few-labels", study)
     if code or arguments.verify_no_leak is None:
         return code

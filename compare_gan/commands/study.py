@@ -55,6 +55,7 @@ def add(commands) -> None:
 def study(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         compile_quickly()
+    from compare_gan.core.files import run_folder
     from compare_gan.fewlabels.overview import overview, usable_methods
     from compare_gan.fewlabels.plan import outline, text, timed
 
@@ -72,6 +73,8 @@ def study(arguments: argparse.Namespace) -> int:
     folder = study_folder(Path(arguments.model_dir), settings)
     reopen = functools.partial(open_study, settings, folder, False)
     whole = open_study(settings, folder, False, dataset)
+    if not arguments.plan:
+        run_folder(folder)
     given = arguments.fractions is not None or bool(per_class)
     print("\n".join([*plan_lines(whole, given), *left_out]))
     if entries := outline(whole):
