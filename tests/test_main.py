@@ -64,11 +64,11 @@ def two_sizes(folder):
     return folder, "image_size"
 
 
-def two_label_columns(folder):
+def two_image_columns(folder):
     path = folder / "x.parquet"
     images = [{"bytes": b"", "path": ""}]
-    pq.write_table(pa.table({"image": images, "fine_label": [0], "coarse_label": [0]}), path)
-    return path, "choose one with --label_column"
+    pq.write_table(pa.table({"before": images, "after": images}), path)
+    return path, "choose one with --image_column"
 
 
 def wrong_size(folder):
@@ -85,7 +85,7 @@ def unknown_name(folder):
     return "digit", "did you mean 'digits'?"
 
 
-DATA = [broken_image, two_sizes, two_label_columns, wrong_size, nothing_there, unknown_name]
+DATA = [broken_image, two_sizes, two_image_columns, wrong_size, nothing_there, unknown_name]
 
 
 def refused(capsys, words, *expected):
