@@ -157,12 +157,11 @@ def write_arrays(path: Path, sampler: Any, wanted: Wanted, arguments: argparse.N
     import numpy as np
 
     from compare_gan.core.files import atomic, run_folder
-    from compare_gan.data.arrays import CLASS_NAMES
 
     run_folder(path.parent)
     images, labels = sampler.images(wanted.images, arguments.seed, wanted.classes, arguments.truncation)
     with atomic(path) as file:
-        classes = {} if labels is None else {"labels": labels, CLASS_NAMES: np.array(sampler.class_names)}
+        classes = {} if labels is None else {"labels": labels, "class_names": np.array(sampler.class_names)}
         np.savez(file, images=images, **classes)
 
 

@@ -34,7 +34,8 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, max_block_size: int = BL
     """
     estimates = [squared_discrepancy(x, y) for x, y in pairs_of_blocks(real, fake, max_block_size)]
     count = len(estimates)
-    error = float(np.std(estimates, ddof=1) / math.sqrt(count)) if count >= FEWEST_BLOCKS else None
+    # Divided by count, not count - 1, as in compare_gan: a tenth too small for five blocks.
+    error = float(np.std(estimates) / math.sqrt(count)) if count >= FEWEST_BLOCKS else None
     return KernelDistance(float(np.mean(estimates)), error)
 
 

@@ -73,7 +73,7 @@ def train(
     job = dataclasses.replace(job_of(gan, random_flip), name=run_dir.name)
     pictures = SampleWriter(gan, run_dir, seed, placement)
     if first() and max(saved_steps(run_dir), default=0) < schedule.steps:
-        (run_dir / DONE).unlink(missing_ok=True)  # more steps are asked for than before
+        (run_folder(run_dir) / DONE).unlink(missing_ok=True)  # more steps are asked for than before
     state = run(
         job,
         split,

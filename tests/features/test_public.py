@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from compare_gan.core import download as fetching
 from compare_gan.core.download import download
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import sha256_of
 from compare_gan.features import public
 
 CONTENT = bytes(range(256)) * 9000
@@ -115,4 +115,4 @@ def test_the_public_file_is_called_by_its_hash(monkeypatch):
 
 def test_hashes(tmp_path):
     (tmp_path / "x").write_bytes(CONTENT)
-    assert fetching.sha256_of(tmp_path / "x") == SHA256
+    assert sha256_of(tmp_path / "x") == SHA256
