@@ -131,6 +131,7 @@ def test_a_plan_does_nothing(study, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"{study[0]}: all done already"
 
 
+@pytest.mark.slow
 def test_a_failure_is_named_and_costs_no_other(tmp_path, capsys, monkeypatch):
     import compare_gan.fewlabels.run as run
 

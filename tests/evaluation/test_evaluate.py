@@ -272,6 +272,7 @@ def test_too_few_images_are_told_before_any_is_drawn(state):
         evaluate(CONDITIONAL, None, blobs(), Means(), EvalSettings(images=8, metrics=("fid_score", "prd")))
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_scores_of_one():
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     done = subprocess.run(

@@ -165,6 +165,7 @@ def test_no_images_are_refused():
         feed_of(Split(np.zeros((0, 4, 4, 3), np.uint8), np.zeros(0, np.int32)))
 
 
+@pytest.mark.slow
 def test_training_is_the_same_wherever_the_images_lie(tmp_path):
     gan, split = GANS["ssgan"], blobs().train
     states = [
