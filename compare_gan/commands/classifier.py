@@ -7,6 +7,7 @@ from compare_gan import __version__
 from compare_gan.commands.shared import (
     add_labels_file,
     add_reading,
+    add_sources,
     check_writable,
     declare,
     one_or_several,
@@ -24,12 +25,7 @@ def add(commands) -> None:
         "Train a classifier on all labels that there are, to measure scores with.",
         "--data digits --out digits.npz",
     )
-    made.add_argument(
-        "--data",
-        required=True,
-        nargs="+",
-        help="name, or path of a folder, archive, parquet or NumPy file; several join",
-    )
+    add_sources(made)
     made.add_argument("--out", required=True, help="file to write")
     add_labels_file(made)
     add_reading(made)
@@ -76,5 +72,7 @@ def classifier(arguments: argparse.Namespace) -> None:
         "test_accuracy": None if right is None else round(right, 4),
     }
     encoder.save(out, provenance)
-    told = f"{right:.2%} of {len(test):,} held-out images right" if right is not None else "no held-out label"
-    print(f"classifier: {out}, {told}")
+    result = (
+        f"{right:.2%} of {len(test):,} held-out images right" if right is not None else "no held-out label"
+    )
+    print(f"classifier: {out}, {result}")

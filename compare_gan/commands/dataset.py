@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from compare_gan.commands.shared import add_labels_file, add_reading, declare, reading
 from compare_gan.core.errors import UserError, printable
+from compare_gan.core.words import counted
 
 if TYPE_CHECKING:
     from compare_gan.data.survey import Survey
@@ -60,7 +61,7 @@ def dataset(arguments: argparse.Namespace) -> None:
 
 def lines(found: "Survey") -> Iterator[str]:
     """A survey as text for a terminal."""
-    from compare_gan.config.show import amount, counted, row, wrapped
+    from compare_gan.config.show import amount, row, wrapped
 
     splits = (found.train, found.test)
     yield printable(found.path)
@@ -102,7 +103,7 @@ def lines(found: "Survey") -> Iterator[str]:
 
 
 def size_lines(found: "Survey") -> Iterator[str]:
-    from compare_gan.config.show import counted, row
+    from compare_gan.config.show import row
 
     splits = {"train": found.train, "test": found.test}
     if all(split.sizes == 1 for split in splits.values()):

@@ -282,13 +282,13 @@ def of_images(arguments: argparse.Namespace) -> Scores:
     extractor, names, how = open_extractor(arguments.extractor), metrics(arguments), reading(arguments)
     given: Any = read_features(Path(path)) if path else None
     fake = source(arguments.images_from, how, None, whole=True)
-    told = f"{len(fake.split)} images of {fake} against "
+    compared = f"{len(fake.split)} images of {fake} against "
     if path:
-        row = {"compared": f"{told}{path}, which must be of {extractor.name}"}
+        row = {"compared": f"{compared}{path}, which must be of {extractor.name}"}
         row |= score_against_features(fake, given, extractor, names, arguments.eval_seed)
     else:
         real = source(arguments.reference, how, arguments.reference_split, whole=False)
-        row = {"compared": f"{told}{len(real.split)} of {real}"}
+        row = {"compared": f"{compared}{len(real.split)} of {real}"}
         row |= score_images(fake, real, extractor, names, arguments.eval_seed)
     return Scores(row, not shown(row, names))
 
@@ -325,12 +325,12 @@ def of_features(arguments: argparse.Namespace) -> Scores:
     files = arguments.features, arguments.reference_features
     fake, real = (read_features(Path(path)) for path in files)
     names = metrics(arguments)
-    told = (
+    sides = (
         f"features of {len(side)} images of {path}"
         if isinstance(side, np.ndarray)
         else f"mu and sigma of {path}"
         for side, path in zip((fake, real), files, strict=True)
     )
-    row: dict[str, Any] = {"compared": " against ".join(told)}
+    row: dict[str, Any] = {"compared": " against ".join(sides)}
     row |= score_features(fake, real, names, arguments.eval_seed)
     return Scores(row, not shown(row, names))

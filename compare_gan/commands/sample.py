@@ -10,7 +10,7 @@ from compare_gan.commands.export import EXAMPLES, LATEST, add_choice
 from compare_gan.commands.shared import declare, open_run
 from compare_gan.core.errors import UserError, did_you_mean
 
-ROWS = COLUMNS = 10  # of a picture, unless told otherwise
+ROWS = COLUMNS = 10  # of a picture, by default
 ARRAYS = ".npz"
 
 

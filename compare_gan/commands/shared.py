@@ -116,6 +116,16 @@ def reading(arguments: argparse.Namespace, **more: Any) -> Any:
     )
 
 
+def add_sources(made: Parser) -> None:
+    """The argument `data`, which must be given; `one_or_several` takes it."""
+    made.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        help="name, or path of a folder, archive, parquet or NumPy file; several join, labelled or not",
+    )
+
+
 def add_labels_file(made: Parser) -> None:
     """The argument `labels`, to be passed on to `reading`."""
     made.add_argument(

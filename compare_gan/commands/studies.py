@@ -13,6 +13,7 @@ from compare_gan.commands.shared import (
     Parser,
     add_labels_file,
     add_reading,
+    add_sources,
     one_or_several,
     open_data,
     reading,
@@ -37,12 +38,7 @@ LABELS = {  # options that say how labels are inferred, and the fields of a reci
 
 def add_data(made: Parser) -> None:
     """Arguments that say which images and labels a study is about."""
-    made.add_argument(
-        "--data",
-        required=True,
-        nargs="+",
-        help="name, or path of a folder, archive, parquet or NumPy file; several join, labelled or not",
-    )
+    add_sources(made)
     made.add_argument("--model_dir", required=True, help="where everything is written")
     add_labels_file(made)
     add_reading(made)

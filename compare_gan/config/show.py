@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from compare_gan.config.costs import Costs, Part
 from compare_gan.config.explain import Explanation, Group
+from compare_gan.core.words import counted
 
 WIDTH = 100
 NBSP = "\N{NO-BREAK SPACE}"  # `textwrap` does not break a line here
@@ -88,10 +89,6 @@ def amount(value: float) -> str:
             return f"{value:.3g} {prefix}"
         value /= 1000
     return f"{value:.3g} E"
-
-
-def counted(number: int, name: str) -> str:
-    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def wrapped(message: str, lead: str) -> list[str]:

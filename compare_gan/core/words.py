@@ -8,6 +8,12 @@ def listed(words: Sequence[str], last: str = "and") -> str:
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """`(1, "class", "classes")` -> `"1 class"`; 1200 -> `"1,200 classes"`."""
-    return f"{number:,} {one if number == 1 else many}"
+def first_few(words: Sequence[str], count: int = 10, separator: str = ", ") -> str:
+    """All words, or the first `count` of them and how many more: `"a, b and 3 more"`."""
+    more = f" and {len(words) - count} more" if len(words) > count else ""
+    return separator.join(words[:count]) + more
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`(1, "class", "classes")` -> `"1 class"`; 1200 -> `"1,200 classes"`; `many`: by default with an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

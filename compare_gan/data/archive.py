@@ -17,11 +17,12 @@ from typing import IO, Any
 from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
 from compare_gan.core.progress import Progress
+from compare_gan.core.words import counted
 from compare_gan.data.images import MOST_BYTES
 from compare_gan.data.layout import arrange
 from compare_gan.data.records import Contents, Encoded
 from compare_gan.data.splits import split_of
-from compare_gan.data.tree import Tree, counted, is_hidden, is_image
+from compare_gan.data.tree import Tree, is_hidden, is_image
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # what a file begins with says what it is; the suffix may be wrong

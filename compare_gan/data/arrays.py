@@ -9,8 +9,9 @@ from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
+from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.classes import listed, numbered, stored_labels
+from compare_gan.data.classes import numbered, stored_labels
 from compare_gan.data.records import Contents, Part, Pixels, joined
 from compare_gan.data.splits import split_of
 
@@ -79,7 +80,7 @@ def read_arrays(path: Path) -> Contents:
     if ignored := [
         name for name in arrays if name not in roles.values() and (name != CLASS_NAMES or not names)
     ]:
-        notes.append(f"ignores its arrays {listed(ignored)}")
+        notes.append(f"ignores its arrays {first_few(ignored)}")
     parts, stored = list[Part](), list[np.ndarray]()
     splits = [split for split in ("train", "test", "unlabelled") if ("images", split) in roles]
     for split in splits:

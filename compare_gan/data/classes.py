@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.records import Contents, Part
 from compare_gan.data.splits import MOST_CLASSES
 
-SHOWN = 10  # class names that a note lists
 FEW = 20  # images that may each have a class of their own
 # Words that mean "no label" unless a class is called so: those that pandas reads as missing.
 MISSING = ("", "nan", "NaN", "-nan", "-NaN", "None", "null", "NULL", "NA", "N/A", "n/a", "#N/A", "<NA>")
@@ -125,7 +125,7 @@ def with_used_classes(contents: Contents) -> Contents:
     kept = tuple(names[k] for k in used)
     notes = [
         f"left out {dropped} of {len(names)} classes, without a labelled training image; "
-        f"the classes are {listed(kept)}"
+        f"the classes are {first_few(kept)}"
         if kept
         else f"no training image has a label, so the data set has no classes ({len(names)} are left out)"
     ]
@@ -154,11 +154,5 @@ def with_distinct_names(contents: Contents) -> Contents:
         shared |= repeated
     notes = contents.notes
     if shared:
-        notes += (f"several classes are called {listed(sorted(shared))}; each got its number added",)
+        notes += (f"several classes are called {first_few(sorted(shared))}; each got its number added",)
     return dataclasses.replace(contents, class_names=tuple(names), notes=notes)
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words for a message: all of them, or the first few and how many more."""
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more

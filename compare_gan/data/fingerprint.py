@@ -44,7 +44,5 @@ def dataset_sha256(dataset: ImageDataset) -> str:
     """SHA-256 of all that a study depends on: images, labels and class names of both splits."""
     total = hashlib.sha256(repr(dataset.class_names).encode())
     for split in (dataset.train, dataset.test):
-        total.update(fingerprint(split.images).encode())
-        total.update(repr((split.labels.shape, split.labels.dtype.str)).encode())
-        total.update(np.ascontiguousarray(split.labels).data)
+        total.update(f"{fingerprint(split.images)} {fingerprint(split.labels)}".encode())
     return total.hexdigest()

@@ -42,8 +42,7 @@ def with_splits(contents: Contents, labels: str | None = None, holdout: float | 
         if holdout is not None:
             note = "has a test split, so --holdout changes nothing"
             contents = dataclasses.replace(contents, notes=(*contents.notes, note))
-        labelled = contents if labels is None else label_contents(Path(labels), contents)
-        return labelled
+        return contents if labels is None else label_contents(Path(labels), contents)
     own = contents.train.labels
     out = held_out_mask(own, HELD_OUT if holdout is None else holdout)
     if labels is None:

@@ -139,8 +139,10 @@ def numbers_training_split(path: Path, size: int) -> bool:
     Raises:
       UserError: it cannot be read, or is not a label file.
     """
+    if path.suffix.lower() != ".npz":  # `write_labels` writes no other, and a table may be long
+        return False
     rows = read_rows(path)
-    if rows.count is not None or rows.index is None or path.suffix.lower() != ".npz":
+    if rows.count is not None or rows.index is None:
         return rows.count is not None
     return rows.names is None and np.array_equal(rows.index, np.arange(size))
 
@@ -219,7 +221,7 @@ class _Named:
         return NOWHERE
 
     def _ending(self, length: int, suffix: bool) -> dict[str, int]:
-        """The images by the last so many parts of their paths, with or without the suffix of the file."""
+        """The images by the last `length` parts of their paths, with or without the suffix of the file."""
         if (length, suffix) not in self.endings:
             ends = ("/".join(_folders(path, suffix)[-length:]) for path in self.paths)
             self.endings[length, suffix] = self._places(ends)

@@ -21,12 +21,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.words import counted
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.idx import idx_name, read_idx
 from compare_gan.data.records import Contents, Part, joined
 from compare_gan.data.side_files import is_side_file, side_labels
 from compare_gan.data.splits import TEST_SPLITS, SplitName, split_of
-from compare_gan.data.tree import WANTED, Tree, by_suffix, counted, is_image
+from compare_gan.data.tree import WANTED, Tree, by_suffix, is_image
 
 _DOMAIN = re.compile(
     r"(.*[^\W_])(?:(?<=[a-z])([A-Z])|[\W_]+([A-Za-z]))"

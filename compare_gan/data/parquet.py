@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
+from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.classes import listed, numbered, stored_labels
+from compare_gan.data.classes import numbered, stored_labels
 from compare_gan.data.records import Contents, Encoded, Part, joined
 from compare_gan.data.splits import TEST_SPLITS, SplitName, split_of
 
@@ -137,7 +138,7 @@ def read_shards(path: Path, names: Sequence[str], columns: Columns = Columns()) 
       UserError: as `read_parquet`; or no file is for training, or they are several data sets.
     """
     splits, left_out = _splits(path, sorted(names))
-    notes = [f"leaves out {listed(left_out)}"] if left_out else []
+    notes = [f"leaves out {first_few(left_out)}"] if left_out else []
     files = {split: [path / name for name in names] for split, names in splits.items()}
     return _contents(path, files, columns, notes)
 
@@ -149,7 +150,7 @@ def _splits(path: Path, names: list[str]) -> tuple[dict[str, list[str]], list[st
         return {"train": names}, []
     train = [name for name in names if found[name] == "train"]
     if not train:
-        raise UserError(f"{path}: no train*.parquet; it has: {listed(names)}")
+        raise UserError(f"{path}: no train*.parquet; it has: {first_few(names)}")
     homes = list(dict.fromkeys(map(_home, train)))
     if len(homes) > 1:
         raise UserError(
@@ -203,7 +204,7 @@ def _contents(path: Path, files: dict[str, list[Path]], columns: Columns, notes:
     train = parts["train"]
     if pool := parts.get("unlabelled"):
         train = joined([train, pool])
-        names = listed([file.name for file in files["unlabelled"]])
+        names = first_few([file.name for file in files["unlabelled"]])
         notes.append(f"{len(pool)} images of {names} join the training images without labels")
     return Contents(str(path), path.resolve().name, train, parts.get("test"), class_names, tuple(notes))
 
@@ -214,10 +215,9 @@ def _label_notes(shards: Sequence[Shard], columns: Columns) -> list[str]:
     if not without or columns.label == NO_LABELS:
         return []
     if len(without) < len(shards):
-        return [
-            f"no label column in {listed([shard.file.name for shard in without])}; its images are unlabelled"
-        ]
-    ignored = listed(without[0].ignored)
+        names = first_few([shard.file.name for shard in without])
+        return [f"no label column in {names}; its images are unlabelled"]
+    ignored = first_few(without[0].ignored)
     return (
         [f"no label column, so the images are unlabelled; --label_column may name one of {ignored}"]
         if ignored
@@ -389,7 +389,7 @@ def _chosen(file: Path, what: str, fitting: list[Field], names: Sequence[str]) -
     if len(found) > 1:
         raise UserError(f"{file}: has {what} columns {_both(found)}; choose one with --{what}_column")
     others = [field.name for field in fitting if field != found[0]]
-    note = f"its {what}s are the column {found[0].name}, not {listed(others)}; --{what}_column chooses"
+    note = f"its {what}s are the column {found[0].name}, not {first_few(others)}; --{what}_column chooses"
     return found[0], [note] if others else []
 
 

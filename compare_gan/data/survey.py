@@ -7,7 +7,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
-from compare_gan.data.base import UNLABELLED
+from compare_gan.data.base import UNLABELLED, hardened
 from compare_gan.data.fit import Fit
 from compare_gan.data.images import dark
 from compare_gan.data.loading import Reading, divided, streams, tried
@@ -101,7 +101,7 @@ def _survey(contents: Contents, part: Part, fit: Fit, reading: Reading) -> Split
     shapes = np.array([one for one in found if not isinstance(one, UserError)])
     if not len(shapes):
         raise UserError(f"{contents.path}: none of {len(part)} images can be read; the first: {broken[0]}")
-    classes = _classes(part)
+    classes = hardened(part.labels)
     counts = np.bincount(classes[classes != UNLABELLED], minlength=len(contents.class_names))
     return SplitSurvey(
         images=len(part),
@@ -117,13 +117,6 @@ def _survey(contents: Contents, part: Part, fit: Fit, reading: Reading) -> Split
         fit=str(fit),
         streams=streams(part.records, fit, reading),
     )
-
-
-def _classes(part: Part) -> np.ndarray:
-    """[N] class indices, -1 = unlabelled."""
-    if part.labels.ndim == 1:
-        return part.labels
-    return np.where(part.labels.any(1), part.labels.argmax(1), UNLABELLED)
 
 
 def _spread(values: np.ndarray) -> Spread:
@@ -154,7 +147,7 @@ def contact_sheet(contents: Contents, reading: Reading) -> tuple[np.ndarray, int
     """
     contents = divided(contents, reading)
     part, fit = contents.train, reading.fits()[1]  # that of test images is never random
-    classes = _classes(part)
+    classes = hardened(part.labels)
     groups = [np.flatnonzero(classes == i) for i in (*range(len(contents.class_names)), UNLABELLED)]
     if not 1 < len(groups) <= ROWS + 1:
         mixed = list(_pictures(part, fit, np.arange(len(part)), ROWS * COLUMNS))

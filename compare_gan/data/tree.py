@@ -42,10 +42,6 @@ def by_suffix(names: Iterable[str]) -> str:
     return ", ".join([*listed, *([f"{others:,} others"] if others else [])])
 
 
-def counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def _suffix(base: str) -> str:
     stem, dot, suffix = base.rpartition(".")
     return f".{suffix.lower()}" if stem and dot else ""

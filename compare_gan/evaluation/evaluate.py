@@ -14,9 +14,9 @@ from compare_gan.core.pictures import to_uint8
 from compare_gan.core.placement import Placement
 from compare_gan.core.registry import METRICS
 from compare_gan.core.types import Array, DiscriminatorOut, GANState
-from compare_gan.data.base import ImageDataset, Split
+from compare_gan.data.base import ImageDataset, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
-from compare_gan.evaluation.classes import hard_labels, labels_sha256, under_classes
+from compare_gan.evaluation.classes import labels_sha256, under_classes
 from compare_gan.evaluation.scores import NOT_FINITE, summarised, write_scores
 from compare_gan.evaluation.sets import computed, remembered, warn_of_few
 from compare_gan.features.base import Extractor

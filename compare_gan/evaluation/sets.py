@@ -15,9 +15,8 @@ from compare_gan import __version__
 from compare_gan.core.errors import UserError
 from compare_gan.core.processes import every, first
 from compare_gan.core.registry import METRICS
-from compare_gan.data.base import Images, Split
+from compare_gan.data.base import Images, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint
-from compare_gan.evaluation.classes import hard_labels
 from compare_gan.features.base import Extractor, FeaturesAndClasses
 from compare_gan.metrics.context import EvalContext, ImageSet, in_order
 

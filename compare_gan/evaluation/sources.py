@@ -9,10 +9,10 @@ import numpy as np
 
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
-from compare_gan.data.base import UNLABELLED, Split
+from compare_gan.data.base import UNLABELLED, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.data.loading import deepened
-from compare_gan.evaluation.classes import hard_labels, labels_sha256, translated
+from compare_gan.evaluation.classes import labels_sha256, translated
 from compare_gan.evaluation.scores import fingerprint
 from compare_gan.evaluation.sets import computed, warn_of_few
 from compare_gan.features.base import Extractor
@@ -75,7 +75,7 @@ def _gaussian(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:
     if mean.ndim != 1 or covariance.shape != 2 * mean.shape or not mean.size:
         raise UserError(f"{path}: holds {shapes}; wanted [F] and [F, F]")
     if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
-        raise UserError(f"{path}: mu and sigma are not numbers")
+        raise UserError(f"{path}: mu and sigma must be arrays of real numbers")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise UserError(f"{path}: holds values that are not finite")
     covariance = covariance.astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.pictures import to_uint8
 
-BATCH, BATCH_PIXELS = 500, 500 * 64**2  # images that are drawn at once: at most so many, with so many pixels
+BATCH, BATCH_PIXELS = 500, 500 * 64**2  # of images drawn at once: their largest number, and pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Sampler:
           truncation: what latent vectors are multiplied by.
 
         Raises:
-          UserError: the seed is out of range, or pixels are not numbers.
+          UserError: the seed is out of range, or pixels are NaN or infinite.
         """
         if not 0 <= seed < 2**32:
             raise UserError(f"seed {seed} is not in 0..{2**32 - 1}")

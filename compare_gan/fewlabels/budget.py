@@ -32,7 +32,7 @@ def choose(labels: np.ndarray, budget: Budget, seed: int) -> np.ndarray:
 def told(budget: Budget) -> str:
     """`"10% of the labels"` or `"5 labels a class"`."""
     if isinstance(budget, PerClass):
-        return f"{counted(budget.count, 'label', 'labels')} a class"
+        return f"{counted(budget.count, 'label')} a class"
     return f"{100 * budget:.4g}% of the labels"
 
 

@@ -15,6 +15,7 @@ from compare_gan.core.files import atomic, read_json, run_folder, write_json
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import first
 from compare_gan.core.types import Array, Batch, GANState, Metrics
+from compare_gan.core.words import first_few
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.data.order import spread_rows
 from compare_gan.gans.modular import GAN
@@ -22,7 +23,7 @@ from compare_gan.gans.step import Spread, train_step
 from compare_gan.nn.images import random_flip as flipped
 from compare_gan.train.checkpoints import saved_steps
 from compare_gan.train.loop import Job, Schedule, Score, run
-from compare_gan.train.resume import changed_bindings, changed_data, listed, split_fingerprints
+from compare_gan.train.resume import SHOWN, changed_bindings, changed_data, split_fingerprints
 from compare_gan.train.watch import Watch, Watcher
 from compare_gan.train.writers import SampleWriter, spread
 
@@ -163,7 +164,7 @@ def describe_run(
     if changes and not continue_with_changes:
         choice = "" if continue_with_changes is None else "resume with --continue_with_changes, or "
         raise UserError(
-            f"{run_dir}: holds a run with other settings ({listed(changes)}); {choice}"
+            f"{run_dir}: holds a run with other settings ({first_few(changes, SHOWN, '; ')}); {choice}"
             "choose another --model_dir"
         )
     noted = before.get("changes", [])
