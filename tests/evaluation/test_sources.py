@@ -155,7 +155,7 @@ def test_which_files_are_statistics_and_nothing_else(tmp_path):
         (np.zeros((3, 3)), np.eye(3), "wanted \\[F\\] and \\[F, F\\]"),
         (np.full(2, np.nan), np.eye(2), "not finite"),
         (np.zeros(2), np.array([[1, 5], [0, 1]]), "not symmetric"),
-        (np.array(["a", "b"]), np.eye(2), "not numbers"),
+        (np.array(["a", "b"]), np.eye(2), "real numbers"),
         (np.zeros(2), np.array([[1, 2], [2, 1]]), "negative eigenvalues"),
     ],
 )
