@@ -5,21 +5,17 @@ images in [0, 1]. Spectral normalisation reaches the discriminator only. Unlike 
 which needs sides that are multiples of four, this makes images of any size.
 """
 
-from typing import Any
-
 import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.architectures.dcgan import sizes
-from compare_gan.core.registry import register_pair
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
-from compare_gan.nn.blocks import make_norm
-from compare_gan.nn.layers import Conv, Deconv, Linear
-from compare_gan.nn.norms import BatchNorm, CondDims
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.core.types import Array, Cond, DiscriminatorOut, Norm
+from compare_gan.nn.heads import scored
+from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.norms import BatchNorm
 
 
-def leaky(x: Array, norm: Any, cond: Cond) -> Array:
+def leaky(x: Array, norm: Norm | None, cond: Cond) -> Array:
     """The norm if there is one, then leaky relu."""
     return nnx.leaky_relu(x if norm is None else norm(x, cond), 0.2)
 
@@ -30,27 +26,17 @@ class Generator(nnx.Module):
     As in compare_gan the norms are plain batch norms, whatever `G.batch_norm_fn` says.
     """
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
-        *,
-        options: GeneratorOptions,
-        layers: Layers,
-        ch: int = 64,
-        rngs: nnx.Rngs,
-    ):
-        shared: dict = dict(layers=layers, rngs=rngs)
-        self.sizes = tuple(reversed(sizes(spec)[:3]))
+    def __init__(self, net: NetSpec, *, ch: int = 64, rngs: nnx.Rngs):
+        make = net.factory(rngs).plain
+        self.sizes = tuple(reversed(sizes(net.image)[:3]))
         h, w = self.sizes[0]
-        self.fc1 = Linear(z_dim, 16 * ch, **shared)
-        self.bn1 = BatchNorm(16 * ch, layers)
-        self.fc2 = Linear(16 * ch, h * w * 2 * ch, **shared)
-        self.bn2 = BatchNorm(h * w * 2 * ch, layers)
-        self.dc3 = Deconv(2 * ch, ch, size=4, stride=2, **shared)
-        self.bn3 = BatchNorm(ch, layers)
-        self.dc4 = Deconv(ch, spec.image_shape[-1], size=4, stride=2, **shared)
+        self.fc1 = make.linear(net.z_dim, 16 * ch)
+        self.bn1 = BatchNorm(16 * ch, net.layers)
+        self.fc2 = make.linear(16 * ch, h * w * 2 * ch)
+        self.bn2 = BatchNorm(h * w * 2 * ch, net.layers)
+        self.dc3 = make.deconv(2 * ch, ch, size=4, stride=2)
+        self.bn3 = BatchNorm(ch, net.layers)
+        self.dc4 = make.deconv(ch, net.colors, size=4, stride=2)
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
         (h, w), middle, full = self.sizes
@@ -66,32 +52,23 @@ class Discriminator(nnx.Module):
     Norms that hang on the label work on those too; in compare_gan they raise.
     """
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        y_dim: int,
-        *,
-        options: DiscriminatorOptions,
-        layers: Layers,
-        ch: int = 64,
-        rngs: nnx.Rngs,
-    ):
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        h, w = sizes(spec)[2]
-        dims = CondDims(0, y_dim)
+    projects_labels = False
+
+    def __init__(self, net: NetSpec, *, ch: int = 64, rngs: nnx.Rngs):
+        make = net.factory(rngs)
+        h, w = sizes(net.image)[2]
         self.feature_dim = 16 * ch
-        self.conv1 = Conv(spec.image_shape[-1], ch, size=4, stride=2, **shared)
-        self.conv2 = Conv(ch, 2 * ch, size=4, stride=2, **shared)
-        self.bn2 = make_norm(options.batch_norm_fn, 2 * ch, dims, **shared)
-        self.fc3 = Linear(h * w * 2 * ch, self.feature_dim, **shared)
-        self.bn3 = make_norm(options.batch_norm_fn, self.feature_dim, dims, **shared)
-        self.fc4 = Linear(self.feature_dim, 1, **shared)
+        self.conv1 = make.conv(net.colors, ch, size=4, stride=2)
+        self.conv2 = make.conv(ch, 2 * ch, size=4, stride=2)
+        self.bn2 = make.norm(2 * ch)
+        self.fc3 = make.linear(h * w * 2 * ch, self.feature_dim)
+        self.bn3 = make.norm(self.feature_dim)
+        self.fc4 = make.linear(self.feature_dim, 1)
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         x = leaky(self.conv1(x, train=cond.train), None, cond)
         x = leaky(self.conv2(x, train=cond.train), self.bn2, cond).reshape(x.shape[0], -1)
-        features = leaky(self.fc3(x, train=cond.train), self.bn3, cond)
-        return DiscriminatorOut(self.fc4(features, train=cond.train)[:, 0], features, {})
+        return scored(leaky(self.fc3(x, train=cond.train), self.bn3, cond), cond, self.fc4)
 
 
 register_pair("infogan_arch", Generator, Discriminator, module="compare_gan.architectures.infogan")

@@ -10,12 +10,10 @@ from itertools import pairwise
 import jax.numpy as jnp
 from flax import nnx
 
-from compare_gan.core.registry import register_pair
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
+from compare_gan.core.types import Array, Cond, DiscriminatorOut
 from compare_gan.nn.blocks import check_side, resnet_blocks
-from compare_gan.nn.layers import Conv, Linear
-from compare_gan.nn.norms import CondDims
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.heads import scored
+from compare_gan.nn.networks import NetSpec, register_pair
 from compare_gan.nn.rescale import Scale
 
 GROUPS, BLOCKS, SMALLEST = 6, 5, 4
@@ -37,31 +35,14 @@ class Generator(nnx.Module):
     G.spectral_norm reaches the blocks, not the first and last layer.
     """
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
-        *,
-        options: GeneratorOptions,
-        layers: Layers,
-        ch: int = 16,
-        rngs: nnx.Rngs,
-    ):
-        check_side("resnet30_arch", spec, [128])
+    def __init__(self, net: NetSpec, *, ch: int = 16, rngs: nnx.Rngs):
+        check_side("resnet30_arch", net.image, [128])
+        make = net.factory(rngs)
         falling = widths(ch)[::-1]
         self.shape = (SMALLEST, SMALLEST, falling[0])
-        self.fc_noise = Linear(z_dim, SMALLEST**2 * falling[0], layers=layers, rngs=rngs)
-        self.blocks = resnet_blocks(
-            falling,
-            scales(falling, "up"),
-            batch_norm_fn=options.batch_norm_fn,
-            dims=CondDims(z_dim, y_dim),
-            layers=layers,
-            spectral_norm=options.spectral_norm,
-            rngs=rngs,
-        )
-        self.final_conv = Conv(ch, spec.image_shape[-1], layers=layers, rngs=rngs)
+        self.fc_noise = make.plain.linear(net.z_dim, SMALLEST**2 * falling[0])
+        self.blocks = resnet_blocks(make, falling, scales(falling, "up"))
+        self.final_conv = make.plain.conv(ch, net.colors)
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, 128, 128, C] in [0, 1]
         x = self.fc_noise(cond.z, train=cond.train).reshape(-1, *self.shape)
@@ -76,37 +57,22 @@ class Discriminator(nnx.Module):
     D.spectral_norm does not reach the first convolution.
     """
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        y_dim: int,
-        *,
-        options: DiscriminatorOptions,
-        layers: Layers,
-        ch: int = 16,
-        rngs: nnx.Rngs,
-    ):
-        check_side("resnet30_arch", spec, [128])
+    projects_labels = False
+
+    def __init__(self, net: NetSpec, *, ch: int = 16, rngs: nnx.Rngs):
+        check_side("resnet30_arch", net.image, [128])
+        make = net.factory(rngs)
         rising = widths(ch)
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        self.color_conv = Conv(spec.image_shape[-1], ch, layers=layers, rngs=rngs)
-        self.blocks = resnet_blocks(
-            rising,
-            scales(rising, "down"),
-            batch_norm_fn=options.batch_norm_fn,
-            layer_norm=options.layer_norm,
-            dims=CondDims(0, y_dim),
-            **shared,
-        )
+        self.color_conv = make.plain.conv(net.colors, ch)
+        self.blocks = resnet_blocks(make, rising, scales(rising, "down"))
         self.feature_dim = SMALLEST**2 * rising[-1]
-        self.final_fc = Linear(self.feature_dim, 1, **shared)
+        self.final_fc = make.linear(self.feature_dim, 1)
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         x = self.color_conv(x, train=cond.train)
         for block in self.blocks:
             x = block(x, cond)
-        features = x.reshape(x.shape[0], -1).astype(jnp.float32)
-        return DiscriminatorOut(self.final_fc(features, train=cond.train)[:, 0], features, {})
+        return scored(x.reshape(x.shape[0], -1).astype(jnp.float32), cond, self.final_fc)
 
 
 register_pair("resnet30_arch", Generator, Discriminator, module="compare_gan.architectures.resnet30")

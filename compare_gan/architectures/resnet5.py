@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from flax import nnx
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import register_pair
-from compare_gan.core.types import ImageSpec
 from compare_gan.nn.blocks import ResNetDiscriminator, ResNetGenerator, check_side
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.networks import NetSpec, register_pair
 
 BLOCKS = 5
 SIDES = [4 * 2**i for i in range(BLOCKS + 1)]
@@ -34,27 +32,19 @@ class Generator(ResNetGenerator):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
+        net: NetSpec,
         *,
-        options: GeneratorOptions,
-        layers: Layers,
         ch: int = 64,
         channels: Sequence[int] = (8, 8, 4, 4, 2, 1),
         rngs: nnx.Rngs,
     ):
-        check_side("resnet5_arch", spec, SIDES)
-        doublings = SIDES.index(spec.image_shape[0])
+        check_side("resnet5_arch", net.image, SIDES)
+        doublings = SIDES.index(net.image.image_shape[0])
         super().__init__(
-            spec,
-            z_dim,
-            y_dim,
+            net,
             side=SIDES[0],
             widths=multiples(ch, channels, "Generator"),
             scales=["up" if i < doublings else "none" for i in range(BLOCKS)],
-            options=options,
-            layers=layers,
             rngs=rngs,
         )
 
@@ -67,25 +57,15 @@ class Discriminator(ResNetDiscriminator):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        y_dim: int,
+        net: NetSpec,
         *,
-        options: DiscriminatorOptions,
-        layers: Layers,
         ch: int = 64,
         channels: Sequence[int] = (1, 2, 4, 4, 8, 8),
         rngs: nnx.Rngs,
     ):
-        check_side("resnet5_arch", spec, SIDES)
-        super().__init__(
-            spec,
-            y_dim,
-            widths=multiples(ch, channels, "Discriminator"),
-            scales=["down"] * BLOCKS,
-            options=options,
-            layers=layers,
-            rngs=rngs,
-        )
+        check_side("resnet5_arch", net.image, SIDES)
+        widths = multiples(ch, channels, "Discriminator")
+        super().__init__(net, widths=widths, scales=["down"] * BLOCKS, rngs=rngs)
 
 
 register_pair("resnet5_arch", Generator, Discriminator, module="compare_gan.architectures.resnet5")

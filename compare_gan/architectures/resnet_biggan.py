@@ -8,21 +8,19 @@ are in [0, 1] on both sides.
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 from flax import nnx
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import expose, register_pair
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
+from compare_gan.core.registry import expose
+from compare_gan.core.types import Array, Cond, DiscriminatorOut
 from compare_gan.nn.attention import NonLocalBlock
 from compare_gan.nn.biggan_blocks import ProjectionHead, ToImage, widths
-from compare_gan.nn.blocks import activate, make_norm
+from compare_gan.nn.blocks import ResidualBlock
 from compare_gan.nn.latents import block_conds, block_dims
-from compare_gan.nn.layers import Conv, Linear
-from compare_gan.nn.norms import CondDims, LayerNorm
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
-from compare_gan.nn.remat import rematerialised
+from compare_gan.nn.layers import LayerFactory
+from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.options import CondDims
 from compare_gan.nn.rescale import Scale
 
 MODULE = "compare_gan.architectures.resnet_biggan"
@@ -46,42 +44,16 @@ DISCRIMINATOR = {
 
 
 @expose("BigGanResNetBlock", module=MODULE)
-class BigGanResNetBlock(nnx.Module):
-    """norm, relu, conv, norm, relu, conv; beside it, with `add_shortcut`, a 1x1 convolution.
+class BigGanResNetBlock(ResidualBlock):
+    """A residual block with a 1x1 convolution as shortcut, or none.
 
-    "up" doubles the image before the first convolution and before the shortcut, "down" halves
-    it after both. A configuration's `add_shortcut` holds for generators only: discriminators
-    have a shortcut where the number of channels changes.
+    A configuration's `add_shortcut` holds for generators only: discriminators have a shortcut
+    where the number of channels changes.
     """
 
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        scale: Scale,
-        *,
-        batch_norm_fn: Callable[..., Any] | None,
-        dims: CondDims,
-        layer_norm: bool,
-        layers: Layers,
-        spectral_norm: bool,
-        rngs: nnx.Rngs,
-        add_shortcut: bool = True,
-    ):
-        shared: dict = dict(layers=layers, spectral_norm=spectral_norm, rngs=rngs)
-        self.bn1 = make_norm(batch_norm_fn, c_in, dims, **shared)
-        self.ln1 = LayerNorm(c_in) if layer_norm else None
-        self.conv1 = Conv(c_in, c_out, scale="up" if scale == "up" else "none", **shared)
-        self.bn2 = make_norm(batch_norm_fn, c_out, dims, **shared)
-        self.ln2 = LayerNorm(c_out) if layer_norm else None
-        self.conv2 = Conv(c_out, c_out, scale="down" if scale == "down" else "none", **shared)
-        self.shortcut = Conv(c_in, c_out, size=1, scale=scale, **shared) if add_shortcut else None
-
-    @rematerialised
-    def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
-        h = self.conv1(activate(x, self.bn1, cond, self.ln1), train=cond.train)
-        h = self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train)
-        return h if self.shortcut is None else h + self.shortcut(x, train=cond.train)
+    def __init__(self, make: LayerFactory, c_in: int, c_out: int, scale: Scale, *, add_shortcut: bool = True):
+        super().__init__(make, c_in, c_out, scale)
+        self.shortcut = make.conv(c_in, c_out, size=1, scale=scale) if add_shortcut else None
 
 
 class Attention(nnx.Module):
@@ -100,7 +72,7 @@ class Attention(nnx.Module):
       UserError: there is no such block.
     """
 
-    def __init__(self, names: str, widths: tuple[int, ...], *, default: str, owner: str, **shared):
+    def __init__(self, make: LayerFactory, names: str, widths: tuple[int, ...], *, default: str, owner: str):
         chosen = {name.strip() for name in names.split(",")} - {""}
         known = {f"B{i}": width for i, width in enumerate(widths, 1)}
         if chosen - known.keys() and names != default:
@@ -110,7 +82,7 @@ class Attention(nnx.Module):
             )
         self.after = tuple(name in chosen for name in known)
         self.widths = tuple(sorted({known[name] for name in chosen & known.keys()}))
-        self.blocks = nnx.List([NonLocalBlock(width, **shared) for width in self.widths])
+        self.blocks = nnx.List([NonLocalBlock(make, width) for width in self.widths])
 
     def __call__(self, x: Array, block: int, *, train: bool) -> Array:
         """Attention for the output of the block with this number, counted from 0."""
@@ -129,12 +101,8 @@ class Generator(nnx.Module):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
+        net: NetSpec,
         *,
-        options: GeneratorOptions,
-        layers: Layers,
         ch: int = 96,
         blocks_with_attention: str = "B4",
         hierarchical_z: bool = True,
@@ -142,26 +110,23 @@ class Generator(nnx.Module):
         embed_y: bool = True,
         embed_y_dim: int = 128,
         embed_bias: bool = False,
-        block: Callable[..., nnx.Module] = BigGanResNetBlock,
+        block: Callable[..., ResidualBlock] = BigGanResNetBlock,
         rngs: nnx.Rngs,
     ):
-        channels = widths("resnet_biggan_arch", spec, GENERATOR, ch)
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        embed: dict = dict(layers=layers, bias=0.0 if embed_bias else None, rngs=rngs)
-        self.embed_z = Linear(z_dim, z_dim, **embed) if embed_z else None
-        self.embed_y = Linear(y_dim, embed_y_dim, **embed) if embed_y and y_dim else None
-        y_dim = y_dim if self.embed_y is None else embed_y_dim
-        dims = block_dims(z_dim, y_dim, len(channels) - 1, hierarchical_z)
+        channels = widths("resnet_biggan_arch", net.image, GENERATOR, ch)
+        make, bias = net.factory(rngs), 0.0 if embed_bias else None
+        self.embed_z = make.plain.linear(net.z_dim, net.z_dim, bias=bias) if embed_z else None
+        embed_y = embed_y and net.y_dim > 0
+        self.embed_y = make.plain.linear(net.y_dim, embed_y_dim, bias=bias) if embed_y else None
+        given = CondDims(net.z_dim, embed_y_dim if embed_y else net.y_dim)
+        dims = block_dims(given, len(channels) - 1, hierarchical_z)
+        make = make.conditioned(dims)
         self.hierarchical_z, self.first_shape = hierarchical_z, (4, 4, channels[0])
-        self.fc_noise = Linear(dims.z, 4 * 4 * channels[0], **shared)
-        norms: dict = dict(batch_norm_fn=options.batch_norm_fn, dims=dims, layer_norm=False)
-        self.blocks = nnx.List(
-            [block(c_in, c_out, "up", **norms, **shared) for c_in, c_out in pairwise(channels)]
-        )
-        self.attention = Attention(
-            blocks_with_attention, channels[1:], default="B4", owner="resnet_biggan.Generator", **shared
-        )
-        self.to_image = ToImage(channels[-1], spec.image_shape[-1], **shared)
+        self.fc_noise = make.linear(dims.z, 4 * 4 * channels[0])
+        self.blocks = nnx.List([block(make, c_in, c_out, "up") for c_in, c_out in pairwise(channels)])
+        owner = "resnet_biggan.Generator"
+        self.attention = Attention(make, blocks_with_attention, channels[1:], default="B4", owner=owner)
+        self.to_image = ToImage(make, channels[-1], net.colors)
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
         train = cond.train
@@ -184,37 +149,25 @@ class Discriminator(nnx.Module):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        y_dim: int,
+        net: NetSpec,
         *,
-        options: DiscriminatorOptions,
-        layers: Layers,
         ch: int = 96,
         blocks_with_attention: str = "B1",
         project_y: bool = True,
         rngs: nnx.Rngs,
     ):
-        channels = widths("resnet_biggan_arch", spec, DISCRIMINATOR, ch)
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        norms: dict = dict(
-            batch_norm_fn=options.batch_norm_fn, dims=CondDims(0, y_dim), layer_norm=options.layer_norm
-        )
+        channels = widths("resnet_biggan_arch", net.image, DISCRIMINATOR, ch)
+        make, owner = net.factory(rngs), "resnet_biggan.Discriminator"
         self.blocks = nnx.List(
             [
                 BigGanResNetBlock(
-                    c_in,
-                    c_out,
-                    "down" if i < len(channels) else "none",
-                    add_shortcut=c_in != c_out,
-                    **norms,
-                    **shared,
+                    make, c_in, c_out, "down" if i < len(channels) else "none", add_shortcut=c_in != c_out
                 )
-                for i, (c_in, c_out) in enumerate(pairwise((spec.image_shape[-1], *channels)), 1)
+                for i, (c_in, c_out) in enumerate(pairwise((net.colors, *channels)), 1)
             ]
         )
-        owner = "resnet_biggan.Discriminator"
-        self.attention = Attention(blocks_with_attention, channels, default="B1", owner=owner, **shared)
-        self.head = ProjectionHead(channels[-1], y_dim, project_y=project_y, owner=owner, **shared)
+        self.attention = Attention(make, blocks_with_attention, channels, default="B1", owner=owner)
+        self.head = ProjectionHead(make, channels[-1], project_y=project_y, owner=owner)
         self.feature_dim, self.projects_labels = channels[-1], project_y
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:

@@ -5,23 +5,20 @@ scale of a conditional batch norm is not offset by one, and images are in [0, 1]
 """
 
 import math
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 
-from compare_gan.core.registry import register_pair
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
+from compare_gan.core.types import Array, Cond, DiscriminatorOut
 from compare_gan.nn.attention import NonLocalBlock
 from compare_gan.nn.biggan_blocks import ProjectionHead, ToImage, widths
-from compare_gan.nn.blocks import activate, make_norm
-from compare_gan.nn.layers import Conv, Linear
-from compare_gan.nn.norms import CondDims
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.blocks import activate
+from compare_gan.nn.layers import LayerFactory
+from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.options import CondDims
 from compare_gan.nn.remat import rematerialised
-from compare_gan.nn.rescale import Scale, rescaled
+from compare_gan.nn.rescale import Scale, of_ends, rescaled
 
 # Widths as multiples of `ch`, by the side of the image: what goes into the first block, then
 # what comes out of each.
@@ -45,9 +42,9 @@ ATTENTION_SIDE = 64
 class NormConv(nnx.Module):
     """norm, relu, then a convolution; "up" doubles the image before it, "down" halves it after."""
 
-    def __init__(self, c_in: int, c_out: int, size: int, scale: Scale, *, batch_norm_fn, dims, **shared):
-        self.norm = make_norm(batch_norm_fn, c_in, dims, **shared)
-        self.conv = Conv(c_in, c_out, size=size, scale=scale, **shared)
+    def __init__(self, make: LayerFactory, c_in: int, c_out: int, size: int, scale: Scale = "none"):
+        self.norm = make.norm(c_in)
+        self.conv = make.conv(c_in, c_out, size=size, scale=scale)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
         return self.conv(activate(x, self.norm, cond), train=cond.train)
@@ -60,17 +57,15 @@ class Block(nnx.Module):
     convolution adds; channels too many are dropped.
     """
 
-    def __init__(self, c_in: int, c_out: int, scale: Scale, *, batch_norm_fn, dims, **shared):
-        def norm_conv(c_in, c_out, size, scale="none"):
-            return NormConv(c_in, c_out, size, scale, batch_norm_fn=batch_norm_fn, dims=dims, **shared)
-
+    def __init__(self, make: LayerFactory, c_in: int, c_out: int, scale: Scale):
         narrow = max(c_in // 4, c_out // 4, 1)
+        first, last = of_ends(scale)
         self.scale, self.c_out = scale, c_out
-        self.conv1 = norm_conv(c_in, narrow, 1)
-        self.conv2 = norm_conv(narrow, narrow, 3, "up" if scale == "up" else "none")
-        self.conv3 = norm_conv(narrow, narrow, 3)
-        self.conv4 = norm_conv(narrow, c_out, 1, "down" if scale == "down" else "none")
-        self.add_channels = Conv(c_in, c_out - c_in, size=1, **shared) if c_in < c_out else None
+        self.conv1 = NormConv(make, c_in, narrow, 1)
+        self.conv2 = NormConv(make, narrow, narrow, 3, first)
+        self.conv3 = NormConv(make, narrow, narrow, 3)
+        self.conv4 = NormConv(make, narrow, c_out, 1, last)
+        self.add_channels = make.conv(c_in, c_out - c_in, size=1) if c_in < c_out else None
 
     @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
@@ -88,25 +83,14 @@ class Trunk(nnx.Module):
     """
 
     def __init__(
-        self,
-        channels: tuple[int, ...],
-        scales: tuple[Scale, Scale],
-        pairs: int,
-        *,
-        batch_norm_fn: Callable[..., Any] | None,
-        dims: CondDims,
-        **shared,
+        self, make: LayerFactory, channels: tuple[int, ...], scales: tuple[Scale, Scale], pairs: int
     ):
-        norms: dict = dict(batch_norm_fn=batch_norm_fn, dims=dims)
         self.blocks = nnx.List(
-            [
-                Block(c_in, c_out, scales[i % 2], **norms, **shared)
-                for i, (c_in, c_out) in enumerate(pairwise(channels))
-            ]
+            [Block(make, c_in, c_out, scales[i % 2]) for i, (c_in, c_out) in enumerate(pairwise(channels))]
         )
         self.before = 2 * pairs
         there = 0 < self.before < len(channels)
-        self.attention = NonLocalBlock(channels[self.before], **shared) if there else None
+        self.attention = NonLocalBlock(make, channels[self.before]) if there else None
 
     def __call__(self, x: Array, cond: Cond) -> Array:
         for i, block in enumerate(self.blocks, 1):
@@ -127,39 +111,25 @@ class Generator(nnx.Module):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
+        net: NetSpec,
         *,
-        options: GeneratorOptions,
-        layers: Layers,
         ch: int = 128,
         embed_y: bool = True,
         embed_y_dim: int = 128,
         experimental_fast_conv_to_rgb: bool = False,
         rngs: nnx.Rngs,
     ):
-        channels = widths("resnet_biggan_deep_arch", spec, GENERATOR, ch)
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        embed = embed_y and y_dim > 0
-        self.embed_y = Linear(y_dim, embed_y_dim, layers=layers, bias=None, rngs=rngs) if embed else None
-        both = z_dim + (embed_y_dim if embed else y_dim)
+        channels = widths("resnet_biggan_deep_arch", net.image, GENERATOR, ch)
+        make = net.factory(rngs)
+        embed_y = embed_y and net.y_dim > 0
+        self.embed_y = make.plain.linear(net.y_dim, embed_y_dim, bias=None) if embed_y else None
+        both = net.z_dim + (embed_y_dim if embed_y else net.y_dim)
+        make = make.conditioned(CondDims(both, both if net.y_dim else 0))
         self.first_shape = (4, 4, channels[0])
-        self.fc_noise = Linear(both, 4 * 4 * channels[0], **shared)
-        self.trunk = Trunk(
-            channels,
-            ("none", "up"),
-            int(math.log2(ATTENTION_SIDE / 4)),
-            batch_norm_fn=options.batch_norm_fn,
-            dims=CondDims(both, both if y_dim else 0),
-            **shared,
-        )
-        self.to_image = ToImage(
-            channels[-1],
-            spec.image_shape[-1],
-            computed=128 if experimental_fast_conv_to_rgb else None,
-            **shared,
-        )
+        self.fc_noise = make.linear(both, 4 * 4 * channels[0])
+        self.trunk = Trunk(make, channels, ("none", "up"), int(math.log2(ATTENTION_SIDE / 4)))
+        computed = 128 if experimental_fast_conv_to_rgb else None
+        self.to_image = ToImage(make, channels[-1], net.colors, computed=computed)
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
         if self.embed_y is not None:
@@ -181,30 +151,20 @@ class Discriminator(nnx.Module):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        y_dim: int,
+        net: NetSpec,
         *,
-        options: DiscriminatorOptions,
-        layers: Layers,
         ch: int = 128,
         blocks_with_attention: str = "B1",
         project_y: bool = True,
         rngs: nnx.Rngs,
     ):
         del blocks_with_attention
-        channels = widths("resnet_biggan_deep_arch", spec, DISCRIMINATOR, ch)
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        self.initial_conv = Conv(spec.image_shape[-1], channels[0], **shared)
-        self.trunk = Trunk(
-            channels,
-            ("down", "none"),
-            int(math.log2(spec.image_shape[0] / ATTENTION_SIDE)),
-            batch_norm_fn=options.batch_norm_fn,
-            dims=CondDims(0, y_dim),
-            **shared,
-        )
-        owner = "resnet_biggan_deep.Discriminator"
-        self.head = ProjectionHead(channels[-1], y_dim, project_y=project_y, owner=owner, **shared)
+        channels = widths("resnet_biggan_deep_arch", net.image, DISCRIMINATOR, ch)
+        make, owner = net.factory(rngs), "resnet_biggan_deep.Discriminator"
+        pairs = int(math.log2(net.image.image_shape[0] / ATTENTION_SIDE))
+        self.initial_conv = make.conv(net.colors, channels[0])
+        self.trunk = Trunk(make, channels, ("down", "none"), pairs)
+        self.head = ProjectionHead(make, channels[-1], project_y=project_y, owner=owner)
         self.feature_dim, self.projects_labels = channels[-1], project_y
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:

@@ -5,16 +5,17 @@ what saves time there: images are doubled by repeating pixels, shortcuts are the
 1x1 convolution at the lower resolution, and width grows as the image shrinks.
 """
 
+from itertools import pairwise
+
 import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import register_pair
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
-from compare_gan.nn.blocks import activate, make_norm
-from compare_gan.nn.layers import Conv, Linear
-from compare_gan.nn.norms import CondDims
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec, Norm
+from compare_gan.nn.blocks import activate
+from compare_gan.nn.heads import label_projection, scored
+from compare_gan.nn.layers import Conv, LayerFactory
+from compare_gan.nn.networks import NetSpec, register_pair
 from compare_gan.nn.remat import rematerialised
 
 
@@ -35,78 +36,61 @@ def smallest(spec: ImageSpec) -> tuple[int, int, int]:
     return h, w, halvings
 
 
-class UpBlock(nnx.Module):
-    """norm, relu, doubling, conv, norm, relu, conv, beside a 1x1 shortcut."""
+class Block(nnx.Module):
+    """norm, relu, conv, norm, relu, conv, where there are norms, beside a shortcut or the identity."""
 
-    def __init__(self, c_in, c_out, *, batch_norm_fn, dims, **shared):
-        self.norm1 = make_norm(batch_norm_fn, c_in, dims, **shared)
-        self.conv1 = Conv(c_in, c_out, scale="repeat", **shared)
-        self.norm2 = make_norm(batch_norm_fn, c_out, dims, **shared)
-        self.conv2 = Conv(c_out, c_out, **shared)
-        self.shortcut = Conv(c_in, c_out, size=1, scale="repeat", **shared)
+    def __init__(
+        self,
+        conv1: Conv,
+        conv2: Conv,
+        shortcut: Conv | None = None,
+        norm1: Norm | None = None,
+        norm2: Norm | None = None,
+    ):
+        self.norm1, self.conv1 = norm1, conv1
+        self.norm2, self.conv2 = norm2, conv2
+        self.shortcut = shortcut
 
     @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = self.conv1(activate(x, self.norm1, cond), train=cond.train)
         h = self.conv2(activate(h, self.norm2, cond), train=cond.train)
-        return h + self.shortcut(x, train=cond.train)
+        return h + (x if self.shortcut is None else self.shortcut(x, train=cond.train))
 
 
-class DownBlock(nnx.Module):
-    """relu, conv, relu, 4x4 conv of stride 2, beside a 1x1 shortcut of the pooled input."""
-
-    def __init__(self, c_in, c_out, **shared):
-        self.conv1 = Conv(c_in, c_out // 2, **shared)
-        self.conv2 = Conv(c_out // 2, c_out, size=4, stride=2, **shared)
-        self.shortcut = Conv(c_in, c_out, size=1, scale="down", **shared)
-
-    @rematerialised
-    def __call__(self, x: Array, cond: Cond) -> Array:
-        h = self.conv1(nnx.relu(x), train=cond.train)
-        h = self.conv2(nnx.relu(h), train=cond.train)
-        return h + self.shortcut(x, train=cond.train)
+def up_block(make: LayerFactory, c_in: int, c_out: int) -> Block:
+    """Norms; the first convolution and the 1x1 shortcut double the image."""
+    norm1, conv1 = make.norm(c_in), make.conv(c_in, c_out, scale="repeat")
+    norm2, conv2 = make.norm(c_out), make.conv(c_out, c_out)
+    return Block(conv1, conv2, make.conv(c_in, c_out, size=1, scale="repeat"), norm1, norm2)
 
 
-class FlatBlock(nnx.Module):
-    """relu, conv, relu, conv, beside the identity."""
+def down_block(make: LayerFactory, c_in: int, c_out: int) -> Block:
+    """No norms; the second convolution has a stride of 2, beside a 1x1 shortcut of the pooled input."""
+    return Block(
+        make.conv(c_in, c_out // 2),
+        make.conv(c_out // 2, c_out, size=4, stride=2),
+        make.conv(c_in, c_out, size=1, scale="down"),
+    )
 
-    def __init__(self, channels, **shared):
-        self.conv1, self.conv2 = Conv(channels, channels, **shared), Conv(channels, channels, **shared)
 
-    @rematerialised
-    def __call__(self, x: Array, cond: Cond) -> Array:
-        h = self.conv1(nnx.relu(x), train=cond.train)
-        return x + self.conv2(nnx.relu(h), train=cond.train)
+def flat_block(make: LayerFactory, width: int) -> Block:
+    """No norms, and the image stays as large as it is."""
+    return Block(make.conv(width, width), make.conv(width, width))
 
 
 class Generator(nnx.Module):
     """A linear layer to the smallest image, then blocks that double it."""
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
-        *,
-        options: GeneratorOptions,
-        layers: Layers,
-        ch: int = 32,
-        rngs: nnx.Rngs,
-    ):
-        h, w, halvings = smallest(spec)
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        dims = CondDims(z_dim, y_dim)
+    def __init__(self, net: NetSpec, *, ch: int = 32, rngs: nnx.Rngs):
+        h, w, halvings = smallest(net.image)
+        make = net.factory(rngs)
         widths = [ch * min(2**i, 4) for i in range(halvings, -1, -1)]
         self.shape = (h, w, widths[0])
-        self.fc_noise = Linear(z_dim, h * w * widths[0], **shared)
-        self.blocks = nnx.List(
-            [
-                UpBlock(c_in, c_out, batch_norm_fn=options.batch_norm_fn, dims=dims, **shared)
-                for c_in, c_out in zip(widths[:-1], widths[1:], strict=True)
-            ]
-        )
-        self.final_norm = make_norm(options.batch_norm_fn, ch, dims, **shared)
-        self.final_conv = Conv(ch, spec.image_shape[-1], **shared)
+        self.fc_noise = make.linear(net.z_dim, h * w * widths[0])
+        self.blocks = nnx.List([up_block(make, c_in, c_out) for c_in, c_out in pairwise(widths)])
+        self.final_norm = make.norm(ch)
+        self.final_conv = make.conv(ch, net.colors)
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
         x = self.fc_noise(cond.z, train=cond.train).reshape(-1, *self.shape)
@@ -119,45 +103,22 @@ class Generator(nnx.Module):
 class Discriminator(nnx.Module):
     """Blocks that halve the image, one that does not, sum over the image, one linear layer."""
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        y_dim: int,
-        *,
-        options: DiscriminatorOptions,
-        layers: Layers,
-        ch: int = 32,
-        project_y: bool = False,
-        rngs: nnx.Rngs,
-    ):
-        _, _, halvings = smallest(spec)
-        if project_y and not y_dim:
-            raise UserError(
-                "resnet_small.Discriminator.project_y needs labels; set ModularGAN.conditional = True"
-            )
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        widths = [spec.image_shape[-1], *(ch * min(2 ** (i + 1), 4) for i in range(halvings))]
-        self.blocks = nnx.List(
-            [
-                *(
-                    DownBlock(c_in, c_out, **shared)
-                    for c_in, c_out in zip(widths[:-1], widths[1:], strict=True)
-                ),
-                FlatBlock(widths[-1], **shared),
-            ]
-        )
+    def __init__(self, net: NetSpec, *, ch: int = 32, project_y: bool = False, rngs: nnx.Rngs):
+        _, _, halvings = smallest(net.image)
+        make = net.factory(rngs)
+        widths = [net.colors, *(ch * min(2 ** (i + 1), 4) for i in range(halvings))]
+        down = [down_block(make, c_in, c_out) for c_in, c_out in pairwise(widths)]
+        self.blocks = nnx.List([*down, flat_block(make, widths[-1])])
         self.feature_dim, self.projects_labels = widths[-1], project_y
-        self.final_fc = Linear(self.feature_dim, 1, **shared)
-        self.embedding_fc = Linear(y_dim, self.feature_dim, bias=None, **shared) if project_y else None
+        self.final_fc = make.linear(self.feature_dim, 1)
+        owner = "resnet_small.Discriminator"
+        self.embedding_fc = label_projection(make, self.feature_dim, owner=owner) if project_y else None
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for block in self.blocks:
             x = block(x, cond)
         features = nnx.relu(x).sum((1, 2), jnp.float32)
-        logits = self.final_fc(features, train=cond.train)[:, 0]
-        if self.embedding_fc is not None:
-            logits += jnp.sum(self.embedding_fc(cond.y, train=cond.train) * features, 1)
-        return DiscriminatorOut(logits, features, {})
+        return scored(features, cond, self.final_fc, self.embedding_fc)
 
 
 register_pair("resnet_small_arch", Generator, Discriminator, module="compare_gan.architectures.resnet_small")

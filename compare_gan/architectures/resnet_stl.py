@@ -7,61 +7,27 @@ block is like the others, and features are the mean over the image, not the sum.
 
 from flax import nnx
 
-from compare_gan.core.registry import register_pair
-from compare_gan.core.types import ImageSpec
 from compare_gan.nn.blocks import ResNetDiscriminator, ResNetGenerator, check_side
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.networks import NetSpec, register_pair
 
 
 class Generator(ResNetGenerator):
     """6x6, then three blocks that double the image and halve the width."""
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
-        *,
-        options: GeneratorOptions,
-        layers: Layers,
-        ch: int = 64,
-        rngs: nnx.Rngs,
-    ):
-        check_side("resnet_stl_arch", spec, [48])
-        super().__init__(
-            spec,
-            z_dim,
-            y_dim,
-            side=6,
-            widths=[8 * ch, 4 * ch, 2 * ch, ch],
-            scales=["up"] * 3,
-            options=options,
-            layers=layers,
-            rngs=rngs,
-        )
+    def __init__(self, net: NetSpec, *, ch: int = 64, rngs: nnx.Rngs):
+        check_side("resnet_stl_arch", net.image, [48])
+        super().__init__(net, side=6, widths=[8 * ch, 4 * ch, 2 * ch, ch], scales=["up"] * 3, rngs=rngs)
 
 
 class Discriminator(ResNetDiscriminator):
     """Four blocks that halve the image, one that does not, each but the first twice as wide."""
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        y_dim: int,
-        *,
-        options: DiscriminatorOptions,
-        layers: Layers,
-        ch: int = 64,
-        rngs: nnx.Rngs,
-    ):
-        check_side("resnet_stl_arch", spec, [48])
+    def __init__(self, net: NetSpec, *, ch: int = 64, rngs: nnx.Rngs):
+        check_side("resnet_stl_arch", net.image, [48])
         super().__init__(
-            spec,
-            y_dim,
+            net,
             widths=[ch, 2 * ch, 4 * ch, 8 * ch, 16 * ch],
             scales=["down", "down", "down", "none"],
-            options=options,
-            layers=layers,
             rngs=rngs,
         )
 

@@ -12,12 +12,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.architectures.dcgan import sizes
-from compare_gan.core.registry import register_pair
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
-from compare_gan.nn.blocks import activate, make_norm
-from compare_gan.nn.layers import Conv, Deconv, Linear
-from compare_gan.nn.norms import CondDims
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.core.types import Array, Cond, DiscriminatorOut
+from compare_gan.nn.blocks import activate
+from compare_gan.nn.heads import scored
+from compare_gan.nn.networks import NetSpec, register_pair
 
 HALVINGS = 3
 
@@ -29,43 +27,15 @@ class Generator(nnx.Module):
     image. Norms that hang on z or the label work there as everywhere; in compare_gan they raise.
     """
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
-        *,
-        options: GeneratorOptions,
-        layers: Layers,
-        ch: int = 64,
-        rngs: nnx.Rngs,
-    ):
-        self.sizes = tuple(reversed(sizes(spec)[: HALVINGS + 1]))
+    def __init__(self, net: NetSpec, *, ch: int = 64, rngs: nnx.Rngs):
+        make, plain = net.factory(rngs), net.factory(rngs).plain
+        self.sizes = tuple(reversed(sizes(net.image)[: HALVINGS + 1]))
         widths = [8 * ch, 4 * ch, 2 * ch, ch]
         h, w = self.sizes[0]
-        self.fc1 = Linear(z_dim, h * w * widths[0], layers=layers, rngs=rngs)
-        self.norms = nnx.List(
-            [
-                make_norm(
-                    options.batch_norm_fn,
-                    features,
-                    CondDims(z_dim, y_dim),
-                    layers=layers,
-                    spectral_norm=options.spectral_norm,
-                    rngs=rngs,
-                )
-                for features in (h * w * widths[0], *widths[1:])
-            ]
-        )
-        self.deconvs = nnx.List(
-            [
-                *(
-                    Deconv(c_in, c_out, size=4, stride=2, layers=layers, rngs=rngs)
-                    for c_in, c_out in pairwise(widths)
-                ),
-                Deconv(ch, spec.image_shape[-1], size=3, stride=1, layers=layers, rngs=rngs),
-            ]
-        )
+        self.fc1 = plain.linear(net.z_dim, h * w * widths[0])
+        self.norms = nnx.List([make.norm(features) for features in (h * w * widths[0], *widths[1:])])
+        doubling = [plain.deconv(c_in, c_out, size=4, stride=2) for c_in, c_out in pairwise(widths)]
+        self.deconvs = nnx.List([*doubling, plain.deconv(ch, net.colors, size=3, stride=1)])
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
         first, *rest = self.norms
@@ -80,34 +50,26 @@ class Generator(nnx.Module):
 class Discriminator(nnx.Module):
     """Seven convolutions, of which each second one halves the image, then one linear layer; no norm."""
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        y_dim: int,
-        *,
-        options: DiscriminatorOptions,
-        layers: Layers,
-        ch: int = 64,
-        rngs: nnx.Rngs,
-    ):
-        shared: dict = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        widths = [spec.image_shape[-1], ch, 2 * ch, 2 * ch, 4 * ch, 4 * ch, 8 * ch, 8 * ch]
+    projects_labels = False
+
+    def __init__(self, net: NetSpec, *, ch: int = 64, rngs: nnx.Rngs):
+        make = net.factory(rngs)
+        widths = [net.colors, ch, 2 * ch, 2 * ch, 4 * ch, 4 * ch, 8 * ch, 8 * ch]
         self.convs = nnx.List(
             [
-                Conv(c_in, c_out, size=3 + i % 2, stride=1 + i % 2, **shared)
+                make.conv(c_in, c_out, size=3 + i % 2, stride=1 + i % 2)
                 for i, (c_in, c_out) in enumerate(pairwise(widths))
             ]
         )
-        h, w = sizes(spec)[HALVINGS]
+        h, w = sizes(net.image)[HALVINGS]
         self.feature_dim = h * w * widths[-1]
-        self.fc1 = Linear(self.feature_dim, 1, **shared)
+        self.fc1 = make.linear(self.feature_dim, 1)
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         x = 2 * x - 1
         for conv in self.convs:
             x = nnx.leaky_relu(conv(x, train=cond.train), 0.1)
-        features = x.reshape(x.shape[0], -1).astype(jnp.float32)
-        return DiscriminatorOut(self.fc1(features, train=cond.train)[:, 0], features, {})
+        return scored(x.reshape(x.shape[0], -1).astype(jnp.float32), cond, self.fc1)
 
 
 register_pair("sndcgan_arch", Generator, Discriminator, module="compare_gan.architectures.sndcgan")

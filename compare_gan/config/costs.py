@@ -58,11 +58,11 @@ def costs(gan: GAN, compiled: bool = False) -> Costs:
     )
 
 
-def parts(make: Callable[[], nnx.Module], prefix: str = "") -> tuple[Part, ...]:
+def parts(make: Callable[[], object], prefix: str = "") -> tuple[Part, ...]:
     """The top-level parts of a network, in the order in which it makes them."""
     names: list[str] = []
 
-    def noted() -> nnx.Module:
+    def noted() -> object:
         network = make()
         names.extend(vars(network))  # NNX forgets the order
         return network

@@ -12,9 +12,10 @@ from compare_gan.config.edge import Parsed
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, SCHEDULES, TASKS, Exposed
 from compare_gan.core.types import ImageSpec, NetState
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.modular import GAN, HeadedDiscriminator
 from compare_gan.losses.standard import wasserstein
 from compare_gan.nn.layers import SpectralVector
+from compare_gan.nn.networks import Generator
 from compare_gan.nn.options import OPS
 from compare_gan.nn.state import net_state
 from compare_gan.penalties.gradient import dragan_penalty, wgangp_penalty
@@ -115,7 +116,7 @@ def networks(gan: GAN) -> list[tuple[nnx.GraphDef, NetState]]:
 
 
 @functools.lru_cache(maxsize=2)
-def abstract(gan: GAN) -> tuple[nnx.Module, nnx.Module]:
+def abstract(gan: GAN) -> tuple[Generator, HeadedDiscriminator]:
     return nnx.eval_shape(lambda: gan.generator(nnx.Rngs(0))), gan.abstract_d
 
 

@@ -84,10 +84,3 @@ SCHEDULES = Registry("learning-rate schedule")
 DATASETS = Registry("data set")
 EXTRACTORS = Registry("feature extractor")
 METRICS = Registry("metric")
-
-
-def register_pair(name: str, generator: type, discriminator: type, *, module: str) -> None:
-    """Registers the networks of an architecture; gin calls them `<module>.Generator` and `.Discriminator`."""
-    expose("Generator", module=module)(generator)
-    expose("Discriminator", module=module)(discriminator)
-    ARCHITECTURES.register(name)((generator, discriminator))

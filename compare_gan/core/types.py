@@ -48,6 +48,12 @@ class Cond(NamedTuple):
     remat: bool = False  # blocks keep nothing for the gradient but what they were given
 
 
+class Norm(Protocol):
+    """Normalises x [B, ..., C], under a condition or not; the shape stays."""
+
+    def __call__(self, x: Array, cond: Cond) -> Array: ...
+
+
 class DiscriminatorOut(NamedTuple):
     """What a discriminator says of a batch."""
 

@@ -24,7 +24,7 @@ from compare_gan.data.base import Images
 from compare_gan.features.base import on_all_devices
 from compare_gan.features.resnet import BODIES, LAYERS, Body, ResNet
 from compare_gan.nn.images import TURNS
-from compare_gan.nn.layers import Linear
+from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.state import bind, net_state
 
 BATCH_PIXELS = 500 * 64**2  # of images that go through an encoder at once, unless told otherwise
@@ -65,9 +65,10 @@ class Encoder(ResNet):
 
     def __init__(self, spec: EncoderSpec, rngs: nnx.Rngs):
         super().__init__(spec.image_shape[-1], spec.layout, rngs)
-        self.turns = Linear(spec.feature_dim, TURNS, layers=LAYERS, rngs=rngs)
+        make = LayerFactory(LAYERS, rngs)
+        self.turns = make.linear(spec.feature_dim, TURNS)
         outputs = max(1, len(spec.classes))  # checkpoints hold no empty arrays
-        self.classes = Linear(spec.feature_dim, outputs, layers=LAYERS, rngs=rngs)
+        self.classes = make.linear(spec.feature_dim, outputs)
 
     def __call__(self, x: Array, *, train: bool = False) -> EncoderOut:
         features = self.features(2 * x - 1, Cond(train=train))

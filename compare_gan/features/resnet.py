@@ -11,7 +11,7 @@ from flax import nnx
 
 from compare_gan.core.types import Array, Cond
 from compare_gan.nn.blocks import activate
-from compare_gan.nn.layers import Conv
+from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.norms import BatchNorm
 from compare_gan.nn.options import Layers, StandardizeBatch
 
@@ -84,27 +84,22 @@ BODIES: dict[str, Callable[[tuple[int, int, int], int], Body]] = {
 }
 
 
-def _conv(c_in: int, c_out: int, rngs: nnx.Rngs, size: int = 3, stride: int = 1) -> Conv:
-    he = nnx.initializers.he_normal()
-    return Conv(c_in, c_out, size=size, stride=stride, layers=LAYERS, bias=None, initializer=he, rngs=rngs)
-
-
 class Block(nnx.Module):
     """Two or, with a bottleneck, three convolutions beside the input; a 1x1 convolution fits its shape."""
 
-    def __init__(self, c_in: int, c_out: int, stride: int, bottleneck: bool, rngs: nnx.Rngs):
+    def __init__(self, make: LayerFactory, c_in: int, c_out: int, stride: int, bottleneck: bool):
         c_mid = c_out // 4 if bottleneck else c_out
         self.norm1, self.norm2 = BatchNorm(c_in, LAYERS), BatchNorm(c_mid, LAYERS)
         self.norm3 = BatchNorm(c_mid, LAYERS) if bottleneck else None
         if bottleneck:
-            self.conv1 = _conv(c_in, c_mid, rngs, size=1)
-            self.conv2 = _conv(c_mid, c_mid, rngs, stride=stride)
+            self.conv1 = make.conv(c_in, c_mid, size=1, bias=None)
+            self.conv2 = make.conv(c_mid, c_mid, stride=stride, bias=None)
         else:
-            self.conv1 = _conv(c_in, c_mid, rngs, stride=stride)
-            self.conv2 = _conv(c_mid, c_out, rngs)
-        self.conv3 = _conv(c_mid, c_out, rngs, size=1) if bottleneck else None
+            self.conv1 = make.conv(c_in, c_mid, stride=stride, bias=None)
+            self.conv2 = make.conv(c_mid, c_out, bias=None)
+        self.conv3 = make.conv(c_mid, c_out, size=1, bias=None) if bottleneck else None
         fits = stride == 1 and c_in == c_out
-        self.shortcut = None if fits else _conv(c_in, c_out, rngs, size=1, stride=stride)
+        self.shortcut = None if fits else make.conv(c_in, c_out, size=1, stride=stride, bias=None)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = activate(x, self.norm1, cond)
@@ -119,12 +114,15 @@ class ResNet(nnx.Module):
     """Images [B, H, W, C] -> features [B, F]."""
 
     def __init__(self, channels: int, body: Body, rngs: nnx.Rngs):
-        self.stem = _conv(channels, body.stem_width, rngs, body.stem_size, body.stem_stride)
+        make = LayerFactory(LAYERS, rngs, initializer=nnx.initializers.he_normal())
+        self.stem = make.conv(
+            channels, body.stem_width, size=body.stem_size, stride=body.stem_stride, bias=None
+        )
         self.pool, blocks, width = body.pool, [], body.stem_width
         for stage in body.stages:
             for i in range(stage.blocks):
                 stride = stage.stride if i == 0 else 1
-                blocks.append(Block(width, stage.width, stride, body.bottleneck, rngs))
+                blocks.append(Block(make, width, stage.width, stride, body.bottleneck))
                 width = stage.width
         self.blocks, self.norm = nnx.List(blocks), BatchNorm(width, LAYERS)
 

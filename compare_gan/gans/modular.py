@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,8 @@ from compare_gan.gans.optimizers import adam
 from compare_gan.gans.sampling import Prior, uniform
 from compare_gan.gans.schedules import Schedule, warmup
 from compare_gan.losses.standard import non_saturating
+from compare_gan.nn.layers import LayerFactory
+from compare_gan.nn.networks import Discriminator, Generator, MakeDiscriminator, MakeGenerator, NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
 from compare_gan.nn.state import net_state
 from compare_gan.penalties.weights import no_penalty
@@ -27,10 +28,11 @@ from compare_gan.tasks.base import AuxTask
 class HeadedDiscriminator(nnx.Module):
     """A discriminator with the heads of the auxiliary tasks on its features."""
 
-    def __init__(self, backbone: Any, tasks: tuple[AuxTask, ...], spec: ImageSpec, **options: Any):
+    def __init__(
+        self, make: LayerFactory, backbone: Discriminator, tasks: tuple[AuxTask, ...], num_classes: int
+    ):
         self.backbone = backbone
-        heads = {t.name: t.make_head(backbone.feature_dim, spec.num_classes, **options) for t in tasks}
-        self.heads = nnx.Dict(heads)
+        self.heads = nnx.Dict({t.name: t.make_head(make, backbone.feature_dim, num_classes) for t in tasks})
 
     def __call__(
         self, images: Array, y: Array | None, tasks: tuple[AuxTask, ...], train: bool, remat: bool = False
@@ -70,8 +72,8 @@ class GAN:
     """
 
     spec: ImageSpec
-    make_generator: Callable[..., Any]
-    make_discriminator: Callable[..., Any]
+    make_generator: MakeGenerator
+    make_discriminator: MakeDiscriminator
     loss: GanLoss = non_saturating
     penalty: Penalty = no_penalty
     penalty_weight: float = 1.0
@@ -144,19 +146,18 @@ class GAN:
         """Images of each real batch that are drawn from the labelled ones only."""
         return math.ceil(self.labelled_batch_fraction * self.batch_size)
 
-    def generator(self, rngs: nnx.Rngs) -> Any:
-        return self.make_generator(
-            self.spec, self.z_dim, self.y_dim, options=self.g_options, layers=self.layers, rngs=rngs
-        )
+    def generator(self, rngs: nnx.Rngs) -> Generator:
+        net = NetSpec(self.spec, self.z_dim, self.y_dim, self.g_options, self.layers)
+        return self.make_generator(net, rngs=rngs)
 
     def discriminator(self, rngs: nnx.Rngs) -> HeadedDiscriminator:
-        shared: dict[str, Any] = dict(options=self.d_options, layers=self.layers, rngs=rngs)
-        backbone = self.make_discriminator(self.spec, self.y_dim, **shared)
-        if getattr(backbone, "projects_labels", False) and any(task.changes_logits for task in self.tasks):
+        net = NetSpec(self.spec, 0, self.y_dim, self.d_options, self.layers)
+        backbone = self.make_discriminator(net, rngs=rngs)
+        if backbone.projects_labels and any(task.changes_logits for task in self.tasks):
             raise UserError(
                 "labels are projected twice; set S3GAN.project_y or the discriminator's project_y to False"
             )
-        return HeadedDiscriminator(backbone, self.tasks, self.spec, **shared)
+        return HeadedDiscriminator(net.factory(rngs), backbone, self.tasks, self.spec.num_classes)
 
     def checked(self) -> "GAN":
         """The same, once its networks were made without their arrays: parts that do not fit say so now.

@@ -26,7 +26,7 @@ from compare_gan.core.types import Array, NetState, Tree
 from compare_gan.data.base import Images
 from compare_gan.metrics.context import EvalContext, Generator, Scores, known, metric
 from compare_gan.metrics.learning import trained
-from compare_gan.nn.layers import Conv, Linear
+from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers
 from compare_gan.nn.state import bind, net_state
 
@@ -51,13 +51,11 @@ class Encoder(nnx.Module):
 
     def __init__(self, image_shape: tuple[int, int, int], z_dim: int, rngs: nnx.Rngs):
         h, w, c = image_shape
-        shared: dict[str, Any] = dict(
-            layers=Layers(), initializer=nnx.initializers.glorot_uniform(), rngs=rngs
-        )
-        self.conv1 = Conv(c, 64, size=4, stride=2, **shared)
-        self.conv2 = Conv(64, 128, size=4, stride=2, **shared)
-        self.fc1 = Linear(-(-h // 4) * -(-w // 4) * 128, 1024, **shared)
-        self.fc2 = Linear(1024, 2 * z_dim, **shared)
+        make = LayerFactory(Layers(), rngs, initializer=nnx.initializers.glorot_uniform())
+        self.conv1 = make.conv(c, 64, size=4, stride=2)
+        self.conv2 = make.conv(64, 128, size=4, stride=2)
+        self.fc1 = make.linear(-(-h // 4) * -(-w // 4) * 128, 1024)
+        self.fc2 = make.linear(1024, 2 * z_dim)
 
     def __call__(self, x: Array) -> Betas:
         x = nnx.leaky_relu(self.conv1(x), 0.2)

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.types import Array
-from compare_gan.nn.layers import Conv
-from compare_gan.nn.options import Layers
+from compare_gan.nn.layers import Conv, LayerFactory
 
 
 class NonLocalBlock(nnx.Module):
@@ -24,9 +23,9 @@ class NonLocalBlock(nnx.Module):
     the channels.
     """
 
-    def __init__(self, channels: int, *, layers: Layers, spectral_norm: bool, rngs: nnx.Rngs):
-        def conv(c_in, c_out):
-            return Conv(c_in, c_out, size=1, bias=None, layers=layers, spectral_norm=spectral_norm, rngs=rngs)
+    def __init__(self, make: LayerFactory, channels: int):
+        def conv(c_in: int, c_out: int) -> Conv:
+            return make.conv(c_in, c_out, size=1, bias=None)
 
         narrow, half = max(channels // 8, 1), max(channels // 2, 1)
         self.theta, self.phi = conv(channels, narrow), conv(channels, narrow)

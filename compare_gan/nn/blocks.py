@@ -1,76 +1,68 @@
 """What compare_gan's ResNets are made of: the residual block, and whole networks of such blocks."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
-from compare_gan.nn.layers import Conv, Linear
-from compare_gan.nn.norms import CondDims, LayerNorm
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec, Norm
+from compare_gan.nn.heads import scored
+from compare_gan.nn.layers import Conv, LayerFactory
+from compare_gan.nn.networks import NetSpec
+from compare_gan.nn.norms import LayerNorm
 from compare_gan.nn.remat import rematerialised
-from compare_gan.nn.rescale import Scale
+from compare_gan.nn.rescale import Scale, of_ends
 
 
-def make_norm(
-    factory: Callable[..., Any] | None, features: int, dims: CondDims, **options
-) -> nnx.Module | None:
-    """The norm that a configuration names, or None."""
-    return None if factory is None else factory(features, dims, **options)
-
-
-def activate(x: Array, norm: Any, cond: Cond, layer_norm: LayerNorm | None = None) -> Array:
+def activate(x: Array, norm: Norm | None, cond: Cond, layer_norm: LayerNorm | None = None) -> Array:
     """The norms that are there, then relu."""
     x = x if norm is None else norm(x, cond)
     return nnx.relu(x if layer_norm is None else layer_norm(x))
 
 
-class ResNetBlock(nnx.Module):
-    """norm, relu, conv, norm, relu, conv, beside a convolution as shortcut.
+class ResidualBlock(nnx.Module):
+    """norm, relu, conv, norm, relu, conv, beside a shortcut if there is one.
 
-    "up" doubles the image before the first convolution, "down" halves it after the second.
-    As in compare_gan the image is doubled by inserting zeros, and the shortcut is always a
-    3x3 convolution of the block's raw input.
+    "up" doubles the image before the first convolution, "down" halves it after the second. A subclass
+    makes the shortcut, before or after the rest: weights are drawn in the order in which layers are made.
     """
 
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        scale: Scale,
-        *,
-        batch_norm_fn: Callable[..., Any] | None,
-        dims: CondDims = CondDims(),
-        layer_norm: bool = False,
-        layers: Layers,
-        spectral_norm: bool,
-        rngs: nnx.Rngs,
-    ):
-        shared: dict[str, Any] = dict(layers=layers, spectral_norm=spectral_norm, rngs=rngs)
-        self.shortcut = Conv(c_in, c_out, scale=scale, **shared)
-        self.bn1 = make_norm(batch_norm_fn, c_in, dims, **shared)
-        self.ln1 = LayerNorm(c_in) if layer_norm else None
-        self.conv1 = Conv(c_in, c_out, scale="up" if scale == "up" else "none", **shared)
-        self.bn2 = make_norm(batch_norm_fn, c_out, dims, **shared)
-        self.ln2 = LayerNorm(c_out) if layer_norm else None
-        self.conv2 = Conv(c_out, c_out, scale="down" if scale == "down" else "none", **shared)
+    shortcut: Conv | None
+
+    def __init__(self, make: LayerFactory, c_in: int, c_out: int, scale: Scale):
+        first, last = of_ends(scale)
+        self.bn1 = make.norm(c_in)
+        self.ln1 = LayerNorm(c_in) if make.layer_norm else None
+        self.conv1 = make.conv(c_in, c_out, scale=first)
+        self.bn2 = make.norm(c_out)
+        self.ln2 = LayerNorm(c_out) if make.layer_norm else None
+        self.conv2 = make.conv(c_out, c_out, scale=last)
 
     @rematerialised
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
         h = self.conv1(activate(x, self.bn1, cond, self.ln1), train=cond.train)
         h = self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train)
-        return h + self.shortcut(x, train=cond.train)
+        return h if self.shortcut is None else h + self.shortcut(x, train=cond.train)
 
 
-def resnet_blocks(widths: Sequence[int], scales: Iterable[Scale], **options: Any) -> nnx.List:
+class ResNetBlock(ResidualBlock):
+    """The block of compare_gan's ResNets, whose shortcut is always a 3x3 convolution.
+
+    As there the image is doubled by inserting zeros.
+    """
+
+    def __init__(self, make: LayerFactory, c_in: int, c_out: int, scale: Scale):
+        self.shortcut = make.conv(c_in, c_out, scale=scale)
+        super().__init__(make, c_in, c_out, scale)
+
+
+def resnet_blocks(make: LayerFactory, widths: Sequence[int], scales: Iterable[Scale]) -> nnx.List:
     """Blocks one after the other, each from one width to the next."""
     return nnx.List(
         [
-            ResNetBlock(c_in, c_out, scale, **options)
+            ResNetBlock(make, c_in, c_out, scale)
             for (c_in, c_out), scale in zip(pairwise(widths), scales, strict=True)
         ]
     )
@@ -100,26 +92,14 @@ class ResNetGenerator(nnx.Module):
     """
 
     def __init__(
-        self,
-        spec: ImageSpec,
-        z_dim: int,
-        y_dim: int,
-        *,
-        side: int,
-        widths: Sequence[int],
-        scales: Iterable[Scale],
-        options: GeneratorOptions,
-        layers: Layers,
-        rngs: nnx.Rngs,
+        self, net: NetSpec, *, side: int, widths: Sequence[int], scales: Iterable[Scale], rngs: nnx.Rngs
     ):
-        dims = CondDims(z_dim, y_dim)
-        plain: dict[str, Any] = dict(layers=layers, rngs=rngs)
-        shared = plain | dict(spectral_norm=options.spectral_norm)
+        make = net.factory(rngs)
         self.shape = (side, side, widths[0])
-        self.fc_noise = Linear(z_dim, side * side * widths[0], **plain)
-        self.blocks = resnet_blocks(widths, scales, batch_norm_fn=options.batch_norm_fn, dims=dims, **shared)
-        self.final_norm = make_norm(options.batch_norm_fn, widths[-1], dims, **shared)
-        self.final_conv = Conv(widths[-1], spec.image_shape[-1], **plain)
+        self.fc_noise = make.plain.linear(net.z_dim, side * side * widths[0])
+        self.blocks = resnet_blocks(make, widths, scales)
+        self.final_norm = make.norm(widths[-1])
+        self.final_conv = make.plain.conv(widths[-1], net.colors)
 
     def __call__(self, cond: Cond) -> Array:  # -> [B, H, W, C] in [0, 1]
         x = self.fc_noise(cond.z, train=cond.train).reshape(-1, *self.shape)
@@ -135,28 +115,16 @@ class ResNetDiscriminator(nnx.Module):
     An architecture is a subclass that says no more than how large and how wide.
     """
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        y_dim: int,
-        *,
-        widths: Sequence[int],
-        scales: Iterable[Scale],
-        options: DiscriminatorOptions,
-        layers: Layers,
-        rngs: nnx.Rngs,
-    ):
-        shared: dict[str, Any] = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        blocks = shared | dict(
-            batch_norm_fn=options.batch_norm_fn, layer_norm=options.layer_norm, dims=CondDims(0, y_dim)
-        )
-        self.color_block = ResNetBlock(spec.image_shape[-1], widths[0], "down", **blocks)
-        self.blocks = resnet_blocks(widths, scales, **blocks)
+    projects_labels = False
+
+    def __init__(self, net: NetSpec, *, widths: Sequence[int], scales: Iterable[Scale], rngs: nnx.Rngs):
+        make = net.factory(rngs)
+        self.color_block = ResNetBlock(make, net.colors, widths[0], "down")
+        self.blocks = resnet_blocks(make, widths, scales)
         self.feature_dim = widths[-1]
-        self.final_fc = Linear(widths[-1], 1, **shared)
+        self.final_fc = make.linear(widths[-1], 1)
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for block in (self.color_block, *self.blocks):
             x = block(x, cond)
-        features = nnx.relu(x).mean((1, 2), jnp.float32)
-        return DiscriminatorOut(self.final_fc(features, train=cond.train)[:, 0], features, {})
+        return scored(nnx.relu(x).mean((1, 2), jnp.float32), cond, self.final_fc)

@@ -4,23 +4,23 @@ import jax.numpy as jnp
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, Cond
-from compare_gan.nn.norms import CondDims
+from compare_gan.nn.options import CondDims
 
 
-def block_dims(z_dim: int, y_dim: int, blocks: int, hierarchical: bool) -> CondDims:
+def block_dims(dims: CondDims, blocks: int, hierarchical: bool) -> CondDims:
     """Lengths of what `block_conds` gives each block; its first part is as long as their z.
 
     Raises:
       UserError: z does not divide into chunks.
     """
     if not hierarchical:
-        return CondDims(z_dim, y_dim)
-    if z_dim % (blocks + 1):
+        return dims
+    chunk, rest = divmod(dims.z, blocks + 1)
+    if rest:
         raise UserError(
-            f"options.z_dim is {z_dim}; with hierarchical_z it must be a multiple of {blocks + 1}"
+            f"options.z_dim is {dims.z}; with hierarchical_z it must be a multiple of {blocks + 1}"
         )
-    chunk = z_dim // (blocks + 1)
-    return CondDims(chunk, chunk + y_dim if y_dim else 0)
+    return CondDims(chunk, chunk + dims.y if dims.y else 0)
 
 
 def block_conds(cond: Cond, blocks: int, hierarchical: bool) -> tuple[Array, list[Cond]]:

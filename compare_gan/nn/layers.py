@@ -1,14 +1,15 @@
 """Linear, convolution and its transpose, optionally under spectral normalisation."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from compare_gan.core.types import Array
+from compare_gan.core.types import Array, Norm
 from compare_gan.nn.convolution import convolve, convolve_transpose
-from compare_gan.nn.options import Layers
+from compare_gan.nn.options import CondDims, Layers, NormFactory
 from compare_gan.nn.rescale import Scale, convolve_rescaled
 
 
@@ -56,15 +57,19 @@ class _Kernel(nnx.Module):
     the singular vector moves at each pass; in evaluation it is read only.
     """
 
-    def __init__(self, shape, outputs, *, layers: Layers, spectral_norm, bias, initializer, rngs):
-        self.kernel = nnx.Param((initializer or layers.weights.make())(rngs.params(), shape, jnp.float32))
+    def __init__(self, make: "LayerFactory", shape: tuple[int, ...], outputs: int, bias: float | None):
+        layers, rngs = make.layers, make.rngs
+        initializer = make.initializer or layers.weights.make()
+        self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32))
         self.bias = None if bias is None else nnx.Param(jnp.full(outputs, bias, jnp.float32))
         self.dtype = layers.dtype
         rows, columns = self.kernel.size // shape[-1], shape[-1]
         self.side, self.epsilon = layers.spectral.side(rows, columns), layers.spectral.epsilon
         size = (rows, 1) if self.side == "left" else (1, columns)
         self.u = (
-            SpectralVector(jax.random.normal(rngs.params(), size, jnp.float32)) if spectral_norm else None
+            SpectralVector(jax.random.normal(rngs.params(), size, jnp.float32))
+            if make.spectral_norm
+            else None
         )
 
     def weight(self, train: bool) -> Array:
@@ -81,28 +86,10 @@ class _Kernel(nnx.Module):
 
 
 class Linear(_Kernel):
-    """[B, d_in] -> [B, d_out] in float32. `bias` is its initial value, None for none."""
+    """[B, d_in] -> [B, d_out] in float32."""
 
-    def __init__(
-        self,
-        d_in: int,
-        d_out: int,
-        *,
-        layers: Layers,
-        spectral_norm: bool = False,
-        bias: float | None = 0.0,
-        initializer: Callable | None = None,
-        rngs: nnx.Rngs,
-    ):
-        super().__init__(
-            (d_in, d_out),
-            d_out,
-            layers=layers,
-            spectral_norm=spectral_norm,
-            bias=bias,
-            initializer=initializer,
-            rngs=rngs,
-        )
+    def __init__(self, make: "LayerFactory", d_in: int, d_out: int, *, bias: float | None):
+        super().__init__(make, (d_in, d_out), d_out, bias)
 
     def __call__(self, x: Array, *, train: bool = False) -> Array:
         return self.add_bias(x.astype(jnp.float32) @ self.weight(train))
@@ -116,29 +103,17 @@ class Conv(_Kernel):
 
     def __init__(
         self,
+        make: "LayerFactory",
         c_in: int,
         c_out: int,
         *,
-        size: int = 3,
-        stride: int = 1,
-        scale: Scale = "none",
-        layers: Layers,
-        spectral_norm: bool = False,
-        bias: float | None = 0.0,
-        initializer: Callable | None = None,
-        rngs: nnx.Rngs,
+        size: int,
+        stride: int,
+        scale: Scale,
+        bias: float | None,
     ):
         self.stride, self.scale = stride, scale
-        shape = (size, size, c_in, c_out)
-        super().__init__(
-            shape,
-            c_out,
-            layers=layers,
-            spectral_norm=spectral_norm,
-            bias=bias,
-            initializer=initializer,
-            rngs=rngs,
-        )
+        super().__init__(make, (size, size, c_in, c_out), c_out, bias)
 
     def __call__(self, x: Array, *, train: bool = False) -> Array:
         x, kernel = x.astype(self.dtype), self.weight(train).astype(self.dtype)
@@ -150,31 +125,64 @@ class Conv(_Kernel):
 class Deconv(_Kernel):
     """[B, H, W, c_in] -> [B, h, w, c_out], where `size_out` = (h, w); kernel [k, k, c_out, c_in]."""
 
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        *,
-        size: int,
-        stride: int,
-        layers: Layers,
-        spectral_norm: bool = False,
-        bias: float | None = 0.0,
-        initializer: Callable | None = None,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, make: "LayerFactory", c_in: int, c_out: int, *, size: int, stride: int):
         self.stride = stride
-        shape = (size, size, c_out, c_in)
-        super().__init__(
-            shape,
-            c_out,
-            layers=layers,
-            spectral_norm=spectral_norm,
-            bias=bias,
-            initializer=initializer,
-            rngs=rngs,
-        )
+        super().__init__(make, (size, size, c_out, c_in), c_out, bias=0.0)
 
     def __call__(self, x: Array, size_out: tuple[int, int], *, train: bool = False) -> Array:
         x, kernel = x.astype(self.dtype), self.weight(train).astype(self.dtype)
         return self.add_bias(convolve_transpose(x, kernel, size_out, self.stride))
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerFactory:
+    """Makes the layers of a network. Holds what they share; each layer draws its weights from `rngs`.
+
+    `bias` is the initial value of a layer's bias; None makes a layer without one.
+    """
+
+    layers: Layers
+    rngs: nnx.Rngs
+    spectral_norm: bool = False
+    batch_norm_fn: NormFactory | None = None
+    layer_norm: bool = False  # whether residual blocks have layer norms
+    dims: CondDims = CondDims()  # of the vectors that condition norms
+    initializer: Callable[..., Array] | None = None  # of kernels; None for that of `layers`
+
+    @property
+    def plain(self) -> "LayerFactory":
+        """The same without spectral normalisation."""
+        return dataclasses.replace(self, spectral_norm=False)
+
+    def conditioned(self, dims: CondDims) -> "LayerFactory":
+        """The same for norms that are conditioned by vectors of these lengths."""
+        return dataclasses.replace(self, dims=dims)
+
+    def linear(self, d_in: int, d_out: int, *, bias: float | None = 0.0) -> Linear:
+        """[B, d_in] -> [B, d_out]."""
+        return Linear(self, d_in, d_out, bias=bias)
+
+    def conv(
+        self,
+        c_in: int,
+        c_out: int,
+        *,
+        size: int = 3,
+        stride: int = 1,
+        scale: Scale = "none",
+        bias: float | None = 0.0,
+    ) -> Conv:
+        """[B, H, W, c_in] -> [B, H', W', c_out], by a kernel of `size` x `size`."""
+        return Conv(self, c_in, c_out, size=size, stride=stride, scale=scale, bias=bias)
+
+    def deconv(self, c_in: int, c_out: int, *, size: int, stride: int) -> Deconv:
+        """The transpose of a convolution that maps c_out to c_in channels."""
+        return Deconv(self, c_in, c_out, size=size, stride=stride)
+
+    def norm(self, features: int) -> Norm | None:
+        """The batch norm that the configuration names, or None.
+
+        Raises:
+          UserError: there is nothing that could condition it.
+        """
+        return None if self.batch_norm_fn is None else self.batch_norm_fn(self, features)

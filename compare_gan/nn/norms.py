@@ -1,11 +1,9 @@
 """Normalisation of activations.
 
-A batch norm is named in a configuration by its factory
-`factory(features, dims, *, layers, spectral_norm, rngs) -> module`, and the module is called
-as `module(x, cond)`: every norm is given all that may condition it and takes what it needs.
+A batch norm is named in a configuration by its factory `factory(make, features) -> module`, where `make` is
+a `LayerFactory`, and the module is called as `module(x, cond)`: every norm is given all that may condition
+it and takes what it needs.
 """
-
-import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +12,8 @@ from flax import nnx
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import expose
 from compare_gan.core.types import Array, Cond
-from compare_gan.nn.layers import Linear
+from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import OPS, Layers
-
-
-@dataclasses.dataclass(frozen=True)
-class CondDims:
-    """Lengths of the latent and of the label vector that condition a layer; 0 where there is none."""
-
-    z: int = 0
-    y: int = 0
 
 
 class Standardize(nnx.Module):
@@ -100,14 +90,12 @@ class ConditionalBatchNorm(nnx.Module):
     gives zeros.
     """
 
-    def __init__(self, features, y_dim, *, layers: Layers, spectral_norm, use_bias, gamma_offset, rngs):
-        def dense():
-            bias = 0.0 if use_bias else None
-            return Linear(y_dim, features, layers=layers, spectral_norm=spectral_norm, bias=bias, rngs=rngs)
-
+    def __init__(self, make: LayerFactory, y_dim: int, features: int, *, use_bias: bool, gamma_offset: float):
+        bias = 0.0 if use_bias else None
         self.gamma_offset = gamma_offset
-        self.standardize = Standardize(features, layers)
-        self.gamma, self.beta = dense(), dense()
+        self.standardize = Standardize(features, make.layers)
+        self.gamma = make.linear(y_dim, features, bias=bias)
+        self.beta = make.linear(y_dim, features, bias=bias)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
         standard = self.standardize(x, cond)
@@ -119,16 +107,11 @@ class ConditionalBatchNorm(nnx.Module):
 class SelfModulatedBatchNorm(nnx.Module):
     """Scale and offset are a small network's answer to z: Chen et al., https://arxiv.org/abs/1810.01365."""
 
-    def __init__(
-        self, features: int, z_dim: int, *, layers: Layers, spectral_norm: bool, num_hidden: int, rngs
-    ):
-        def dense(d_in, d_out, bias):
-            return Linear(d_in, d_out, layers=layers, spectral_norm=spectral_norm, bias=bias, rngs=rngs)
-
-        self.standardize = Standardize(features, layers)
-        self.hidden = dense(z_dim, num_hidden, 0.0) if num_hidden else None
-        self.gamma = dense(num_hidden or z_dim, features, 1.0)
-        self.beta = dense(num_hidden or z_dim, features, 0.0)
+    def __init__(self, make: LayerFactory, z_dim: int, features: int, *, num_hidden: int):
+        self.standardize = Standardize(features, make.layers)
+        self.hidden = make.linear(z_dim, num_hidden) if num_hidden else None
+        self.gamma = make.linear(num_hidden or z_dim, features, bias=1.0)
+        self.beta = make.linear(num_hidden or z_dim, features)
 
     def __call__(self, x: Array, cond: Cond) -> Array:
         standard, h = self.standardize(x, cond), cond.z
@@ -159,30 +142,21 @@ def _over_image(v: Array, x: Array) -> Array:
 
 
 @expose("no_batch_norm", module=OPS)
-def no_batch_norm(features: int, dims: CondDims, *, layers: Layers, spectral_norm: bool, rngs: nnx.Rngs):
+def no_batch_norm(make: LayerFactory, features: int) -> None:
     """No normalisation."""
-    del features, dims, layers, spectral_norm, rngs
-    return None
+    del make, features
 
 
 @expose("batch_norm", module=OPS)
-def batch_norm(features: int, dims: CondDims, *, layers: Layers, spectral_norm: bool, rngs: nnx.Rngs):
+def batch_norm(make: LayerFactory, features: int) -> BatchNorm:
     """Learned scale and offset, the same for all images."""
-    del dims, spectral_norm, rngs
-    return BatchNorm(features, layers)
+    return BatchNorm(features, make.layers)
 
 
 @expose("conditional_batch_norm", module=OPS)
 def conditional_batch_norm(
-    features: int,
-    dims: CondDims,
-    *,
-    layers: Layers,
-    spectral_norm: bool,
-    rngs: nnx.Rngs,
-    use_bias: bool = False,
-    gamma_offset: float = 0.0,
-):
+    make: LayerFactory, features: int, *, use_bias: bool = False, gamma_offset: float = 0.0
+) -> ConditionalBatchNorm:
     """Scale and offset linear in the label.
 
     `gamma_offset` is added to the scale. compare_gan adds nothing (google/compare_gan#54); with 1
@@ -191,36 +165,20 @@ def conditional_batch_norm(
     Raises:
       UserError: there are no labels.
     """
-    if not dims.y:
+    if not make.dims.y:
         raise UserError("conditional_batch_norm needs labels; set ModularGAN.conditional = True")
-    return ConditionalBatchNorm(
-        features,
-        dims.y,
-        layers=layers,
-        spectral_norm=spectral_norm,
-        use_bias=use_bias,
-        gamma_offset=gamma_offset,
-        rngs=rngs,
-    )
+    return ConditionalBatchNorm(make, make.dims.y, features, use_bias=use_bias, gamma_offset=gamma_offset)
 
 
 @expose("self_modulated_batch_norm", module=OPS)
 def self_modulated_batch_norm(
-    features: int,
-    dims: CondDims,
-    *,
-    layers: Layers,
-    spectral_norm: bool,
-    rngs: nnx.Rngs,
-    num_hidden: int = 32,
-):
+    make: LayerFactory, features: int, *, num_hidden: int = 32
+) -> SelfModulatedBatchNorm:
     """Scale and offset given by the latent vector.
 
     Raises:
       UserError: used in a network that has no latent vector.
     """
-    if not dims.z:
+    if not make.dims.z:
         raise UserError("self_modulated_batch_norm needs a latent vector; use it as G.batch_norm_fn only")
-    return SelfModulatedBatchNorm(
-        features, dims.z, layers=layers, spectral_norm=spectral_norm, num_hidden=num_hidden, rngs=rngs
-    )
+    return SelfModulatedBatchNorm(make, make.dims.z, features, num_hidden=num_hidden)

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import expose
+from compare_gan.core.types import Norm
 
 OPS = "compare_gan.architectures.arch_ops"
 TPU_OPS = "compare_gan.tpu.tpu_ops"
@@ -142,12 +143,16 @@ class Layers:
         return self.replicas // size
 
 
+NormFactory = Callable[..., Norm | None]  # of a `LayerFactory` and the number of features, see `norms.py`
+
+
 @expose("G", module=ARCH)
 @dataclasses.dataclass(frozen=True)
 class GeneratorOptions:
     """Normalisation of the generator: a norm factory (see `norms.py`), or None."""
 
-    batch_norm_fn: Callable[..., Any] | None = None
+    batch_norm_fn: NormFactory | None = None
+    layer_norm: ClassVar[bool] = False
     spectral_norm: bool = False
 
 
@@ -156,6 +161,14 @@ class GeneratorOptions:
 class DiscriminatorOptions:
     """Normalisation of the discriminator: a norm factory (see `norms.py`), or None."""
 
-    batch_norm_fn: Callable[..., Any] | None = None
+    batch_norm_fn: NormFactory | None = None
     layer_norm: bool = False
     spectral_norm: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class CondDims:
+    """Lengths of the latent and of the label vector that condition a layer; 0 where there is none."""
+
+    z: int = 0
+    y: int = 0

@@ -17,6 +17,11 @@ from compare_gan.nn.convolution import convolve, convolve_transpose, same_paddin
 Scale = Literal["none", "up", "repeat", "down"]
 
 
+def of_ends(scale: Scale) -> tuple[Scale, Scale]:
+    """The scales of a block's first and last convolution: the first doubles, the last halves."""
+    return ("none", scale) if scale == "down" else (scale, "none")
+
+
 def unpool(x: Array) -> Array:
     """[B, H, W, C] -> [B, 2H, 2W, C]: each value at the top left of a square of zeros."""
     b, h, w, c = x.shape

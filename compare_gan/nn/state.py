@@ -16,9 +16,9 @@ from compare_gan.core.placement import FSDP
 from compare_gan.core.types import NetState, Tree
 
 
-def net_state(module: nnx.Module) -> NetState:
-    """The arrays of a network as nested dictionaries."""
-    params, extra = nnx.state(module, nnx.Param, ...)
+def net_state(network: object) -> NetState:
+    """The arrays of an NNX module as nested dictionaries."""
+    params, extra = nnx.state(network, nnx.Param, ...)
     return NetState(nnx.to_pure_dict(params), nnx.to_pure_dict(extra))
 
 

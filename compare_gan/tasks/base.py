@@ -6,7 +6,7 @@ from typing import Any
 from flax import nnx
 
 from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, Seen
-from compare_gan.nn.options import DiscriminatorOptions, Layers
+from compare_gan.nn.layers import LayerFactory
 
 
 class AuxTask(abc.ABC):
@@ -28,15 +28,7 @@ class AuxTask(abc.ABC):
         del spec
 
     @abc.abstractmethod
-    def make_head(
-        self,
-        feature_dim: int,
-        num_classes: int,
-        *,
-        options: DiscriminatorOptions,
-        layers: Layers,
-        rngs: nnx.Rngs,
-    ) -> nnx.Module:
+    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
         """The task's own parameters; they belong to the discriminator."""
 
     @abc.abstractmethod

@@ -14,8 +14,8 @@ from flax import nnx
 
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, DiscriminatorOut, LossPair, Metrics, Seen
-from compare_gan.nn.layers import Linear
-from compare_gan.nn.options import DiscriminatorOptions, Layers
+from compare_gan.nn.heads import LabelProjection
+from compare_gan.nn.layers import LayerFactory
 from compare_gan.tasks.base import AuxTask
 
 
@@ -25,16 +25,12 @@ def is_labelled(y: Array) -> Array:
 
 
 class _Heads(nnx.Module):
-    def __init__(self, feature_dim, num_classes, *, project, predict, options, layers, rngs):
-        shared = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        self.predictor = Linear(feature_dim, num_classes, **shared) if predict else None
-        self.projection = (
-            Linear(
-                num_classes, feature_dim, bias=None, initializer=nnx.initializers.glorot_normal(), **shared
-            )
-            if project
-            else None
-        )
+    def __init__(
+        self, make: LayerFactory, feature_dim: int, num_classes: int, *, predict: bool, project: bool
+    ):
+        glorot = nnx.initializers.glorot_normal()
+        self.predictor = make.linear(feature_dim, num_classes) if predict else None
+        self.projection = LabelProjection(make, num_classes, feature_dim, glorot) if project else None
 
 
 @TASKS.register("Projection")
@@ -56,24 +52,8 @@ class Projection(AuxTask):
     def changes_logits(self) -> bool:
         return self.project_y
 
-    def make_head(
-        self,
-        feature_dim: int,
-        num_classes: int,
-        *,
-        options: DiscriminatorOptions,
-        layers: Layers,
-        rngs: nnx.Rngs,
-    ) -> nnx.Module:
-        return _Heads(
-            feature_dim,
-            num_classes,
-            project=self.project_y,
-            predict=self.use_predictor,
-            options=options,
-            layers=layers,
-            rngs=rngs,
-        )
+    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
+        return _Heads(make, feature_dim, num_classes, predict=self.use_predictor, project=self.project_y)
 
     def score(self, head: Any, out: DiscriminatorOut, y: Array | None, train: bool) -> DiscriminatorOut:
         assert y is not None
@@ -85,7 +65,7 @@ class Projection(AuxTask):
             y = jax.lax.stop_gradient(jnp.where(is_labelled(y)[:, None], y, filled))
             out = out._replace(aux={**out.aux, self.name: guess})
         if self.project_y:
-            projected = jnp.sum(head.projection(y, train=train) * out.features, -1)
+            projected = head.projection.score(y, out.features, train=train)
             out = out._replace(logits=out.logits + projected)
         return out
 

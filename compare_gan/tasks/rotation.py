@@ -5,14 +5,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import optax
-from flax import nnx
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, Seen
 from compare_gan.nn.images import TURNS, quarter_turns
-from compare_gan.nn.layers import Linear
-from compare_gan.nn.options import DiscriminatorOptions, Layers
+from compare_gan.nn.layers import LayerFactory, Linear
 from compare_gan.tasks.base import AuxTask
 
 
@@ -38,17 +36,9 @@ class Rotation(AuxTask):
                 "crop to squares with --image_size"
             )
 
-    def make_head(
-        self,
-        feature_dim: int,
-        num_classes: int,
-        *,
-        options: DiscriminatorOptions,
-        layers: Layers,
-        rngs: nnx.Rngs,
-    ) -> Linear:
+    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> Linear:
         del num_classes
-        return Linear(feature_dim, TURNS, layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
+        return make.linear(feature_dim, TURNS)
 
     def of_part(self, parts: int) -> "Rotation":
         share, rest = divmod(self.num_images, parts)

@@ -13,6 +13,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.core.types import Cond, ImageSpec
 from compare_gan.nn import norms
+from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
 from compare_gan.nn.state import bind, net_state
 
@@ -37,9 +38,10 @@ def networks(name, spec, norm=None, y_dim=0, spectral_norm=False, **d_options):
     g_options = GeneratorOptions(batch_norm_fn=norm, spectral_norm=spectral_norm)
     d_options = DiscriminatorOptions(spectral_norm=spectral_norm, **d_options)
     given = {"project_y": False} if name in PROJECTING and not y_dim else {}
+    g_net, d_net = NetSpec(spec, Z, y_dim, g_options, LAYERS), NetSpec(spec, 0, y_dim, d_options, LAYERS)
     return (
-        lambda: make_g(spec, Z, y_dim, options=g_options, layers=LAYERS, ch=WIDTH, rngs=nnx.Rngs(0)),
-        lambda: make_d(spec, y_dim, options=d_options, layers=LAYERS, ch=WIDTH, rngs=nnx.Rngs(1), **given),
+        lambda: make_g(g_net, ch=WIDTH, rngs=nnx.Rngs(0)),
+        lambda: make_d(d_net, ch=WIDTH, rngs=nnx.Rngs(1), **given),
     )
 
 
@@ -145,11 +147,13 @@ def test_an_image_is_judged_alone(name):
 
 @pytest.mark.parametrize("name", ["resnet_cifar_arch", "resnet_small_arch", *PROJECTING])
 def test_projection_adds_the_inner_product_of_label_and_features(name):
-    spec, options = ImageSpec((32, 32, 3)), DiscriminatorOptions()
-    make = functools.partial(ARCHITECTURES[name][1], spec, options=options, layers=LAYERS, ch=WIDTH)
+    def make(y_dim):
+        net = NetSpec(ImageSpec((32, 32, 3)), 0, y_dim, DiscriminatorOptions(), LAYERS)
+        return ARCHITECTURES[name][1](net, ch=WIDTH, project_y=True, rngs=nnx.Rngs(0))
+
     with pytest.raises(UserError, match="project_y needs labels"):
-        nnx.eval_shape(lambda: make(0, project_y=True, rngs=nnx.Rngs(0)))
-    definition, state = drawn(lambda: make(CLASSES, project_y=True, rngs=nnx.Rngs(0)))
+        nnx.eval_shape(lambda: make(0))
+    definition, state = drawn(lambda: make(CLASSES))
     x = np.random.RandomState(1).uniform(size=(CLASSES, 32, 32, 3)).astype(np.float32)
     judge = jax.jit(lambda state, y: bind(definition, state.params, state.extra)(x, Cond(None, y, False)))
     nothing = judge(state, np.zeros((CLASSES, CLASSES), np.float32))
@@ -160,16 +164,13 @@ def test_projection_adds_the_inner_product_of_label_and_features(name):
 
 
 def test_hierarchical_z_needs_chunks_of_one_length():
-    make_g, _ = ARCHITECTURES["resnet_cifar_arch"]
-    make = functools.partial(
-        make_g, ImageSpec((32, 32, 3)), y_dim=0, options=GeneratorOptions(), layers=LAYERS, ch=WIDTH
-    )
+    def make(z_dim):
+        net = NetSpec(ImageSpec((32, 32, 3)), z_dim, 0, GeneratorOptions(), LAYERS)
+        return ARCHITECTURES["resnet_cifar_arch"][0](net, ch=WIDTH, hierarchical_z=True, rngs=nnx.Rngs(0))
+
     with pytest.raises(UserError, match="multiple of 4"):
-        nnx.eval_shape(lambda: make(z_dim=10, hierarchical_z=True, rngs=nnx.Rngs(0)))
-    assert (
-        nnx.eval_shape(lambda: make(z_dim=12, hierarchical_z=True, rngs=nnx.Rngs(0))).fc_noise.kernel.shape[0]
-        == 3
-    )
+        nnx.eval_shape(lambda: make(10))
+    assert nnx.eval_shape(lambda: make(12)).fc_noise.kernel.shape[0] == 3
 
 
 @pytest.mark.parametrize("embed", ["embed_z", "embed_y"])
@@ -178,8 +179,8 @@ def test_embeddings_are_linear_layers_before_everything(embed):
     options = GeneratorOptions(norms.conditional_batch_norm)
 
     def make(y_dim, **given):
-        spec, shared = ImageSpec((32, 32, 3)), dict(options=options, layers=LAYERS, ch=WIDTH)
-        return make_g(spec, Z, y_dim, rngs=nnx.Rngs(0), **shared, **given)
+        net = NetSpec(ImageSpec((32, 32, 3)), Z, y_dim, options, LAYERS)
+        return make_g(net, ch=WIDTH, rngs=nnx.Rngs(0), **given)
 
     definition, state = drawn(lambda: make(CLASSES, **{embed: True}))
     z = np.random.RandomState(0).standard_normal((2, Z)).astype(np.float32)

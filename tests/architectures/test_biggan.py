@@ -11,6 +11,7 @@ from compare_gan.config.edge import parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Cond, ImageSpec
 from compare_gan.nn import norms
+from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
 from compare_gan.nn.state import bind, net_state
 
@@ -65,30 +66,13 @@ def test_parameters_for_imagenet(architecture, side, z_dim, attention, expected)
 
 
 def generator(name, side=32, z_dim=12, y_dim=0, ch=2, norm=None, **given):
-    options = GeneratorOptions(norm)
-    return lambda: PAIRS[name].Generator(
-        ImageSpec((side, side, 3)),
-        z_dim,
-        y_dim,
-        options=options,
-        layers=LAYERS,
-        ch=ch,
-        rngs=nnx.Rngs(0),
-        **given,
-    )
+    net = NetSpec(ImageSpec((side, side, 3)), z_dim, y_dim, GeneratorOptions(norm), LAYERS)
+    return lambda: PAIRS[name].Generator(net, ch=ch, rngs=nnx.Rngs(0), **given)
 
 
 def discriminator(name, side=32, y_dim=0, ch=2, project_y=False, **given):
-    return lambda: PAIRS[name].Discriminator(
-        ImageSpec((side, side, 3)),
-        y_dim,
-        options=DiscriminatorOptions(),
-        layers=LAYERS,
-        ch=ch,
-        project_y=project_y,
-        rngs=nnx.Rngs(1),
-        **given,
-    )
+    net = NetSpec(ImageSpec((side, side, 3)), 0, y_dim, DiscriminatorOptions(), LAYERS)
+    return lambda: PAIRS[name].Discriminator(net, ch=ch, project_y=project_y, rngs=nnx.Rngs(1), **given)
 
 
 @pytest.mark.parametrize("name", PAIRS)

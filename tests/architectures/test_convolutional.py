@@ -9,20 +9,21 @@ from flax import nnx
 from compare_gan.architectures import infogan, sndcgan
 from compare_gan.core.types import Cond, ImageSpec
 from compare_gan.nn import norms
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.networks import NetSpec
+from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions
 from compare_gan.nn.state import net_state
 
 SPEC = ImageSpec((20, 31, 3))
 
 
 def generator(module, norm=None, y_dim=0, **options):
-    given = dict(options=GeneratorOptions(norm, **options), layers=Layers(), ch=2, rngs=nnx.Rngs(0))
-    return module.Generator(SPEC, 6, y_dim, **given)
+    net = NetSpec(SPEC, 6, y_dim, GeneratorOptions(norm, **options))
+    return module.Generator(net, ch=2, rngs=nnx.Rngs(0))
 
 
 def discriminator(module, y_dim=0, **options):
-    given = dict(options=DiscriminatorOptions(**options), layers=Layers(), ch=2, rngs=nnx.Rngs(0))
-    return module.Discriminator(SPEC, y_dim, **given)
+    net = NetSpec(SPEC, 0, y_dim, DiscriminatorOptions(**options))
+    return module.Discriminator(net, ch=2, rngs=nnx.Rngs(0))
 
 
 def shapes(make):

@@ -9,7 +9,8 @@ from compare_gan.architectures import resnet5, resnet30, resnet_stl
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 from compare_gan.nn import norms
-from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.networks import NetSpec
+from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions
 from compare_gan.nn.rescale import average_pool
 from compare_gan.nn.state import net_state
 
@@ -21,12 +22,11 @@ def networks(module, side, g_options=None, d_options=None, **widths):
     spec, widths = ImageSpec((side, side, 3)), {"ch": 2} | widths
     g_options, d_options = g_options or GeneratorOptions(), d_options or DiscriminatorOptions()
 
-    def make(kind, *dims, options):
-        return nnx.eval_shape(
-            lambda: kind(spec, *dims, options=options, layers=Layers(), rngs=nnx.Rngs(0), **widths)
-        )
+    def make(kind, z_dim, options):
+        net = NetSpec(spec, z_dim, 0, options)
+        return nnx.eval_shape(lambda: kind(net, rngs=nnx.Rngs(0), **widths))
 
-    return make(module.Generator, 6, 0, options=g_options), make(module.Discriminator, 0, options=d_options)
+    return make(module.Generator, 6, g_options), make(module.Discriminator, 0, d_options)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import compare_gan.losses
 from compare_gan.core import registry
 from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.core.registry import LOSSES, Registry, expose, load_siblings, register_pair
+from compare_gan.core.registry import LOSSES, Registry, expose, load_siblings
 
 
 @pytest.fixture(autouse=True)
@@ -52,14 +52,6 @@ def test_a_name_is_given_once(exposed):
     with pytest.raises(ValueError, match=r"orchard\.apple is exposed twice"):
         expose("apple", module="orchard")(max)
     assert exposed["orchard.apple"].target is len
-
-
-def test_a_pair(monkeypatch, exposed):
-    architectures = Registry("architecture")
-    monkeypatch.setattr(registry, "ARCHITECTURES", architectures)
-    register_pair("mine", int, str, module="mine_arch")
-    assert architectures["mine"] == (int, str)
-    assert exposed["mine_arch.Generator"].target is int and exposed["mine_arch.Discriminator"].target is str
 
 
 def test_a_new_file_registers_itself(tmp_path, monkeypatch):

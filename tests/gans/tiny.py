@@ -12,9 +12,7 @@ from flax import nnx
 from compare_gan.core.types import Batch, Cond, DiscriminatorOut, ImageSpec
 from compare_gan.gans.modular import GAN
 from compare_gan.nn import norms
-from compare_gan.nn.blocks import make_norm
-from compare_gan.nn.layers import Conv, Linear
-from compare_gan.nn.norms import CondDims
+from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
 
 SPEC = ImageSpec((4, 4, 1), 3)
@@ -22,11 +20,11 @@ LAYERS = Layers(weights=Weights(stddev=0.5))  # so that something happens in a f
 
 
 class Generator(nnx.Module):
-    def __init__(self, spec, z_dim, y_dim, *, options, layers, rngs):
-        shared: dict[str, Any] = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        self.fc = Linear(z_dim, 32, **shared)
-        self.norm = make_norm(options.batch_norm_fn, 2, CondDims(z_dim, y_dim), **shared)
-        self.conv = Conv(2, 1, **shared)
+    def __init__(self, net: NetSpec, *, rngs: nnx.Rngs):
+        make = net.factory(rngs)
+        self.fc = make.linear(net.z_dim, 32)
+        self.norm = make.norm(2)
+        self.conv = make.conv(2, 1)
 
     def __call__(self, cond: Cond):
         x = self.fc(cond.z, train=cond.train).reshape(-1, 4, 4, 2)
@@ -36,12 +34,13 @@ class Generator(nnx.Module):
 
 class Discriminator(nnx.Module):
     feature_dim = 3
+    projects_labels = False
 
-    def __init__(self, spec, y_dim, *, options, layers, rngs):
-        shared: dict[str, Any] = dict(layers=layers, spectral_norm=options.spectral_norm, rngs=rngs)
-        self.conv = Conv(1, 3, stride=2, **shared)
-        self.norm = make_norm(options.batch_norm_fn, 3, CondDims(0, y_dim), **shared)
-        self.fc = Linear(3, 1, **shared)
+    def __init__(self, net: NetSpec, *, rngs: nnx.Rngs):
+        make = net.factory(rngs)
+        self.conv = make.conv(1, 3, stride=2)
+        self.norm = make.norm(3)
+        self.fc = make.linear(3, 1)
 
     def __call__(self, x, cond: Cond):
         h = self.conv(x, train=cond.train)

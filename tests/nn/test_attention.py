@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from compare_gan.nn.attention import NonLocalBlock, max_pool
+from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers, SpectralNorm, Weights
 
 KERNELS = ("theta", "phi", "g", "attn_g")
@@ -14,7 +15,7 @@ LAYERS = Layers(weights=Weights(stddev=0.5), spectral=SpectralNorm(singular_valu
 
 
 def block(channels=16, spectral_norm=False, sigma=0.7):
-    made = NonLocalBlock(channels, layers=LAYERS, spectral_norm=spectral_norm, rngs=nnx.Rngs(0))
+    made = NonLocalBlock(LayerFactory(LAYERS, nnx.Rngs(0), spectral_norm), channels)
     made.sigma[...] = jnp.float32(sigma)
     return made
 
@@ -49,7 +50,7 @@ def test_it_is_the_softmax_of_queries_and_pooled_keys_over_pooled_values(shape):
 
 def test_it_begins_as_the_identity_and_learns_its_gate():
     made, x = block(sigma=0.0), draw(0, 2, 4, 4, 16)
-    fresh = NonLocalBlock(16, layers=LAYERS, spectral_norm=False, rngs=nnx.Rngs(0))
+    fresh = NonLocalBlock(LayerFactory(LAYERS, nnx.Rngs(0)), 16)
     assert (fresh.sigma[...], fresh.sigma[...].shape) == (0, ())
     np.testing.assert_array_equal(made(x), x)
     gradients = nnx.grad(lambda made: jnp.sum(made(x) ** 2))(made)

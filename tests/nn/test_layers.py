@@ -10,15 +10,18 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.types import Cond
 from compare_gan.nn import norms
 from compare_gan.nn.images import quarter_turns, random_shift
-from compare_gan.nn.layers import Conv, Linear, spectral_normalize
-from compare_gan.nn.norms import CondDims
-from compare_gan.nn.options import Layers, SpectralNorm, StandardizeBatch, Weights
+from compare_gan.nn.layers import LayerFactory, spectral_normalize
+from compare_gan.nn.options import CondDims, Layers, SpectralNorm, StandardizeBatch, Weights
 from compare_gan.nn.rescale import unpool
 from compare_gan.nn.state import bind, net_state
 
 
 def draw(seed, *shape):
     return jnp.asarray(np.random.RandomState(seed).standard_normal(shape), jnp.float32)
+
+
+def factory(layers=None, **options):
+    return LayerFactory(layers or Layers(), nnx.Rngs(0), **options)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -33,7 +36,7 @@ def test_spectral_norm_finds_the_largest_singular_value(side):
 
 
 def test_spectral_vectors_move_in_training_only_and_the_kernel_stays():
-    layer = Conv(3, 4, layers=Layers(), spectral_norm=True, rngs=nnx.Rngs(0))
+    layer = factory(spectral_norm=True).conv(3, 4)
     kernel, u, x = layer.kernel[...], layer.u[...], draw(0, 2, 5, 5, 3)
     quiet = layer(x)
     np.testing.assert_array_equal(layer.u[...], u)
@@ -46,7 +49,7 @@ def test_spectral_vectors_move_in_training_only_and_the_kernel_stays():
 def test_auto_keeps_the_shorter_vector(rows, columns, expected):
     assert SpectralNorm(singular_value="auto").side(rows, columns) == expected
     layers = Layers(spectral=SpectralNorm(singular_value="auto"))
-    layer = Linear(rows, columns, layers=layers, spectral_norm=True, rngs=nnx.Rngs(0))
+    layer = factory(layers, spectral_norm=True).linear(rows, columns)
     assert layer.u[...].size == min(rows, columns)
 
 
@@ -56,7 +59,7 @@ def test_auto_keeps_the_shorter_vector(rows, columns, expected):
 )
 def test_initial_weights(initializer, deviation, bound):
     layers = Layers(weights=Weights(initializer))
-    kernel = np.asarray(Linear(200, 100, layers=layers, rngs=nnx.Rngs(0)).kernel[...], np.float64)
+    kernel = np.asarray(factory(layers).linear(200, 100).kernel[...], np.float64)
     assert np.abs(kernel).max() <= bound
     if deviation is None:
         np.testing.assert_allclose(kernel.T @ kernel, np.eye(100), atol=1e-5)
@@ -82,7 +85,7 @@ def standardize(x, epsilon):
 @pytest.mark.parametrize("shape", [(5, 3), (4, 2, 3, 3)])
 def test_batch_norm(shape):
     layers = Layers(batch=StandardizeBatch(decay=0.75, epsilon=1e-2))
-    norm = norms.batch_norm(3, CondDims(), layers=layers, spectral_norm=False, rngs=nnx.Rngs(0))
+    norm = norms.batch_norm(factory(layers), 3)
     x = 3 * draw(0, *shape) + 2
     axes = tuple(range(x.ndim - 1))
     np.testing.assert_allclose(norm(x, Cond(train=True)), standardize(x, 1e-2), atol=1e-5)
@@ -96,17 +99,16 @@ def test_batch_norm(shape):
 
 
 def test_conditional_norms_have_a_scale_and_offset_for_each_image():
-    shared = dict(layers=Layers(), spectral_norm=False, rngs=nnx.Rngs(0))
     x, y, z = draw(0, 4, 3, 3, 5), jax.nn.one_hot(jnp.array([0, 1, 0, -1]), 2), draw(1, 4, 6)
     base = standardize(x, 1e-3)
-    by_label = norms.conditional_batch_norm(5, CondDims(0, 2), **shared)
+    by_label = norms.conditional_batch_norm(factory(dims=CondDims(0, 2)), 5)
     gamma, beta = (np.asarray(layer.kernel[...]) for layer in (by_label.gamma, by_label.beta))
     expected = base * (y @ gamma)[:, None, None] + (y @ beta)[:, None, None]
     found = by_label(x, Cond(None, y, True))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert not np.any(found[3])
 
-    by_z = norms.self_modulated_batch_norm(5, CondDims(6, 0), **shared)
+    by_z = norms.self_modulated_batch_norm(factory(dims=CondDims(6, 0)), 5)
     hidden = np.maximum(z @ by_z.hidden.kernel[...], 0)
     gamma, beta = hidden @ by_z.gamma.kernel[...] + 1, hidden @ by_z.beta.kernel[...]
     expected = base * gamma[:, None, None] + beta[:, None, None]
@@ -114,12 +116,11 @@ def test_conditional_norms_have_a_scale_and_offset_for_each_image():
 
 
 def test_norms_without_what_they_need():
-    shared = dict(layers=Layers(), spectral_norm=False, rngs=nnx.Rngs(0))
     with pytest.raises(UserError, match="ModularGAN.conditional = True"):
-        norms.conditional_batch_norm(5, CondDims(6, 0), **shared)
+        norms.conditional_batch_norm(factory(dims=CondDims(6, 0)), 5)
     with pytest.raises(UserError, match="G.batch_norm_fn only"):
-        norms.self_modulated_batch_norm(5, CondDims(0, 2), **shared)
-    assert norms.no_batch_norm(5, CondDims(6, 0), **shared) is None
+        norms.self_modulated_batch_norm(factory(dims=CondDims(0, 2)), 5)
+    assert norms.no_batch_norm(factory(dims=CondDims(6, 0)), 5) is None
 
 
 def test_layer_norm_sees_one_image():
@@ -158,7 +159,7 @@ def test_random_shift_moves_by_at_most_so_many_pixels():
 
 
 def test_a_bound_network_works_on_copies():
-    layer = Linear(3, 2, layers=Layers(), spectral_norm=True, rngs=nnx.Rngs(0))
+    layer = factory(spectral_norm=True).linear(3, 2)
     state, definition = net_state(layer), nnx.graphdef(layer)
     assert state.params.keys() == {"kernel", "bias"} and state.extra.keys() == {"u"}
     before = np.asarray(state.extra["u"]).copy()

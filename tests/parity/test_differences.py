@@ -13,9 +13,8 @@ from compare_gan.core.types import Cond
 from compare_gan.gans.ssgan import ssgan
 from compare_gan.gans.step import both_losses, two_sided, views
 from compare_gan.nn import norms
-from compare_gan.nn.layers import spectral_normalize
-from compare_gan.nn.norms import CondDims
-from compare_gan.nn.options import CrossReplicaMoments, Layers, StandardizeBatch
+from compare_gan.nn.layers import LayerFactory, spectral_normalize
+from compare_gan.nn.options import CondDims, CrossReplicaMoments, Layers, StandardizeBatch
 from compare_gan.nn.state import bind
 from compare_gan.penalties.weights import l2_penalty
 
@@ -117,10 +116,10 @@ def test_a_group_of_devices_has_its_own_mean_and_variance_and_mixes_them_there()
 
 def test_conditional_batch_norm_adds_nothing_to_its_scale_unless_told():
     x, y = np.random.RandomState(0).standard_normal((6, 2, 2, 3)).astype(np.float32), one_hot([-1] * 6, 4)
-    given = dict(layers=Layers(), spectral_norm=False, rngs=nnx.Rngs(0))
-    there = norms.conditional_batch_norm(3, CondDims(0, 4), **given)
+    make = LayerFactory(Layers(), nnx.Rngs(0), dims=CondDims(0, 4))
+    there = norms.conditional_batch_norm(make, 3)
     np.testing.assert_array_equal(there(x, Cond(y=y, train=True)), 0)
-    usual = norms.conditional_batch_norm(3, CondDims(0, 4), **given, gamma_offset=1.0)
+    usual = norms.conditional_batch_norm(make, 3, gamma_offset=1.0)
     expected = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-3)
     np.testing.assert_allclose(usual(x, Cond(y=y, train=True)), expected, rtol=1e-4, atol=1e-5)
 

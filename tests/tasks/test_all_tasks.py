@@ -10,7 +10,8 @@ from scipy.special import log_softmax, softmax
 import compare_gan.tasks  # noqa: F401  registers
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import DiscriminatorOut, Labeled, Seen
-from compare_gan.nn.options import DiscriminatorOptions, Layers, Weights
+from compare_gan.nn.layers import LayerFactory
+from compare_gan.nn.options import Layers, Weights
 from compare_gan.tasks.projection import Projection, is_labelled
 from compare_gan.tasks.rotation import Rotation
 
@@ -29,8 +30,7 @@ def labelled_images(seed=0):
 
 
 def head_of(task, spectral_norm=False):
-    options = DiscriminatorOptions(spectral_norm=spectral_norm)
-    return task.make_head(FEATURES, CLASSES, options=options, layers=LAYERS, rngs=nnx.Rngs(0))
+    return task.make_head(LayerFactory(LAYERS, nnx.Rngs(0), spectral_norm), FEATURES, CLASSES)
 
 
 def scored(task, head, images, y, train=True):

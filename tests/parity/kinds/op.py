@@ -19,9 +19,8 @@ from compare_gan.nn import norms
 from compare_gan.nn.attention import NonLocalBlock
 from compare_gan.nn.blocks import ResNetBlock
 from compare_gan.nn.images import quarter_turns
-from compare_gan.nn.layers import Conv, Deconv, Linear, spectral_normalize
-from compare_gan.nn.norms import CondDims
-from compare_gan.nn.options import Layers, SpectralNorm
+from compare_gan.nn.layers import LayerFactory, spectral_normalize
+from compare_gan.nn.options import CondDims, Layers, NormFactory, SpectralNorm
 from compare_gan.nn.rescale import average_pool, unpool
 from compare_gan.nn.state import bind, net_state
 
@@ -35,6 +34,10 @@ CLOSE = 2e-6  # of the largest value
 NO_RULE = "{}: no rule for an output of this name"
 LEARNED = ("/gamma", "/beta")
 UNEXACT = 5e-6  # compare_gan's variance is a difference of two means, and has an error of its own
+
+
+def factory(spectral_norm: bool = False, **options: Any) -> LayerFactory:
+    return LayerFactory(LAYERS, nnx.Rngs(0), spectral_norm, **options)
 
 
 @handles("op")
@@ -95,17 +98,14 @@ def convolution(case, layers, waiting, what, stored, number, match) -> Iterator[
     scope, x = next(waiting), case.arrays[f"input/{match['given']}"]
     size, stride = int(match["size"]), int(match["stride"] or 1)
     bias = None if match["nobias"] else 0.0
-    made = Conv(
-        x.shape[-1], stored.shape[-1], size=size, stride=stride, layers=LAYERS, bias=bias, rngs=nnx.Rngs(0)
-    )
+    made = factory().conv(x.shape[-1], stored.shape[-1], size=size, stride=stride, bias=bias)
     yield deviation(what, stored, built(case, scope, made)(x), CLOSE)
 
 
 def deconvolution(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     scope, x = next(waiting), case.arrays[f"input/{match['given']}"]
-    shared = dict(layers=LAYERS, spectral_norm=bool(match["sn"]), rngs=nnx.Rngs(0))
-    size, stride = int(match["size"]), int(match["stride"])
-    layer = built(case, scope, Deconv(x.shape[-1], stored.shape[-1], size=size, stride=stride, **shared))
+    make, size, stride = factory(bool(match["sn"])), int(match["size"]), int(match["stride"])
+    layer = built(case, scope, make.deconv(x.shape[-1], stored.shape[-1], size=size, stride=stride))
     yield deviation(what, stored, layer(x, stored.shape[1:3], train=True), CLOSE)
     yield from left_behind(case, layer, scope, number)
 
@@ -113,7 +113,7 @@ def deconvolution(case, layers, waiting, what, stored, number, match) -> Iterato
 def linear(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     x = case.arrays[f"input/{match['given']}"]
     x = x.reshape(len(x), -1)
-    layer = built(case, next(waiting), Linear(x.shape[1], stored.shape[1], layers=LAYERS, rngs=nnx.Rngs(0)))
+    layer = built(case, next(waiting), factory().linear(x.shape[1], stored.shape[1]))
     yield deviation(what, stored, layer(x), CLOSE)
 
 
@@ -186,7 +186,7 @@ def without_cancelling(array: Any) -> np.ndarray:
 
 def norm(
     scope: str,
-    factory: Callable[..., Any],
+    kind: NormFactory,
     given: str,
     spectral: bool = False,
     seen: Callable[[np.ndarray], np.ndarray] = lambda stored: stored,
@@ -197,8 +197,7 @@ def norm(
         x = case.arrays[f"input/{given}"]
         if scope not in layers:
             dims = CondDims(case.arrays["input/z"].shape[1], case.arrays["input/y"].shape[1])
-            made = factory(x.shape[-1], dims, layers=LAYERS, spectral_norm=spectral, rngs=nnx.Rngs(0))
-            layers[scope] = built(case, scope, made)
+            layers[scope] = built(case, scope, kind(factory(spectral, dims=dims), x.shape[-1]))
         layer, train = layers[scope], what.startswith("output_pass")
         before = net_state(layer).extra
         y = layer(x, Cond(case.arrays["input/z"], case.arrays["input/y"], train))
@@ -217,8 +216,8 @@ def norm(
 class Offset(nnx.Module):
     """A batch norm without scale, which no network of compare_gan has."""
 
-    def __init__(self, features, dims, *, layers, **shared):
-        self.standardize = norms.Standardize(features, layers)
+    def __init__(self, make, features):
+        self.standardize = norms.Standardize(features, make.layers)
         self.beta = nnx.Param(jnp.zeros(features, jnp.float32))
 
     def __call__(self, x, cond):
@@ -228,8 +227,8 @@ class Offset(nnx.Module):
 class Bare(nnx.Module):
     """Standardisation alone."""
 
-    def __init__(self, features, dims, *, layers, **shared):
-        self.standardize = norms.Standardize(features, layers)
+    def __init__(self, make, features):
+        self.standardize = norms.Standardize(features, make.layers)
 
     def __call__(self, x, cond):
         return self.standardize(x, cond)
@@ -238,7 +237,7 @@ class Bare(nnx.Module):
 class LayerNorm(norms.LayerNorm):
     """Called as batch norms are."""
 
-    def __init__(self, features, dims, **shared):
+    def __init__(self, make, features):
         super().__init__(features)
 
     def __call__(self, x, cond):
@@ -248,16 +247,10 @@ class LayerNorm(norms.LayerNorm):
 def block(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     scope, generates = next(waiting), match["player"] == "gen"
     x = case.arrays["input/x"]
-    made = ResNetBlock(
-        x.shape[-1],
-        stored.shape[-1],
-        match["scale"],
-        batch_norm_fn=norms.batch_norm if generates else None,
-        layer_norm=not generates,
-        layers=LAYERS,
-        spectral_norm=not generates,
-        rngs=nnx.Rngs(0),
+    make = factory(
+        not generates, batch_norm_fn=norms.batch_norm if generates else None, layer_norm=not generates
     )
+    made = ResNetBlock(make, x.shape[-1], stored.shape[-1], match["scale"])
     layer = built(case, scope, made)
     yield deviation(what, stored, layer(x, Cond(train=True)), CLOSE)
     yield from left_behind(case, layer, scope, number)
@@ -265,7 +258,7 @@ def block(case, layers, waiting, what, stored, number, match) -> Iterator[Deviat
 
 def non_local(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     scope, x = next(waiting), case.arrays["input/x"]
-    made = NonLocalBlock(x.shape[-1], layers=LAYERS, spectral_norm=bool(match["sn"]), rngs=nnx.Rngs(0))
+    made = NonLocalBlock(factory(bool(match["sn"])), x.shape[-1])
     layer = built(case, scope, made)
     yield deviation(what, stored, layer(x, train=True), CLOSE)
     yield from left_behind(case, layer, scope, number)

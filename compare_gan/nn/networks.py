@@ -1,0 +1,91 @@
+"""What the two networks of a GAN are given, and what they must be.
+
+An architecture is a pair of NNX modules that `register_pair` names. Their constructors fit `MakeGenerator`
+and `MakeDiscriminator`; further keyword arguments have defaults, which a configuration may change.
+"""
+
+import dataclasses
+from typing import Protocol
+
+from flax import nnx
+
+from compare_gan.core.registry import ARCHITECTURES, expose
+from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
+from compare_gan.nn.layers import LayerFactory
+from compare_gan.nn.options import CondDims, DiscriminatorOptions, GeneratorOptions, Layers
+
+
+@dataclasses.dataclass(frozen=True)
+class NetSpec:
+    """What a constructor of a network gets: images, lengths of its inputs, and hyper-parameters of layers."""
+
+    image: ImageSpec
+    z_dim: int  # length of the latent vector; 0 in a discriminator
+    y_dim: int  # length of the label vector; 0 without labels
+    options: GeneratorOptions | DiscriminatorOptions
+    layers: Layers = Layers()
+
+    @property
+    def colors(self) -> int:
+        """Channels of the images."""
+        return self.image.image_shape[-1]
+
+    @property
+    def dims(self) -> CondDims:
+        """Lengths of what conditions the norms."""
+        return CondDims(self.z_dim, self.y_dim)
+
+    def factory(self, rngs: nnx.Rngs) -> LayerFactory:
+        """Makes the layers of the network; see `LayerFactory`."""
+        o = self.options
+        return LayerFactory(self.layers, rngs, o.spectral_norm, o.batch_norm_fn, o.layer_norm, self.dims)
+
+
+class Generator(Protocol):
+    """An NNX module that turns latent vectors, and labels if there are any, into images.
+
+    `cond.z` is [B, Z] and `cond.y` [B, K] or None; the images are [B, H, W, C], float32 in [0, 1].
+    """
+
+    def __call__(self, cond: Cond) -> Array: ...
+
+
+class Discriminator(Protocol):
+    """An NNX module that gives logits [B] and features [B, F] of images [B, H, W, C] in [0, 1].
+
+    The heads of auxiliary tasks work on the features. `aux` of what it returns is empty.
+    """
+
+    feature_dim: int  # F
+    projects_labels: bool  # a label projection (`nn.heads`) adds to the logits
+
+    def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut: ...
+
+
+class MakeGenerator(Protocol):
+    """Makes a generator; mostly its class.
+
+    Raises:
+      UserError: the network does not fit `net`.
+    """
+
+    def __call__(self, net: NetSpec, *, rngs: nnx.Rngs) -> Generator: ...
+
+
+class MakeDiscriminator(Protocol):
+    """Makes a discriminator; mostly its class.
+
+    Raises:
+      UserError: the network does not fit `net`.
+    """
+
+    def __call__(self, net: NetSpec, *, rngs: nnx.Rngs) -> Discriminator: ...
+
+
+def register_pair(
+    name: str, generator: MakeGenerator, discriminator: MakeDiscriminator, *, module: str
+) -> None:
+    """Registers the networks of an architecture; gin calls them `<module>.Generator` and `.Discriminator`."""
+    expose("Generator", module=module)(generator)
+    expose("Discriminator", module=module)(discriminator)
+    ARCHITECTURES.register(name)((generator, discriminator))
