@@ -9,7 +9,6 @@ is installed. `per core` counts images per second of processor time.
 
 import argparse
 import contextlib
-import functools
 import io
 import json
 import tempfile
@@ -35,9 +34,9 @@ from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import ImageSpec  # noqa: E402
 from compare_gan.data import Reading, Split, open_dataset  # noqa: E402
 from compare_gan.data.order import Order  # noqa: E402
-from compare_gan.gans.step import train_step  # noqa: E402
-from compare_gan.train.feed import Feed, InMemory, open_feed  # noqa: E402
-from compare_gan.train.loop import Job, compile_chunk  # noqa: E402
+from compare_gan.train.feed import Feed, HostFeed, open_feed  # noqa: E402
+from compare_gan.train.gan import job_of  # noqa: E402
+from compare_gan.train.loop import Job, compile_step  # noqa: E402
 
 BATCH = 64
 RESNET_CIFAR10 = [  # the settings of compare_gan's resnet_cifar10.gin
@@ -103,27 +102,25 @@ def write_tfds(folder: Path, images: list[Image.Image], labels: np.ndarray) -> N
     Clouds(data_dir=str(folder), file_format="array_record").download_and_prepare()
 
 
-def reading(feed: Feed) -> Callable[[], int]:
-    """Reads a few chunks; the step they go through adds up the pixels."""
-    placement = feed.placement
+def reading(feed: Feed, steps: int) -> Callable[[], int]:
+    """Reads the batches of some steps; a step adds up the pixels."""
 
-    def step(state: Any, batch: Any, rng: Any, spread: Any) -> tuple[Any, dict[str, Any]]:
-        del rng, spread
+    def step(state: Any, batch: Any, rng: Any, shard: Any) -> tuple[Any, dict[str, Any]]:
+        del rng, shard
         total = jnp.sum(batch.images.astype(jnp.float32))
         return state._replace(step=state.step + 1), {"sum": total}
 
-    job = Job("read", lambda key: None, step, BATCH)
-    chunk = compile_chunk(job, placement, feed.pick)
-    at = [0]
+    add_up = compile_step(Job("read", lambda key: None, step, BATCH), feed.placement, feed.select)
+    state = Counter(jnp.int32(0))
     key = jax.random.key_data(jax.random.key(0))
 
     def call() -> int:
-        start = at[0]
-        given = feed.chunk(start, start + feed.length)
-        state, _ = chunk(Counter(jnp.int32(start)), feed.held, given, np.int32(feed.length), key)
+        nonlocal state
+        start = int(state.step)
+        for i in range(start, start + steps):
+            state, _ = add_up(state, feed.data, feed.batch(i), key)
         jax.block_until_ready(state)
-        at[0] += feed.length
-        return feed.length * BATCH
+        return steps * BATCH
 
     return call
 
@@ -134,13 +131,12 @@ class Counter(NamedTuple):
     step: Any
 
 
-def feed_of(split: Split, length: int, kind: type | None = None) -> Feed:
+def feed_of(split: Split, kind: type | None = None) -> Feed:
     placement = Placement.over()
     if kind is not None:
-        return kind(split, Order(len(split), BATCH, 0), 1, placement, length)
-    return open_feed(
-        split, batch_size=BATCH, sub_batches=1, seed=0, placement=placement, length=length, total=10**6
-    )
+        return kind(split, Order(len(split), BATCH, 0), 1, placement)
+    job = Job("read", lambda key: None, lambda *args: (None, {}), BATCH)
+    return open_feed(split, job, steps=10**6, seed=0, placement=placement)
 
 
 class Folder:
@@ -196,23 +192,17 @@ def training(recipes: list[str], bindings: list[str], spec: ImageSpec) -> Callab
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (512, *spec.image_shape), np.uint8), np.zeros(512, np.int32))
     placement = Placement.over()
-    feed = open_feed(
-        split,
-        batch_size=gan.batch_size,
-        sub_batches=gan.sub_batches,
-        seed=0,
-        placement=placement,
-        length=50,
-        total=10**6,
-    )
-    job = Job("train", gan.init, functools.partial(train_step, gan), gan.batch_size, gan.sub_batches)
-    chunk = compile_chunk(job, placement, feed.pick)
-    state = [jax.jit(gan.init, out_shardings=placement.everywhere)(jax.random.key(0))]
+    job = job_of(gan, False)
+    feed = open_feed(split, job, steps=10**6, seed=0, placement=placement)
+    train_step = compile_step(job, placement, feed.select)
+    state = jax.jit(gan.init, out_shardings=placement.everywhere)(jax.random.key(0))
     key = jax.random.key_data(jax.random.key(1))
     steps = 20 if spec.image_shape[0] <= 8 else 1
 
     def call() -> int:
-        state[0], metrics = chunk(state[0], feed.held, feed.chunk(0, steps), np.int32(steps), key)
+        nonlocal state
+        for i in range(steps):
+            state, metrics = train_step(state, feed.data, feed.batch(i), key)
         jax.block_until_ready(metrics)
         return steps * gan.sub_batches * gan.batch_size
 
@@ -238,11 +228,11 @@ def main() -> None:
             how = Reading(memory=0, data_dir=str(folder / "tfds"))
             streamed["TFDS array_record, JPEG 32"] = ("tfds:clouds", how)
         contenders: dict[str, Callable[[], int]] = {
-            "on the device, 32": reading(feed_of(memory, 50)),
-            "in memory, 32": reading(feed_of(memory, 50, InMemory)),
+            "on the device, 32": reading(feed_of(memory), 50),
+            "in memory, 32": reading(feed_of(memory, HostFeed), 50),
         }
         for title, (source, how) in streamed.items():
-            contenders[title] = reading(feed_of(open_dataset(source, reading=how).train, 10))
+            contenders[title] = reading(feed_of(open_dataset(source, reading=how).train), 10)
         for workers in (0, 2):
             call = torch_loader(folder / "large", 10, workers)
             if call is not None:

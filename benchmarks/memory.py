@@ -21,8 +21,9 @@ from compare_gan.config.edge import parse
 from compare_gan.config.recipes import recipe
 from compare_gan.core.placement import Placement
 from compare_gan.core.types import ImageSpec
+from compare_gan.train.feed import Feed
 from compare_gan.train.gan import job_of
-from compare_gan.train.loop import compile_chunk, compile_init
+from compare_gan.train.loop import compile_init, compile_step
 
 CIFAR = """
 dataset.name = "cifar10"
@@ -54,16 +55,16 @@ def measure(recipes: list[str], bindings: list[str]) -> tuple[float, float]:
     placement = Placement.over(jax.devices()[:1])
     job = job_of(gan, False)
     init = compile_init(job, placement).lower(jax.random.key(0)).compile()
-    given = jax.tree.map(lambda x: np.ones((1, *x.shape), x.dtype), batch(gan))
+    images = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), batch(gan))
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
     key = np.asarray(jax.random.key_data(jax.random.key(1)))
-    chunk = compile_chunk(job, placement, lambda held, given: given)
-    step = chunk.lower(shapes, (), given, np.int32(1), key).compile()  # type: ignore[attr-defined]
+    train_step = compile_step(job, placement, Feed.select)
+    step = train_step.lower(shapes, (), images, key).compile()  # type: ignore[attr-defined]
     for _ in range(2):  # the first time libraries are read in, too
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = resident("VmRSS")
-        jax.block_until_ready(step(init(jax.random.key(0)), (), placement.put(given), np.int32(1), key))
+        jax.block_until_ready(step(init(jax.random.key(0)), (), placement.put(images), key))
     return state_bytes + told.images + (told.temporaries or 0), resident("VmHWM") - before
 
 

@@ -16,8 +16,9 @@ from compare_gan.config.costs import flops  # noqa: E402
 from compare_gan.config.edge import parse  # noqa: E402
 from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import Batch  # noqa: E402
+from compare_gan.train.feed import Feed  # noqa: E402
 from compare_gan.train.gan import job_of  # noqa: E402
-from compare_gan.train.loop import compile_chunk, compile_init  # noqa: E402
+from compare_gan.train.loop import compile_init, compile_step  # noqa: E402
 
 
 def main() -> None:
@@ -26,17 +27,17 @@ def main() -> None:
     gan = parse([], [*model.settings(size), *more]).gan(model.spec)
     job, placement = job_of(gan, False), Placement.over()
     rng = np.random.default_rng(0)
-    lead = (1, job.sub_batches, size)
+    lead = (job.sub_batches, size)
     images = rng.integers(0, 256, (*lead, *model.spec.image_shape), np.uint8)
     labels = rng.integers(0, model.spec.num_classes, lead, np.int32)
-    given = Batch(jnp.asarray(images), jnp.asarray(labels))
+    batch = Batch(jnp.asarray(images), jnp.asarray(labels))
     state = compile_init(job, placement)(jax.random.key(0))
-    chunk = compile_chunk(job, placement, lambda held, given: given)
-    dice = jax.random.key_data(jax.random.key(1))
+    train_step = compile_step(job, placement, Feed.select)
+    key = jax.random.key_data(jax.random.key(1))
 
     def step() -> None:
         nonlocal state
-        state, metrics = chunk(state, None, given, np.int32(1), dice)
+        state, metrics = train_step(state, (), batch, key)
         jax.block_until_ready(metrics)
 
     device = jax.devices()[0]

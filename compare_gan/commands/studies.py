@@ -240,7 +240,7 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool, dataset: Any 
     from compare_gan.fewlabels import read_features
     from compare_gan.fewlabels.budget import PerClass
     from compare_gan.fewlabels.study import Study
-    from compare_gan.train.loop import Schedule
+    from compare_gan.train.schedule import Schedule
 
     quick, steps = settings["quick"], settings["steps"]
     methods = tuple(METHODS[name] for name in settings["methods"])

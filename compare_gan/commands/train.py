@@ -49,7 +49,7 @@ def add(commands) -> None:
         "--on_divergence",
         choices=("stop", "rollback", "note"),
         default="stop",
-        help="if a loss explodes or is not a number; rollback goes on from the last checkpoint with new dice",
+        help="if a loss explodes or is NaN; rollback resumes from the last checkpoint with a new RNG seed",
     )
     made.add_argument(
         "--on_collapse",
@@ -88,12 +88,21 @@ def add(commands) -> None:
     )
     add_hosts(made)
     add_settings(made)
-    made.add_argument("--sample_every", type=int, default=500, help="steps between pictures")
+    made.add_argument("--sample_every", type=int, default=500, help="steps between sample grids")
+    made.add_argument(
+        "--profile",
+        type=int,
+        default=0,
+        metavar="N",
+        help="trace N steps with jax.profiler into the run folder",
+    )
 
 
 def train(arguments: argparse.Namespace) -> None:
     if arguments.schedule == "continuous_eval" and arguments.distributed:
         raise UserError("--schedule continuous_eval is done by one process; leave out --distributed")
+    if arguments.profile < 0:
+        raise UserError(f"--profile is {arguments.profile}; it is a number of steps")
     if arguments.eval_every_steps is not None and arguments.eval_every_steps < 1:
         raise UserError(f"--eval_every_steps is {arguments.eval_every_steps}; it must be at least 1")
     if arguments.validation is not None and (not arguments.eval_every_steps or arguments.schedule != "train"):
@@ -120,11 +129,12 @@ def train_one(arguments: argparse.Namespace) -> None:
     from compare_gan.core.placement import Placement
     from compare_gan.data.source import refuse_inside
     from compare_gan.data.validation import with_validation
+    from compare_gan.train.divergence import DivergencePolicy
     from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
-    from compare_gan.train.loop import Schedule
+    from compare_gan.train.hooks import ProfileHook
     from compare_gan.train.resume import check_fits, check_steps
-    from compare_gan.train.watch import Watch
+    from compare_gan.train.schedule import Schedule
 
     if not arguments.gin_config and not arguments.gin_bindings:
         raise UserError("no configuration; give some, such as --gin_config small.gin --gin_config s3gan.gin")
@@ -161,8 +171,9 @@ def train_one(arguments: argparse.Namespace) -> None:
         placement=placement,
         random_flip=parsed.dataset.random_flip,
         workers=arguments.data_workers,
-        watch=Watch(arguments.on_divergence, arguments.on_collapse),
+        divergence=DivergencePolicy(arguments.on_divergence, arguments.on_collapse),
         score=score,
+        hooks=[ProfileHook(run_dir, arguments.profile, schedule)] if arguments.profile else [],
     )
     print(f"trained: {run_dir}")
 

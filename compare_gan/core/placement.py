@@ -61,9 +61,9 @@ class Placement:
         return NamedSharding(self.mesh, PartitionSpec(ROWS))
 
     @property
-    def chunk(self) -> NamedSharding:
-        """Of arrays [steps, sub-batches, B, ...]."""
-        return NamedSharding(self.mesh, PartitionSpec(None, None, ROWS))
+    def sub_batches(self) -> NamedSharding:
+        """Of arrays [S, B, ...]."""
+        return NamedSharding(self.mesh, PartitionSpec(None, ROWS))
 
     def layout(self, state: Tree) -> Tree:
         """How each array of a state lies: large ones in parts along their longest axis that can be cut."""
@@ -95,10 +95,13 @@ class Placement:
         size = batch_size // jax.process_count()
         return slice(jax.process_index() * size, (jax.process_index() + 1) * size)
 
-    def put(self, chunk: Tree) -> Tree:
-        """Joins the processes' NumPy slices [steps, sub-batches, B, ...] to arrays over all devices."""
+    def put(self, batches: Tree) -> Tree:
+        """Joins the processes' NumPy slices [S, B, ...] to arrays over all devices."""
+        if jax.process_count() == 1:
+            return jax.device_put(batches, self.sub_batches)
         return jax.tree.map(
-            lambda x: jax.make_array_from_process_local_data(self.chunk, np.ascontiguousarray(x)), chunk
+            lambda x: jax.make_array_from_process_local_data(self.sub_batches, np.ascontiguousarray(x)),
+            batches,
         )
 
     def hold(self, tree: Tree) -> Tree:

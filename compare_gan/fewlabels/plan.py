@@ -12,7 +12,7 @@ from compare_gan.core.files import read_json
 from compare_gan.core.progress import Progress, clock
 from compare_gan.fewlabels.execute import attempt
 from compare_gan.fewlabels.study import SECONDS, Study, Task, done, perform, tasks
-from compare_gan.train.loop import Schedule
+from compare_gan.train.schedule import Schedule
 from compare_gan.train.writers import read_metrics
 
 STEPS, SKIPPED = 40, 20  # of a try; the first ones compile, and are not counted

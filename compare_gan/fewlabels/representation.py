@@ -15,7 +15,7 @@ from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.train.encoder import ByRotation, train_encoder
-from compare_gan.train.loop import Schedule
+from compare_gan.train.schedule import Schedule
 
 PRETRAINED, FEATURES = "pretrained.npz", "features.npz"
 

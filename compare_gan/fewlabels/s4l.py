@@ -22,7 +22,7 @@ from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.nn.images import TURNS
 from compare_gan.train.encoder import S4L, train_encoder
-from compare_gan.train.loop import Schedule
+from compare_gan.train.schedule import Schedule
 
 CLASSIFIER = "classifier.npz"
 

@@ -41,7 +41,7 @@ from compare_gan.fewlabels.representation import FEATURES, Features, extract, pr
 from compare_gan.fewlabels.stages import infer_labels, keep_labels, warn_of_empty_classes
 from compare_gan.gans.modular import GAN
 from compare_gan.train.gan import describe_run, train
-from compare_gan.train.loop import Schedule
+from compare_gan.train.schedule import Schedule
 
 CLUSTERS = "clusters"  # a folder
 RESULT, SECONDS = "result.json", "seconds.json"

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 from compare_gan.core.types import Array, Tree
 
 
-def in_parts(fn: Callable[[Any, Array | int], tuple[Tree, Tree]], rows: Any, parts: int) -> tuple[Tree, Tree]:
+def accumulate_microbatches(
+    fn: Callable[[Any, Array | int], tuple[Tree, Tree]], rows: Any, parts: int
+) -> tuple[Tree, Tree]:
     """`fn` of a batch, computed in equal parts one after the other.
 
     The i-th of n parts has every n-th row, from the i-th on. So each device has its share of every part, and

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import random_labels
-from compare_gan.gans.step import Spread, drawing_weights
+from compare_gan.gans.step import ShardFn, drawing_weights
 from compare_gan.nn.state import bind, net_state, with_vectors_of
 
 EXAMPLES = 204_800  # images that compare_gan takes statistics from, in batches of BATCH
@@ -29,7 +29,7 @@ def with_statistics(
     examples: int = EXAMPLES,
     *,
     as_in_training: bool = False,
-    spread: Spread = lambda x: x,
+    spread: ShardFn = lambda x: x,
 ) -> GANState:
     """The state with its generator's statistics filled; itself where there are none to fill.
 
@@ -55,7 +55,7 @@ def has_counters(extra: Tree) -> bool:
     return any(path[-1].key == "accu_counter" for path, _ in jax.tree.leaves_with_path(extra))
 
 
-def fill(gan: GAN, as_in_training: bool, batches: int, spread: Spread, state: GANState, rng: Array) -> Tree:
+def fill(gan: GAN, as_in_training: bool, batches: int, spread: ShardFn, state: GANState, rng: Array) -> Tree:
     params = drawing_weights(state)
 
     def add(i: Array, extra: Tree) -> Tree:

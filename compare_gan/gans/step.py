@@ -26,57 +26,38 @@ from compare_gan.core.types import (
     Seen,
     Tree,
 )
-from compare_gan.gans.accumulation import in_parts
+from compare_gan.gans.accumulation import accumulate_microbatches
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import random_labels
 from compare_gan.nn.state import bind, net_state, with_vectors_of
 
-Spread = Callable[[Array], Array]  # says how an array [B, ...] lies over the devices
+ShardFn = Callable[[Array], Array]  # constrains the sharding of an array [B, ...]
 
 
 def train_step(
-    gan: GAN, state: GANState, batch: Batch, rng: Array, spread: Spread = lambda x: x
+    gan: GAN, state: GANState, batch: Batch, rng: Array, shard: ShardFn = lambda x: x
 ) -> tuple[GANState, Metrics]:
     """The whole of training, as a function of state, data and key.
+
+    The generator is updated on the images and latent vectors of the last discriminator update; with
+    `experimental_force_graph_unroll` every update has its own (`unrolled_step`).
 
     Args:
       gan: what is trained.
       state: as `gan.init` makes it.
       batch: images [S, B, H, W, C] and labels [S, B] or [S, B, K], S = `gan.sub_batches`.
       rng: the key of this step.
-      spread: applied to what is drawn at random here, so that several devices share it.
+      shard: applied to random inputs [B, ...], so that they are split over the devices.
 
     Returns:
-      The next state, and what there is to report of the last updates.
+      The next state, and the metrics of the last updates.
     """
-    take = unrolled if gan.experimental_force_graph_unroll else alternating
-    return take(gan, state, batch, jax.random.split(rng, gan.sub_batches), spread)
+    rngs = jax.random.split(rng, gan.sub_batches)
+    if gan.experimental_force_graph_unroll:
+        return unrolled_step(gan, state, batch, rngs, shard)
 
-
-class Drawn(NamedTuple):
-    """What one update starts from."""
-
-    real: Labeled
-    z: Array  # [B, Z]
-    y: Array | None  # [B, K], labels of the images to be generated
-    rng: Array  # of the penalty
-
-
-def draw(gan: GAN, batch: Batch, rng: Array, spread: Spread) -> Drawn:
-    """Real images with their labels, and latent vectors and labels for as many generated ones."""
-    sample_rng, loss_rng = jax.random.split(rng)
-    real = as_labeled(gan, batch)
-    z, y = sample_inputs(gan, real, sample_rng, spread)
-    return Drawn(real, z, y, loss_rng)
-
-
-def alternating(
-    gan: GAN, state: GANState, batch: Batch, rngs: Array, spread: Spread
-) -> tuple[GANState, Metrics]:
-    """The generator is updated on the images and latent vectors of the last discriminator update."""
-
-    def discriminator_only(state: GANState, given: tuple[Batch, Array]) -> tuple[GANState, Metrics]:
-        drawn = draw(gan, given[0], given[1], spread)
+    def update_discriminator_only(state: GANState, inputs: tuple[Batch, Array]) -> tuple[GANState, Metrics]:
+        drawn = draw(gan, *inputs, shard)
         images, g_extra = generate(gan, state.g.params, state.g.extra, drawn.z, drawn.y)
         return update_discriminator(
             gan, with_g_extra(state, g_extra), drawn.real, Labeled(images, drawn.y), drawn.rng
@@ -84,17 +65,34 @@ def alternating(
 
     early, last = split_last((batch, rngs))
     if gan.disc_iters > 1:
-        state, _ = jax.lax.scan(discriminator_only, state, early)
-    drawn = draw(gan, last[0], last[1], spread)
-    images, pull_back, g_extra = generate_to_learn(gan, state, drawn)
+        state, _ = jax.lax.scan(update_discriminator_only, state, early)
+    drawn = draw(gan, *last, shard)
+    images, generator_vjp, g_extra = generate_with_vjp(gan, state, drawn)
     fake = Labeled(images, drawn.y)
     state, metrics = update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
-    state, loss = update_generator(gan, state, drawn.real, fake, pull_back, drawn.rng)
+    state, loss = update_generator(gan, state, drawn.real, fake, generator_vjp, drawn.rng)
     return state, metrics | {"loss/g": loss}
 
 
-def unrolled(
-    gan: GAN, state: GANState, batch: Batch, rngs: Array, spread: Spread
+class Drawn(NamedTuple):
+    """The inputs of one update."""
+
+    real: Labeled
+    z: Array  # [B, Z]
+    y: Array | None  # [B, K], labels of the images to be generated
+    rng: Array  # of the penalty
+
+
+def draw(gan: GAN, batch: Batch, rng: Array, shard: ShardFn) -> Drawn:
+    """Real images with their labels, and latent vectors and labels for as many generated ones."""
+    sample_rng, loss_rng = jax.random.split(rng)
+    real = as_labeled(gan, batch)
+    z, y = sample_inputs(gan, real, sample_rng, shard)
+    return Drawn(real, z, y, loss_rng)
+
+
+def unrolled_step(
+    gan: GAN, state: GANState, batch: Batch, rngs: Array, shard: ShardFn
 ) -> tuple[GANState, Metrics]:
     """Every update has images and latent vectors of its own.
 
@@ -103,11 +101,11 @@ def unrolled(
     see the same spectral vectors.
     """
     early, last = split_last((batch, rngs))
-    own = draw(gan, last[0], last[1], spread)
+    own = draw(gan, last[0], last[1], shard)
     vectors = state.g.extra
-    images, pull_back, g_extra = generate_to_learn(gan, state, own)
+    images, generator_vjp, g_extra = generate_with_vjp(gan, state, own)
     state = with_g_extra(state, g_extra)
-    drawn = jax.lax.map(lambda given: draw(gan, given[0], given[1], spread), early)
+    drawn = jax.lax.map(lambda inputs: draw(gan, *inputs, shard), early)
 
     def run_generator(state: GANState, z: Array, y: Array | None) -> tuple[Array, GANState]:
         extra = with_vectors_of(vectors, state.g.extra)
@@ -121,14 +119,16 @@ def unrolled(
     else:
         generated = None
 
-    def discriminator_only(state: GANState, given: tuple[Drawn, Array | None]) -> tuple[GANState, Metrics]:
-        drawn, images = given
+    def update_discriminator_only(
+        state: GANState, inputs: tuple[Drawn, Array | None]
+    ) -> tuple[GANState, Metrics]:
+        drawn, images = inputs
         if images is None:
             images, state = run_generator(state, drawn.z, drawn.y)
         return update_discriminator(gan, state, drawn.real, Labeled(images, drawn.y), drawn.rng)
 
-    state, metrics = jax.lax.scan(discriminator_only, state, (drawn, generated))
-    state, loss = update_generator(gan, state, own.real, Labeled(images, own.y), pull_back, own.rng)
+    state, metrics = jax.lax.scan(update_discriminator_only, state, (drawn, generated))
+    state, loss = update_generator(gan, state, own.real, Labeled(images, own.y), generator_vjp, own.rng)
     return state, jax.tree.map(lambda x: x[-1], metrics) | {"loss/g": loss}
 
 
@@ -141,10 +141,10 @@ def with_g_extra(state: GANState, extra: Tree) -> GANState:
     return dataclasses.replace(state, g=dataclasses.replace(state.g, extra=extra))
 
 
-def generate_to_learn(
+def generate_with_vjp(
     gan: GAN, state: GANState, drawn: Drawn
 ) -> tuple[Array, Callable[[Array], tuple], Tree]:
-    """Images, the map from a gradient in them to one in the parameters, and the new statistics."""
+    """Images, their vector-Jacobian product (image gradients to parameter gradients), and new statistics."""
     return jax.vjp(
         lambda params: generate(gan, params, state.g.extra, drawn.z, drawn.y), state.g.params, has_aux=True
     )
@@ -153,7 +153,7 @@ def generate_to_learn(
 def update_discriminator(
     gan: GAN, state: GANState, real: Labeled, fake: Labeled, rng: Array
 ) -> tuple[GANState, Metrics]:
-    def of_part(sides: tuple[Labeled, Labeled], part: Array | int):
+    def microbatch_fn(sides: tuple[Labeled, Labeled], part: Array | int):
         def loss_fn(params):
             d = NetState(params, state.d.extra)
             pair, extra, metrics = both_losses(gan, d, *sides, rng, together=True, part=part)
@@ -161,7 +161,7 @@ def update_discriminator(
 
         return (), jax.value_and_grad(loss_fn, has_aux=True)(state.d.params)
 
-    _, means = in_parts(of_part, (real, fake), gan.gradient_accumulation)
+    _, means = accumulate_microbatches(microbatch_fn, (real, fake), gan.gradient_accumulation)
     (loss, (extra, metrics)), gradient = means
     updates, opt = gan.d_tx(state.step).update(gradient, state.d_opt, state.d.params)
     params = optax.apply_updates(state.d.params, updates)
@@ -169,11 +169,16 @@ def update_discriminator(
 
 
 def update_generator(
-    gan: GAN, state: GANState, real: Labeled, fake: Labeled, pull_back: Callable[[Array], tuple], rng: Array
+    gan: GAN,
+    state: GANState,
+    real: Labeled,
+    fake: Labeled,
+    generator_vjp: Callable[[Array], tuple],
+    rng: Array,
 ) -> tuple[GANState, Array]:
-    """`pull_back` maps a gradient in the fake images to one in the generator's parameters."""
+    """`generator_vjp` maps gradients in the fake images to gradients in the generator's parameters."""
 
-    def of_part(sides: tuple[Labeled, Labeled], part: Array | int):
+    def microbatch_fn(sides: tuple[Labeled, Labeled], part: Array | int):
         real, fake = sides
 
         def loss_fn(images):
@@ -183,9 +188,11 @@ def update_generator(
         means, gradient = jax.value_and_grad(loss_fn, has_aux=True)(fake.images)
         return gradient, means
 
-    gradient, (loss, d_extra) = in_parts(of_part, (real, fake), gan.gradient_accumulation)
+    gradient, (loss, d_extra) = accumulate_microbatches(
+        microbatch_fn, (real, fake), gan.gradient_accumulation
+    )
     gradient = gradient / gan.gradient_accumulation  # of the mean over the parts
-    updates, opt = gan.g_tx(state.step).update(*pull_back(gradient), state.g_opt, state.g.params)
+    updates, opt = gan.g_tx(state.step).update(*generator_vjp(gradient), state.g_opt, state.g.params)
     params = optax.apply_updates(state.g.params, updates)
     ema = state.g_ema
     if gan.g_use_ema:
@@ -209,10 +216,10 @@ def both_losses(
     and the compiler drops what only the other needs.
 
     Returns:
-      The losses, the discriminator's new statistics, and what there is to report.
+      The losses, the discriminator's new statistics, and the metrics.
     """
     real_views, fake_views = views(gan, real), views(gan, fake)
-    real_outs, fake_outs, extra = two_sided(gan, d, real_views, fake_views, together)
+    real_outs, fake_outs, extra = apply_to_real_and_fake(gan, d, real_views, fake_views, together)
     (real_base, *real_extra), (fake_base, *fake_extra) = real_outs, fake_outs
 
     def for_penalty(images):  # starts from the same statistics, and leaves none behind
@@ -240,35 +247,38 @@ def both_losses(
 
 
 Views = list[Labeled | None]  # a batch, then what each task adds to it
-Outs = list[Any]  # what the discriminator said of each: DiscriminatorOut, or None where there is none
+Outs = list[Any]  # of the discriminator for each: DiscriminatorOut, or None where there are no views
 
 
 def views(gan: GAN, x: Labeled) -> Views:
     return [x, *(task.extra_views(x) for task in gan.part_tasks)]
 
 
-def two_sided(
+def apply_to_real_and_fake(
     gan: GAN, d: NetState, real: Views, fake: Views, together: bool = False
 ) -> tuple[Outs, Outs, Tree]:
-    """What the discriminator says of both sides, and its new statistics.
+    """The discriminator's outputs for both sides, and its new statistics.
 
     Batch statistics are those of real and fake images together, unless
     `deprecated_split_disc_calls`. Where there are none, an image's output does not depend on its
-    neighbours, and two passes from the same state say the same as one. One is the smaller program for a
+    neighbours, and two passes from the same state equal one. One is the smaller program for a
     player who needs both sides; with two, what a player does not need is never computed.
     """
     if gan.d_has_batch_statistics and gan.deprecated_split_disc_calls:
-        real_outs, extra = judge(gan, d, real)
-        fake_outs, extra = judge(gan, NetState(d.params, with_vectors_of(d.extra, extra)), fake)
+        real_outs, extra = apply_discriminator(gan, d, real)
+        fake_outs, extra = apply_discriminator(gan, NetState(d.params, with_vectors_of(d.extra, extra)), fake)
     elif gan.d_has_batch_statistics or together:
-        outs, extra = judge(gan, d, [*real, *fake])
+        outs, extra = apply_discriminator(gan, d, [*real, *fake])
         real_outs, fake_outs = outs[: len(real)], outs[len(real) :]
     else:
-        (real_outs, extra), (fake_outs, _) = judge(gan, d, real), judge(gan, d, fake)
+        (real_outs, extra), (fake_outs, _) = (
+            apply_discriminator(gan, d, real),
+            apply_discriminator(gan, d, fake),
+        )
     return real_outs, fake_outs, extra
 
 
-def judge(gan: GAN, d: NetState, parts: Views) -> tuple[Outs, Tree]:
+def apply_discriminator(gan: GAN, d: NetState, parts: Views) -> tuple[Outs, Tree]:
     """One pass of the discriminator over all parts, and its new statistics."""
     joined = jax.tree.map(lambda *xs: jnp.concatenate(xs), *(part for part in parts if part is not None))
     sizes = [0 if part is None else len(part.images) for part in parts]
@@ -308,26 +318,26 @@ def as_labeled(gan: GAN, batch: Batch) -> Labeled:
     return Labeled(images, batch.labels if soft else jax.nn.one_hot(batch.labels, gan.spec.num_classes))
 
 
-def sample_inputs(gan: GAN, real: Labeled, rng: Array, spread: Spread) -> tuple[Array, Array | None]:
+def sample_inputs(gan: GAN, real: Labeled, rng: Array, shard: ShardFn) -> tuple[Array, Array | None]:
     """What the generator starts from: latent vectors [B, Z], and labels [B, K] or None."""
     z_rng, y_rng = jax.random.split(rng)
     count = len(real.images)
-    z = spread(gan.prior(z_rng, (count, gan.z_dim)))
+    z = shard(gan.prior(z_rng, (count, gan.z_dim)))
     if not gan.conditional:
         return z, None
-    return z, real.y if gan.fit_label_distribution else spread(random_labels(y_rng, count, gan.y_dim))
+    return z, real.y if gan.fit_label_distribution else shard(random_labels(y_rng, count, gan.y_dim))
 
 
 def generate(gan: GAN, params: Tree, extra: Tree, z: Array, y: Array | None) -> tuple[Array, Tree]:
     """Images in training mode, and the generator's new statistics."""
 
-    def of_part(given: tuple[Array, Array | None], part: Array | int):
+    def microbatch_fn(given: tuple[Array, Array | None], part: Array | int):
         del part
         generator = bind(gan.g_def, params, extra)
         images = generator(Cond(*given, train=True, remat=gan.remat))
         return images, net_state(generator).extra
 
-    return in_parts(of_part, (z, y), gan.gradient_accumulation)
+    return accumulate_microbatches(microbatch_fn, (z, y), gan.gradient_accumulation)
 
 
 def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array:

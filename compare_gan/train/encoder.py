@@ -20,7 +20,8 @@ from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, Train
 from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.nn.state import bind, digest, net_state
 from compare_gan.train.augment import Augmentation
-from compare_gan.train.loop import Job, Schedule, run
+from compare_gan.train.loop import Job, run
+from compare_gan.train.schedule import Schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,8 +224,8 @@ def _job(
         net = net_state(Encoder(spec, nnx.Rngs(rng)))
         return EncoderState(jnp.zeros((), jnp.int32), net, tx.init(net.params))
 
-    def step(state: EncoderState, batch: Batch, rng: Array, spread: Callable) -> tuple[EncoderState, Metrics]:
-        del spread  # what is drawn at random here is small
+    def step(state: EncoderState, batch: Batch, rng: Array, shard: Callable) -> tuple[EncoderState, Metrics]:
+        del shard  # what is drawn at random here is small
         images = batch.images[0].astype(jnp.float32) / 255
 
         def loss_fn(params):

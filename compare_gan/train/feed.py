@@ -1,18 +1,18 @@
-"""Where a training job's batches come from. What step t sees is a function of seed and t alone.
+"""Where a run's batches come from. What step t sees is a function of seed and t alone.
 
-Three ways, one meaning: images that fit on the devices lie there, and a step picks its batch by index;
-images in memory are gathered here; images that are read when wanted come from grain, which reads ahead.
+There are three ways with one meaning: images that fit on the devices stay there, and a step selects its
+batch by index; images in host memory are gathered here; images that are read on demand come from grain, which
+reads ahead.
 """
 
 import abc
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import grain
-import jax
 import numpy as np
 
 from compare_gan.core.errors import UserError
@@ -22,93 +22,81 @@ from compare_gan.data.base import UNLABELLED, Split
 from compare_gan.data.order import Order
 from compare_gan.data.streamed import Streamed
 
-CHUNK_BYTES = 256 << 20  # of images on their way to the devices at a time
-
 
 class Feed(abc.ABC):
-    """Batches of a job, some steps at a time."""
+    """The batches of a run. S: batches that one step uses, B: batch size."""
 
-    length: int  # steps that one chunk has room for
-    held: Any = ()  # what `pick` looks things up in; lies on the devices all the time
+    data: Any = ()  # what `select` looks up images in; stays on the devices
 
-    def __init__(self, split: Split, order: Order, sub_batches: int, placement: Placement, length: int):
-        self.split, self.order, self.sub_batches = split, order, sub_batches
-        self.placement, self.length = placement, length
+    def __init__(self, split: Split, order: Order, sub_batches: int, placement: Placement):
+        self.split, self.order, self.sub_batches, self.placement = split, order, sub_batches, placement
         self.local = placement.local(order.batch_size)
 
     @abc.abstractmethod
-    def read(self, start: int, stop: int) -> Any:
-        """What this process holds of steps start..stop-1: NumPy arrays [stop - start, S, B, ...]."""
+    def read(self, step: int) -> Any:
+        """This process's part of the batches of a step: NumPy arrays [S, B, ...]."""
 
     @staticmethod
-    def pick(held: Any, given: Any) -> Batch:
-        """Inside a step: the batch [S, B, ...] that one entry of `chunk` stands for."""
-        del held
-        return given
+    def select(data: Any, batch: Any) -> Batch:
+        """Images and labels [S, B, ...] of what `batch` returned. Called inside the compiled step."""
+        del data
+        return batch
 
-    def chunk(self, start: int, stop: int) -> Any:
-        """Steps start..stop-1 on the devices, padded to `length` by unused zeros."""
-
-        def padded(x: np.ndarray) -> np.ndarray:
-            return np.concatenate([x, np.zeros((self.length - len(x), *x.shape[1:]), x.dtype)])
-
-        return self.placement.put(jax.tree.map(padded, self.read(start, stop)))
+    def batch(self, step: int) -> Any:
+        """The batches of a step on the devices. Steps count from 0."""
+        return self.placement.put(self.read(step))
 
     def close(self) -> None:
         """Ends what reads ahead."""
         return None
 
-    def indices(self, start: int, stop: int) -> np.ndarray:
-        """Numbers of the images that this process reads for steps start..stop-1, [stop - start, S, B]."""
-        per_step, steps = self.sub_batches, stop - start
-        index = self.order.batches(start * per_step, steps * per_step)
-        return index.reshape(steps, per_step, self.order.batch_size)[..., self.local]
+    def indices(self, step: int) -> np.ndarray:
+        """Indices of the images that this process reads for a step, [S, B]."""
+        return self.order.batches(step * self.sub_batches, self.sub_batches)[:, self.local]
 
 
-class Resident(Feed):
-    """All images lie on every device."""
+class DeviceFeed(Feed):
+    """All images are replicated on every device."""
 
     def __init__(self, split: Split, *args: Any):
         super().__init__(split, *args)
-        self.held = self.placement.hold(Batch(split.images[:], split.labels))  # type: ignore[arg-type]
+        self.data = self.placement.hold(Batch(split.images[:], split.labels))  # type: ignore[arg-type]
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        return self.indices(start, stop).astype(np.int32)
+    def read(self, step: int) -> np.ndarray:
+        return self.indices(step).astype(np.int32)
 
     @staticmethod
-    def pick(held: Batch, given: Array) -> Batch:
-        return Batch(held.images[given], held.labels[given])
+    def select(data: Batch, batch: Array) -> Batch:
+        return Batch(data.images[batch], data.labels[batch])
 
 
-class InMemory(Feed):
-    """Images lie in the memory of the host."""
+class HostFeed(Feed):
+    """Images are in host memory."""
 
-    def read(self, start: int, stop: int) -> Batch:
-        index = self.indices(start, stop)
+    def read(self, step: int) -> Batch:
+        index = self.indices(step)
         return Batch(self.split.images[index], self.split.labels[index])  # type: ignore[arg-type]
 
 
-class Reader(Feed):
+class StreamingFeed(Feed):
     """Images are read and prepared by threads, or by `workers` processes, a little ahead."""
 
     def __init__(self, split: Split, *args: Any, total: int, workers: int):
         super().__init__(split, *args)
         self.total, self.workers = total, workers
-        self.next = -1  # the step that `batches` stand before
+        self.next = -1  # the step that `batches` continue with
         self.batches: Iterator[Any] = iter(())
 
-    def read(self, start: int, stop: int) -> Batch:
-        if start != self.next:
+    def read(self, step: int) -> Batch:
+        if step != self.next:
             self.close()
-            self.batches = iter(self._open(start * self.sub_batches))
-        count = (stop - start) * self.sub_batches
+            self.batches = iter(self._open(step * self.sub_batches))
         try:
-            images, labels = zip(*(next(self.batches) for _ in range(count)), strict=True)
+            images, labels = zip(*(next(self.batches) for _ in range(self.sub_batches)), strict=True)
         except Exception as error:  # grain wraps what happened in a worker
-            raise _mistake(error) or error from None
-        self.next = stop
-        shape = (stop - start, self.sub_batches)
-        return Batch(*(np.stack(x).reshape(*shape, *x[0].shape) for x in (images, labels)))  # type: ignore[arg-type]
+            raise _user_error(error) or error from None
+        self.next = step + 1
+        return Batch(np.stack(images), np.stack(labels))  # type: ignore[arg-type]
 
     def close(self) -> None:
         if hasattr(self.batches, "close"):
@@ -118,8 +106,8 @@ class Reader(Feed):
         """Batches `first` onwards."""
         last = self.total * self.sub_batches
         size = self.local.stop - self.local.start
-        where = functools.partial(_example, self.split, self.order, self.local.start, size)
-        rows = grain.MapDataset.range(first * size, last * size).map(where)
+        read = functools.partial(_example, self.split, self.order, self.local.start, size)
+        rows = grain.MapDataset.range(first * size, last * size).map(read)
         threads = os.cpu_count() or 1
         options = grain.ReadOptions(threads, prefetch_buffer_size=max(threads, 2 * self.sub_batches))
         batches = rows.batch(size).to_iter_dataset(options)
@@ -141,7 +129,7 @@ def _example(split: Split, order: Order, first: int, size: int, place: int) -> t
     return images.read(i, np.random.default_rng((order.seed, position))), split.labels[i]
 
 
-def _mistake(error: BaseException | None) -> UserError | None:
+def _user_error(error: BaseException | None) -> UserError | None:
     """The user's mistake behind an error, if it is one."""
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__ or error.__context__
@@ -160,28 +148,30 @@ def labelled_images(labels: np.ndarray) -> np.ndarray:
     return index
 
 
+class Fed(Protocol):
+    """What a feed has to know of a job, see `compare_gan.train.loop.Job`."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def sub_batches(self) -> int: ...
+    @property
+    def labelled_rows(self) -> tuple[int, ...]: ...
+
+
 def open_feed(
-    split: Split,
-    *,
-    batch_size: int,
-    sub_batches: int,
-    seed: int,
-    placement: Placement,
-    length: int,
-    total: int,
-    workers: int = 0,
-    labelled_rows: Sequence[int] = (),
+    split: Split, job: Fed, *, steps: int, seed: int, placement: Placement, workers: int = 0
 ) -> Feed:
-    """Batches of `split` for a job of `total` steps, at most `length` steps a chunk.
+    """The batches of `split` for a job of `steps` steps.
 
     Args:
-      split: the images; where they lie decides how they are fed.
-      batch_size: images of a batch, over all processes.
-      sub_batches: batches of a step.
+      split: the images; where they are stored decides how they are fed.
+      job: its batch size (images over all processes), batches of a step, and rows of each batch that are
+        drawn from the labelled images only.
+      steps: of the whole training.
       seed: of the order, and of random crops.
       placement: the devices.
       workers: processes that read images which are not in memory; 0: threads.
-      labelled_rows: rows of each batch that are drawn from the labelled images only.
 
     Raises:
       UserError: the batch cannot be split over the devices, or there are no images, or none has a label
@@ -189,15 +179,12 @@ def open_feed(
     """
     if not len(split):
         raise UserError("there are no images to train on")
-    h, w, c = split.images.shape[1:]
-    step_bytes = batch_size // jax.process_count() * sub_batches * h * w * c
-    fewer = max(1, min(length, CHUNK_BYTES // max(step_bytes, 1)))
-    order = Order(len(split), batch_size, seed)
-    if labelled_rows and len(few := labelled_images(split.labels)) < len(split):
-        order = dataclasses.replace(order, few=few, few_rows=tuple(labelled_rows))
-    arguments = (order, sub_batches, placement)
+    order = Order(len(split), job.batch_size, seed)
+    if job.labelled_rows and len(few := labelled_images(split.labels)) < len(split):
+        order = dataclasses.replace(order, few=few, few_rows=job.labelled_rows)
+    arguments = (order, job.sub_batches, placement)
     if isinstance(split.images, Streamed):
-        return Reader(split, *arguments, fewer, total=total, workers=workers)
-    if len(split) * h * w * c <= placement.room():
-        return Resident(split, *arguments, length)
-    return InMemory(split, *arguments, fewer)
+        return StreamingFeed(split, *arguments, total=steps, workers=workers)
+    if len(split) * int(np.prod(split.images.shape[1:])) <= placement.room():
+        return DeviceFeed(split, *arguments)
+    return HostFeed(split, *arguments)

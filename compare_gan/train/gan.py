@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,18 @@ from compare_gan.core.words import first_few
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.data.order import spread_rows
 from compare_gan.gans.modular import GAN
-from compare_gan.gans.step import Spread, train_step
+from compare_gan.gans.step import ShardFn, train_step
 from compare_gan.nn.images import random_flip as flipped
-from compare_gan.train.checkpoints import saved_steps
-from compare_gan.train.loop import Job, Schedule, Score, run
+from compare_gan.train.checkpoints import Checkpoints, saved_steps
+from compare_gan.train.divergence import DivergenceHook, DivergenceMonitor, DivergencePolicy
+from compare_gan.train.hooks import BestCheckpointHook, Hook, SampleHook, Score
+from compare_gan.train.loop import Job, run
 from compare_gan.train.resume import SHOWN, changed_bindings, changed_data, split_fingerprints
-from compare_gan.train.watch import Watch, Watcher
-from compare_gan.train.writers import SampleWriter, spread
+from compare_gan.train.schedule import Schedule
+from compare_gan.train.writers import SampleWriter, sample_std
 
-FLIPS = 2**31  # sets the coins apart from all else that the key of a step decides
-LOOKED_AT = 500  # real images whose spread that of generated ones is held against
+FLIPS = 2**31  # folded into the key of a step for the flips alone
+STD_IMAGES = 500  # real images whose standard deviation that of generated ones is compared with
 CONFIG, ABOUT, DONE = "operative_config.gin", "run.json", "TRAIN_DONE"
 
 
@@ -42,39 +45,47 @@ def train(
     placement: Placement | None = None,
     random_flip: bool = False,
     workers: int = 0,
-    watch: Watch = Watch(),
+    divergence: DivergencePolicy = DivergencePolicy(),
     score: Score | None = None,
+    hooks: Sequence[Hook] = (),
 ) -> GANState:
     """Trains a GAN, or resumes where an earlier call stopped; see `compare_gan.train.loop.run`.
 
     Besides checkpoints and metrics the run folder gets `samples/`, `interpolations/` and, at the
-    end, the file `TRAIN_DONE`.
+    end, the file `TRAIN_DONE`. Hooks are called in this order: metrics and progress, samples, divergence,
+    best checkpoint, `hooks`, saving.
 
     Args:
       gan: what is trained.
       split: training images with the labels it may see.
       run_dir: the run folder.
-      schedule: for how long.
-      seed: of all that is random.
-      placement: the devices; all of them unless given.
+      schedule: how long to train, and when to log, sample, score and save.
+      seed: of every random number.
+      placement: the devices; all of them by default.
       random_flip: mirror real images left to right half of the time.
       workers: processes that read images which are not in memory; 0: threads.
-      watch: what to do when training goes wrong.
-      score: called every `schedule.score_every` steps; the checkpoint of its smallest number is kept.
+      divergence: what to do when training goes wrong.
+      score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
+      hooks: see `compare_gan.train.hooks`.
 
     Raises:
       UserError: the run folder, the batch size or the labels do not fit.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
-      Diverged: training went wrong, and `watch` says to stop.
+      Diverged: training went wrong, and `divergence` says to stop.
     """
     if gan.conditional:
         check_labels(split.labels, gan.spec.num_classes)
     placement = placement or Placement.over()
     gan = gan.over(placement.mesh.size)
     job = dataclasses.replace(job_of(gan, random_flip), name=run_dir.name)
-    pictures = SampleWriter(gan, run_dir, seed, placement)
+    checkpoints = Checkpoints(run_folder(run_dir), schedule.keep_checkpoints)
+    samples = SampleHook(SampleWriter(gan, run_dir, seed, placement), schedule)
+    monitor = DivergenceMonitor(divergence, gan.loss, real_std(split))
+    own: list[Hook] = [samples, DivergenceHook(monitor, run_dir, checkpoints, samples)]
+    if score is not None:
+        own.append(BestCheckpointHook(score, checkpoints, schedule))
     if first() and max(saved_steps(run_dir), default=0) < schedule.steps:
-        (run_folder(run_dir) / DONE).unlink(missing_ok=True)  # more steps are asked for than before
+        (run_dir / DONE).unlink(missing_ok=True)  # more steps are asked for than before
     state = run(
         job,
         split,
@@ -82,30 +93,29 @@ def train(
         schedule=schedule,
         seed=seed,
         placement=placement,
-        draw=pictures.write,
         workers=workers,
-        score=score,
-        watcher=Watcher(watch, run_dir, gan.loss, real_spread(split)),
+        checkpoints=checkpoints,
+        hooks=[*own, *hooks],
     )
     if first():
         (run_dir / DONE).touch()
     return state
 
 
-def real_spread(split: Split) -> float:
-    """The spread of real images; 0, which no samples fall below, if they cannot all be read."""
+def real_std(split: Split) -> float:
+    """`sample_std` of real images; 0, which no samples fall below, if they cannot all be read."""
     try:
-        return spread(split.images[:LOOKED_AT] / np.float32(255))
-    except UserError:  # said when training comes to that image
+        return sample_std(split.images[:STD_IMAGES] / np.float32(255))
+    except UserError:  # reported when training reads that image
         return 0.0
 
 
 def flipping_step(
-    gan: GAN, state: GANState, batch: Batch, rng: Array, spread: Spread
+    gan: GAN, state: GANState, batch: Batch, rng: Array, shard: ShardFn
 ) -> tuple[GANState, Metrics]:
     """`train_step` on real images that are mirrored half of the time."""
     images = flipped(jax.random.fold_in(rng, FLIPS), batch.images)
-    return train_step(gan, state, batch._replace(images=images), rng, spread)
+    return train_step(gan, state, batch._replace(images=images), rng, shard)
 
 
 @functools.lru_cache(maxsize=32)

@@ -78,19 +78,19 @@ class SampleWriter:
         self.ready = lambda state: with_statistics(gan, state, z_rng, PREVIEW)
 
     def write(self, state: GANState, step: int) -> float:
-        """Draws the pictures of a step. Returns the spread of the samples.
+        """Draws the pictures of a step. Returns `sample_std` of the samples.
 
-        All processes draw, each by itself, since the state may lie in parts on all of them.
+        All processes draw, each by itself, since the state may be sharded over all of them.
         """
         state = self.ready(self.placement.gather(for_drawing(state)))
         drawn = {folder: np.asarray(self.draw(state, z)) for folder, z in self.inputs.items()}
         for folder, images in drawn.items() if first() else ():
             picture = to_uint8(np.nan_to_num(images))
             write_grid(self.run_dir / folder / f"{step:06}.png", picture, self.rows, COLUMNS)
-        return of_first(spread(drawn["samples"]))
+        return of_first(sample_std(drawn["samples"]))
 
 
-def spread(images: np.ndarray) -> float:
+def sample_std(images: np.ndarray) -> float:
     """How much images [N, H, W, C] in [0, 1] differ: the mean over pixels of their standard deviation."""
     return float(images.std(0, dtype=np.float64).mean())
 

@@ -16,7 +16,7 @@ from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.fewlabels import LabelRecipe
 from compare_gan.fewlabels.study import Configured, Study
 from compare_gan.train.encoder import EncoderTraining
-from compare_gan.train.loop import Schedule
+from compare_gan.train.schedule import Schedule
 from tests.gans import tiny
 
 SEED, SHARE = 5, 0.2

@@ -11,7 +11,7 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Batch, PenaltyInputs
-from compare_gan.gans.accumulation import in_parts
+from compare_gan.gans.accumulation import accumulate_microbatches
 from compare_gan.gans.optimizers import gradient_descent
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import uniform
@@ -122,10 +122,12 @@ def test_rows_keep_their_order_and_means_their_value():
         return given["x"] * 2, {"mean": given["x"].mean(0), "part": jnp.float32(part)}
 
     def total(weight, parts):
-        results, means = in_parts(lambda given, part: fn({"x": weight * given["x"]}, part), rows, parts)
+        results, means = accumulate_microbatches(
+            lambda given, part: fn({"x": weight * given["x"]}, part), rows, parts
+        )
         return jnp.sum(results**2) + means["mean"].sum()
 
-    results, means = in_parts(fn, rows, 3)
+    results, means = accumulate_microbatches(fn, rows, 3)
     np.testing.assert_array_equal(results, rows["x"] * 2)
     np.testing.assert_allclose(means["mean"], rows["x"].mean(0), rtol=1e-6)
     assert float(means["part"]) == 1

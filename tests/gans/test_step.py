@@ -15,12 +15,12 @@ from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import normal
 from compare_gan.gans.ssgan import ssgan
 from compare_gan.gans.step import (
+    apply_to_real_and_fake,
     as_labeled,
     both_losses,
     sample,
     sample_inputs,
     train_step,
-    two_sided,
     views,
 )
 from compare_gan.losses.standard import hinge, wasserstein
@@ -198,7 +198,7 @@ def test_without_batch_statistics_two_passes_say_what_one_does():
     def said(together):
         return jax.jit(
             lambda d: (
-                two_sided(gan, d, views(gan, real), views(gan, fake), together),
+                apply_to_real_and_fake(gan, d, views(gan, real), views(gan, fake), together),
                 both_losses(gan, d, real, fake, KEY, together),
             )
         )(state.d)
@@ -213,13 +213,13 @@ def test_batch_statistics_are_those_of_both_sides():
     real, fake = (Labeled(batch(seed).images[0], None) for seed in (1, 2))
     network = bind(gan.d_def, state.d.params, state.d.extra)
     logits = network(jnp.concatenate([real.images, fake.images]), None, (), True).logits
-    (real_out,), (fake_out,), extra = two_sided(gan, state.d, [real], [fake])
+    (real_out,), (fake_out,), extra = apply_to_real_and_fake(gan, state.d, [real], [fake])
     close(jnp.concatenate([real_out.logits, fake_out.logits]), logits)
     close(extra, net_state(network).extra)
     alone = bind(gan.d_def, state.d.params, state.d.extra)(real.images, None, (), True).logits
     assert np.abs(alone - real_out.logits).max() > 1e-4
     split = dataclasses.replace(gan, deprecated_split_disc_calls=True)
-    (real_out,), _, extra = two_sided(split, state.d, [real], [fake])
+    (real_out,), _, extra = apply_to_real_and_fake(split, state.d, [real], [fake])
     close(alone, real_out.logits)
     network = bind(gan.d_def, state.d.params, state.d.extra)
     for images in (real.images, fake.images):
@@ -235,13 +235,13 @@ def test_groups_of_devices_see_their_share_of_every_part():
     gan = ssgan(gan, rotated_batch_size=16)
     state = gan.init(KEY)
     real, fake = (views(gan, Labeled(batch(seed).images[0], None)) for seed in (1, 2))
-    real_outs, fake_outs, _ = two_sided(gan.over(2), state.d, real, fake)
+    real_outs, fake_outs, _ = apply_to_real_and_fake(gan.over(2), state.d, real, fake)
     for half in (0, 1):
 
         def share(parts, half=half):
             return [jax.tree.map(lambda x: jnp.split(x, 2)[half], part) for part in parts]
 
-        alone = two_sided(gan, state.d, share(real), share(fake))
+        alone = apply_to_real_and_fake(gan, state.d, share(real), share(fake))
         for whole, part in ((real_outs, alone[0]), (fake_outs, alone[1])):
             close([out.logits for out in share(whole)], [out.logits for out in part])
 

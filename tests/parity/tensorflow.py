@@ -88,16 +88,16 @@ def with_leaf(tree: Tree, path: tuple, leaf: Array) -> Tree:
 def generator_runs_again() -> Iterator[None]:
     """compare_gan's S3GAN makes its images anew for the generator's update, by then with newer spectral
     vectors, which move a second time. The weights are the same, so are the images but for that."""
-    generate, update, drawn = step.generate_to_learn, step.update_generator, []
+    generate, update, drawn = step.generate_with_vjp, step.update_generator, []
 
     def remember(gan, state, given):
         drawn.append(given)
         return generate(gan, state, given)
 
-    def again(gan, state, real, fake, pull_back, rng):
-        images, pull_back, g_extra = generate(gan, state, drawn.pop())
+    def again(gan, state, real, fake, generator_vjp, rng):
+        images, generator_vjp, g_extra = generate(gan, state, drawn.pop())
         state = step.with_g_extra(state, g_extra)
-        return update(gan, state, real, fake._replace(images=images), pull_back, rng)
+        return update(gan, state, real, fake._replace(images=images), generator_vjp, rng)
 
-    with patch.object(step, "generate_to_learn", remember), patch.object(step, "update_generator", again):
+    with patch.object(step, "generate_with_vjp", remember), patch.object(step, "update_generator", again):
         yield

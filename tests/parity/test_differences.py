@@ -11,7 +11,7 @@ from flax import nnx
 
 from compare_gan.core.types import Cond
 from compare_gan.gans.ssgan import ssgan
-from compare_gan.gans.step import both_losses, two_sided, views
+from compare_gan.gans.step import apply_to_real_and_fake, both_losses, views
 from compare_gan.nn import norms
 from compare_gan.nn.layers import LayerFactory, spectral_normalize
 from compare_gan.nn.options import CondDims, CrossReplicaMoments, Layers, StandardizeBatch
@@ -39,7 +39,7 @@ def test_turned_generated_images_keep_their_own_labels_and_get_those_of_real_one
 
     def logits(y):
         changed = [fake[0], fake[1]._replace(y=jnp.asarray(y))]
-        return two_sided(s.gan, s.d, real, changed)[1][1].logits
+        return apply_to_real_and_fake(s.gan, s.d, real, changed)[1][1].logits
 
     with eagerly():
         assert np.abs(logits(fake[1].y) - stored).max() > 0.01

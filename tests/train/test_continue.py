@@ -15,8 +15,8 @@ from compare_gan.data import Split
 from compare_gan.data.source import refuse_inside
 from compare_gan.data.validation import with_validation
 from compare_gan.train.gan import DONE, describe_run, train
-from compare_gan.train.loop import Schedule
 from compare_gan.train.resume import changed_bindings, check_fits, check_steps, split_fingerprints
+from compare_gan.train.schedule import Schedule
 from tests.train.tiny import GANS, blobs
 
 CONFIG = """

@@ -23,7 +23,7 @@ from compare_gan.gans.s3gan import s3gan
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.feed import open_feed
 from compare_gan.train.gan import job_of
-from compare_gan.train.loop import compile_chunk, compile_init
+from compare_gan.train.loop import compile_init, compile_step
 from tests.gans.test_combinations import combination
 from tests.train.tiny import CONDITIONAL as small, blobs, noise
 
@@ -31,13 +31,13 @@ def trained(gan, split, devices, fsdp):
     "How weights move in two steps, statistics, what is reported; the state, and how much a device holds."
     placement = Placement.over(jax.devices()[:devices], fsdp, least=32)
     job = job_of(gan.over(devices), False)
-    options = dict(batch_size=gan.batch_size, sub_batches=gan.sub_batches, seed=0, length=2, total=2)
-    feed = open_feed(split, placement=placement, **options)
+    feed = open_feed(split, job, steps=2, seed=0, placement=placement)
     state = compile_init(job, placement)(jax.random.key(0))
     before = jax.device_get(placement.gather((state.g.params, state.d.params)))
-    chunk = compile_chunk(job, placement, feed.pick)
+    step = compile_step(job, placement, feed.select)
     key = jax.random.key_data(jax.random.key(1))
-    state, reported = chunk(state, feed.held, feed.chunk(0, 2), np.int32(2), key)
+    for i in range(2):
+        state, reported = step(state, feed.data, feed.batch(i), key)
     after = placement.gather((state.g.params, state.d.params))
     moved = jax.tree.map(lambda a, b: np.asarray(b) - np.asarray(a), before, after)
     held = sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state))

@@ -13,7 +13,7 @@ from compare_gan.data import open_dataset
 from compare_gan.features.encoder import EncoderOut, EncoderSpec
 from compare_gan.train.augment import Augmentation, random_color, random_crop, random_cutout
 from compare_gan.train.encoder import S4L, ByClass, ByRotation, EncoderTraining, cross_entropy, train_encoder
-from compare_gan.train.loop import Schedule
+from compare_gan.train.schedule import Schedule
 
 PLAIN = EncoderTraining(batch_size=6, augmentation=Augmentation(max_shift=0))
 KEY = jax.random.key(0)

@@ -20,9 +20,10 @@ from compare_gan.data.order import Order, batch_indices
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.nn.images import random_flip
-from compare_gan.train.feed import InMemory, Reader, Resident, open_feed
+from compare_gan.train.feed import DeviceFeed, HostFeed, StreamingFeed, open_feed
 from compare_gan.train.gan import job_of, train
-from compare_gan.train.loop import Schedule
+from compare_gan.train.loop import Job
+from compare_gan.train.schedule import Schedule
 from tests.train.tiny import GANS, blobs
 
 ROOT = Path(__file__).parents[2]
@@ -33,31 +34,22 @@ def streamed(split, fit=Fit()):  # noqa: B008  (a constant)
     return dataclasses.replace(split, images=Streamed(Pixels(split.images), fit, shape))
 
 
-def feed_of(split, batch_size=16, sub_batches=2, length=3, total=40, **more):
-    return open_feed(
-        split,
-        batch_size=batch_size,
-        sub_batches=sub_batches,
-        seed=7,
-        placement=Placement.over(),
-        length=length,
-        total=total,
-        **more,
-    )
+def feed_of(split, batch_size=16, sub_batches=2, steps=40, labelled_rows=(), **more):
+    job = Job("job", None, None, batch_size, sub_batches, labelled_rows=tuple(labelled_rows))
+    return open_feed(split, job, steps=steps, seed=7, placement=Placement.over(), **more)
 
 
 def batches(feed, start, stop):
     """What a step gets from a feed, as NumPy: images [steps, S, B, ...], labels."""
-    given = feed.chunk(start, stop)
-    steps = [feed.pick(feed.held, jax.tree.map(lambda x: x[i], given)) for i in range(stop - start)]  # noqa: B023
+    steps = [feed.select(feed.data, feed.batch(step)) for step in range(start, stop)]
     return tuple(np.stack(part) for part in zip(*steps, strict=True))
 
 
-def in_memory(split, *args):
-    return InMemory(split, Order(len(split), 16, 7), 2, Placement.over(), 3)
+def on_the_host(split):
+    return HostFeed(split, Order(len(split), 16, 7), 2, Placement.over())
 
 
-@pytest.mark.parametrize("make", [feed_of, in_memory, lambda split: feed_of(streamed(split))])
+@pytest.mark.parametrize("make", [feed_of, on_the_host, lambda split: feed_of(streamed(split))])
 def test_batches_follow_the_order_of_the_data(make):
     split = blobs().train
     feed = make(split)
@@ -108,16 +100,9 @@ def test_a_gan_draws_labelled_images_more_often_if_asked():
         dataclasses.replace(gan, labelled_batch_fraction=1.0)
 
 
-def test_where_images_lie_decides_the_feed():
+def test_feed_depends_on_where_images_are_stored():
     split = blobs().train
-    assert isinstance(feed_of(split), Resident) and isinstance(feed_of(streamed(split)), Reader)
-
-
-def test_a_chunk_of_large_images_is_short():
-    wide = np.broadcast_to(np.uint8(0), (10, 2048, 2048, 3))
-    split = Split(Streamed(Pixels(wide), Fit(), wide.shape[1:]), np.zeros(10, np.int32))
-    assert feed_of(split, batch_size=4, length=50).length == 2  # 96 MiB a step
-    assert feed_of(split, batch_size=64, length=50).length == 1
+    assert isinstance(feed_of(split), DeviceFeed) and isinstance(feed_of(streamed(split)), StreamingFeed)
 
 
 def random_crops(count=48):
@@ -206,13 +191,13 @@ import numpy as np
 from tests.train.test_feed import feed_of, random_crops, streamed
 from tests.train.tiny import blobs
 for split in (random_crops(64), blobs().train):
-    feed = feed_of(split, sub_batches=1, total=8)
-    mine = [feed.indices(step, step + 1).ravel() for step in range(len(split) // 16)]
-    given = feed.read(0, 3)
-    labels = split.labels[given] if isinstance(given, np.ndarray) else given.labels
-    np.testing.assert_array_equal(labels.ravel(), split.labels[np.concatenate(mine[:3])])
+    feed = feed_of(split, sub_batches=1, steps=8)
+    mine = [feed.indices(step).ravel() for step in range(len(split) // 16)]
+    batch = feed.read(0)
+    labels = split.labels[batch] if isinstance(batch, np.ndarray) else batch.labels
+    np.testing.assert_array_equal(labels.ravel(), split.labels[mine[0]])
     print("read", *np.concatenate(mine), flush=True)
-whole = feed.chunk(0, 3)
+whole = feed.batch(0)
 print("shape", *whole.shape, flush=True)
 """
 
@@ -235,7 +220,7 @@ def test_two_processes_read_disjoint_shards_whose_union_is_the_epoch():
         mine, other = (set(map(int, read[part][1:])) for read in lines)
         assert not mine & other and mine | other == set(range(count))
         assert len(mine) == len(other) == count // 2
-    assert lines[0][2] == ["shape", "3", "1", "16"]
+    assert lines[0][2] == ["shape", "1", "16"]
 
 
 def test_half_of_the_images_are_mirrored():

@@ -1,5 +1,7 @@
 """The schedule, what a batch holds, and how often a step is traced."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -9,19 +11,16 @@ from compare_gan.core.placement import Placement
 from compare_gan.gans.step import train_step
 from compare_gan.train.feed import open_feed
 from compare_gan.train.gan import check_labels, train
-from compare_gan.train.loop import Job, Schedule, compile_chunk
+from compare_gan.train.loop import Job, compile_step
+from compare_gan.train.schedule import Schedule
 from compare_gan.train.writers import MetricsLog, read_metrics, spherical
 from tests.train.tiny import GANS, blobs
 
 
-def test_stops_depend_on_the_step_alone():
+def test_reports_depend_on_the_step_alone():
     schedule = Schedule(25, log_every=10, sample_every=15, save_every=7)
-    stops, step = [], 0
-    while step < 25:
-        step = schedule.next_stop(step)
-        stops.append(step)
-    assert stops == [7, 10, 14, 15, 20, 21, 25]
-    assert schedule.next_stop(12) == 14
+    assert [step for step in range(26) if schedule.reports(step)] == [7, 10, 14, 15, 20, 21, 25]
+    assert [step for step in range(26) if schedule.uses_state(step)] == [7, 14, 15, 21, 25]
 
 
 def test_a_schedule_without_steps_is_refused():
@@ -29,7 +28,7 @@ def test_a_schedule_without_steps_is_refused():
         Schedule(0)
 
 
-def test_a_step_is_traced_once_whatever_the_count():
+def test_a_step_is_traced_once():
     gan, traces = GANS["ssgan"], []
 
     def step(*args):
@@ -38,22 +37,13 @@ def test_a_step_is_traced_once_whatever_the_count():
 
     job = Job("job", gan.init, step, gan.batch_size, gan.sub_batches)
     placement, split = Placement.over(), blobs().train
-    feed = open_feed(
-        split,
-        batch_size=gan.batch_size,
-        sub_batches=gan.sub_batches,
-        seed=0,
-        placement=placement,
-        length=2,
-        total=5,
-    )
-    chunk = compile_chunk(job, placement, feed.pick)
+    feed = open_feed(split, job, steps=3, seed=0, placement=placement)
     state = jax.jit(gan.init, out_shardings=placement.everywhere)(jax.random.key(0))
     key = jax.random.key_data(jax.random.key(1))
-    for start, stop in ((0, 2), (2, 3), (3, 5)):
-        state, _ = chunk(state, feed.held, feed.chunk(start, stop), np.int32(stop - start), key)
-    assert len(traces) == 2  # once for the shapes of the metrics, once for the program
-    assert int(state.step) == 5
+    for i in range(3):
+        taken = compile_step(dataclasses.replace(job, name=f"job {i}"), placement, feed.select)
+        state, _ = taken(state, feed.data, feed.batch(i), key)
+    assert len(traces) == 1 and int(state.step) == 3
 
 
 @pytest.mark.parametrize("labels", [np.array([0, 4]), np.array([-2, 0]), np.zeros((2, 3), np.float32)])
@@ -62,10 +52,7 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, labels):
         check_labels(labels, 4)
 
 
-def test_an_uneven_batch_is_refused():
-    class Three(Placement):
-        pass
-
+def test_a_batch_size_that_devices_do_not_divide_is_refused():
     placement = Placement.over()
     mesh = type("Mesh", (), {"size": 3})()
     with pytest.raises(UserError, match="batch_size is 16; it must be a multiple of the 3 devices"):

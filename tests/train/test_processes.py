@@ -1,4 +1,4 @@
-"""Two processes of one training stop at the same step when one of them is told to, and go on from there."""
+"""Two processes stop at the same step when one of them gets a signal, and resume from there."""
 
 import os
 import signal
@@ -20,14 +20,15 @@ from typing import NamedTuple
 out, port, index, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
 from compare_gan.core.interrupt import Interrupted
-from compare_gan.train.loop import Job, Schedule, run
+from compare_gan.train.loop import Job, run
+from compare_gan.train.schedule import Schedule
 from tests.train.tiny import blobs
 
 class State(NamedTuple):
     step: jax.Array
     mean: jax.Array
 
-def step(state, batch, rng, spread):
+def step(state, batch, rng, shard):
     seen = jnp.mean(batch.images.astype(jnp.float32))
     return State(state.step + 1, 0.9 * state.mean + seen + jax.random.normal(rng)), {"seen": seen}
 

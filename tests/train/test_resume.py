@@ -1,4 +1,4 @@
-"""A run that is stopped goes on to the same bits."""
+"""A run that was stopped resumes bit-exactly."""
 
 import jax
 import numpy as np
@@ -8,7 +8,7 @@ from compare_gan.core.placement import Placement
 from compare_gan.data import Split
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.gan import train
-from compare_gan.train.loop import Schedule
+from compare_gan.train.schedule import Schedule
 from compare_gan.train.writers import SampleWriter, read_metrics
 from tests.train.tiny import GANS, blobs
 
@@ -36,11 +36,11 @@ def stop_in_the_middle(monkeypatch, gan, run_dir):
     """The process dies after step 4; the newest checkpoint is of step 3."""
     put, calls = Placement.put, []
 
-    def dies(self, chunk):
+    def dies(self, batches):
         calls.append(1)
-        if len(calls) == 4:  # chunks end at steps 2, 3, 4, 6, 8
+        if len(calls) == 5:
             raise RuntimeError("killed")
-        return put(self, chunk)
+        return put(self, batches)
 
     with monkeypatch.context() as patch:
         patch.setattr(Placement, "put", dies)
@@ -48,7 +48,7 @@ def stop_in_the_middle(monkeypatch, gan, run_dir):
             train(gan, some_labels(), run_dir=run_dir, schedule=SCHEDULE)
 
 
-def test_goes_on_to_the_same_bits(undisturbed, tmp_path, monkeypatch):
+def test_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
     name, whole_dir, whole = undisturbed
     stop_in_the_middle(monkeypatch, GANS[name], tmp_path)
     assert Checkpoints(tmp_path).steps() == [3]

@@ -23,7 +23,7 @@ import numpy as np
 from compare_gan.core.types import Array, DiscriminatorOut, Labeled, LossPair, Metrics, NetState, Tree
 from compare_gan.gans import step
 from compare_gan.gans.modular import GAN
-from compare_gan.gans.step import both_losses, generate, two_sided
+from compare_gan.gans.step import apply_to_real_and_fake, both_losses, generate
 from compare_gan.nn import convolution
 
 from .. import build, tensorflow
@@ -129,12 +129,12 @@ def answers(s: Setting, real: Labeled, given: Array, real_only: bool = False) ->
                 # There turned generated images carry the labels of the real ones.
                 turned = zip(fake_views[1:], real_views[1:], strict=True)
                 fake_views = [fake_views[0], *(mine._replace(y=theirs.y) for mine, theirs in turned)]
-            real_outs, fake_outs, extra = two_sided(gan, d, real_views, fake_views, *more)
+            real_outs, fake_outs, extra = apply_to_real_and_fake(gan, d, real_views, fake_views, *more)
             said.append((present(real_outs + fake_outs), present(real_views + fake_views)))
             stopped = jax.lax.stop_gradient(fake_outs) if real_only else fake_outs
             return real_outs, stopped, extra
 
-        with patch.object(step, "two_sided", listen):
+        with patch.object(step, "apply_to_real_and_fake", listen):
             d, fake = NetState(params, s.d.extra), s.fake._replace(images=s.images(given))
             pair, extra, metrics = both_losses(s.gan, d, real, fake, jax.random.key(0))
         return pair, (extra, metrics, *said[-1])

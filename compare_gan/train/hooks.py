@@ -1,0 +1,169 @@
+"""What happens between training steps: small objects that the loop calls in a fixed order.
+
+A hook is called after every step with the step, the state and the metrics, and may answer with an action.
+The strongest answer counts; after one that asks to roll back, no later hook is called for this step.
+"""
+
+import enum
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+
+from compare_gan.core.processes import of_first
+from compare_gan.core.progress import Progress
+from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.train.schedule import Schedule
+from compare_gan.train.writers import MetricsLog, SampleWriter
+
+Score = Callable[[Any, int], float | None]  # state and step to a number, the smaller the better
+
+
+class Action(enum.IntEnum):
+    """What the loop does next, from the weakest to the strongest."""
+
+    CONTINUE = 0
+    SAVE = 1  # write a checkpoint
+    STOP = 2  # write a checkpoint and end the training; the same call resumes it
+    ROLL_BACK = 3  # return to the newest checkpoint and continue with other random numbers
+
+
+class Hook(Protocol):
+    """A function of the state of training that may change its course.
+
+    With several processes, all call their hooks at the same steps, and all must answer alike.
+    """
+
+    def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> Action | None:
+        """Called before the first step (with 0) and after each.
+
+        Args:
+          step: steps taken. It is smaller than at the call before where training was rolled back.
+          state: the state after them. The next step reuses its memory: copy what has to stay.
+          metrics: means since the last report and their "step", which may be the step before; None where
+            there is no report.
+
+        Returns:
+          An action; None means CONTINUE.
+        """
+        ...
+
+
+def call_hooks(hooks: Sequence[Hook], step: int, state: Any, metrics: dict[str, float] | None) -> Action:
+    """The strongest action that a hook asks for."""
+    action = Action.CONTINUE
+    for hook in hooks:
+        action = max(action, hook(step, state, metrics) or Action.CONTINUE)
+        if action is Action.ROLL_BACK:
+            break
+    return action
+
+
+class MetricsHook:
+    """Writes `metrics.jsonl` and the progress line.
+
+    Args:
+      run_dir: gets the file.
+      schedule: of the training.
+      name: of the training, for people.
+      shown: metrics that the progress line shows.
+    """
+
+    def __init__(self, run_dir: Path, schedule: Schedule, name: str, shown: Sequence[str]):
+        self.path, self.schedule, self.name, self.shown = run_dir / "metrics.jsonl", schedule, name, shown
+        self.began, self.step = time.monotonic(), 0
+        self.log: MetricsLog | None = None
+        self.progress: Progress | None = None
+        self.numbers: dict[str, float] = {}
+
+    def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
+        if self.log is None or step <= self.step:  # training begins, resumes, or was rolled back
+            self.log = MetricsLog(self.path, step - 1)
+        if self.progress is None:
+            self.progress = Progress(self.name, self.schedule.steps, max(step - 1, 0))
+        self.step = step
+        if metrics is not None:
+            row = dict(metrics)
+            self.log.append(int(row.pop("step")), time.monotonic() - self.began, row)
+            self.numbers = {name: row[name] for name in self.shown}
+        if step:
+            self.progress.update(step, self.numbers)
+
+
+class SampleHook:
+    """Draws samples before the first step, every `sample_every` steps and after the last."""
+
+    def __init__(self, writer: SampleWriter, schedule: Schedule):
+        self.writer, self.schedule = writer, schedule
+        self.std: float | None = None  # how much the samples of this step differ; None where there are none
+
+    def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
+        drawn = step == 0 or self.schedule.due(self.schedule.sample_every, step)
+        self.std = self.writer.write(state, step) if drawn else None
+
+
+class BestCheckpointHook:
+    """Scores every `score_every` steps and after the last; keeps the checkpoint with the smallest score.
+
+    Args:
+      score: state and step to a number, or None if there is no score.
+      checkpoints: those of the run.
+      schedule: of the training.
+    """
+
+    def __init__(self, score: Score, checkpoints: Checkpoints, schedule: Schedule):
+        self.score, self.checkpoints, self.schedule = score, checkpoints, schedule
+
+    def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
+        if not self.schedule.due(self.schedule.score_every, step):
+            return
+        value, best = self.score(state, step), self.checkpoints.best()
+        better = value is not None and (best is None or value < best[1])
+        if value is not None and of_first(better):
+            self.checkpoints.save(step, state)
+            self.checkpoints.is_best(step, value)
+
+
+class SaveHook:
+    """Asks for a checkpoint every `save_every` steps and after the last, and reports failed writes early."""
+
+    def __init__(self, schedule: Schedule, checkpoints: Checkpoints):
+        self.schedule, self.checkpoints = schedule, checkpoints
+
+    def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> Action | None:
+        self.checkpoints.look()
+        return Action.SAVE if self.schedule.due(self.schedule.save_every, step) else None
+
+
+class ProfileHook:
+    """Traces some steps with `jax.profiler` into `profile/` of the run folder.
+
+    The first steps of a session compile, so the trace begins a few steps later.
+
+    Args:
+      run_dir: the run folder.
+      steps: how many to trace.
+      schedule: of the training.
+    """
+
+    WARM_UP = 3
+
+    def __init__(self, run_dir: Path, steps: int, schedule: Schedule):
+        self.folder, self.steps, self.schedule = run_dir / "profile", steps, schedule
+        self.first: int | None = None  # step after which the trace begins
+        self.tracing = False
+
+    def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
+        if self.first is None:
+            self.first = min(max(step - 1, 0) + self.WARM_UP, self.schedule.steps - 1)
+        if step == self.first:
+            jax.block_until_ready(state)
+            jax.profiler.start_trace(self.folder)
+            self.tracing = True
+        elif self.tracing and step >= min(self.first + self.steps, self.schedule.steps):
+            jax.block_until_ready(state)
+            jax.profiler.stop_trace()
+            self.tracing = False
+            print(f"traced {step - self.first} steps: {self.folder} (open with xprof or TensorBoard)")
