@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A module's tests share what they train, so one process runs them; tests/conftest.py orders the modules.
+BY_MODULE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test test-all clean
 
@@ -25,10 +27,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p compare_gan
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 $(BY_MODULE)
 
 test-all: test
-	$(BIN)/pytest -n 2 --dist worksteal -m slow
+	$(BIN)/pytest -n 2 $(BY_MODULE) -m slow
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,5 +1,7 @@
 """The command line as a user meets it: every mistake is one line and exit code 2, before any work."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -14,14 +16,10 @@ from PIL import Image
 
 from compare_gan.commands.studies import study_folder
 from compare_gan.main import main, underscored
+from tests.helpers.commands import bindings, config, refused
+from tests.helpers.tiers import slow_unless
 
 ROOT = Path(__file__).parents[1]
-TINY = [
-    "options.batch_size = 8",
-    "options.z_dim = 8",
-    "resnet_small.Generator.ch = 4",
-    "resnet_small.Discriminator.ch = 4",
-]
 
 
 def start(*words, **options):
@@ -30,20 +28,6 @@ def start(*words, **options):
     return subprocess.Popen(
         command, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True, **options
     )
-
-
-def bindings(*more):
-    return [word for line in (*TINY, *more) for word in ("--gin_bindings", line)]
-
-
-def config(name="no_labels"):
-    folder = ROOT / "compare_gan" / "configs"
-    return [
-        "--gin_config",
-        str(folder / "small.gin"),
-        "--gin_config",
-        str(folder / "methods" / f"{name}.gin"),
-    ]
 
 
 def png(path, size=(8, 8), color=128):
@@ -88,22 +72,8 @@ def unknown_name(folder):
 DATA = [broken_image, two_sizes, two_image_columns, wrong_size, nothing_there, unknown_name]
 
 
-def refused(capsys, words, *expected):
-    """The command ends with code 2 and one line that says what is wrong."""
-    try:
-        code = main([str(word) for word in words])
-    except SystemExit as stop:
-        code = stop.code
-    captured = capsys.readouterr()
-    assert code == 2
-    assert captured.err.startswith("compare-gan: ") and captured.err.count("\n") == 1, captured.err
-    for word in expected:
-        assert word in captured.err
-    assert not captured.out
-
-
 @pytest.mark.parametrize("make", DATA)
-def test_data_that_cannot_be_used(make, tmp_path, capsys):
+def test_unusable_data_is_refused(make, tmp_path, capsys):
     (tmp_path / "data").mkdir()
     source, expected = make(tmp_path / "data")
     refused(capsys, ["few-labels", "--data", source, "--model_dir", tmp_path / "run"], expected)
@@ -120,7 +90,7 @@ def test_data_that_cannot_be_used(make, tmp_path, capsys):
         (["--seed", "-1"], "seed"),
     ],
 )
-def test_numbers_that_make_no_sense(words, expected, tmp_path, capsys):
+def test_invalid_numbers_are_refused(words, expected, tmp_path, capsys):
     refused(capsys, ["demo", "--model_dir", tmp_path / "run", *words], expected)
     assert not (tmp_path / "run").exists()
 
@@ -136,17 +106,17 @@ def test_numbers_that_make_no_sense(words, expected, tmp_path, capsys):
         ("resnet_small.Discriminator.project_y = True", "ModularGAN.conditional"),
     ],
 )
-def test_configurations_that_do_not_fit(line, expected, tmp_path, capsys):
+def test_mistakes_in_a_configuration_are_refused(line, expected, tmp_path, capsys):
     words = ["train", "--model_dir", tmp_path / "run", *config(), "--gin_bindings", line]
     refused(capsys, words, expected)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_configuration_that_is_not_there(tmp_path, capsys):
+def test_a_missing_configuration_file_is_refused(tmp_path, capsys):
     refused(capsys, ["train", "--model_dir", tmp_path / "run", "--gin_config", tmp_path / "x.gin"], "x.gin")
 
 
-def test_images_that_are_not_there(tmp_path, capsys, monkeypatch):
+def test_an_unprepared_tfds_data_set_is_refused(tmp_path, capsys, monkeypatch):
     pytest.importorskip("tensorflow_datasets", reason="the extra compare_gan[tfds] is not installed")
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     words = [
@@ -162,14 +132,14 @@ def test_images_that_are_not_there(tmp_path, capsys, monkeypatch):
     refused(capsys, [*words, *misspelt], "did you mean 'cifar10'")
 
 
-def test_the_label_file_of_the_configuration(tmp_path, capsys):
+def test_a_missing_label_file_is_refused(tmp_path, capsys):
     words = ["train", "--model_dir", tmp_path / "run", *config()]
     words += ["--gin_bindings", f"replace_labels.file_pattern = '{tmp_path / 'no.npz'}'"]
     refused(capsys, words, "no.npz: cannot be read")
     refused(capsys, [*words, "--labels", tmp_path / "other.npz"], "other.npz: cannot be read")
 
 
-def test_a_configuration_can_be_tried_on_noise(tmp_path, monkeypatch):
+def test_a_configuration_runs_on_fake_data(tmp_path, monkeypatch):
     trained = []
     monkeypatch.setattr("compare_gan.train.gan.train", lambda gan, split, **_: trained.append((gan, split)))
     words = ["train", "--model_dir", tmp_path / "run", *config("conditional"), "--data_fake_dataset"]
@@ -181,13 +151,13 @@ def test_a_configuration_can_be_tried_on_noise(tmp_path, monkeypatch):
     assert about["data"] == "fake:cifar10" and about["image_shape"] == [32, 32, 3]
 
 
-def test_a_folder_that_cannot_be_written(tmp_path, capsys):
+def test_an_unwritable_folder_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "is a file or lies in one")
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_commands_on_folders_without_runs(tmp_path, capsys):
+def test_commands_refuse_folders_without_runs(tmp_path, capsys):
     refused(capsys, ["evaluate", tmp_path], "not a run folder")
     refused(capsys, ["sample", tmp_path, "--out", tmp_path / "x.png"], "not a run folder")
     refused(capsys, ["report", tmp_path], "no summary.json")
@@ -195,7 +165,7 @@ def test_commands_on_folders_without_runs(tmp_path, capsys):
     refused(capsys, ["demo", "--sed", "1"], "--sed")
 
 
-def test_both_spellings_of_an_option():
+def test_options_are_spelled_with_hyphens_or_underscores():
     assert underscored("--label-fraction=0.1-x") == "--label_fraction=0.1-x"
     assert underscored("few-labels") == "few-labels"
 
@@ -211,17 +181,36 @@ def test_changed_settings_get_a_folder_of_their_own(tmp_path, capsys):
     assert study_folder(base, {"seed": 2}) != other == study_folder(base, {"seed": 1})
 
 
-@pytest.fixture(scope="module")
-def quick_demo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo") / "runs" / "demo"
-    process = start("demo", "--quick", "--steps", "8", "--model_dir", folder)
+FEW_STEPS = ["demo", "--quick", "--steps", "8"]
+NARROW = ["--encoder_width", "4", "--pretrain_steps", "4", "--classify_steps", "4"]
+
+
+def in_this_process(folder):
+    """A demo of tiny networks."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert main([*FEW_STEPS, *NARROW, *bindings(), "--model_dir", str(folder)]) == 0
+    return output.getvalue()
+
+
+def as_typed(folder):
+    process = start(*FEW_STEPS, "--model_dir", folder)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
-    return folder, output
+    return output
 
 
-def test_the_demo_leaves_what_it_promises(quick_demo):
-    folder, output = quick_demo
+@pytest.fixture(
+    scope="module", params=slow_unless(lambda run: run is in_this_process, [in_this_process, as_typed])
+)
+def demo(request, tmp_path_factory):
+    """What runs the demo, its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo") / "runs" / "demo"
+    return request.param, folder, request.param(folder)
+
+
+def test_the_demo_leaves_what_it_promises(demo):
+    _, folder, output = demo
     summary = json.loads((folder / "summary.json").read_text())
     assert [row["method"] for row in summary["runs"]] == ["all_labels", "s3gan", "no_labels"]
     for row in summary["runs"]:
@@ -239,28 +228,27 @@ def test_the_demo_leaves_what_it_promises(quick_demo):
     assert "http://" not in page.replace("http://www.w3.org", "") and "base64" in page
 
 
-def test_the_demo_run_again_says_that_all_is_done(quick_demo):
-    folder, first = quick_demo
+def test_a_finished_demo_is_not_run_again(demo):
+    run, folder, first = demo
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    process = start("demo", "--quick", "--steps", "8", "--model_dir", folder)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0 and "all done already" in output
+    output = run(folder)
+    assert "all done already" in output
     assert output.splitlines()[-1] == first.splitlines()[-1]
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def test_a_run_can_be_scored_and_sampled_again(quick_demo, capsys):
-    folder, _ = quick_demo
+def test_a_run_can_be_scored_and_sampled_again(demo, capsys):
+    _, folder, _ = demo
     scores = (folder / "s3gan" / "scores.csv").read_text()
     again = ["--images", "500", "--num_eval_averaging_runs", "1"]
     assert main(["evaluate", str(folder / "s3gan"), *again]) == 0
-    assert (folder / "s3gan" / "scores.csv").read_text() == scores  # the same makings, the same row
+    assert (folder / "s3gan" / "scores.csv").read_text() == scores  # the same settings, the same row
     assert main(["sample", str(folder / "s3gan"), "--out", str(folder / "x.png"), "--columns", "4"]) == 0
     with Image.open(folder / "x.png") as picture:
         assert picture.size == (4 * 8, 10 * 8)
 
 
-def test_of_what_cannot_be_raised_only_the_end_of_a_failed_write_is_kept_quiet():
+def test_unraisable_errors_are_printed_but_for_a_closed_event_loop():
     lines = """
 import sys
 from compare_gan.main import unraisable
@@ -272,5 +260,5 @@ Gone("Event loop is closed")
 Gone("something else")
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    told = subprocess.run([sys.executable, "-c", lines], env=environment, capture_output=True, text=True)
-    assert "something else" in told.stderr and "Event loop" not in told.stderr
+    done = subprocess.run([sys.executable, "-c", lines], env=environment, capture_output=True, text=True)
+    assert "something else" in done.stderr and "Event loop" not in done.stderr

@@ -11,7 +11,7 @@ from PIL import Image
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.main import main
-from tests.test_main import bindings, config
+from tests.helpers.commands import bindings, config
 
 
 def told(capsys, code, *words):

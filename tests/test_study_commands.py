@@ -16,13 +16,9 @@ from compare_gan.commands.studies import joined
 from compare_gan.core.methods import METHODS
 from compare_gan.data import open_dataset
 from compare_gan.main import main, parser, underscored
+from tests.helpers.commands import TINY
+from tests.helpers.tiers import slow_unless
 
-TINY = [
-    "options.batch_size = 8",
-    "options.z_dim = 8",
-    "resnet_small.Generator.ch = 4",
-    "resnet_small.Discriminator.ch = 4",
-]
 SMALL = ["--data", "blobs", "--quick", "--steps", "3", "--encoder-width", "4"]
 SMALL += [word for line in TINY for word in ("--gin_bindings", line)]
 
@@ -71,7 +67,7 @@ def test_the_command_in_the_settings_does_the_same(few):
     assert arguments.gin_bindings == TINY and arguments.encoder_width == 4 and arguments.label_fraction == 0.1
 
 
-def test_a_leak_is_told_by_the_exit_code(few, monkeypatch, capsys):
+def test_a_leak_sets_the_exit_code(few, monkeypatch, capsys):
     from compare_gan.fewlabels import leak
 
     monkeypatch.setattr(
@@ -86,16 +82,16 @@ def study_words(folder, *more):
     return ["study", *SMALL, *shared, "--model_dir", folder, *more]
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """Done by two processes."""
+@pytest.fixture(scope="module", params=slow_unless(lambda workers: workers == 1, (1, 2)))
+def study(request, tmp_path_factory):
+    """The folder of a study, and what it printed; done by one process, or by two."""
     folder, output = tmp_path_factory.mktemp("study") / "runs", io.StringIO()
     with contextlib.redirect_stdout(output):
-        assert call(*study_words(folder, "--workers", "2")) == 0
+        assert call(*study_words(folder, "--workers", request.param)) == 0
     return folder, output.getvalue()
 
 
-def test_a_study_by_two_processes(study):
+def test_a_study_writes_results_tables_and_a_report(study):
     folder, output = study
     places = ("no_labels", "per-class-2/s3gan", "per-class-5/s3gan")
     assert results(folder) == {f"seed-0/{place}" for place in places}
@@ -114,7 +110,7 @@ def test_a_study_by_two_processes(study):
     assert "Distance against number of labels" in page and "2 or 5 labels a class" in page
 
 
-def test_a_study_done_is_not_done_again(study, capsys):
+def test_a_finished_study_is_not_run_again(study, capsys):
     folder, first = study
     before = times(folder)
     assert call(*study_words(folder)) == 0
@@ -132,7 +128,7 @@ def test_a_plan_does_nothing(study, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_failure_is_named_and_costs_no_other(tmp_path, capsys, monkeypatch):
+def test_a_failed_run_is_named_and_stops_no_other(tmp_path, capsys, monkeypatch):
     import compare_gan.fewlabels.run as run
 
     honest = run.perform
@@ -151,8 +147,8 @@ def test_a_failure_is_named_and_costs_no_other(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "report.html").exists()
 
 
-def test_a_stopped_study_goes_on(tmp_path, capsys):
-    """Ctrl-C while a GAN is trained: its run goes on where it was."""
+def test_an_interrupted_study_resumes(tmp_path, capsys):
+    """Ctrl-C while a GAN is trained: its run resumes from its last checkpoint."""
     words = ["study", *SMALL, "--methods", "no_labels", "--seeds", "0", "--model_dir", tmp_path]
     words[words.index("--steps") + 1] = "1000"
     saved = tmp_path / "seed-0" / "no_labels" / "checkpoints" / "200" / "sha256.json"
@@ -186,7 +182,7 @@ def test_a_stopped_study_goes_on(tmp_path, capsys):
         (["--extractor", "diggits"], "did you mean 'digits'"),
     ],
 )
-def test_what_makes_no_sense(words, expected, tmp_path, capsys):
+def test_invalid_options_are_refused(words, expected, tmp_path, capsys):
     try:
         code = call("few-labels", *SMALL, "--model_dir", tmp_path / "run", *words)
     except SystemExit as stop:
@@ -196,13 +192,13 @@ def test_what_makes_no_sense(words, expected, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_features_of_the_wrong_number(tmp_path, capsys):
+def test_features_of_another_number_of_images_are_refused(tmp_path, capsys):
     np.save(tmp_path / "f.npy", np.zeros((3, 2), np.float32))
     words = ["few-labels", *SMALL, "--model_dir", tmp_path / "run", "--features", tmp_path / "f.npy"]
     assert call(*words) == 2 and "3 rows for 256 images" in capsys.readouterr().err
 
 
-def test_settings_of_a_growing_folder():
+def test_a_folder_collects_methods_seeds_and_budgets():
     arguments = parser().parse_args(["study", "--data", "blobs", "--model_dir", "x", "--seeds", "0"])
     from compare_gan.commands.studies import settings_of
 

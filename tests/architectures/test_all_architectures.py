@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from compare_gan.architectures import resnet30
+import compare_gan.architectures  # noqa: F401  (registers them)
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.core.types import Cond, ImageSpec
@@ -17,19 +17,16 @@ from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
 from compare_gan.nn.state import bind, net_state
 
+pytestmark = pytest.mark.usefixtures("shallow_resnet30")
 BATCH, Z, CLASSES, WIDTH = 3, 60, 4, 4
 SAME, CHANGED = 1e-6, 1e-5  # pixels: rounding, and well above it
 LAYERS = Layers(weights=Weights(stddev=0.3))
 SIDES = (4, 8, 16, 28, 30, 32, 48, 64, 128)
+NORMS = (norms.batch_norm, norms.conditional_batch_norm, norms.no_batch_norm)
+WITHOUT_D_NORM = ["resnet_small_arch", "sndcgan_arch"]
 WITHOUT_CONDITION = ["infogan_arch"]  # its generator's norms are plain, whatever is asked for
 LABEL_BESIDE_Z = ["resnet_biggan_deep_arch"]  # what gets z gets the label too
 PROJECTING = ["resnet_biggan_arch", "resnet_biggan_deep_arch"]  # unless told not to
-
-
-@pytest.fixture(autouse=True)
-def shallow(monkeypatch):
-    """One block in a group instead of five, for the time it takes to compile; parity cases have all."""
-    monkeypatch.setattr(resnet30, "BLOCKS", 1)
 
 
 def networks(name, spec, norm=None, y_dim=0, spectral_norm=False, **d_options):
@@ -115,18 +112,31 @@ def test_generated_images_lie_between_zero_and_one_and_obey_z_and_y(name, norm):
     assert other[0] > CHANGED and other[1] < SAME
 
 
+def normalised_channels(make):
+    """How many channels of a network have moving averages."""
+    leaves = jax.tree.leaves_with_path(net_state(nnx.eval_shape(make)).extra)
+    return sum(x.size for path, x in leaves if path[-1].key == "moving_mean")
+
+
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_every_norm_drops_in(name):
+    """Whatever the norm, images and logits have their shape, and all norms but none the same channels."""
     side = sides(name)[0]
     spec, y = ImageSpec((side, side, 3)), jnp.zeros((BATCH, CLASSES))
-    for norm in (norms.batch_norm, norms.no_batch_norm):
+    found = {}
+    for norm in NORMS:
         make_g, _ = networks(name, spec, norm, CLASSES)
         images = jax.eval_shape(lambda z, make=make_g: make()(Cond(z, y, True)), jnp.zeros((BATCH, Z)))
         assert images.shape == (BATCH, side, side, 3)
-    for norm in (norms.batch_norm, norms.conditional_batch_norm):
         _, make_d = networks(name, spec, y_dim=CLASSES, batch_norm_fn=norm, layer_norm=True)
         out = jax.eval_shape(lambda x, make=make_d: make()(x, Cond(None, y, True)), images)
         assert (out.logits.shape, out.features.shape[0]) == ((BATCH,), BATCH)
+        found[norm] = normalised_channels(make_g), normalised_channels(make_d)
+    (in_g, in_d), (own_in_g, own_in_d) = found[norms.batch_norm], found[norms.no_batch_norm]
+    assert found[norms.conditional_batch_norm] == (in_g, in_d)
+    assert (in_g > own_in_g) == (name not in WITHOUT_CONDITION)
+    assert (own_in_g > 0) == (name in (*WITHOUT_CONDITION, *PROJECTING))  # the last norm of BigGAN is plain
+    assert (in_d > 0) == (name not in WITHOUT_D_NORM) and own_in_d == 0
 
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))

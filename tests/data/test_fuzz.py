@@ -19,7 +19,7 @@ from compare_gan.data import Reading, open_dataset
 from compare_gan.data.base import Split
 from compare_gan.data.label_files import read_labels
 from tests.data import fuzz
-from tests.tiers import slow_unless
+from tests.helpers.tiers import slow_unless
 
 SECONDS = 10  # that a case may take; a sound file takes hundredths
 MEMORY = 2**29  # bytes that it may take on top

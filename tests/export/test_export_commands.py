@@ -27,7 +27,8 @@ from compare_gan.gans.step import sample
 from compare_gan.main import main
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.gan import describe_run
-from tests.test_main import bindings, config, refused
+from tests.gans.tiny import random_state
+from tests.helpers.commands import bindings, config, refused
 
 ROOT = Path(__file__).parents[2]
 FEW = ("--statistics_examples", "256")
@@ -131,7 +132,7 @@ def test_the_documentation_shows_the_loader():
     assert len([line for line in loader.splitlines() if line.strip() and '"""' not in line]) <= 20
 
 
-def test_what_the_card_tells(run_dir, exported):
+def test_the_card_describes_run_and_scores(run_dir, exported):
     about, card = read_about(exported), (exported / "README.md").read_text()
     assert (about.step, about.num_classes, about.image_shape) == (4, 4, (8, 8, 3))
     assert about.averaged_weights and about.batch_statistics == "accumulated over 256"
@@ -145,7 +146,7 @@ def test_what_the_card_tells(run_dir, exported):
     assert not re.findall(rb"/\S+/\S+\.py", b"".join(path.read_bytes() for path in exported.iterdir()))
 
 
-def test_a_card_names_files_but_not_where_they_lie():
+def test_a_card_names_files_without_their_folders():
     run = {"data": "/home/someone/birds", "labels": {"choice": "clusters:/home/x/c.npz", "sha256": "ab12"}}
     told = {"data": "birds", "labels": "clusters:c.npz, SHA-256 ab12", "seed": 0}
     assert trained({**run, "seed": 0, "fraction": None, "labelled_only": False}) == told
@@ -160,7 +161,7 @@ def test_an_export_beside_the_run_without_scores_or_classes(tmp_path):
     blobs = open_dataset("blobs")
     describe_run(tmp_path, blobs, parsed.operative_config, {"data": "blobs", "seed": 0})
     checkpoints = Checkpoints(tmp_path)
-    state = jax.jit(parsed.gan(blobs.spec).init)(jax.random.key(0))
+    state = random_state(parsed.gan(blobs.spec))
     for step in (0, 1):
         checkpoints.save(step, dataclasses.replace(state, step=jax.numpy.int32(step)))
     checkpoints.is_best(0, 1.0)
@@ -237,7 +238,7 @@ def test_a_damaged_export_is_refused(name, damage, expected, exported, tmp_path,
     assert not (tmp_path / "x.png").exists()
 
 
-def test_mistakes_are_one_line(run_dir, exported, tmp_path, capsys):
+def test_mistakes_are_refused_in_one_line(run_dir, exported, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
     refused(capsys, ["export", run_dir, "--out", tmp_path], "holds something else than an export")
     refused(capsys, ["export", run_dir, "--out", tmp_path / "x", "--step", "3"], "no checkpoint of step 3")

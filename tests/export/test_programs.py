@@ -11,7 +11,6 @@ from jax import export
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save
 
-from compare_gan.architectures import resnet30
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.evaluation.evaluate import discriminator_of
 from compare_gan.export import programs
@@ -20,9 +19,9 @@ from compare_gan.export.loader import read_weights, runnable
 from compare_gan.gans.sampling import normal, truncated_normal, uniform
 from compare_gan.gans.step import sample
 from compare_gan.nn.norms import conditional_batch_norm
-from tests.gans.test_combinations import METHODS, combination
 from tests.gans.tiny import random_state, tiny_gan
-from tests.tiers import slow_unless
+from tests.helpers.combinations import METHODS, combination
+from tests.helpers.tiers import slow_unless
 
 
 def inputs(gan, count):
@@ -35,11 +34,11 @@ def inputs(gan, count):
 EXPORTED = ("dcgan_arch", "resnet_small_arch", "resnet_biggan_arch")  # deconvolutions, blocks, attention
 
 
+@pytest.mark.usefixtures("shallow_resnet30")
 @pytest.mark.parametrize(
     "i, architecture", slow_unless(lambda i, name: name in EXPORTED, enumerate(ARCHITECTURES))
 )
-def test_every_architecture_is_exported(i, architecture, monkeypatch):
-    monkeypatch.setattr(resnet30, "BLOCKS", 1)
+def test_every_architecture_is_exported(i, architecture):
     method = list(METHODS)[i % len(METHODS)]
     norm = "@conditional_batch_norm" if method in ("conditional", "S3GAN") else "@self_modulated_batch_norm"
     gan = combination(architecture, norm, method)()

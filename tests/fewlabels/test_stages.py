@@ -23,6 +23,7 @@ from compare_gan.fewlabels.s4l import CLASSIFIER, calibration_parts, class_logit
 from compare_gan.fewlabels.stages import KEPT
 from compare_gan.train.augment import Augmentation
 from compare_gan.train.encoder import EncoderTraining, train_classifier
+from tests.helpers.tiers import slow_unless
 
 S4L = LabelRecipe(
     width=4,
@@ -104,7 +105,9 @@ PLAIN = ("s4l", "linear", "clusters")
 LEAKS = [*itertools.product(PLAIN, (permuted, nonsense, deleted)), ("s4l, all else", permuted)]
 
 
-@pytest.mark.parametrize(("name", "change"), LEAKS)
+@pytest.mark.parametrize(
+    ("name", "change"), slow_unless(lambda name, change: change is permuted and name in PLAIN, LEAKS)
+)
 def test_hidden_labels_change_no_file(original, dataset, tmp_path, name, change):
     """Which labels are kept was chosen before: choosing so many of each class needs to know the classes."""
     folder, _ = original(name)
@@ -133,7 +136,7 @@ def test_kept_labels_do_matter(original, dataset, tmp_path, name):
     assert (PREDICTIONS in different) == (name != "clusters")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", slow_unless(lambda name: name in PLAIN, RECIPES))
 def test_stages_are_not_run_again(original, dataset, monkeypatch, name):
     folder, inferred = original(name)
     for place in ("representation.train_encoder", "s4l.train_encoder", "stages.cluster"):
@@ -142,7 +145,7 @@ def test_stages_are_not_run_again(original, dataset, monkeypatch, name):
     np.testing.assert_array_equal(again.hard.train.labels, inferred.hard.train.labels)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", slow_unless(lambda name: name in PLAIN, RECIPES))
 def test_what_is_inferred_fits_together(original, dataset, name):
     _, inferred = original(name)
     hard, found = inferred.hard.train.labels, inferred.predictions

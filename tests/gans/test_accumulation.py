@@ -22,6 +22,7 @@ from compare_gan.nn import norms
 from compare_gan.nn.options import Layers, StandardizeBatch
 from compare_gan.penalties.gradient import wgangp_penalty
 from compare_gan.penalties.weights import l2_penalty
+from tests.helpers.tiers import slow_unless
 
 from .tiny import LAYERS, batch, tiny_gan
 
@@ -66,7 +67,10 @@ GANS = {
 }
 
 
-@pytest.mark.parametrize("name", GANS)
+FAST = ("alternating", "wgangp", "projection")
+
+
+@pytest.mark.parametrize("name", slow_unless(lambda name: name in FAST, GANS))
 def test_without_batch_statistics_parts_are_the_whole(name):
     parts = 4 if name in ("unrolled", "wgangp") else 2
     found, told = stepped(GANS[name](**PLAIN, gradient_accumulation=parts))
@@ -74,7 +78,9 @@ def test_without_batch_statistics_parts_are_the_whole(name):
     close((found, told), (expected, said))
 
 
-@pytest.mark.parametrize(("unroll", "split"), [(False, True), (True, False)])
+@pytest.mark.parametrize(
+    ("unroll", "split"), slow_unless(lambda unroll, split: unroll, [(False, True), (True, False)])
+)
 def test_with_batch_statistics_parts_are_groups_of_devices(unroll, split):
     """Two devices with statistics of their own hold the halves of a batch; parts are every second row."""
     given = PLAIN | dict(

@@ -14,10 +14,11 @@ from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.core.types import Batch
 from compare_gan.gans.step import sample, train_step
 from compare_gan.nn.options import Precision
-from tests.tiers import slow_unless
+from tests.helpers.combinations import combination
+from tests.helpers.tiers import slow_unless
 
-from .test_combinations import combination, shallow  # noqa: F401  (a fixture)
-
+pytestmark = pytest.mark.usefixtures("shallow_resnet30")
+FAST = ("dcgan_arch", "resnet_small_arch", "resnet_biggan_arch")  # deconvolutions, blocks, attention
 LABELLED = {"resnet_biggan_arch", "resnet_biggan_deep_arch", "resnet_cifar_arch"}
 
 
@@ -47,8 +48,8 @@ def batch_of(gan):
     return Batch(images, jax.ShapeDtypeStruct(shape, jnp.int32))
 
 
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
-def test_what_is_computed_in_which(architecture):
+@pytest.mark.parametrize("architecture", slow_unless(lambda name: name in FAST, ARCHITECTURES))
+def test_convolutions_compute_in_bfloat16_and_states_stay_float32(architecture):
     gan = halved(gan_of(architecture))
     state, key = jax.eval_shape(gan.init, jax.random.key(0)), jax.eval_shape(lambda: jax.random.key(0))
     closed, (after, metrics) = jax.make_jaxpr(functools.partial(train_step, gan), return_shape=True)(
@@ -74,7 +75,7 @@ def test_what_is_computed_in_which(architecture):
         ["resnet_small_arch", "resnet_cifar_arch", "resnet_biggan_arch"],
     ),
 )
-def test_the_numbers_are_those_of_float32_to_its_precision(architecture):
+def test_the_step_in_bfloat16_is_that_in_float32_to_its_precision(architecture):
     gan = gan_of(architecture)
     state = gan.init(jax.random.key(0))
     rng = np.random.RandomState(0)
@@ -95,7 +96,7 @@ def test_the_numbers_are_those_of_float32_to_its_precision(architecture):
         np.testing.assert_allclose(rounded[name], value, rtol=0.03, atol=0.03, err_msg=name)
 
 
-def test_lowers_for_accelerators():
+def test_the_step_in_bfloat16_lowers_for_accelerators():
     gan = halved(gan_of("resnet_biggan_arch"))
     key = jax.eval_shape(lambda: jax.random.key(0))
     step = jax.jit(functools.partial(train_step, gan))
@@ -105,6 +106,6 @@ def test_lowers_for_accelerators():
     assert "xbf16>" in lowered.mlir_module()
 
 
-def test_other_types_are_refused():
+def test_other_types_than_float32_and_bfloat16_are_refused():
     with pytest.raises(UserError, match="precision.compute is 'float16'; use float32 or bfloat16"):
         Precision("float16")

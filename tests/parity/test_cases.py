@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.tiers import slow_unless
+from tests.helpers.tiers import slow_unless
 
 from .__main__ import main
 from .reference import CASES

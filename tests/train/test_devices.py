@@ -24,7 +24,7 @@ from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.feed import open_feed
 from compare_gan.train.gan import job_of
 from compare_gan.train.loop import compile_init, compile_step
-from tests.gans.test_combinations import combination
+from tests.helpers.combinations import combination
 from tests.train.tiny import CONDITIONAL as small, blobs, noise
 
 def trained(gan, split, devices, fsdp):
