@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_log
 from compare_gan.losses.standard import hinge, least_squares, non_saturating, wasserstein
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.loop import Job, Schedule, run
 from compare_gan.train.watch import Diverged, Watch, Watcher, read_incidents
-from compare_gan.train.writers import read_metrics, spread
+from compare_gan.train.writers import spread
 from tests.train.tiny import blobs
 
 FINE = {"loss/d": 1.0, "loss/g": 1.0, "logits/real": 0.5, "logits/fake": -0.5}
@@ -141,7 +142,7 @@ def test_rolling_back_throws_the_dice_anew_and_a_resumed_run_throws_the_same(tmp
     seed = seed_that_fails_once()
     whole = go(tmp_path / "a", bad_once, seed, on_fatal="rollback")
     assert [line["done"] for line in read_incidents(tmp_path / "a")] == ["rolled back to step 2"]
-    assert [line["step"] for line in read_metrics(tmp_path / "a" / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in read_log(tmp_path / "a" / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     go(tmp_path / "b", bad_once, seed, steps=5, on_fatal="rollback")
     resumed = go(tmp_path / "b", bad_once, seed, on_fatal="rollback")
     assert float(whole.dice) == float(resumed.dice)
