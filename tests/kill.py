@@ -36,8 +36,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from compare_gan.core.files import read_log
 from compare_gan.train.checkpoints import UNFINISHED, Checkpoints, damage
-from compare_gan.train.writers import read_metrics
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "compare_gan" / "configs"
@@ -88,7 +88,7 @@ class Training:
 
     def step(self) -> int:
         """The last step that was reported."""
-        return max((line["step"] for line in read_metrics(self.run_dir / "metrics.jsonl")), default=0)
+        return max((line["step"] for line in read_log(self.run_dir / "metrics.jsonl")), default=0)
 
     def saving(self) -> bool:
         return any(UNFINISHED in path.name for path in listed(self.checkpoints))

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from compare_gan.data import Reading, open_dataset
+from compare_gan.data.label_files import label_contents
+from compare_gan.data.loading import divided
 from compare_gan.data.source import find
 from compare_gan.data.survey import contact_sheet, survey
 from compare_gan.main import main
@@ -51,7 +53,10 @@ def test_what_a_plain_data_set_holds(pets, capsys):
 
 def test_what_it_says_is_what_is_opened(pets):
     for reading in (Reading(), Reading(3), Reading(memory=0), Reading(memory=1000)):
-        found, data = survey(find(str(pets)), reading), open_dataset(str(pets), reading=reading)
+        found, data = (
+            survey(divided(find(str(pets)), reading), reading, held_out=True),
+            open_dataset(str(pets), reading=reading),
+        )
         assert found.image_shape == data.spec.image_shape and found.train.fit == data.fit
         for counted, split in ((found.train, data.train), (found.test, data.test)):
             assert counted.streams is not isinstance(split.images, np.ndarray)
@@ -101,6 +106,20 @@ def test_what_a_user_should_know_is_printed(tmp_path, capsys):
     assert "note:    no value exceeds 16 of 255, so the images are nearly black" in captured.out
     assert rows["values,"] == ["of", "255", "16", "to", "16", "16", "to", "16"] and rows["cat"][0] == "2"
     assert len(json.loads((tmp_path / "x.json").read_text())["notes"]) == 4  # and that images are held out
+
+
+def test_a_label_file_is_applied_once(pets, tmp_path, capsys, monkeypatch):
+    (tmp_path / "few.csv").write_text("file_name,label\ntrain/cat/00.png,cat\ntrain/dog/00.png,dog\n")
+    read = []
+
+    def counted(path, contents):
+        read.append(path)
+        return label_contents(path, contents)
+
+    monkeypatch.setattr("compare_gan.data.holdout.label_contents", counted)
+    words = (pets, "--labels", tmp_path / "few.csv", "--out", tmp_path / "x.png")
+    rows, _ = told(capsys, *words)
+    assert read == [tmp_path / "few.csv"] and rows["unlabelled"][0] == "18"
 
 
 def test_unlabelled_images(tmp_path, capsys):
@@ -159,7 +178,7 @@ def test_a_contact_sheet_has_a_row_for_each_class(pets, tmp_path, capsys):
 def test_a_contact_sheet_of_many_classes_is_a_mixture(tmp_path):
     for i in range(40):
         fill(tmp_path / f"{i:02}", i * 6, 5, mode="L")
-    sheet, rows, columns = contact_sheet(find(str(tmp_path)), Reading(4))
+    sheet, rows, columns = contact_sheet(divided(find(str(tmp_path)), Reading(4)), Reading(4))
     assert (rows, columns) == (10, 10) and sheet.shape == (100, 66, 66, 3)
     values = sheet[:, 33, 33, 0]
     assert (np.diff(values.astype(int)) >= 0).all() and len(set(values)) == 40
@@ -167,7 +186,7 @@ def test_a_contact_sheet_of_many_classes_is_a_mixture(tmp_path):
 
 def test_a_contact_sheet_shows_pixels_as_they_are():
     """Each pixel of a digit is a square of 8 by 8; evenly chosen ones of its class, in their order."""
-    sheet, rows, columns = contact_sheet(find("digits"), Reading())
+    sheet, rows, columns = contact_sheet(divided(find("digits"), Reading()), Reading())
     digits = open_dataset("digits").train
     assert (rows, columns) == (10, 10)
     for label in range(10):

@@ -25,23 +25,18 @@ def add(commands) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    from compare_gan.evaluation.compare import compared, html, table, text
+    from compare_gan.core.files import write_csv
+    from compare_gan.evaluation.compare import compared, notes, table, text
+    from compare_gan.report.scores import scores_page
 
     check_writable("csv", arguments.csv)
     check_writable("html", arguments.html)
     rows = compared([Path(run) for run in arguments.runs], arguments.best, arguments.mixed)
     header, body = table(rows, arguments.metrics)
     print(text(header, body))
-    for path, write in ((arguments.csv, table_csv), (arguments.html, html)):
-        if path:
-            Path(path).write_text(write(header, body))
-            print(f"table: {path}")
-
-
-def table_csv(header: list[str], body: list[list[str]]) -> str:
-    import csv
-    import io
-
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([header, *body])
-    return buffer.getvalue()
+    if arguments.csv:
+        write_csv(Path(arguments.csv), [dict(zip(header, cells, strict=True)) for cells in body])
+        print(f"table: {arguments.csv}")
+    if arguments.html:
+        Path(arguments.html).write_text(scores_page(header, body, notes(body)), encoding="utf-8")
+        print(f"table: {arguments.html}")

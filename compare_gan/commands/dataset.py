@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from compare_gan.commands.shared import add_labels_file, add_reading, declare, reading
 from compare_gan.core.errors import UserError, printable
-from compare_gan.core.words import counted
+from compare_gan.core.tables import row, wrapped
+from compare_gan.core.words import amount, counted
 
 if TYPE_CHECKING:
     from compare_gan.data.survey import Survey
@@ -39,6 +40,7 @@ def add(commands) -> None:
 def dataset(arguments: argparse.Namespace) -> None:
     from compare_gan.core.files import run_folder, write_json
     from compare_gan.core.pictures import write_picture
+    from compare_gan.data.loading import divided
     from compare_gan.data.source import as_known, find
     from compare_gan.data.survey import contact_sheet, survey
 
@@ -47,8 +49,9 @@ def dataset(arguments: argparse.Namespace) -> None:
     how = reading(arguments, labels=arguments.labels)
     if len(arguments.source) == 1:
         how = as_known(arguments.source[0], how)
-    contents = find(arguments.source, how)
-    found = survey(contents, how)
+    source = find(arguments.source, how)
+    contents = divided(source, how)
+    found = survey(contents, how, held_out=source.test is None)
     print("\n".join(lines(found)))
     if arguments.json:
         write_json(Path(arguments.json), dataclasses.asdict(found))
@@ -61,8 +64,6 @@ def dataset(arguments: argparse.Namespace) -> None:
 
 def lines(found: "Survey") -> Iterator[str]:
     """A survey as text for a terminal."""
-    from compare_gan.config.show import amount, row, wrapped
-
     splits = (found.train, found.test)
     yield printable(found.path)
     yield ""
@@ -103,8 +104,6 @@ def lines(found: "Survey") -> Iterator[str]:
 
 
 def size_lines(found: "Survey") -> Iterator[str]:
-    from compare_gan.config.show import row
-
     splits = {"train": found.train, "test": found.test}
     if all(split.sizes == 1 for split in splits.values()):
         yield row("stored as", *(f"{s.heights.least}x{s.widths.least}" for s in splits.values()))
@@ -118,8 +117,6 @@ def size_lines(found: "Survey") -> Iterator[str]:
 
 def class_lines(found: "Survey") -> Iterator[str]:
     """Each class with its images; of many, the largest and the smallest."""
-    from compare_gan.config.show import row
-
     names, train, test = found.class_names, found.train.class_counts, found.test.class_counts
     if not names:
         yield "no classes"

@@ -11,6 +11,7 @@ from compare_gan.commands.shared import (
     Parser,
     add_hosts,
     add_reading,
+    add_statistics_examples,
     check_writable,
     declare,
     join,
@@ -73,12 +74,7 @@ def add_settings(made: Parser) -> None:
     )
     made.add_argument("--num_eval_averaging_runs", type=int, default=3, help="sets of images that are scored")
     made.add_argument("--eval_seed", type=int, default=42, help="of the generated images")
-    made.add_argument(
-        "--statistics_examples",
-        type=int,
-        default=204_800,
-        help="images from which accumulated batch statistics are taken",
-    )
+    add_statistics_examples(made)
 
 
 def settings(arguments: argparse.Namespace, dataset: Any) -> Any:

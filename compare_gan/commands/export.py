@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.shared import declare, open_run
+from compare_gan.commands.shared import add_statistics_examples, declare, open_run
 
-LATEST, EXAMPLES = "latest", 204_800
+LATEST = "latest"
 
 
 def add(commands) -> None:
@@ -24,12 +24,7 @@ def add(commands) -> None:
 def add_choice(made) -> None:
     """Arguments that say which generator of a run is meant."""
     made.add_argument("--step", default=LATEST, help="checkpoint: latest, best, or a number")
-    made.add_argument(
-        "--statistics_examples",
-        type=int,
-        default=EXAMPLES,
-        help="images from which accumulated batch statistics are taken",
-    )
+    add_statistics_examples(made)
 
 
 def export(arguments: argparse.Namespace) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compare_gan.commands.export import EXAMPLES, LATEST, add_choice
+from compare_gan.commands.export import LATEST, add_choice
 from compare_gan.commands.shared import declare, open_run
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError, did_you_mean
 
 ROWS = COLUMNS = 10  # of a picture, by default
@@ -204,7 +205,7 @@ def class_folders(names: Sequence[str]) -> list[str]:
 def of_export(folder: Path, arguments: argparse.Namespace) -> Any:
     from compare_gan.export.folder import open_sampler
 
-    if (arguments.step, arguments.statistics_examples) != (LATEST, EXAMPLES):
+    if (arguments.step, arguments.statistics_examples) != (LATEST, STATISTICS_EXAMPLES):
         raise UserError(
             f"{folder}: an export has one generator; --step and --statistics_examples are for runs"
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 
 FAKE = "fake:"  # before the name of a data set: noise of its shape
@@ -132,6 +133,16 @@ def add_labels_file(made: Parser) -> None:
         "--labels",
         metavar="FILE",
         help="label file (.csv, .npz, ...) with the labels of some or all images, in place of the data's own",
+    )
+
+
+def add_statistics_examples(made: Parser) -> None:
+    """The argument `statistics_examples`."""
+    made.add_argument(
+        "--statistics_examples",
+        type=int,
+        default=STATISTICS_EXAMPLES,
+        help="images from which accumulated batch statistics are taken",
     )
 
 

@@ -5,10 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from compare_gan.config.costs import Costs, Part
 from compare_gan.config.explain import Explanation, Group
-from compare_gan.core.words import counted
-
-WIDTH = 100
-NBSP = "\N{NO-BREAK SPACE}"  # `textwrap` does not break a line here
+from compare_gan.core.tables import FIRST, NBSP, WIDTH, row, wrapped
+from compare_gan.core.words import amount, counted
 
 
 def text(explanation: Explanation) -> str:
@@ -26,7 +24,7 @@ def text(explanation: Explanation) -> str:
 
 
 def group_lines(group: Group) -> Iterator[str]:
-    lead = f"{group.name + '  ':<28}"
+    lead = f"{group.name + '  ':<{FIRST}}"
     yield lead + textwrap.shorten(group.about, WIDTH - len(lead), placeholder=" ...")
     for line in group.lines:
         if line.place:
@@ -74,23 +72,3 @@ def memory_lines(costs: Costs) -> Iterator[str]:
 
 def total(parts: Sequence[Part], field: str) -> int:
     return sum(getattr(part, field) for part in parts)
-
-
-def row(name: str, *cells: int | str) -> str:
-    return f"{name:<28}" + "".join(
-        f"{cell:>16,}" if isinstance(cell, int) else f"{cell:>16}" for cell in cells
-    )
-
-
-def amount(value: float) -> str:
-    """Three digits and a prefix: 29.3 M."""
-    for prefix in (" ", "k", "M", "G", "T", "P"):
-        if value < 999.5:
-            return f"{value:.3g} {prefix}"
-        value /= 1000
-    return f"{value:.3g} E"
-
-
-def wrapped(message: str, lead: str) -> list[str]:
-    lines = textwrap.wrap(message, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
-    return [line.replace(NBSP, " ") for line in lines]

@@ -1,12 +1,14 @@
 """Writing so that a reader never sees half a file."""
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,6 +87,43 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise UserError(f"{path}: not a JSON file ({error})") from None
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as a table. Its columns are all names in `rows`; a cell without a value is empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic(path) as file:
+        file.write(buffer.getvalue().encode())
+
+
+def read_log(path: Path) -> tuple[dict[str, Any], ...]:
+    """The records of a .jsonl file in the order of their "step"; none where there is no file.
+
+    A run that was killed can leave half a line at the end, which is skipped. Of two records of one step the
+    later counts.
+
+    Raises:
+      UserError: it cannot be read, or another line is not a record.
+    """
+    if not path.is_file():
+        return ()
+    try:
+        lines = path.read_text("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    records = {}
+    for n, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            records[int(record["step"])] = record
+        except (ValueError, TypeError, KeyError):
+            if n < len(lines):
+                raise UserError(f'{path}: line {n} is not a record with a "step"; remove the line') from None
+    return tuple(records[step] for step in sorted(records))
 
 
 def run_folder(path: Path) -> Path:

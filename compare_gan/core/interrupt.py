@@ -5,7 +5,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
-SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1  # Ctrl-C; clusters before they take a machine away
+# Ctrl-C; what clusters send before they take a machine away. Windows has no SIGUSR1.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 class Interrupted(Exception):

@@ -1,4 +1,4 @@
-"""Lists and counts as sentences have them."""
+"""Lists, counts and amounts as sentences have them."""
 
 from collections.abc import Sequence
 
@@ -17,3 +17,12 @@ def first_few(words: Sequence[str], count: int = 10, separator: str = ", ") -> s
 def counted(number: int, one: str, many: str | None = None) -> str:
     """`(1, "class", "classes")` -> `"1 class"`; 1200 -> `"1,200 classes"`; `many`: by default with an s."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def amount(value: float) -> str:
+    """Three digits and a prefix: 29_300_000 -> `"29.3 M"`."""
+    for prefix in (" ", "k", "M", "G", "T", "P"):
+        if value < 999.5:
+            return f"{value:.3g} {prefix}"
+        value /= 1000
+    return f"{value:.3g} E"

@@ -8,7 +8,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.data.archive import archive_shards, is_archive
 from compare_gan.data.images import MOST_BYTES
 from compare_gan.data.layout import arrange
-from compare_gan.data.parquet import Columns, read_shards
+from compare_gan.data.parquet import Columns, read_shards, without_columns
 from compare_gan.data.records import Contents, Encoded
 from compare_gan.data.tree import Tree, is_hidden, is_image
 
@@ -47,8 +47,10 @@ def read_folder(path: Path, columns: Columns = Columns()) -> Contents:
     if shards:
         return read_shards(path, shards, columns)
     if not any(map(is_image, names)) and (archives := [name for name in names if is_archive(name)]):
-        return arrange(archive_shards(path, archives))
-    return arrange(_tree(path, names))
+        tree = archive_shards(path, archives)
+    else:
+        tree = _tree(path, names)
+    return without_columns(arrange(tree), columns)
 
 
 def _tree(path: Path, names: Sequence[str]) -> Tree:

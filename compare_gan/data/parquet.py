@@ -109,6 +109,14 @@ class Rows(Encoded):
         return file, i - int(self.starts[file])
 
 
+def without_columns(contents: Contents, columns: Columns) -> Contents:
+    """A source that is no parquet file, with a note if columns were chosen for it all the same."""
+    if columns == Columns():
+        return contents
+    note = "holds no parquet files, so --image_column and --label_column change nothing"
+    return dataclasses.replace(contents, notes=(*contents.notes, note))
+
+
 def read_parquet(path: Path, columns: Columns = Columns()) -> Contents:
     """One parquet file.
 

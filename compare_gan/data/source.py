@@ -16,7 +16,7 @@ from compare_gan.data.idx import idx_name, read_idx_file
 from compare_gan.data.joining import together, with_test_data
 from compare_gan.data.labels import relabelled
 from compare_gan.data.loading import Reading, load
-from compare_gan.data.parquet import Columns, read_parquet
+from compare_gan.data.parquet import Columns, read_parquet, without_columns
 from compare_gan.data.prepared import is_named
 from compare_gan.data.records import Contents
 from compare_gan.data.tfds import read_tfds
@@ -111,10 +111,11 @@ def refuse_inside(folder: Path, source: Source) -> None:
 
 
 def _find(source: str, reading: Reading) -> Contents:
+    columns = Columns(reading.image_column, reading.label_column)
     if source in DATASETS:
-        return DATASETS[source]()
+        return without_columns(DATASETS[source](), columns)
     if is_named(source):
-        return read_tfds(source, reading.data_dir)
+        return without_columns(read_tfds(source, reading.data_dir), columns)
     path = Path(source)
     if len(path.parts) > 1 and not path.exists():
         raise UserError(f"{source!r}: no such file or folder")
@@ -122,7 +123,7 @@ def _find(source: str, reading: Reading) -> Contents:
         hint = did_you_mean(source, [*DATASETS, *FACTS])
         raise UserError(f"{source!r} is neither a known data set nor a path that exists{hint}")
     try:
-        return _read(path, Columns(reading.image_column, reading.label_column))
+        return _read(path, columns)
     except OSError as error:
         raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or 'damaged'})") from None
 
@@ -133,8 +134,8 @@ def _read(path: Path, columns: Columns) -> Contents:
     if path.name.lower().endswith(PARQUET):
         return read_parquet(path, columns)
     if idx_name(path.name):
-        return read_idx_file(path)
+        return without_columns(read_idx_file(path), columns)
     for suffix, reader in READERS.items():
         if path.name.lower().endswith(suffix):
-            return reader(path)
+            return without_columns(reader(path), columns)
     raise UserError(f"{path}: a data set is a folder or one of {', '.join(SUFFIXES)}")

@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from compare_gan.data.base import hardened
+
 TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is the test split
 SplitName = Literal["train", "test", "validation", "unlabelled"]
 TEST_SPLITS: tuple[SplitName, ...] = ("test", "validation")  # the first that is there is the test split
@@ -42,7 +44,7 @@ def held_out_mask(labels: np.ndarray, fraction: float = HELD_OUT) -> np.ndarray:
       labels: [N] class indices, -1 = unlabelled; or soft labels [N, K].
       fraction: in [0, 1).
     """
-    classes = labels if labels.ndim == 1 else labels.argmax(1)
+    classes = hardened(labels)
     out = np.zeros(len(labels), bool)
     for label in np.unique(classes):
         members = np.flatnonzero(classes == label)

@@ -10,7 +10,7 @@ from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED, hardened
 from compare_gan.data.fit import Fit
 from compare_gan.data.images import dark
-from compare_gan.data.loading import Reading, divided, streams, tried
+from compare_gan.data.loading import Reading, streams, tried
 from compare_gan.data.records import Contents, Part
 
 ROWS, COLUMNS = 10, 10  # of a contact sheet; with more classes than rows it is a mixture
@@ -60,13 +60,17 @@ class Survey:
     problems: tuple[str, ...]  # why nothing can be trained on it as it is
 
 
-def survey(contents: Contents, reading: Reading) -> Survey:
+def survey(contents: Contents, reading: Reading, held_out: bool = False) -> Survey:
     """Decodes every image once.
 
+    Args:
+      contents: both splits, as `compare_gan.data.loading.divided` returns them.
+      reading: how they are read.
+      held_out: whether the source itself has no test split.
+
     Raises:
-      UserError: there are no images, or none can be read.
+      UserError: no image can be read.
     """
-    held_out, contents = contents.test is None, divided(contents, reading)
     assert contents.test is not None
     train, test = (
         _survey(contents, part, fit, reading)
@@ -139,13 +143,16 @@ def contact_sheet(contents: Contents, reading: Reading) -> tuple[np.ndarray, int
 
     Each of up to ten classes has a row, and so have unlabelled images; more classes, or none, are mixed.
 
+    Args:
+      contents: as for `survey`.
+      reading: how images are read.
+
     Returns:
       The tiles, and how many rows and columns of them there are.
 
     Raises:
       UserError: no image can be read.
     """
-    contents = divided(contents, reading)
     part, fit = contents.train, reading.fits()[1]  # that of test images is never random
     classes = hardened(part.labels)
     groups = [np.flatnonzero(classes == i) for i in (*range(len(contents.class_names)), UNLABELLED)]

@@ -139,7 +139,7 @@ class Stored(Encoded):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the files for itself."""
-        return Stored, (self.folder, self.split, self.keys)
+        return _opened, (self.folder, self.split, self.keys)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -189,6 +189,16 @@ class Stored(Encoded):
                 f"{self.where(i)}: cannot be read ({why}); remove {self.folder} and prepare it again"
             )
         return row
+
+
+def _opened(folder: Path, split: str, keys: Keys) -> Stored:
+    """The images of a split in a worker process, whose mistakes have to be told in one line, too."""
+    try:
+        return Stored(folder, split, keys)
+    except UserError:
+        raise
+    except Exception as error:  # of TensorFlow Datasets and array_record
+        raise UserError(f"{folder}: a worker process cannot open it ({one_line(error)})") from None
 
 
 def _allow_many_files() -> None:

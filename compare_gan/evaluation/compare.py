@@ -1,18 +1,12 @@
 """Scores of several runs in one table, if they were measured alike."""
 
-import html as escaping
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from compare_gan.core import tables
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.evaluation.scores import Row, differences, more_is_better, names, read_scores, score
 
-STYLE = (
-    "body{font:15px system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
-    "td,th{padding:.4em 1em;text-align:right;border-bottom:1px solid #ddd}"
-    "td:first-child,th:first-child{text-align:left}"
-)
 DEVIATION = "± is the standard deviation over sets of images that one GAN generated, not over training seeds."
 
 
@@ -69,31 +63,9 @@ def _cell(row: Row, name: str) -> str:
 
 def text(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """The table for a terminal."""
-    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
-    lines = []
-    for cells in itertools.chain([header], body):
-        first, *rest = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        lines.append("  ".join([first, *rest]).rstrip())
-    return "\n".join([*lines, *notes(body)])
+    return "\n".join([*tables.table([header, *body]), *notes(body)])
 
 
 def notes(body: Sequence[Sequence[str]]) -> list[str]:
     """What to say below a table."""
     return [DEVIATION] if any("±" in cell for cells in body for cell in cells) else []
-
-
-def html(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """The table as a page of its own."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escaping.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    rows = "\n".join([line(header, "th"), *(line(cells, "td") for cells in body)])
-    below = "".join(f"<p>{escaping.escape(note)}</p>\n" for note in notes(body))
-    return (
-        f"<!doctype html><meta charset=utf-8><title>Scores</title><style>{STYLE}</style>"
-        f"<h1>Scores</h1>\n<table>\n{rows}\n</table>\n{below}"
-    )

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from compare_gan import __version__
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.pictures import to_uint8
 from compare_gan.core.placement import Placement
@@ -20,9 +21,9 @@ from compare_gan.evaluation.classes import labels_sha256, under_classes
 from compare_gan.evaluation.scores import NOT_FINITE, summarised, write_scores
 from compare_gan.evaluation.sets import computed, remembered, warn_of_few
 from compare_gan.features.base import Extractor
+from compare_gan.gans.inference import compiled_sample, inference_state
 from compare_gan.gans.modular import GAN
-from compare_gan.gans.standing import EXAMPLES, PREVIEW, with_statistics
-from compare_gan.gans.step import compiled_sample, for_drawing
+from compare_gan.gans.standing import PREVIEW, with_statistics
 from compare_gan.metrics.context import (
     EvalContext,
     Generator,
@@ -57,7 +58,7 @@ class EvalSettings:
 
     images: int = 5000  # generated
     seed: int = 42
-    statistics_examples: int = EXAMPLES  # images from which accumulated batch statistics are taken
+    statistics_examples: int = STATISTICS_EXAMPLES  # images from which accumulated batch statistics are taken
     metrics: tuple[str, ...] = ("frechet_distance", "class_agreement")
     runs: int = 1  # sets of generated images that are scored
     cache: Path | None = None  # folder that keeps features of real images
@@ -92,7 +93,7 @@ def _ready(gan: GAN, state: GANState, root: Array, count: int, statistics_exampl
     placement = Placement.over()
     return with_statistics(
         gan,
-        placement.hold(for_drawing(state)),
+        placement.hold(inference_state(state)),
         jax.random.fold_in(root, count),
         statistics_examples,
         spread=placement.spread,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import atomic
+from compare_gan.core.files import write_csv
 from compare_gan.core.processes import first
 from compare_gan.core.registry import METRICS
 
@@ -95,14 +95,7 @@ def write_scores(run_dir: Path, row: Row) -> None:
             new = known | new | {"scored": " ".join(dict.fromkeys(scored))}
         else:
             rows.append(old)
-    rows = sorted([*rows, new], key=lambda each: int(each["step"]))
-    columns = list(dict.fromkeys(column for each in rows for column in each))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic(run_dir / SCORES) as file:
-        file.write(buffer.getvalue().encode())
+    write_csv(run_dir / SCORES, sorted([*rows, new], key=lambda each: int(each["step"])))
 
 
 def read_scores(run_dir: Path) -> list[dict[str, str]]:

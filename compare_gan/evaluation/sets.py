@@ -41,9 +41,7 @@ def remembered(split: Split, extractor: Extractor, cache: Path | None) -> ImageS
         kept = _keep(folder, split.images, extractor)
     else:
         kept = _hold(split.images, extractor)
-    images = ImageSet(split.images, labels, lambda _: kept)
-    assert images.seen is kept  # so parts are taken from it, too
-    return images
+    return ImageSet(split.images, labels, extractor, extracted=kept)
 
 
 def _read(folder: Path, count: int) -> FeaturesAndClasses | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compare_gan.core.errors import printable
+from compare_gan.core.tables import markdown
 from compare_gan.evaluation.scores import MEASURE, names, score
 from compare_gan.export.folder import About
 
@@ -102,10 +102,10 @@ def card(about: About, run: Mapping[str, Any], config: str, rows: Sequence[Mappi
         title=f"{about.method} ({about.architecture.removesuffix('_arch')}) of {source(run)}",
         version=about.versions["compare_gan"],
         by_class=f", a row for each of {min(about.num_classes, SHOWN)} classes" if about.num_classes else "",
-        facts=table(facts(about)),
+        facts=markdown(facts(about)),
         generator=f"{z}{y if about.num_classes else ''} -> images {images} in [0, 1], float32",
         discriminator=f"images{y if about.num_classes else ''} -> logits [B], features [B, F]{heads}",
-        training=table(trained(run)),
+        training=markdown(trained(run)),
         config=config.strip(),
         scores=scores([row for row in rows if row["step"] == str(about.step)], about.step),
         loader=LOADER.read_text(),
@@ -166,18 +166,9 @@ def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:
         found = {name: f"{value:.6g}" for name in names([row]) if (value := score(row, name)) is not None}
         parts.append(
             f"Fingerprint `{row.get('fingerprint', '')}`; scores with the same fingerprint compare.\n\n"
-            f"{table(found)}\n\nMeasured with:\n\n{table(measured)}"
+            f"{markdown(found)}\n\nMeasured with:\n\n{markdown(measured)}"
         )
     return "\n\n".join(parts)
-
-
-def table(values: Mapping[str, Any]) -> str:
-    lines = [f"| {name} | {cell(value)} |" for name, value in values.items()]
-    return "\n".join(["| | |", "|---|---|", *lines])
-
-
-def cell(value: Any) -> str:
-    return printable(str(value)).replace("|", "\\|")
 
 
 def example(about: About) -> str:

@@ -1,7 +1,6 @@
 """The folder of an export as a reader sees it. Its programs are all that is run, and they only compute."""
 
 import dataclasses
-import hashlib
 import re
 import typing
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from jax import export
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json
+from compare_gan.core.files import read_json, sha256_of
 from compare_gan.export.loader import load
 from compare_gan.export.sampler import Sampler
 
@@ -86,15 +85,11 @@ def check(folder: Path) -> None:
     for name, expected in files.items():
         path = folder / Path(name).name
         try:
-            found = sha256(path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); export the run again") from None
+            found = sha256_of(path)
+        except UserError as error:
+            raise UserError(f"{error}; export the run again") from None
         if found != expected:
             raise UserError(f"{path}: damaged, not as it was written; export the run again")
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def opened(folder: Path, name: str) -> Any:

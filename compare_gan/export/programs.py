@@ -15,8 +15,8 @@ import numpy as np
 from jax import export
 
 from compare_gan.core.types import Array, Cond, GANState, NetState
+from compare_gan.gans.inference import eval_params
 from compare_gan.gans.modular import GAN
-from compare_gan.gans.step import drawing_weights
 from compare_gan.nn.state import bind
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -32,7 +32,7 @@ def generator(gan: GAN, state: GANState) -> Program:
 
     Accumulated batch statistics have to be filled: `gans.standing.with_statistics`.
     """
-    net = NetState(drawing_weights(state), state.g.extra)
+    net = NetState(eval_params(state), state.g.extra)
     (b,) = export.symbolic_shape("b")
 
     def run(net: NetState, z: Array, y: Array | None = None) -> Array:

@@ -10,17 +10,18 @@ import jax
 from safetensors.numpy import save
 
 from compare_gan import __version__
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import atomic_folder, write_json
+from compare_gan.core.files import atomic_folder, sha256_of, write_json
 from compare_gan.core.pictures import write_picture
 from compare_gan.core.types import GANState
 from compare_gan.export import programs
 from compare_gan.export.card import SHOWN, card
-from compare_gan.export.folder import ABOUT, FORMAT, About, is_export, sha256
+from compare_gan.export.folder import ABOUT, FORMAT, About, is_export
 from compare_gan.export.loader import runnable
 from compare_gan.export.sampler import Sampler
 from compare_gan.gans.modular import GAN
-from compare_gan.gans.standing import EXAMPLES, has_counters, with_statistics
+from compare_gan.gans.standing import has_counters, with_statistics
 
 STATISTICS = 0  # seed of the images that accumulated statistics are taken from
 WHOLE = (
@@ -30,7 +31,7 @@ WHOLE = (
 log = logging.getLogger(__name__)
 
 
-def ready(gan: GAN, state: GANState, statistics_examples: int = EXAMPLES) -> tuple[GANState, str]:
+def ready(gan: GAN, state: GANState, statistics_examples: int = STATISTICS_EXAMPLES) -> tuple[GANState, str]:
     """A state whose generator has the statistics it needs, and what these are, in words.
 
     Raises:
@@ -80,7 +81,7 @@ def write_export(
     run: Mapping[str, Any],
     config: str,
     rows: Sequence[Mapping[str, str]] = (),
-    statistics_examples: int = EXAMPLES,
+    statistics_examples: int = STATISTICS_EXAMPLES,
 ) -> About:
     """Writes an export, in the place of one that may be there.
 
@@ -124,6 +125,6 @@ def write_export(
         shown = min(gan.y_dim, SHOWN) or SHOWN
         write_picture(folder / "samples.png", sampler.grid(shown, SHOWN, seed=0), shown, SHOWN)
         (folder / "README.md").write_text(card(about, run, config, rows), encoding="utf-8")
-        files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.suffix in WHOLE}
+        files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.suffix in WHOLE}
         write_json(folder / ABOUT, {"format": FORMAT, **vars(about), "files": files})
     return about

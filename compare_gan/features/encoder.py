@@ -6,7 +6,6 @@ trained with all labels it is what scores are measured with.
 
 import dataclasses
 import functools
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import numpy as np
 from flax import nnx
 
 from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.core.files import atomic
+from compare_gan.core.files import atomic, sha256_of
 from compare_gan.core.types import Array, Cond, NetState
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import Images
@@ -136,7 +135,7 @@ def load_encoder(path: Path, name: str | None = None) -> TrainedEncoder:
     if wanted != {key: value.shape for key, value in arrays.items()}:
         raise UserError(f"{path}: its weights do not fit its own description; the file is damaged or too old")
     tree = jax.tree.map_with_path(lambda keys, _: arrays[_name(keys)], tree)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     return TrainedEncoder(spec, NetState(tree["params"], tree["extra"]), name or path.stem, digest)
 
 

@@ -21,7 +21,6 @@ CACHE = (
     "jax_persistent_cache_min_compile_time_secs",
     "jax_persistent_cache_min_entry_size_bytes",
 )
-NONE_LEFT = "no process is left to do it"
 log = logging.getLogger(__name__)
 
 

@@ -1,18 +1,16 @@
 """Stage 2 on fixed features: logistic regression from the kept labels."""
 
 import dataclasses
-import warnings
 
 import numpy as np
 from scipy import special
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED
 from compare_gan.fewlabels.calibration import deal, fitted_temperature, probabilities
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.representation import Features
+from compare_gan.metrics.logistic import logistic_regression, standardisation
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse of how much weights are held down
 MANY = 2000  # labels of which a fifth says enough, where it is otherwise asked of each fifth but one
@@ -49,8 +47,7 @@ def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Pre
     known = labels[labelled]
     if len(np.unique(known)) < 2:
         raise UserError("labels of at least two classes are needed to learn from; keep more")
-    mean, scale = features.train.mean(0, np.float64), features.train.std(0, dtype=np.float64)
-    scale[scale == 0] = 1
+    mean, scale = standardisation(features.train, np.float64)
     few, strength = (features.train[labelled] - mean) / scale, 1.0
     part = deal(known)
     if len(known) > MANY:
@@ -71,9 +68,7 @@ def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Pre
 
 def fit(few: np.ndarray, labels: np.ndarray, classes: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights [F, K] and bias [K] of logistic regression on standardised features [M, F]."""
-    with warnings.catch_warnings():  # where it goes on for long the last digits are not worth it
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(few, labels)
+    model = logistic_regression(few, labels, C=strength, max_iter=300, tol=1e-3)
     weights, bias = np.zeros((few.shape[1], classes)), np.full(classes, -np.inf)
     if len(model.classes_) == 2:  # one logit, the difference of two
         bias[model.classes_], weights[:, model.classes_[1]] = [0, model.intercept_[0]], model.coef_[0]

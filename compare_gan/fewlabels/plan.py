@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compare_gan.core.files import read_json
+from compare_gan.core.files import read_json, read_log
 from compare_gan.core.progress import Progress, clock
+from compare_gan.core.tables import Cell, table
 from compare_gan.fewlabels.execute import attempt
 from compare_gan.fewlabels.study import SECONDS, Study, Task, done, perform, tasks
 from compare_gan.train.schedule import Schedule
-from compare_gan.train.writers import read_metrics
 
 STEPS, SKIPPED = 40, 20  # of a try; the first ones compile, and are not counted
 WORTH_IT = 10 * STEPS  # fewer steps than this are done as soon as they are tried
@@ -92,7 +92,7 @@ def measured(trial: Study, entry: Entry) -> Entry:
         return entry
     folder = trial.place(task)
     runs = {"features": folder / "pretrain", "labels": folder / "classify", "gan": folder}
-    lines = read_metrics(runs[task.kind] / "metrics.jsonl") if entry.steps else []
+    lines = read_log(runs[task.kind] / "metrics.jsonl") if entry.steps else []
     spent = read_json(folder / SECONDS)
     if len(lines) < 2:
         return dataclasses.replace(entry, seconds=sum(spent.values()))
@@ -102,15 +102,14 @@ def measured(trial: Study, entry: Entry) -> Entry:
 
 def text(entries: Sequence[Entry], workers: int) -> str:
     """The plan as a table, with the time for all of it if it is known."""
-    layout = "{:<16} {:>6} {:>8} {:>9} {:>10}".format
-    shown = [layout("", "runs", "steps", "steps/s", "time")]
+    rows: list[tuple[Cell, ...]] = [("", "runs", "steps", "steps/s", "time")]
     for entry in entries:
         rate = "" if entry.rate is None else f"{entry.rate:.1f}"
         time = "" if entry.seconds is None else clock(entry.total)
-        shown.append(layout(entry.what, len(entry.tasks), entry.steps or "", rate, time))
+        rows.append((entry.what, len(entry.tasks), entry.steps or "", rate, time))
     total = sum(entry.total for entry in entries)
     runs, steps = sum(len(e.tasks) for e in entries), sum(len(e.tasks) * e.steps for e in entries)
-    line = layout("all", runs, steps, "", clock(total) if total else "")
+    lines = table([*rows, ("all", runs, steps, "", clock(total) if total else "")])
     if workers > 1 and total:
-        line += f", by {workers} processes {clock(total / workers)}"
-    return "\n".join([*shown, line])
+        lines[-1] += f", by {workers} processes {clock(total / workers)}"
+    return "\n".join(lines)

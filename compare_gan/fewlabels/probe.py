@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import write_json
 from compare_gan.data.base import UNLABELLED, ImageDataset
-from compare_gan.fewlabels.cluster import unit
 from compare_gan.fewlabels.linear import classify_linear
 from compare_gan.fewlabels.representation import Features
 
@@ -59,13 +59,9 @@ def nearest_neighbours(
 
     Where classes are equally frequent, the one whose members are nearest in sum.
     """
-    known, features = unit(known), unit(features)
-    found = np.empty(len(features), np.int64)
-    for start in range(0, len(features), 1000):
-        likeness = features[start : start + 1000] @ known.T
-        nearest = np.argpartition(-likeness, neighbours - 1, axis=1)[:, :neighbours]
-        votes = np.zeros((len(likeness), labels.max() + 1))
-        closeness = 1 + 1e-6 * np.take_along_axis(likeness, nearest, 1)
-        np.add.at(votes, (np.arange(len(likeness))[:, None], labels[nearest]), closeness)
-        found[start : start + 1000] = votes.argmax(1)
-    return found
+
+    def votes(distances: np.ndarray) -> np.ndarray:  # distances of cosine: 1 - likeness
+        return 1 + 1e-6 * (1 - distances)
+
+    model = KNeighborsClassifier(neighbours, metric="cosine", weights=votes)
+    return model.fit(known, labels).predict(features)

@@ -8,7 +8,7 @@ from scipy import optimize
 from sklearn.metrics import normalized_mutual_info_score
 
 from compare_gan.core.files import write_json
-from compare_gan.data.base import UNLABELLED, ImageDataset, hard_labels
+from compare_gan.data.base import UNLABELLED, ImageDataset, hard_labels, hardened
 from compare_gan.data.fingerprint import nothing_held_out
 from compare_gan.fewlabels.calibration import calibration_error
 from compare_gan.fewlabels.inferred import Inferred
@@ -95,8 +95,7 @@ def label_quality(full: ImageDataset, inferred: Inferred, few: ImageDataset | No
         quality["calibration_error"] = _calibration(found.train[hidden], true[hidden])
         quality["least_certain"] = least_certain(found.train, true)
     if found.test is not None and tests:
-        labels = found.test if found.test.ndim == 1 else found.test.argmax(1)
-        seen = confusion(true_test, labels, len(full.class_names), len(names))
+        seen = confusion(true_test, hardened(found.test), len(full.class_names), len(names))
         quality["test"] = {"accuracy": _accuracy(seen, matching), "confusion": seen.tolist()}
         if not clusters:
             quality["test"]["calibration_error"] = _calibration(found.test, true_test)

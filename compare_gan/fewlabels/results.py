@@ -1,12 +1,9 @@
 """The scores of all runs in a study folder: one row a run, one line a method over all its seeds."""
 
-import csv
 import dataclasses
 import hashlib
-import io
 import logging
 import statistics
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,9 @@ import jax
 import numpy as np
 
 from compare_gan import __version__
+from compare_gan.core import tables
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import atomic, read_json, write_json
+from compare_gan.core.files import read_json, write_csv, write_json
 from compare_gan.core.methods import METHODS
 from compare_gan.core.statistics import difference_interval, mean_interval
 from compare_gan.data.arrays import plain_arrays
@@ -33,7 +31,6 @@ from compare_gan.fewlabels.study import CLUSTERS, RESULT, SECONDS, Study, scorin
 SUMMARY, CSV = "summary.json", "results.csv"
 SCORES = ("frechet_distance", "class_agreement")
 REAL_IMAGES = 50_000  # at most; a few hundred drawn at random would have other class shares than the rest
-WIDTH = 100  # columns of text under the terminal's table
 log = logging.getLogger(__name__)
 
 
@@ -260,20 +257,11 @@ def budget_of(row: dict[str, Any]) -> tuple[float | None, int | None]:
     return row.get("fraction"), row.get("per_class")
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic(path) as file:
-        file.write(buffer.getvalue().encode())
-
-
 def table(summary: dict[str, Any]) -> str:
     """Means over seeds with their intervals, then what they show, for a terminal."""
-    layout = "{:<24} {:>7} {:>9} {:>9} {:>17} {:>5} {:>10}".format
-    text = [layout("method", "labels", "distance", "95%", "lowest-highest", "runs", "agreement")]
+    rows: list[tuple[tables.Cell, ...]] = [
+        ("method", "labels", "distance", "95%", "lowest-highest", "runs", "agreement")
+    ]
     for line in summary["lines"]:
         distance, agreement = (line["scores"][name] for name in SCORES)
         agrees = f"{agreement['mean']:.1%}" if agreement else "-"
@@ -283,16 +271,19 @@ def table(summary: dict[str, Any]) -> str:
             half = f"± {distance['interval'][1] - distance['mean']:.3f}" if distance["interval"] else ""
             range_ = f"{distance['lowest']:.3f}-{distance['highest']:.3f}" if line["seeds"] > 1 else ""
         title = METHODS[line["method"]].title
-        text.append(layout(title, line["labels"] or "-", mean, half, range_, line["seeds"], agrees))
+        rows.append((title, line["labels"] or "-", mean, half, range_, line["seeds"], agrees))
     if real := summary["real"]:
         distance, agreement = (real.get(name) for name in SCORES)
         mean = "-" if distance is None else f"{distance:.3f}"
         agrees = "-" if agreement is None else f"{agreement:.1%}"
-        text.append(layout("Real training images", "", mean, "", "", "", agrees))
+        rows.append(("Real training images", "", mean, "", "", "", agrees))
+    text = tables.table(rows)
     whose = "held-out" if summary["data"]["held_out"] else "the training"
     text.append(f"distance: Fréchet distance to {whose} images, mean over runs; lower is better")
-    text += [textwrap.fill(told, WIDTH) for told in [*inferred(summary), *summary["findings"]]]
-    text += [textwrap.fill(f"* {note}", WIDTH, subsequent_indent="  ") for note in summary["notes"]]
+    for sentence in [*inferred(summary), *summary["findings"]]:
+        text += tables.wrapped(sentence)
+    for note in summary["notes"]:
+        text += tables.wrapped(note, "* ")
     return "\n".join(text)
 
 

@@ -11,13 +11,14 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
+from compare_gan.gans.inference import eval_params
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import random_labels
-from compare_gan.gans.step import ShardFn, drawing_weights
+from compare_gan.gans.step import ShardFn
 from compare_gan.nn.state import bind, net_state, with_vectors_of
 
-EXAMPLES = 204_800  # images that compare_gan takes statistics from, in batches of BATCH
 PREVIEW = 1024  # enough for a picture
 BATCH = 64
 
@@ -26,7 +27,7 @@ def with_statistics(
     gan: GAN,
     state: GANState,
     rng: Array,
-    examples: int = EXAMPLES,
+    examples: int = STATISTICS_EXAMPLES,
     *,
     as_in_training: bool = False,
     spread: ShardFn = lambda x: x,
@@ -56,7 +57,7 @@ def has_counters(extra: Tree) -> bool:
 
 
 def fill(gan: GAN, as_in_training: bool, batches: int, spread: ShardFn, state: GANState, rng: Array) -> Tree:
-    params = drawing_weights(state)
+    params = eval_params(state)
 
     def add(i: Array, extra: Tree) -> Tree:
         z_rng, y_rng = jax.random.split(jax.random.fold_in(rng, i))

@@ -338,23 +338,3 @@ def generate(gan: GAN, params: Tree, extra: Tree, z: Array, y: Array | None) -> 
         return images, net_state(generator).extra
 
     return accumulate_microbatches(microbatch_fn, (z, y), gan.gradient_accumulation)
-
-
-def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array:
-    """[B, Z] and [B, K] -> images [B, H, W, C] in [0, 1], with averaged weights where there are some."""
-    return bind(gan.g_def, drawing_weights(state), state.g.extra)(Cond(z, y, train=False))
-
-
-def drawing_weights(state: GANState) -> Tree:
-    """The generator's weights outside training: averaged ones where there are some."""
-    return state.g.params if state.g_ema is None else state.g_ema
-
-
-def for_drawing(state: GANState) -> GANState:
-    """What `sample` and statistics need of a state: the discriminator and the optimisers are empty."""
-    empty = NetState({}, {})
-    g = NetState(drawing_weights(state), state.g.extra)
-    return dataclasses.replace(state, g=g, d=empty, g_opt=(), d_opt=(), g_ema=None)
-
-
-compiled_sample = jax.jit(sample, static_argnums=0)  # compiled once for all equal GANs

@@ -23,14 +23,18 @@ BATCH = 1000  # images whose features are held at once where not all need be
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)
 class ImageSet:
-    """Images, what they are meant to show, and what an extractor sees in them."""
+    """Images, what they are meant to show, and what an extractor sees in them.
+
+    Features are computed when first asked for, and kept.
+    """
 
     images: Images  # [N, H, W, C] uint8; or features [N, F], see `of_features`
     labels: np.ndarray | None  # [N] class indices, -1 = unlabelled; or None
     extractor: Callable[[Images], Extracted]
     gaussian: Gaussian | None = None  # of the features, where they are not there: see `of_gaussian`
+    extracted: Extracted | None = None  # of all images; None: not computed yet
 
     @classmethod
     def of_features(cls, features: np.ndarray, labels: np.ndarray | None = None) -> "ImageSet":
@@ -43,10 +47,12 @@ class ImageSet:
         nothing = cls.of_features(np.zeros((0, len(gaussian.mean))))
         return dataclasses.replace(nothing, gaussian=gaussian)
 
-    @functools.cached_property
+    @property
     def seen(self) -> Extracted:
         """Features [N, F] and logits [N, K] of all images."""
-        return self.extractor(self.images)
+        if self.extracted is None:
+            self.extracted = self.extractor(self.images)
+        return self.extracted
 
     @functools.cached_property
     def summary(self) -> Summary:
@@ -56,13 +62,13 @@ class ImageSet:
         return summarize(self.parts())
 
     def parts(self) -> Iterator[Extracted]:
-        held = self.__dict__.get("seen")
+        """Features and logits, of some images at a time. None are kept; those of `extracted` are used."""
         for start in range(0, len(self.images), BATCH):
             part = slice(start, start + BATCH)
-            if held is None:
+            if self.extracted is None:
                 yield self.extractor(self.images[part])
             else:
-                yield FeaturesAndClasses(held.features[part], held.classes[part])
+                yield FeaturesAndClasses(self.extracted.features[part], self.extracted.classes[part])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

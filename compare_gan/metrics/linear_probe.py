@@ -3,13 +3,13 @@ Chen et al., https://arxiv.org/abs/1811.11212.
 """
 
 import dataclasses
-import warnings
 
 import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.metrics.context import EvalContext, Scores, known, metric
 from compare_gan.metrics.discriminator_accuracy import judged
+from compare_gan.metrics.logistic import logistic_regression, standardisation
 
 
 def probe_accuracy(
@@ -22,18 +22,12 @@ def probe_accuracy(
     Raises:
       UserError: there are not two classes to tell apart, or nothing to test on.
     """
-    from sklearn.exceptions import ConvergenceWarning  # slow to import, so not before it is wanted
-    from sklearn.linear_model import LogisticRegression
-
     train, train_labels = train[train_labels >= 0], train_labels[train_labels >= 0]
     test, test_labels = test[test_labels >= 0], test_labels[test_labels >= 0]
     if len(np.unique(train_labels)) < 2 or not len(test_labels):
         raise UserError("linear_probe needs labels of two classes, of training and of held-out images")
-    mean, deviation = train.mean(0), train.std(0)
-    scale = np.where(deviation > 0, deviation, 1)
-    with warnings.catch_warnings():  # a fit that stops early is a probe, too
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        probe = LogisticRegression(max_iter=200).fit((train - mean) / scale, train_labels)
+    mean, scale = standardisation(train)
+    probe = logistic_regression((train - mean) / scale, train_labels, max_iter=200)
     return float(probe.score((test - mean) / scale, test_labels))
 
 

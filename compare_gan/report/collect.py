@@ -1,6 +1,5 @@
 """What a study folder holds, as plain values."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json
+from compare_gan.core.files import read_json, read_log
 
 T = TypeVar("T")
 Record = Mapping[str, Any]
@@ -119,7 +118,7 @@ def read_study(folder: Path) -> Study:
         clusters=records(summary, path, "clusters"),
         labels=optional(labels / "label_quality.json", read_labels),
         doubtful=read_grid(labels / "least_certain" / "images.png", labels / "least_certain" / "grid.json"),
-        pretrain=optional(features / "pretrain" / "metrics.jsonl", read_log) or (),
+        pretrain=read_log(features / "pretrain" / "metrics.jsonl"),
         real=read_grid(folder / "real" / "real.png", folder / "real" / "grid.json"),
         runs=tuple(read_run(folder, record) for record in records(shown, path, "runs")),
     )
@@ -132,7 +131,7 @@ def read_run(study: Path, record: Record) -> Run:
     return Run(
         key=str(record.get("method")),
         record=record,
-        metrics=optional(folder / "metrics.jsonl", read_log) or (),
+        metrics=read_log(folder / "metrics.jsonl"),
         samples={
             step: grid
             for step in evenly(sorted(samples), EVOLUTION_STEPS)
@@ -209,23 +208,6 @@ def checked(quality: Record, classes: int) -> Checked | None:
         return None
     confusion = np.array(quality["confusion"], np.int64).reshape(classes, classes)
     return Checked(int(confusion.sum()), number(quality.get("accuracy")), confusion)
-
-
-def read_log(path: Path) -> Log:
-    """The records of a .jsonl file by step; of a step written twice (a resumed run) the later one counts.
-
-    A torn last line, left by a run that was killed, is skipped.
-    """
-    records = {}
-    lines = path.read_text("utf-8", errors="replace").splitlines()
-    for n, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            records[int(record["step"])] = record
-        except (ValueError, TypeError, KeyError):
-            if n < len(lines):
-                raise UserError(f'{path}: line {n} is not a record with a "step"; remove the line') from None
-    return tuple(records[step] for step in sorted(records))
 
 
 def images_by_step(folder: Path) -> dict[int, Path]:

@@ -10,7 +10,6 @@ nothing is unpickled or imported. A checkpoint from elsewhere may hold wrong num
 Arrays are whole in the files, however they lay on devices, so any number of devices can read them.
 """
 
-import hashlib
 import logging
 import os
 import re
@@ -23,7 +22,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json, write_json
+from compare_gan.core.files import read_json, sha256_of, write_json
 from compare_gan.core.processes import first
 from compare_gan.core.types import GANState
 
@@ -238,8 +237,7 @@ def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a checkpoint but the manifest itself."""
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
-        with open(path, "rb") as file:
-            found[str(path.relative_to(folder))] = hashlib.file_digest(file, "sha256").hexdigest()
+        found[str(path.relative_to(folder))] = sha256_of(path)
     return found
 
 

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare_gan.core.files import atomic
+from compare_gan.core.files import atomic, read_log
 from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import first, of_first
 from compare_gan.core.types import Array, GANState
+from compare_gan.gans.inference import compiled_sample, inference_state
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import PREVIEW, with_statistics
-from compare_gan.gans.step import compiled_sample, for_drawing
 
 ROWS = COLUMNS = 10
 
@@ -24,7 +24,7 @@ class MetricsLog:
     """Appends one JSON object a line to `metrics.jsonl`; lines after `step` are forgotten first."""
 
     def __init__(self, path: Path, step: int = 0):
-        kept = [line for line in read_metrics(path) if line["step"] <= step]
+        kept = [line for line in read_log(path) if line["step"] <= step]
         self.path = path
         self.seconds = kept[-1]["seconds"] if kept else 0.0
         if first():
@@ -39,18 +39,6 @@ class MetricsLog:
         line |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
         with open(self.path, "a") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a metrics file; none where there is no file."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    parsed = []
-    for line in lines:
-        try:
-            parsed.append(json.loads(line))
-        except ValueError:  # the process was killed while it wrote this
-            break
-    return parsed
 
 
 class SampleWriter:
@@ -82,7 +70,7 @@ class SampleWriter:
 
         All processes draw, each by itself, since the state may be sharded over all of them.
         """
-        state = self.ready(self.placement.gather(for_drawing(state)))
+        state = self.ready(self.placement.gather(inference_state(state)))
         drawn = {folder: np.asarray(self.draw(state, z)) for folder, z in self.inputs.items()}
         for folder, images in drawn.items() if first() else ():
             picture = to_uint8(np.nan_to_num(images))

@@ -7,7 +7,8 @@ from compare_gan.config.costs import costs, flops
 from compare_gan.config.edge import parse
 from compare_gan.config.explain import explain
 from compare_gan.config.recipes import FOLDER
-from compare_gan.config.show import WIDTH, text
+from compare_gan.config.show import text
+from compare_gan.core.tables import WIDTH
 from compare_gan.core.types import ImageSpec
 from compare_gan.main import main
 

@@ -6,7 +6,15 @@ import os
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import atomic, read_json, run_folder, write_json
+from compare_gan.core.files import (
+    atomic,
+    read_json,
+    read_log,
+    run_folder,
+    sha256_of,
+    write_csv,
+    write_json,
+)
 
 
 def test_a_block_that_ends_well_replaces_the_file(tmp_path):
@@ -68,3 +76,19 @@ def test_run_folder_without_permission(tmp_path):
     for path in (tmp_path, tmp_path / "below"):
         with pytest.raises(UserError, match="Permission denied"):
             run_folder(path)
+
+
+def test_a_table_has_all_columns_and_empty_cells(tmp_path):
+    write_csv(tmp_path / "x.csv", [{"a": 1, "b": "x, y"}, {"a": None, "c": 0.5}])
+    assert (tmp_path / "x.csv").read_text() == 'a,b,c\n1,"x, y",\n,,0.5\n'
+
+
+def test_a_log_that_is_not_there_is_empty(tmp_path):
+    assert read_log(tmp_path / "metrics.jsonl") == ()
+
+
+def test_the_sha256_of_a_file(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(UserError, match="y: cannot be read"):
+        sha256_of(tmp_path / "y")

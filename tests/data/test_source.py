@@ -1,9 +1,12 @@
 """What may be named as a data set."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import open_dataset
+from compare_gan.data import Reading, open_dataset
+from compare_gan.data.source import find
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,15 @@ def test_a_file_of_another_kind(tmp_path):
 def test_an_image_size_that_is_none():
     with pytest.raises(UserError, match="image_size 0 is not positive"):
         open_dataset("digits", image_size=0)
+
+
+@pytest.mark.parametrize("name", ["digits", "folder", "x.npz"])
+def test_columns_of_what_is_not_parquet_are_noted(name, tmp_path):
+    (tmp_path / "folder").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "folder" / "a.png")
+    np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4), np.uint8))
+    source = name if name == "digits" else str(tmp_path / name)
+    note = "holds no parquet files, so --image_column and --label_column change nothing"
+    for reading in (Reading(label_column="none"), Reading(image_column="x")):
+        assert note in find(source, reading).notes
+    assert note not in find(source, Reading()).notes

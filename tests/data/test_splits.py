@@ -5,7 +5,7 @@ import pytest
 
 from compare_gan.data.holdout import with_splits
 from compare_gan.data.records import Contents, Part, Pixels
-from compare_gan.data.splits import split_of
+from compare_gan.data.splits import held_out_mask, split_of
 
 
 def numbered_images(labels):
@@ -30,6 +30,15 @@ def test_each_class_gives_its_share_and_nothing_is_lost():
     np.testing.assert_array_equal(np.sort(np.concatenate([numbers(rest), numbers(out)])), np.arange(105))
     for part in (rest, out):
         np.testing.assert_array_equal(part.labels, whole.labels[numbers(part)])
+
+
+def test_rows_of_zeros_are_unlabelled_images_and_not_the_first_class():
+    hard = np.array([0] * 10 + [1] * 10 + [-1] * 10)
+    soft = np.eye(3, dtype=np.float32)[hard] * 0.9 * (hard >= 0)[:, None]
+    np.testing.assert_array_equal(held_out_mask(soft), held_out_mask(hard))
+    assert held_out_mask(soft)[20:].sum() == 2
+    few = np.r_[hard[:1], hard[20:24]]  # one image of the first class, which is not to be held out
+    assert not held_out_mask(np.eye(3, dtype=np.float32)[few] * (few >= 0)[:, None])[0]
 
 
 def test_what_is_held_out_lies_at_even_distances():

@@ -375,6 +375,17 @@ def test_another_process_can_read(shown):
     assert other.name(3) == "n0_3.JPEG" and other.where(3) == records.where(3)
 
 
+def test_another_process_that_cannot_open_the_files_says_so_in_one_line(tmp_path, monkeypatch):
+    splits = {name: rows(CIFAR[:3], labels=[0, 1, 0], id=str) for name in ("train", "test")}
+    prepare(tfds, tmp_path, "cifar10", "3.0.2", features(32, "id", classes="ab"), splits)
+    records = open_dataset("cifar10", reading=Reading(data_dir=str(tmp_path), memory=0)).train.images.records
+    content = pickle.dumps(records)
+    shutil.rmtree(tmp_path / "cifar10")
+    with pytest.raises(UserError, match="cifar10.*: a worker process cannot open it") as caught:
+        pickle.loads(content)
+    assert "\n" not in str(caught.value)
+
+
 def reads(monkeypatch):
     """Numbers of the images whose labels are read from now on."""
     seen, about = [], Stored._about

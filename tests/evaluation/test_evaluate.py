@@ -21,7 +21,7 @@ from compare_gan.evaluation.scores import read_scores
 from compare_gan.evaluation.sets import remembered
 from compare_gan.evaluation.sources import Source, read_features, score_features, score_images
 from compare_gan.features.base import FeaturesAndClasses
-from compare_gan.gans.step import sample
+from compare_gan.gans.inference import sample
 from compare_gan.metrics.frechet import frechet_distance
 from compare_gan.metrics.intra_fid import intra_class_distances
 from compare_gan.train.checkpoints import Checkpoints

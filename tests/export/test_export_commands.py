@@ -16,14 +16,14 @@ from PIL import Image
 
 from compare_gan.commands.shared import open_run
 from compare_gan.config.edge import parse
+from compare_gan.core.files import sha256_of
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.export.card import trained
 from compare_gan.export.folder import read_about
 from compare_gan.export.loader import load
-from compare_gan.export.write import sha256
+from compare_gan.gans.inference import sample
 from compare_gan.gans.standing import with_statistics
-from compare_gan.gans.step import sample
 from compare_gan.main import main
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.gan import describe_run
@@ -209,7 +209,7 @@ def scramble(path):
 
 def approve(path):
     files = json.loads(path.with_name("export.json").read_text())["files"]
-    edit(path.with_name("export.json"), files={**files, path.name: sha256(path)})
+    edit(path.with_name("export.json"), files={**files, path.name: sha256_of(path)})
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from compare_gan.evaluation.evaluate import discriminator_of
 from compare_gan.export import programs
 from compare_gan.export.folder import more_than_computing
 from compare_gan.export.loader import read_weights, runnable
+from compare_gan.gans.inference import sample
 from compare_gan.gans.sampling import normal, truncated_normal, uniform
-from compare_gan.gans.step import sample
 from compare_gan.nn.norms import conditional_batch_norm
 from tests.gans.tiny import random_state, tiny_gan
 from tests.helpers.combinations import METHODS, combination

@@ -125,7 +125,7 @@ def test_damaged_files_and_others_are_told_in_one_line(tmp_path, suffix):
 
 
 def test_safetensors_that_do_not_add_up(tmp_path):
-    for change in ({"dtype": "F8"}, {"shape": [5]}, {"data_offsets": [0, 10**9]}, {"more": 1}):
+    for change in ({"dtype": "F8"}, {"shape": [5]}, {"data_offsets": [0, 10**9]}, {"data_offsets": 1}):
         path = safetensors(tmp_path / "x.safetensors", {"a": np.ones(3, np.float32)}, **change)
         with pytest.raises(UserError, match="damaged, or not a safetensors file"):
             read_weights(path)

@@ -12,7 +12,8 @@ from jax import export
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.core.types import Batch
-from compare_gan.gans.step import sample, train_step
+from compare_gan.gans.inference import sample
+from compare_gan.gans.step import train_step
 from compare_gan.nn.options import Precision
 from tests.helpers.combinations import combination
 from tests.helpers.tiers import slow_unless

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from compare_gan.core.types import Cond
+from compare_gan.gans.inference import sample
 from compare_gan.gans.standing import BATCH, with_statistics
-from compare_gan.gans.step import sample
 from compare_gan.nn.options import Layers, StandardizeBatch, Weights
 from compare_gan.nn.state import bind
 

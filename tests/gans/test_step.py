@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 from compare_gan.core.types import Batch, Cond, Labeled
+from compare_gan.gans.inference import sample
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import normal
@@ -18,7 +19,6 @@ from compare_gan.gans.step import (
     apply_to_real_and_fake,
     as_labeled,
     both_losses,
-    sample,
     sample_inputs,
     train_step,
     views,

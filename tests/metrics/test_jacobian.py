@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compare_gan.gans.step import sample
+from compare_gan.gans.inference import sample
 from compare_gan.metrics.context import Generator
 from compare_gan.metrics.jacobian import jacobians, metric_tensors, spectrum, tensors_of
 from tests.train.tiny import CONDITIONAL

@@ -73,6 +73,15 @@ def test_a_summary_holds_a_batch_at_a_time_and_is_made_once():
     assert found.summary is found.summary and images.asked == [BATCH, BATCH, 10]
 
 
+def test_features_that_are_there_are_not_extracted_again():
+    images = Watched()
+    features = extractor(Watched()[:])
+    found = ImageSet(images, None, extractor, extracted=features)
+    assert found.seen is features
+    assert [len(part.features) for part in found.parts()] == [BATCH, BATCH, 10]
+    assert found.summary.moments.count == len(images) and not images.asked
+
+
 def test_a_summary_of_held_features_extracts_nothing():
     images = Watched()
     whole = ImageSet(images, None, lambda rows: extractor(np.asarray(rows[:])))

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.report.collect import curve, evenly, number, read_grid, read_labels, read_log, read_study
+from compare_gan.core.files import read_log
+from compare_gan.report.collect import curve, evenly, number, read_grid, read_labels, read_study
 
 
 def test_some_ten_steps_are_read_with_the_first_and_the_last(study):

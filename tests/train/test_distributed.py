@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compare_gan.core.files import read_log
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.main import main
 from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.writers import read_metrics
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -108,7 +108,7 @@ def test_two_processes_that_share_one_copy_train_as_one(tmp_path, train):
     assert {p for p in one if "checkpoints" not in p.parts} == {
         p for p in two if "checkpoints" not in p.parts
     }
-    for a, b in zip(*(read_metrics(tmp_path / n / "metrics.jsonl") for n in ("one", "two")), strict=True):
+    for a, b in zip(*(read_log(tmp_path / n / "metrics.jsonl") for n in ("one", "two")), strict=True):
         assert a["step"] == b["step"]
         for name in a.keys() - {"step", "seconds"}:
             np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-5, err_msg=name)
@@ -133,7 +133,7 @@ def test_two_processes_with_a_copy_each_train_biggan_as_one(tmp_path):
         assert alone.wait(timeout=600) == 0, alone.stderr.read()[-3000:]
     (code, _, errors), (other_code, _, other_errors) = pair(*words, "--model_dir", str(tmp_path / "two"))
     assert (code, other_code) == (0, 0), errors[-3000:] + other_errors[-3000:]
-    (a,), (b,) = (read_metrics(tmp_path / n / "metrics.jsonl") for n in ("one", "two"))
+    (a,), (b,) = (read_log(tmp_path / n / "metrics.jsonl") for n in ("one", "two"))
     for name in a.keys() - {"seconds"}:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-5, err_msg=name)
     one, two = (

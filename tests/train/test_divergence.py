@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_log
 from compare_gan.losses.standard import hinge, least_squares, non_saturating, wasserstein
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.divergence import (
@@ -22,7 +23,7 @@ from compare_gan.train.divergence import (
 from compare_gan.train.hooks import Action, SampleHook
 from compare_gan.train.loop import Job, run
 from compare_gan.train.schedule import Schedule
-from compare_gan.train.writers import read_metrics, sample_std
+from compare_gan.train.writers import sample_std
 from tests.train.tiny import blobs
 
 FINE = {"step": 1, "loss/d": 1.0, "loss/g": 1.0, "logits/real": 0.5, "logits/fake": -0.5}
@@ -127,7 +128,7 @@ def test_a_report_that_arrives_one_step_late_names_its_own_step(tmp_path):
     schedule = Schedule(12, log_every=4, sample_every=100, save_every=100)
     with pytest.raises(Diverged, match="at step 4; stopped, the last good checkpoint is that of step 0"):
         trained(tmp_path, lambda number: jnp.nan, schedule=schedule)
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [4]
+    assert [row["step"] for row in read_log(tmp_path / "metrics.jsonl")] == [4]
 
 
 def test_noting_continues(tmp_path, caplog):
@@ -158,7 +159,7 @@ def test_rollback_draws_other_numbers_and_a_resumed_run_draws_the_same(tmp_path)
     seed = seed_that_fails_once()
     whole = trained(tmp_path / "a", bad_once, seed, on_divergence="rollback")
     assert [line["done"] for line in read_incidents(tmp_path / "a")] == ["rolled back to step 2"]
-    assert [line["step"] for line in read_metrics(tmp_path / "a" / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in read_log(tmp_path / "a" / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     shorter = dataclasses.replace(SCHEDULE, steps=5)
     trained(tmp_path / "b", bad_once, seed, shorter, on_divergence="rollback")
     resumed = trained(tmp_path / "b", bad_once, seed, on_divergence="rollback")

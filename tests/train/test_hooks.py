@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare_gan.core.files import read_log
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.hooks import Action, ProfileHook, call_hooks
 from compare_gan.train.loop import Job, run
 from compare_gan.train.reports import Reports
 from compare_gan.train.schedule import Schedule
-from compare_gan.train.writers import read_metrics
 from tests.train.tiny import blobs
 
 
@@ -60,7 +60,7 @@ def test_hooks_get_every_step_and_each_report_once(tmp_path):
             9: {"step": 9, "number": mean_of_squares(8, 8)},
         }
     )
-    rows = [(row["step"], row["number"]) for row in read_metrics(tmp_path / "metrics.jsonl")]
+    rows = [(row["step"], row["number"]) for row in read_log(tmp_path / "metrics.jsonl")]
     assert rows == [(report["step"], pytest.approx(report["number"])) for report in reports.values()]
 
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_log
 from compare_gan.core.placement import Placement
 from compare_gan.gans.step import train_step
 from compare_gan.train.feed import open_feed
 from compare_gan.train.gan import check_labels, train
 from compare_gan.train.loop import Job, compile_step
 from compare_gan.train.schedule import Schedule
-from compare_gan.train.writers import MetricsLog, read_metrics, spherical
+from compare_gan.train.writers import MetricsLog, spherical
 from tests.train.tiny import GANS, blobs
 
 
@@ -47,7 +48,7 @@ def test_a_step_is_traced_once():
 
 
 @pytest.mark.parametrize("labels", [np.array([0, 4]), np.array([-2, 0]), np.zeros((2, 3), np.float32)])
-def test_labels_that_do_not_fit_are_refused(tmp_path, labels):
+def test_labels_that_do_not_fit_are_refused(labels):
     with pytest.raises(UserError, match="labels"):
         check_labels(labels, 4)
 
@@ -76,10 +77,10 @@ def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
         file.write('{"step": 30, "sec')  # killed here
     again = MetricsLog(path, 10)
     again.append(20, 1.5, {"loss/d": 0.125})
-    assert read_metrics(path) == [
+    assert read_log(path) == (
         {"step": 10, "seconds": 1.0, "loss/d": 0.5},
         {"step": 20, "seconds": 2.5, "loss/d": 0.125},
-    ]
+    )
 
 
 def test_spherical_interpolation_keeps_the_angle_even_and_the_length_linear():

@@ -4,12 +4,13 @@ import jax
 import numpy as np
 import pytest
 
+from compare_gan.core.files import read_log
 from compare_gan.core.placement import Placement
 from compare_gan.data import Split
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.gan import train
 from compare_gan.train.schedule import Schedule
-from compare_gan.train.writers import SampleWriter, read_metrics
+from compare_gan.train.writers import SampleWriter
 from tests.train.tiny import GANS, blobs
 
 SCHEDULE = Schedule(8, log_every=2, sample_every=8, save_every=3, keep_checkpoints=None)
@@ -59,7 +60,7 @@ def test_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
     def numbers(run_dir):
         return [
             {key: value for key, value in line.items() if key != "seconds"}
-            for line in read_metrics(run_dir / "metrics.jsonl")
+            for line in read_log(run_dir / "metrics.jsonl")
         ]
 
     assert numbers(whole_dir) == numbers(tmp_path)

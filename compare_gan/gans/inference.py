@@ -1,0 +1,32 @@
+"""A trained generator outside training: which weights it uses, and the images it makes.
+
+Shape letters: B batch, H W C image, Z latent, K classes.
+"""
+
+import dataclasses
+
+import jax
+
+from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
+from compare_gan.gans.modular import GAN
+from compare_gan.nn.state import bind
+
+
+def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array:
+    """[B, Z] and [B, K] -> images [B, H, W, C] in [0, 1], with averaged weights where there are some."""
+    return bind(gan.g_def, eval_params(state), state.g.extra)(Cond(z, y, train=False))
+
+
+def eval_params(state: GANState) -> Tree:
+    """The generator's weights outside training: averaged ones where there are some."""
+    return state.g.params if state.g_ema is None else state.g_ema
+
+
+def inference_state(state: GANState) -> GANState:
+    """What `sample` and statistics need of a state: the discriminator and the optimisers are empty."""
+    empty = NetState({}, {})
+    g = NetState(eval_params(state), state.g.extra)
+    return dataclasses.replace(state, g=g, d=empty, g_opt=(), d_opt=(), g_ema=None)
+
+
+compiled_sample = jax.jit(sample, static_argnums=0)  # compiled once for all equal GANs

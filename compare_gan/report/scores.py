@@ -1,0 +1,28 @@
+"""A table of scores as a page of its own."""
+
+from collections.abc import Sequence
+
+from compare_gan.report.markup import Markup, join, tag
+
+STYLE = Markup(
+    "body{font:15px system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
+    "td,th{padding:.4em 1em;text-align:right;border-bottom:1px solid #ddd}"
+    "td:first-child,th:first-child{text-align:left}"
+)
+
+
+def scores_page(header: Sequence[str], body: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+    """The page as HTML: a table, and paragraphs below it."""
+
+    def line(cells: Sequence[str], kind: str) -> Markup:
+        return tag("tr", *(tag(kind, cell) for cell in cells))
+
+    return join(
+        Markup("<!doctype html>\n"),
+        tag("meta", charset="utf-8"),
+        tag("title", "Scores"),
+        tag("style", STYLE),
+        tag("h1", "Scores"),
+        tag("table", line(header, "th"), *(line(cells, "td") for cells in body)),
+        *(tag("p", note) for note in notes),
+    )
