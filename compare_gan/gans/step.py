@@ -57,7 +57,7 @@ def train_step(
         return unrolled_step(gan, state, batch, rngs, shard)
 
     def update_discriminator_only(state: GANState, inputs: tuple[Batch, Array]) -> tuple[GANState, Metrics]:
-        drawn = draw(gan, *inputs, shard)
+        drawn = draw(gan, inputs[0], inputs[1], shard)
         images, g_extra = generate(gan, state.g.params, state.g.extra, drawn.z, drawn.y)
         return update_discriminator(
             gan, with_g_extra(state, g_extra), drawn.real, Labeled(images, drawn.y), drawn.rng
@@ -66,7 +66,7 @@ def train_step(
     early, last = split_last((batch, rngs))
     if gan.disc_iters > 1:
         state, _ = jax.lax.scan(update_discriminator_only, state, early)
-    drawn = draw(gan, *last, shard)
+    drawn = draw(gan, last[0], last[1], shard)
     images, generator_vjp, g_extra = generate_with_vjp(gan, state, drawn)
     fake = Labeled(images, drawn.y)
     state, metrics = update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
@@ -105,7 +105,7 @@ def unrolled_step(
     vectors = state.g.extra
     images, generator_vjp, g_extra = generate_with_vjp(gan, state, own)
     state = with_g_extra(state, g_extra)
-    drawn = jax.lax.map(lambda inputs: draw(gan, *inputs, shard), early)
+    drawn = jax.lax.map(lambda inputs: draw(gan, inputs[0], inputs[1], shard), early)
 
     def run_generator(state: GANState, z: Array, y: Array | None) -> tuple[Array, GANState]:
         extra = with_vectors_of(vectors, state.g.extra)
