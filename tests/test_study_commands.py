@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from compare_gan.commands.studies import joined
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.data import open_dataset
 from compare_gan.main import main, parser, underscored
 
@@ -138,7 +138,7 @@ def test_a_failure_is_named_and_costs_no_other(tmp_path, capsys, monkeypatch):
     honest = run.perform
 
     def perform(study, task):
-        if task.method is METHODS["s3gan"] and task.seed == 1:
+        if task.method is LABEL_METHODS["s3gan"] and task.seed == 1:
             raise RuntimeError("out of luck")
         return honest(study, task)
 
@@ -211,4 +211,4 @@ def test_settings_of_a_growing_folder():
     two = one | {"seeds": [1], "fractions": [], "per_class": [3], "methods": ["s3gan"]}
     both = joined("study", one, two)
     assert (both["seeds"], both["fractions"], both["per_class"]) == ([0, 1], [0.1], [3])
-    assert both["methods"] == list(METHODS)
+    assert both["methods"] == list(LABEL_METHODS)

@@ -155,7 +155,7 @@ def of_run(arguments: argparse.Namespace) -> Scores:
     from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
     from compare_gan.evaluation.scores import read_scores
     from compare_gan.features import open_extractor
-    from compare_gan.train.gan import read_run
+    from compare_gan.train.run_dir import read_run
 
     if lost := [
         name for name in ("reference", "reference_split", "reference_features") if vars(arguments).get(name)
@@ -188,9 +188,9 @@ def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, A
     Raises:
       UserError: it is gone, its images are of another size, or its label file has changed.
     """
+    from compare_gan.core.run_files import ABOUT
     from compare_gan.data import Reading
     from compare_gan.data.loading import deepened
-    from compare_gan.train.gan import ABOUT
 
     if about["reading"].get("labels"):
         check_label_file(run_dir, about)
@@ -224,8 +224,8 @@ def check_label_file(run_dir: Path, about: dict[str, Any]) -> None:
     Raises:
       UserError: the label file that `run.json` names is gone, or has changed.
     """
+    from compare_gan.core.run_files import ABOUT
     from compare_gan.data.labels import described
-    from compare_gan.train.gan import ABOUT
 
     labels = about.get("labels") or {}
     if "sha256" not in labels:

@@ -33,12 +33,12 @@ def add_choice(made) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
+    from compare_gan.core.run_files import CONFIG, EXPORT
     from compare_gan.evaluation.scores import read_scores
     from compare_gan.export.write import checked_out, write_export
-    from compare_gan.train.gan import CONFIG
 
     run_dir = Path(arguments.run)
-    out = checked_out(Path(arguments.out) if arguments.out else run_dir / "export")
+    out = checked_out(Path(arguments.out) if arguments.out else run_dir / EXPORT)
     about, gan, state = open_run(run_dir, arguments.step)
     config, rows = (run_dir / CONFIG).read_text(), read_scores(run_dir)
     made = write_export(out, gan, state, about, config, rows, arguments.statistics_examples)

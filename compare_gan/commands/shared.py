@@ -188,9 +188,9 @@ def open_gan(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
     import jax
 
     from compare_gan.config.edge import parse
-    from compare_gan.core.registry import METHODS
+    from compare_gan.core.registry import GAN_METHODS
     from compare_gan.core.types import ImageSpec
-    from compare_gan.train.gan import read_run
+    from compare_gan.train.run_dir import read_run
 
     about = read_run(run_dir)
     parsed = parse([run_dir / "operative_config.gin"], [])
@@ -198,6 +198,6 @@ def open_gan(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
     gan = dataclasses.replace(gan, prior=parsed.eval_prior)
     options = parsed.options
     target = getattr(options.gan_class, "func", options.gan_class)
-    method = next(name for name in METHODS if METHODS[name] is target)
+    method = next(name for name in GAN_METHODS if GAN_METHODS[name] is target)
     about = {"method": method} | about | {"architecture": options.architecture}
     return about, gan, jax.jit(gan.init)(jax.random.key(0))

@@ -20,7 +20,7 @@ from compare_gan.commands.shared import (
 )
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.files import sha256_of
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 
 SETTINGS = "settings.json"
 QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
@@ -46,7 +46,7 @@ def add_data(made: Parser) -> None:
 
 def add_methods(made: Parser, default: list[str]) -> None:
     made.add_argument(
-        "--methods", "--method", nargs="+", choices=list(METHODS), default=default, help="GANs to train"
+        "--methods", "--method", nargs="+", choices=list(LABEL_METHODS), default=default, help="GANs to train"
     )
 
 
@@ -209,7 +209,7 @@ def networks(gin_config: str, gin_bindings: list[str], methods: list[str]) -> di
     from compare_gan.fewlabels.study import Configured
 
     base, found = config_file(gin_config), {}
-    for name in dict.fromkeys(METHODS[method].recipe for method in methods):
+    for name in dict.fromkeys(LABEL_METHODS[method].recipe for method in methods):
         parsed = parse([base, recipe(name)], gin_bindings)
         found[name] = Configured(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
     return found
@@ -243,7 +243,7 @@ def open_study(settings: dict[str, Any], folder: Path, flat: bool, dataset: Any 
     from compare_gan.train.loop import Schedule
 
     quick, steps = settings["quick"], settings["steps"]
-    methods = tuple(METHODS[name] for name in settings["methods"])
+    methods = tuple(LABEL_METHODS[name] for name in settings["methods"])
     schedule = Schedule(
         steps,
         log_every=max(1, steps // 30),

@@ -19,7 +19,7 @@ from compare_gan.commands.studies import (
     study_folder,
 )
 from compare_gan.core.errors import UserError
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 
 FRACTIONS = [0.05, 0.1, 0.2]  # of the labels of a fully labelled data set
 
@@ -35,7 +35,7 @@ def add(commands) -> None:
         "--model_dir runs/study",
     )
     add_data(made)
-    add_methods(made, list(METHODS))
+    add_methods(made, list(LABEL_METHODS))
     kept = made.add_mutually_exclusive_group()
     kept.add_argument(
         "--fractions",

@@ -120,10 +120,10 @@ def train_one(arguments: argparse.Namespace) -> None:
     from compare_gan.core.placement import Placement
     from compare_gan.data.source import refuse_inside
     from compare_gan.data.validation import with_validation
-    from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
     from compare_gan.train.loop import Schedule
     from compare_gan.train.resume import check_fits, check_steps
+    from compare_gan.train.run_dir import describe_run
     from compare_gan.train.watch import Watch
 
     if not arguments.gin_config and not arguments.gin_bindings:

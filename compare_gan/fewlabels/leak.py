@@ -15,17 +15,22 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
 from compare_gan.core.origin import note_of
+from compare_gan.core.run_files import (
+    CLASSIFIER,
+    FEATURES,
+    KEPT,
+    LABELS,
+    LEAK_CHECK,
+    PREDICTIONS,
+    PRETRAINED,
+    SOFT_LABELS,
+)
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.order import permutation
 from compare_gan.fewlabels.budget import choose, told
-from compare_gan.fewlabels.inferred import LABELS, PREDICTIONS, SOFT_LABELS
-from compare_gan.fewlabels.representation import FEATURES, PRETRAINED
-from compare_gan.fewlabels.s4l import CLASSIFIER
-from compare_gan.fewlabels.stages import KEPT
 from compare_gan.fewlabels.study import Study, Task, few, prepare, tasks, trained
 from compare_gan.nn.state import digest
 
-CHECK = "leak-check"  # the scratch folder
 FILES = (KEPT, PRETRAINED, FEATURES, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS)
 GAN_STEPS = 20
 
@@ -137,7 +142,7 @@ def verify(study: Study, gans: bool = False) -> Verdict:
         steps=gan_steps(study),
     )
     if not differing:
-        shutil.rmtree(study.folder / CHECK)
+        shutil.rmtree(study.folder / LEAK_CHECK)
         return verdict
     again = scratch(study, "unchanged", study.dataset)
     run_stages(again)
@@ -194,7 +199,7 @@ def made_by_stages(study: Study) -> list[Path]:
 
 def scratch(study: Study, name: str, dataset: ImageDataset, files: list[Path] | None = None) -> Study:
     """The study on another data set in a scratch folder, with the same kept labels, or with all `files`."""
-    folder = study.folder / CHECK / name
+    folder = study.folder / LEAK_CHECK / name
     shutil.rmtree(folder, ignore_errors=True)
     run_folder(folder)
     kept = study.place(Task("labels", study.seeds[0], study.budgets[0])).relative_to(study.folder) / KEPT

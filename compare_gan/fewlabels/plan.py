@@ -10,8 +10,9 @@ from typing import Any
 
 from compare_gan.core.files import read_json
 from compare_gan.core.progress import Progress, clock
+from compare_gan.core.run_files import CLASSIFY_RUN, METRICS_LOG, PRETRAIN_RUN, SECONDS
 from compare_gan.fewlabels.execute import attempt
-from compare_gan.fewlabels.study import SECONDS, Study, Task, done, perform, tasks
+from compare_gan.fewlabels.study import Study, Task, done, perform, tasks
 from compare_gan.train.loop import Schedule
 from compare_gan.train.writers import read_metrics
 
@@ -91,8 +92,8 @@ def measured(trial: Study, entry: Entry) -> Entry:
     if outcome.error is not None:  # it is told when it happens again
         return entry
     folder = trial.place(task)
-    runs = {"features": folder / "pretrain", "labels": folder / "classify", "gan": folder}
-    lines = read_metrics(runs[task.kind] / "metrics.jsonl") if entry.steps else []
+    runs = {"features": folder / PRETRAIN_RUN, "labels": folder / CLASSIFY_RUN, "gan": folder}
+    lines = read_metrics(runs[task.kind] / METRICS_LOG) if entry.steps else []
     spent = read_json(folder / SECONDS)
     if len(lines) < 2:
         return dataclasses.replace(entry, seconds=sum(spent.values()))

@@ -11,6 +11,7 @@ import numpy as np
 from compare_gan.core.files import run_folder
 from compare_gan.core.pictures import write_grid
 from compare_gan.core.progress import clock
+from compare_gan.core.run_files import REAL_GRID
 from compare_gan.data.base import ImageDataset
 from compare_gan.fewlabels.execute import Call, Here, Outcome, Workers
 from compare_gan.fewlabels.study import Study, Task, done, perform, tasks
@@ -97,4 +98,4 @@ def show_real(dataset: ImageDataset, folder: Path, columns: int = 10) -> None:
     if not rows:
         rows = [np.linspace(0, len(labels) - 1, 3 * columns).astype(int)[i::3] for i in range(3)]
     images = dataset.test.images[np.concatenate(rows)]
-    write_grid(folder / "real" / "real.png", images, len(rows), columns)
+    write_grid(folder / REAL_GRID, images, len(rows), columns)

@@ -14,6 +14,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.origin import is_made
 from compare_gan.core.progress import Progress
+from compare_gan.core.run_files import CLASSIFIER, CLASSIFY_RUN
 from compare_gan.data.base import UNLABELLED, ImageDataset, Images, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import TrainedEncoder, load_encoder
@@ -23,8 +24,6 @@ from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.nn.images import TURNS
 from compare_gan.train.encoder import S4L, train_encoder
 from compare_gan.train.loop import Schedule
-
-CLASSIFIER = "classifier.npz"
 
 
 def classify_s4l(
@@ -74,7 +73,7 @@ def classify_s4l(
         "seed": seed,
     }
     if not is_made(path, origin):
-        classifier = learn("classify", own, seed + 1)
+        classifier = learn(CLASSIFY_RUN, own, seed + 1)
         classifier.save(path, dict(task="rotation and few labels", seed=seed))
     classifier = load_encoder(path)
     if not recipe.calibration_fits:

@@ -23,8 +23,9 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, write_json
-from compare_gan.core.methods import Method
+from compare_gan.core.label_methods import Method
 from compare_gan.core.pictures import write_grid
+from compare_gan.core.run_files import CLUSTERS, FEATURES, QUALITY, RESULT, SECONDS, UNCERTAIN_GRID
 from compare_gan.core.types import GANState, ImageSpec
 from compare_gan.data.base import UNLABELLED, ImageDataset, hard_labels
 from compare_gan.data.labels import at_random, from_file, single
@@ -35,16 +36,15 @@ from compare_gan.fewlabels.budget import Budget, choose, columns, folder_of, tol
 from compare_gan.fewlabels.inferred import Inferred
 from compare_gan.fewlabels.overview import NEED_LABELS, overview
 from compare_gan.fewlabels.probe import write_probe
-from compare_gan.fewlabels.quality import QUALITY, label_quality, write_quality
+from compare_gan.fewlabels.quality import label_quality, write_quality
 from compare_gan.fewlabels.recipe import LabelRecipe
-from compare_gan.fewlabels.representation import FEATURES, Features, extract, pretrain
+from compare_gan.fewlabels.representation import Features, extract, pretrain
 from compare_gan.fewlabels.stages import infer_labels, keep_labels, warn_of_empty_classes
 from compare_gan.gans.modular import GAN
-from compare_gan.train.gan import describe_run, train
+from compare_gan.train.gan import train
 from compare_gan.train.loop import Schedule
+from compare_gan.train.run_dir import describe_run
 
-CLUSTERS = "clusters"  # a folder
-RESULT, SECONDS = "result.json", "seconds.json"
 UNCERTAIN = 20  # images whose label is least certain, to be shown
 
 
@@ -223,7 +223,7 @@ def tell_quality(study: Study, task: Task) -> None:
     quality = label_quality(study.dataset, inferred(study, task.seed, task.budget), kept)
     if worst := quality.get("least_certain", {}).get("index", [])[:UNCERTAIN]:
         images = study.dataset.train.images[np.array(worst)]
-        write_grid(folder / "least_certain" / "images.png", images, 1, len(worst))
+        write_grid(folder / UNCERTAIN_GRID, images, 1, len(worst))
     write_json(folder / QUALITY, quality)  # last: that it is there says that all is done
 
 

@@ -12,6 +12,7 @@ from compare_gan.core.files import atomic
 from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import first, of_first
+from compare_gan.core.run_files import INTERPOLATIONS, SAMPLES
 from compare_gan.core.types import Array, GANState
 from compare_gan.gans.modular import GAN
 from compare_gan.gans.standing import PREVIEW, with_statistics
@@ -73,7 +74,7 @@ class SampleWriter:
             else None
         )
         self.rows = rows
-        self.inputs = {"samples": z, "interpolations": between.reshape(-1, gan.z_dim)}
+        self.inputs = {SAMPLES: z, INTERPOLATIONS: between.reshape(-1, gan.z_dim)}
         self.draw = lambda state, z: compiled_sample(gan, state, z, y)
         self.ready = lambda state: with_statistics(gan, state, z_rng, PREVIEW)
 
@@ -87,7 +88,7 @@ class SampleWriter:
         for folder, images in drawn.items() if first() else ():
             picture = to_uint8(np.nan_to_num(images))
             write_grid(self.run_dir / folder / f"{step:06}.png", picture, self.rows, COLUMNS)
-        return of_first(spread(drawn["samples"]))
+        return of_first(spread(drawn[SAMPLES]))
 
 
 def spread(images: np.ndarray) -> float:

@@ -26,7 +26,7 @@ from compare_gan.gans.standing import with_statistics
 from compare_gan.gans.step import sample
 from compare_gan.main import main
 from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.gan import describe_run
+from compare_gan.train.run_dir import describe_run
 from tests.test_main import bindings, config, refused
 
 ROOT = Path(__file__).parents[2]

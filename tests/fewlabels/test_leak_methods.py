@@ -8,21 +8,20 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.run_files import KEPT, LABELS, LEAK_CHECK
 from compare_gan.data.base import UNLABELLED, Split
 from compare_gan.data.label_files import write_labels
-from compare_gan.fewlabels.inferred import LABELS
-from compare_gan.fewlabels.leak import CHECK, FILES, deleted, permuted, verify
-from compare_gan.fewlabels.stages import KEPT
+from compare_gan.fewlabels.leak import FILES, deleted, permuted, verify
 from compare_gan.fewlabels.study import Task, few, prepare, tasks, trained
 
 from . import small
 
-BLIND = sorted(name for name in METHODS if METHODS[name].labels != "true")
+BLIND = sorted(name for name in LABEL_METHODS if LABEL_METHODS[name].labels != "true")
 
 
 def task_of(name):
-    return Task("gan", small.SEED, small.SHARE if METHODS[name].from_few else None, METHODS[name])
+    return Task("gan", small.SEED, small.SHARE if LABEL_METHODS[name].from_few else None, LABEL_METHODS[name])
 
 
 def do(study):
@@ -58,7 +57,7 @@ def under(original, folder, change, names):
     other = original.dataset.with_labels(change(labels, np.setdiff1d(np.arange(len(labels)), kept)))
     assert (other.train.labels != labels).sum() > 20
     test = Split(other.test.images, np.zeros_like(other.test.labels))
-    methods = tuple(METHODS[name] for name in names)
+    methods = tuple(LABEL_METHODS[name] for name in names)
     dataset = dataclasses.replace(other, test=test)
     return dataclasses.replace(original, folder=folder, dataset=dataset, methods=methods)
 
@@ -92,7 +91,7 @@ def test_methods_of_one_recipe_differ_by_their_labels(original):
     """That numbers agree is not because labels do nothing."""
     mine = weights(original, "s2gan")
     for other in ("all_labels", "s2gan_soft", "random_label", "clustering"):
-        assert METHODS[other].recipe == METHODS["s2gan"].recipe
+        assert LABEL_METHODS[other].recipe == LABEL_METHODS["s2gan"].recipe
         assert not all(map(np.array_equal, mine, weights(original, other))), other
 
 
@@ -101,12 +100,12 @@ def test_verify_says_that_nothing_leaks(original):
     assert verdict.proven and verdict.files == len(FILES) + 2  # clusters have files of their own
     assert verdict.text.startswith("no leak: all 9 files") and "GANs were not checked" in verdict.text
     assert (verdict.kept, verdict.hidden) == (12, 48)
-    assert not (original.folder / CHECK).exists()
+    assert not (original.folder / LEAK_CHECK).exists()
 
 
 def test_gans_are_verified_on_request(original):
     study = dataclasses.replace(
-        original, methods=(METHODS["s3gan"], METHODS["s2gan_co"], METHODS["all_labels"])
+        original, methods=(LABEL_METHODS["s3gan"], LABEL_METHODS["s2gan_co"], LABEL_METHODS["all_labels"])
     )
     verdict = verify(study, gans=True)
     assert verdict.proven and verdict.gans == 2  # all_labels is given all
@@ -172,7 +171,7 @@ def test_verify_tells_leaks_from_chance(tmp_path, monkeypatch, bytes_of, expecte
     stage(study, None)
     verdict = verify(study)
     assert verdict.text.startswith(expected)
-    assert (tmp_path / CHECK).exists() == bool(verdict.differing)
+    assert (tmp_path / LEAK_CHECK).exists() == bool(verdict.differing)
 
 
 def test_methods_without_inferred_labels_have_nothing_to_verify(tmp_path):
@@ -190,4 +189,4 @@ def test_hidden_labels_are_changed_as_said():
 
 
 def test_the_study_has_a_task_for_every_method(original):
-    assert {task.method.name for task in tasks(original)[2]} == set(METHODS)
+    assert {task.method.name for task in tasks(original)[2]} == set(LABEL_METHODS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.methods import METHODS, method
+from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.data.label_files import write_labels
 from compare_gan.fewlabels.study import Task, labelled, prepare, tasks, true_labels
 
@@ -12,7 +12,7 @@ from . import small
 
 
 def task_of(name):
-    return Task("gan", small.SEED, small.SHARE if METHODS[name].from_few else None, METHODS[name])
+    return Task("gan", small.SEED, small.SHARE if LABEL_METHODS[name].from_few else None, LABEL_METHODS[name])
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +58,23 @@ def test_inferred_labels_are_hard_or_soft(study):
 
 
 def test_classes_are_the_methods_own(study):
-    classes = {name: labelled(study, task_of(name)).class_names for name in METHODS}
+    classes = {name: labelled(study, task_of(name)).class_names for name in LABEL_METHODS}
     assert classes["single_label"] == ("all",)
     assert classes["clustering"] == ("cluster 0", "cluster 1", "cluster 2")
     assert classes["random_label"] == ("random 0", "random 1", "random 2")
-    assert all(classes[name] == study.dataset.class_names for name in METHODS if METHODS[name].from_few)
-    for name in METHODS:
-        gan = study.gan(METHODS[name])
+    assert all(
+        classes[name] == study.dataset.class_names for name in LABEL_METHODS if LABEL_METHODS[name].from_few
+    )
+    for name in LABEL_METHODS:
+        gan = study.gan(LABEL_METHODS[name])
         assert gan.spec.num_classes == len(classes[name]), name
 
 
 def test_how_many_true_labels_a_method_uses(study):
-    used = {name: true_labels(study, task_of(name)) for name in METHODS}
+    used = {name: true_labels(study, task_of(name)) for name in LABEL_METHODS}
     assert used.pop("all_labels") == used.pop("all_labels_rotation") == 60
     for name, count in used.items():
-        assert count == (12 if METHODS[name].from_few else 0), name
+        assert count == (12 if LABEL_METHODS[name].from_few else 0), name
 
 
 def test_a_label_file_takes_the_place_of_inferred_labels(study, tmp_path):

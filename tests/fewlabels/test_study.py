@@ -14,7 +14,7 @@ from scipy import linalg
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.interrupt import Interrupted
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.fewlabels import budget, execute, plan, results, run
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.representation import Features
@@ -299,7 +299,7 @@ def test_where_no_process_is_left_the_rest_is_told_of():
 
 def test_tasks_are_names_of_what_is_done(tmp_path):
     study = wide_study(tmp_path)
-    gan = Task("gan", 0, PerClass(4), METHODS["s3gan"])
+    gan = Task("gan", 0, PerClass(4), LABEL_METHODS["s3gan"])
     assert gan.name == "s3gan, 4 labels a class, seed 0"
     assert study.place(gan) == tmp_path / "seed-0" / "per-class-4" / "s3gan"
     assert not done(study, gan)
