@@ -135,14 +135,14 @@ def test_a_plan_does_nothing(study, tmp_path, capsys):
 def test_a_failure_is_named_and_costs_no_other(tmp_path, capsys, monkeypatch):
     import compare_gan.fewlabels.run as run
 
-    honest = run.perform
+    honest = run.run_task
 
-    def perform(study, task):
+    def run_task(study, task):
         if task.method is LABEL_METHODS["s3gan"] and task.seed == 1:
             raise RuntimeError("out of luck")
         return honest(study, task)
 
-    monkeypatch.setattr(run, "perform", perform)
+    monkeypatch.setattr(run, "run_task", run_task)
     words = ["--methods", "no_labels", "s3gan", "--fractions", "0.1", "--seeds", "0", "1"]
     assert call("study", *SMALL, *words, "--model_dir", tmp_path) == 1
     lines = capsys.readouterr().out.splitlines()

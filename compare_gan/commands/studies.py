@@ -165,7 +165,7 @@ def plan_lines(study: Any, budget_given: bool) -> list[str]:
     Args:
       budget_given: whether the user said how many labels to use.
     """
-    from compare_gan.fewlabels.budget import choose, told
+    from compare_gan.fewlabels.budget import choose, describe_budget
     from compare_gan.fewlabels.overview import overview
 
     there = overview(study.dataset)
@@ -183,13 +183,13 @@ def plan_lines(study: Any, budget_given: bool) -> list[str]:
         used = len(choose(labels, budget, study.seeds[0]))
         which = f"all {used:,}" if used == there.labelled else f"{used:,} of {there.labelled:,}"
         default = not (budget_given or there.partly)
-        share = f" ({told(budget)}{'; the default, for every image has one' if default else ''})"
+        share = f" ({describe_budget(budget)}{'; the default, for every image has one' if default else ''})"
         why = share if used < there.labelled else ""
         what = f" to infer one for each of the {there.train_images:,} training images" if inferring else ""
         lines.append(f"labels: {which} {'is' if used == 1 else 'are'} used{why}{what}")
         if used in known:
             lines.append(f"caution: these are the same {used:,} labels as with {known[used]}")
-        known.setdefault(used, told(budget))
+        known.setdefault(used, describe_budget(budget))
     return lines + (there.measured(there.labelled - max(known)) if inferring else [])
 
 
@@ -341,7 +341,7 @@ def carry_out(command: str, study: Any, workers: int = 1, reopen: Any = None) ->
     from compare_gan.core.files import read_json, run_folder, write_json
     from compare_gan.fewlabels.results import last_summary, summarise, table
     from compare_gan.fewlabels.run import run_study
-    from compare_gan.fewlabels.study import all_done
+    from compare_gan.fewlabels.tasks import all_done
     from compare_gan.report.page import write_report
 
     report, there = study.folder / "report.html", study.folder / SETTINGS

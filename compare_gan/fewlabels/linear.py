@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED
-from compare_gan.fewlabels.calibration import deal, fitted_temperature, probabilities
+from compare_gan.fewlabels.calibration import fitted_temperature, probabilities, stratified_folds
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.representation import Features
 
@@ -52,7 +52,7 @@ def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Pre
     mean, scale = features.train.mean(0, np.float64), features.train.std(0, dtype=np.float64)
     scale[scale == 0] = 1
     few, strength = (features.train[labelled] - mean) / scale, 1.0
-    part = deal(known)
+    part = stratified_folds(known)
     if len(known) > MANY:
         part[part > 1] = 0
     kept_out, logits = known[part > 0], np.zeros((0, classes))

@@ -35,7 +35,8 @@ from compare_gan.evaluation.evaluate import real_scores
 from compare_gan.evaluation.scores import NOT_FINITE
 from compare_gan.fewlabels.findings import BASELINES, findings, notes
 from compare_gan.fewlabels.overview import NOT_MEASURED, as_record, overview
-from compare_gan.fewlabels.study import Study, scoring
+from compare_gan.fewlabels.study import Study
+from compare_gan.fewlabels.tasks import scoring
 
 SCORES = ("frechet_distance", "class_agreement")
 REAL_IMAGES = 50_000  # at most; a few hundred drawn at random would have other class shares than the rest

@@ -29,7 +29,7 @@ from compare_gan.data.fingerprint import fingerprint
 from compare_gan.data.label_files import write_labels
 from compare_gan.data.labels import from_file
 from compare_gan.features.encoder import TrainedEncoder
-from compare_gan.fewlabels.budget import Budget, choose, columns, told
+from compare_gan.fewlabels.budget import Budget, choose, columns, describe_budget
 from compare_gan.fewlabels.cluster import cluster
 from compare_gan.fewlabels.inferred import Inferred, read_predictions
 from compare_gan.fewlabels.linear import classify_linear
@@ -95,7 +95,7 @@ def kept_elsewhere(dataset: ImageDataset, fraction: Budget, seed: int, path: Pat
     if not np.array_equal(kept, chosen):
         warn_once(
             f"{path}: comes from elsewhere; its {len(kept)} labels are used in place of the {len(chosen)} "
-            f"that {told(fraction)} and seed {seed} choose"
+            f"that {describe_budget(fraction)} and seed {seed} choose"
         )
     return few
 

@@ -12,8 +12,10 @@ from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.run_files import KEPT, LABELS, LEAK_CHECK
 from compare_gan.data.base import UNLABELLED, Split
 from compare_gan.data.label_files import write_labels
+from compare_gan.fewlabels.artefacts import KEPT_LABELS, Artefacts
 from compare_gan.fewlabels.leak import FILES, deleted, permuted, verify
-from compare_gan.fewlabels.study import Task, few, prepare, tasks, trained
+from compare_gan.fewlabels.study import Task
+from compare_gan.fewlabels.tasks import dataset_for, prepare, tasks, train_gan
 
 from . import small
 
@@ -26,11 +28,17 @@ def task_of(name):
 
 def do(study):
     """All label stages and all GANs."""
-    for task in [task for wave in tasks(study)[:2] for task in wave]:
+    for task in [task for stage in tasks(study)[:2] for task in stage]:
         prepare(study, task)
     for task in tasks(study)[2]:
         trained(study, task)
     return study
+
+
+def trained(study, task):
+    """The GAN of a task; trains the steps that are missing."""
+    made = Artefacts(study, task.seed, task.budget)
+    return train_gan(study, task, dataset_for(made, task.method))
 
 
 def weights(study, name):
@@ -122,7 +130,9 @@ def test_gans_are_verified_on_request(original):
     ],
 )
 def test_gans_that_read_hidden_labels_are_found(tmp_path, monkeypatch, state_of, expected):
-    monkeypatch.setattr("compare_gan.fewlabels.leak.trained", lambda study, task: state_of(study.dataset))
+    monkeypatch.setattr(
+        "compare_gan.fewlabels.leak.train_gan", lambda study, task, dataset: state_of(study.dataset)
+    )
     study = small.small_study(tmp_path, "s2gan_co", "all_labels")
     assert verify(study, gans=True).text.startswith(expected)
     with pytest.raises(UserError, match="these methods infer no labels; --verify_no_leak gans checks"):
@@ -149,7 +159,7 @@ def stage_that_writes(bytes_of):
     """A label stage without any learning."""
 
     def stage(study, task):
-        few(study, small.SEED, small.SHARE)
+        Artefacts(study, small.SEED, small.SHARE).ensure(KEPT_LABELS)
         (study.folder / LABELS).write_bytes(bytes_of(study.dataset))
 
     return stage
