@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare_gan.commands.studies import joined
-from compare_gan.core.methods import METHODS
+from compare_gan import studies
+from compare_gan.config.edge import parse
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.data import open_dataset
 from compare_gan.main import main, parser, underscored
+from compare_gan.studies import StudyRequest, joined, settings_of
 from tests.helpers.commands import TINY
 from tests.helpers.tiers import slow_unless
 
@@ -120,8 +122,11 @@ def test_a_finished_study_is_not_run_again(study, capsys):
     assert lines[4:] == first.splitlines()[-len(lines) + 4 :]  # the table; what precedes it is the plan
 
 
-def test_a_plan_does_nothing(study, tmp_path, capsys):
+def test_a_plan_does_nothing(study, tmp_path, capsys, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(studies, "parse", lambda *files: parsed.append(files) or parse(*files))
     assert call(*study_words(tmp_path / "new", "--plan")) == 0
+    assert len(parsed) == 2  # the configuration of each method once
     assert not (tmp_path / "new").exists() and "features" in capsys.readouterr().out
     assert call(*study_words(study[0], "--plan")) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{study[0]}: all done already"
@@ -131,14 +136,14 @@ def test_a_plan_does_nothing(study, tmp_path, capsys):
 def test_a_failed_run_is_named_and_stops_no_other(tmp_path, capsys, monkeypatch):
     import compare_gan.fewlabels.run as run
 
-    honest = run.perform
+    honest = run.run_task
 
-    def perform(study, task):
-        if task.method is METHODS["s3gan"] and task.seed == 1:
+    def run_task(study, task):
+        if task.method is LABEL_METHODS["s3gan"] and task.seed == 1:
             raise RuntimeError("out of luck")
         return honest(study, task)
 
-    monkeypatch.setattr(run, "perform", perform)
+    monkeypatch.setattr(run, "run_task", run_task)
     words = ["--methods", "no_labels", "s3gan", "--fractions", "0.1", "--seeds", "0", "1"]
     assert call("study", *SMALL, *words, "--model_dir", tmp_path) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -198,13 +203,17 @@ def test_features_of_another_number_of_images_are_refused(tmp_path, capsys):
     assert call(*words) == 2 and "3 rows for 256 images" in capsys.readouterr().err
 
 
-def test_a_folder_collects_methods_seeds_and_budgets():
-    arguments = parser().parse_args(["study", "--data", "blobs", "--model_dir", "x", "--seeds", "0"])
-    from compare_gan.commands.studies import settings_of
+@pytest.mark.parametrize("command", ["few-labels", "study", "classifier", "train"])
+def test_every_data_option_adds_sources(command):
+    words = [command, "--data", "a", "b", "--data", "c", "--model_dir", "x"]
+    words[-2] = "--out" if command == "classifier" else "--model_dir"
+    assert parser().parse_args(words).data == ["a", "b", "c"]
 
-    arguments.label_file = None
-    one = settings_of(arguments, open_dataset("blobs"), [0.1], [], [0], [])
+
+def test_settings_of_a_growing_folder():
+    request = StudyRequest("blobs", methods=tuple(LABEL_METHODS), fractions=(0.1,), seeds=(0,))
+    one = settings_of(request, open_dataset("blobs"))
     two = one | {"seeds": [1], "fractions": [], "per_class": [3], "methods": ["s3gan"]}
-    both = joined("study", one, two)
+    both = joined(one, two)
     assert (both["seeds"], both["fractions"], both["per_class"]) == ([0, 1], [0.1], [3])
-    assert both["methods"] == list(METHODS)
+    assert both["methods"] == list(LABEL_METHODS)

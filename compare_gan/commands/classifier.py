@@ -11,7 +11,6 @@ from compare_gan.commands.shared import (
     check_writable,
     declare,
     one_or_several,
-    open_data,
     reading,
 )
 from compare_gan.core.errors import UserError
@@ -38,6 +37,7 @@ def classifier(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from compare_gan.core.files import run_folder
+    from compare_gan.data import open_dataset
     from compare_gan.data.base import UNLABELLED, hard_labels
     from compare_gan.data.labels import labelled_only
     from compare_gan.data.source import refuse_inside
@@ -50,7 +50,7 @@ def classifier(arguments: argparse.Namespace) -> None:
     refuse_inside(out, arguments.data)
     run_folder(out.parent)
     check_writable("out", arguments.out)
-    whole = open_data(one_or_several(arguments.data), reading(arguments, labels=arguments.labels))
+    whole = open_dataset(one_or_several(arguments.data), reading=reading(arguments, labels=arguments.labels))
     dataset = labelled_only(whole)
     if len(dataset.train) < len(whole.train):
         print(f"learns from the {len(dataset.train):,} of {len(whole.train):,} training images with a label")

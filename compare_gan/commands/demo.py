@@ -1,10 +1,11 @@
 """The whole few-labels job on embedded data."""
 
 import argparse
+from pathlib import Path
 
-from compare_gan.commands.few_labels import add_labels, few_labels
+from compare_gan.commands.few_labels import add_labels, request_of, run_few_labels
 from compare_gan.commands.shared import declare
-from compare_gan.commands.studies import add_inference, add_training
+from compare_gan.commands.studies import add_inference, add_training, compile_quickly
 
 
 def add(commands) -> None:
@@ -18,10 +19,7 @@ def add(commands) -> None:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    arguments.data, arguments.methods = ["digits"], ["all_labels", "s3gan", "no_labels"]
-    arguments.labels = None
-    arguments.image_size = arguments.resize = arguments.tfds_data_dir = None
-    arguments.image_column = arguments.label_column = arguments.holdout = arguments.test_data = None
-    arguments.broken = "fail"
-    arguments.label_file = arguments.verify_no_leak = None
-    return few_labels(arguments)
+    if arguments.quick:
+        compile_quickly()
+    request = request_of(arguments, data="digits", methods=("all_labels", "s3gan", "no_labels"))
+    return run_few_labels(request, Path(arguments.model_dir))

@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compare_gan.commands.shared import (
     Parser,
@@ -15,12 +15,14 @@ from compare_gan.commands.shared import (
     check_writable,
     declare,
     join,
-    open_data,
-    open_gan,
     reading,
 )
 from compare_gan.core.errors import UserError
 
+if TYPE_CHECKING:
+    from compare_gan.data import Reading
+
+IMAGE_METRICS = ("frechet_distance",)  # by default, where no run is scored
 FAILED = 1  # exit code: a metric failed, and the others were scored
 
 
@@ -56,7 +58,7 @@ def add(commands) -> None:
 
 
 def add_settings(made: Parser) -> None:
-    """Arguments that say how scores are made; `settings` and `extractor` take them."""
+    """Arguments that say how scores are made; `eval_options` takes them."""
     made.add_argument(
         "--extractor",
         default="digits",
@@ -77,22 +79,64 @@ def add_settings(made: Parser) -> None:
     add_statistics_examples(made)
 
 
-def settings(arguments: argparse.Namespace, dataset: Any) -> Any:
+@dataclasses.dataclass(frozen=True)
+class EvalOptions:
+    """How scores are made; see `add_settings`."""
+
+    extractor: str
+    metrics: tuple[str, ...] | None  # None: the usual ones, as far as they fit
+    images: int | None  # None: as many as there are real ones, 5000 or more
+    runs: int
+    seed: int
+    statistics_examples: int
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalRequest:
+    """Checkpoints of a run that are to be scored."""
+
+    run_dir: Path
+    options: EvalOptions
+    reading: "Reading"  # what differs from the default replaces how the run read its data
+    data: str | None = None  # in place of what the run was trained on
+    steps: str = "latest"  # latest, all, best, or numbers with commas between them
+    every: int = 1  # of all steps, those at multiples of this
+    continuous: bool = False  # score each checkpoint as training writes it
+
+
+def eval_options(arguments: argparse.Namespace) -> EvalOptions:
+    """The options that `add_settings` declares.
+
+    Raises:
+      UserError: a metric is unknown.
+    """
+    return EvalOptions(
+        extractor=arguments.extractor,
+        metrics=None if arguments.metrics is None else metric_names(arguments.metrics),
+        images=arguments.images,
+        runs=arguments.num_eval_averaging_runs,
+        seed=arguments.eval_seed,
+        statistics_examples=arguments.statistics_examples,
+    )
+
+
+def eval_settings(options: EvalOptions, dataset: Any) -> Any:
+    """How a GAN is scored on a data set."""
     from compare_gan.core.files import user_cache
     from compare_gan.evaluation.evaluate import EvalSettings
 
-    chosen = {} if arguments.metrics is None else {"metrics": metrics(arguments)}
+    chosen = {} if options.metrics is None else {"metrics": options.metrics}
     return EvalSettings(
-        images=max(5000, len(dataset.test)) if arguments.images is None else arguments.images,
-        seed=arguments.eval_seed,
-        statistics_examples=arguments.statistics_examples,
-        runs=arguments.num_eval_averaging_runs,
+        images=max(5000, len(dataset.test)) if options.images is None else options.images,
+        seed=options.seed,
+        statistics_examples=options.statistics_examples,
+        runs=options.runs,
         cache=user_cache() / "features",
         **chosen,
     )
 
 
-def metrics(arguments: argparse.Namespace) -> tuple[str, ...]:
+def metric_names(words: Sequence[str]) -> tuple[str, ...]:
     """Names of metrics, each once, however they were separated.
 
     Raises:
@@ -101,7 +145,6 @@ def metrics(arguments: argparse.Namespace) -> tuple[str, ...]:
     from compare_gan import metrics as _  # noqa: F401 (registers them)
     from compare_gan.core.registry import METRICS
 
-    words = arguments.metrics or ["frechet_distance"]
     names = tuple(dict.fromkeys(name for word in words for name in word.split(",") if name))
     if not names:
         raise UserError("--metrics names no metric")
@@ -115,17 +158,43 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if len(given) != 1:
         raise UserError("give one of: a run folder, --images_from, --features")
     check_writable("json", arguments.json)
-    metrics(arguments)  # names are checked before anything is read
+    options = eval_options(arguments)  # names are checked before anything is read
     if arguments.continuous and arguments.distributed:
         raise UserError("scores are made continuously by one process; leave out --distributed")
     join(arguments)
     from compare_gan.core.processes import first
 
-    scores = {"run": of_run, "images_from": of_images, "features": of_features}[given[0]](arguments)
+    if arguments.run:
+        scores = evaluate_run(run_request(arguments, options))
+    else:
+        scores = (of_images if arguments.images_from else of_features)(arguments, options)
     if arguments.json and first():
         Path(arguments.json).write_text(json.dumps(scores.found, indent=2) + "\n")
         print(f"scores: {arguments.json}")
     return FAILED if scores.failed else 0
+
+
+def run_request(arguments: argparse.Namespace, options: EvalOptions) -> EvalRequest:
+    """What to score of a run.
+
+    Raises:
+      UserError: an option is not for runs.
+    """
+    if lost := [
+        name for name in ("reference", "reference_split", "reference_features") if getattr(arguments, name)
+    ]:
+        raise UserError(
+            f"--{lost[0]} is for --images_from; a run is compared with its own data, or with --data"
+        )
+    return EvalRequest(
+        Path(arguments.run),
+        options,
+        reading(arguments),
+        data=arguments.data,
+        steps=arguments.steps,
+        every=arguments.every,
+        continuous=arguments.continuous,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,59 +213,62 @@ def shown(row: dict[str, Any], wanted: Sequence[str]) -> bool:
     return {*wanted} <= {*row["scored"].split()}
 
 
-def of_run(arguments: argparse.Namespace) -> Scores:
+def evaluate_run(request: EvalRequest) -> Scores:
+    """Scores checkpoints of a run; prints each row and adds it to the run's `scores.csv`.
+
+    Raises:
+      UserError: this is not a run, there is no such checkpoint, or the data, the extractor or a metric does
+        not fit.
+    """
     from compare_gan.core.placement import Placement
     from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings
     from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
     from compare_gan.evaluation.scores import read_scores
     from compare_gan.features import open_extractor
-    from compare_gan.train.gan import read_run
+    from compare_gan.runs import open_run
 
-    if lost := [
-        name for name in ("reference", "reference_split", "reference_features") if vars(arguments).get(name)
-    ]:
-        raise UserError(
-            f"--{lost[0]} is for --images_from; a run is compared with its own data, or with --data"
-        )
-    run_dir = Path(arguments.run)
-    read_run(run_dir)  # is it one?
-    steps: Any = chosen(run_dir, arguments.steps, arguments.every) if not arguments.continuous else None
-    about, gan, template = open_gan(run_dir)
-    dataset = data_of_run(arguments, run_dir, about)
-    extractor, how = open_extractor(arguments.extractor), settings(arguments, dataset)
+    options, run_dir = request.options, request.run_dir
+    run = open_run(run_dir)
+    steps: Any = None if request.continuous else chosen(run_dir, request.steps, request.every)
+    dataset = data_of_run(run_dir, run.about, request.data, request.reading)
+    extractor, how = open_extractor(options.extractor), eval_settings(options, dataset)
     if any("train" in METRICS[name].needs for name in how.metrics):
-        dataset = under_training_labels(dataset, run_dir, about)
-    dataset = under_training_classes(dataset, tuple(about["class_names"]))
-    check_settings(how, gan, dataset, extractor, lenient=arguments.metrics is None)
-    template = Placement.over().hold(template)
+        dataset = under_training_labels(dataset, run_dir, run.about)
+    dataset = under_training_classes(dataset, tuple(run.about["class_names"]))
+    check_settings(how, run.gan, dataset, extractor, lenient=options.metrics is None)
+    template = Placement.over().hold(run.template())
     if steps is None:
-        steps = as_they_come(run_dir, arguments.every)
+        steps = as_they_come(run_dir, request.every)
     complete = True
-    for row in score_steps(run_dir, steps, gan, template, dataset, extractor, how):
+    for row in score_steps(run_dir, steps, run.gan, template, dataset, extractor, how):
         complete &= shown(row, how.metrics)
     return Scores(read_scores(run_dir), not complete)
 
 
-def data_of_run(arguments: argparse.Namespace, run_dir: Path, about: dict[str, Any]) -> Any:
-    """The data set that a run was trained on, or --data.
+def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "Reading") -> Any:
+    """The data set that a run was trained on, or `data`.
+
+    Args:
+      about: what the run notes of itself.
+      how: what differs from the default replaces how the run read its data.
 
     Raises:
       UserError: it is gone, its images are of another size, or its label file has changed.
     """
-    from compare_gan.data import Reading
+    from compare_gan.core.run_files import ABOUT
+    from compare_gan.data import Reading, open_dataset
     from compare_gan.data.loading import deepened
-    from compare_gan.train.gan import ABOUT
 
     if about["reading"].get("labels"):
         check_label_file(run_dir, about)
-    given = dataclasses.asdict(reading(arguments))
+    given = dataclasses.asdict(how)
     changed = {name: value for name, value in given.items() if value != getattr(Reading(), name)}
-    source = arguments.data or about["data"]
+    source = data or about["data"]
     try:
-        dataset = open_data(source, Reading(**(about["reading"] | changed)))
+        dataset = open_dataset(source, reading=Reading(**(about["reading"] | changed)))
     except UserError as error:
-        if arguments.data:
+        if data:
             raise
         reason = str(error).partition("; known:")[0]  # names of data sets do not help here
         raise UserError(
@@ -220,8 +292,8 @@ def check_label_file(run_dir: Path, about: dict[str, Any]) -> None:
     Raises:
       UserError: the label file that `run.json` names is gone, or has changed.
     """
+    from compare_gan.core.run_files import ABOUT
     from compare_gan.data.labels import described
-    from compare_gan.train.gan import ABOUT
 
     labels = about.get("labels") or {}
     if "sha256" not in labels:
@@ -259,7 +331,7 @@ def under_training_classes(dataset: Any, class_names: tuple[str, ...]) -> Any:
     )
 
 
-def of_images(arguments: argparse.Namespace) -> Scores:
+def of_images(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
     from compare_gan.evaluation.sources import (
         has_statistics_alone,
         read_features,
@@ -275,17 +347,18 @@ def of_images(arguments: argparse.Namespace) -> Scores:
         path = arguments.reference
     if path and arguments.reference_split:
         raise UserError(f"--reference_split is for images; {path} holds features")
-    extractor, names, how = open_extractor(arguments.extractor), metrics(arguments), reading(arguments)
+    extractor, how = open_extractor(options.extractor), reading(arguments)
+    names = options.metrics or IMAGE_METRICS
     given: Any = read_features(Path(path)) if path else None
     fake = source(arguments.images_from, how, None, whole=True)
     compared = f"{len(fake.split)} images of {fake} against "
     if path:
         row = {"compared": f"{compared}{path}, which must be of {extractor.name}"}
-        row |= score_against_features(fake, given, extractor, names, arguments.eval_seed)
+        row |= score_against_features(fake, given, extractor, names, options.seed)
     else:
         real = source(arguments.reference, how, arguments.reference_split, whole=False)
         row = {"compared": f"{compared}{len(real.split)} of {real}"}
-        row |= score_images(fake, real, extractor, names, arguments.eval_seed)
+        row |= score_images(fake, real, extractor, names, options.seed)
     return Scores(row, not shown(row, names))
 
 
@@ -311,7 +384,7 @@ def source(name: str, how: Any, which: Any, whole: bool) -> Any:
     return Source(name, which, load_split(contents, how, which), contents.class_names)
 
 
-def of_features(arguments: argparse.Namespace) -> Scores:
+def of_features(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
     import numpy as np
 
     from compare_gan.evaluation.sources import read_features, score_features
@@ -320,7 +393,7 @@ def of_features(arguments: argparse.Namespace) -> Scores:
         raise UserError("--features needs --reference_features, a file to compare with")
     files = arguments.features, arguments.reference_features
     fake, real = (read_features(Path(path)) for path in files)
-    names = metrics(arguments)
+    names = options.metrics or IMAGE_METRICS
     sides = (
         f"features of {len(side)} images of {path}"
         if isinstance(side, np.ndarray)
@@ -328,5 +401,5 @@ def of_features(arguments: argparse.Namespace) -> Scores:
         for side, path in zip((fake, real), files, strict=True)
     )
     row: dict[str, Any] = {"compared": " against ".join(sides)}
-    row |= score_features(fake, real, names, arguments.eval_seed)
+    row |= score_features(fake, real, names, options.seed)
     return Scores(row, not shown(row, names))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.shared import add_statistics_examples, declare, open_run
+from compare_gan.commands.shared import add_statistics_examples, declare
 
 LATEST = "latest"
 
@@ -28,13 +28,15 @@ def add_choice(made) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
+    from compare_gan.core.run_files import CONFIG, EXPORT
     from compare_gan.evaluation.scores import read_scores
     from compare_gan.export.write import checked_out, write_export
-    from compare_gan.train.gan import CONFIG
+    from compare_gan.runs import open_run
 
     run_dir = Path(arguments.run)
-    out = checked_out(Path(arguments.out) if arguments.out else run_dir / "export")
-    about, gan, state = open_run(run_dir, arguments.step)
+    out = checked_out(Path(arguments.out) if arguments.out else run_dir / EXPORT)
+    run = open_run(run_dir)
+    state = run.restore(arguments.step)
     config, rows = (run_dir / CONFIG).read_text(), read_scores(run_dir)
-    made = write_export(out, gan, state, about, config, rows, arguments.statistics_examples)
+    made = write_export(out, run.gan, state, run.about, config, rows, arguments.statistics_examples)
     print(f"step {made.step} of {run_dir}: {out}")

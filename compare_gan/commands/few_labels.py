@@ -1,8 +1,9 @@
 """Labels from few, and GANs trained on them."""
 
 import argparse
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from compare_gan.commands.shared import Parser, declare
 from compare_gan.commands.studies import (
@@ -12,12 +13,15 @@ from compare_gan.commands.studies import (
     add_training,
     carry_out,
     compile_quickly,
-    open_labels,
-    open_study,
+    given_data,
+    given_options,
     plan_lines,
-    settings_of,
+    read_inputs,
     study_folder,
 )
+
+if TYPE_CHECKING:
+    from compare_gan.studies import StudyRequest
 
 
 def add(commands) -> None:
@@ -59,27 +63,61 @@ def add_labels(made: Parser) -> None:
 def few_labels(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         compile_quickly()
+    request = request_of(arguments, **given_data(arguments), label_file=arguments.label_file)
+    return run_few_labels(request, Path(arguments.model_dir), arguments.verify_no_leak)
+
+
+def request_of(arguments: argparse.Namespace, **given: Any) -> "StudyRequest":
+    """A request with the options of `add_labels`, `add_inference` and `add_training`, and with `given`."""
+    from compare_gan.studies import StudyRequest
+
+    return StudyRequest(
+        fractions=() if arguments.label_fraction is None else (arguments.label_fraction,),
+        per_class=() if arguments.labels_per_class is None else (arguments.labels_per_class,),
+        seeds=(arguments.seed,),
+        **given,
+        **given_options(arguments),
+    )
+
+
+def run_few_labels(
+    request: "StudyRequest", model_dir: Path, verify: Literal["stages", "gans"] | None = None
+) -> int:
+    """Does a study of one seed and one label budget, with everything in one folder. Returns the exit code.
+
+    Args:
+      request: where it has no label budget, the data decides.
+      model_dir: the folder; another beside it if it holds runs with other settings.
+      verify: what to check for leaks of hidden labels.
+
+    Raises:
+      UserError: something in the request does not fit.
+    """
     from compare_gan.core.files import run_folder
     from compare_gan.fewlabels.leak import refuse_unverifiable
     from compare_gan.fewlabels.overview import overview, usable_methods
+    from compare_gan.studies import open_study, settings_of
 
-    dataset = open_labels(arguments)
+    dataset, configured = read_inputs(request, model_dir)
     there = overview(dataset)
-    arguments.methods, left_out = usable_methods(arguments.methods, there)
-    per_class = [] if arguments.labels_per_class is None else [arguments.labels_per_class]
-    fractions = [] if per_class else [there.fraction(arguments.label_fraction)]
-    settings = settings_of(arguments, dataset, fractions, per_class, [arguments.seed], left_out)
-    folder = study_folder(Path(arguments.model_dir), settings, varying=("methods",))
-    study = open_study(settings, folder, flat=True, dataset=dataset)
-    if arguments.verify_no_leak is not None:
-        refuse_unverifiable(study, gans=arguments.verify_no_leak == "gans")
+    methods, left_out = usable_methods(request.methods, there)
+    budget_given = bool(request.fractions or request.per_class)
+    request = dataclasses.replace(
+        request,
+        methods=tuple(methods),
+        fractions=request.fractions if budget_given else (there.fraction(None),),
+    )
+    settings = settings_of(request, dataset, left_out)
+    folder = study_folder(model_dir, settings, varying=("methods",))
+    study = open_study(settings, folder, True, dataset, configured)
+    if verify is not None:
+        refuse_unverifiable(study, gans=verify == "gans")
     run_folder(folder)
-    given = arguments.label_fraction is not None or bool(per_class)
-    print("\n".join([*plan_lines(study, given), *left_out]))
+    print("\n".join([*plan_lines(study, budget_given), *left_out]))
     code = carry_out("few-labels", study)
-    if code or arguments.verify_no_leak is None:
+    if code or verify is None:
         return code
-    return verify_no_leak(study, gans=arguments.verify_no_leak == "gans")
+    return verify_no_leak(study, gans=verify == "gans")
 
 
 def verify_no_leak(study: Any, gans: bool) -> int:

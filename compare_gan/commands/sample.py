@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compare_gan.commands.export import LATEST, add_choice
-from compare_gan.commands.shared import declare, open_run
+from compare_gan.commands.shared import declare
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError, did_you_mean
 
@@ -214,7 +214,8 @@ def of_export(folder: Path, arguments: argparse.Namespace) -> Any:
 
 def of_run(run_dir: Path, arguments: argparse.Namespace) -> Any:
     from compare_gan.export.write import ready, sampler_of
+    from compare_gan.runs import open_run
 
-    about, gan, state = open_run(run_dir, arguments.step)
-    state, _ = ready(gan, state, arguments.statistics_examples)
-    return sampler_of(gan, state, about["class_names"])
+    run = open_run(run_dir)
+    state, _ = ready(run.gan, run.restore(arguments.step), arguments.statistics_examples)
+    return sampler_of(run.gan, state, run.about["class_names"])

@@ -1,7 +1,6 @@
-"""What commands share: how one is declared, arguments that name data, opening a run."""
+"""What commands share: how one is declared, and arguments that name data."""
 
 import argparse
-import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Any, NoReturn
 
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
-
-FAKE = "fake:"  # before the name of a data set: noise of its shape
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -122,6 +119,7 @@ def add_sources(made: Parser) -> None:
     made.add_argument(
         "--data",
         required=True,
+        action="extend",
         nargs="+",
         help="name, or path of a folder, archive, parquet or NumPy file; several join, labelled or not",
     )
@@ -163,52 +161,3 @@ def check_writable(option: str, path: str | None) -> None:
 def one_or_several(sources: list[str]) -> str | list[str]:
     """What the words of `--data` name."""
     return sources[0] if len(sources) == 1 else sources
-
-
-def open_data(source: str | list[str], how: Any) -> Any:
-    """The data set of a name or path or of several, or noise in the shape of a known one."""
-    from compare_gan.data import open_dataset
-    from compare_gan.data.synthetic import fake
-
-    if isinstance(source, str) and source.startswith(FAKE):
-        return fake(source.removeprefix(FAKE))
-    return open_dataset(source, reading=how)
-
-
-def open_run(run_dir: Path, step: str = "latest") -> tuple[dict[str, Any], Any, Any]:
-    """What a run folder tells of itself, its GAN, and a good state: the newest, the best, or of one step."""
-    from compare_gan.evaluation.schedule import chosen
-    from compare_gan.train.checkpoints import Checkpoints
-
-    if step not in ("latest", "best") and not step.isdecimal():
-        raise UserError(f"step {step!r}: give latest, best, or one number")
-    about, gan, template = open_gan(run_dir)
-    number, *_ = chosen(run_dir, step)
-    checkpoints = Checkpoints(run_dir)
-    state = checkpoints.restore(template) if step == "latest" else checkpoints.good(number, template)
-    if state is None:
-        raise UserError(f"{checkpoints.folder}: step {number} is damaged; choose another, or train again")
-    return about, gan, state
-
-
-def open_gan(run_dir: Path) -> tuple[dict[str, Any], Any, Any]:
-    """What a run folder tells of itself, its GAN as it is scored, and a state of it with fresh weights.
-
-    The name of the architecture, and of the method where none was told, are added to what the folder tells.
-    """
-    import jax
-
-    from compare_gan.config.edge import parse
-    from compare_gan.core.registry import METHODS
-    from compare_gan.core.types import ImageSpec
-    from compare_gan.train.gan import read_run
-
-    about = read_run(run_dir)
-    parsed = parse([run_dir / "operative_config.gin"], [])
-    gan = parsed.gan(ImageSpec(tuple(about["image_shape"]), about["num_classes"]))
-    gan = dataclasses.replace(gan, prior=parsed.eval_prior)
-    options = parsed.options
-    target = getattr(options.gan_class, "func", options.gan_class)
-    method = next(name for name in METHODS if METHODS[name] is target)
-    about = {"method": method} | about | {"architecture": options.architecture}
-    return about, gan, jax.jit(gan.init)(jax.random.key(0))

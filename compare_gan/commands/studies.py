@@ -1,30 +1,27 @@
 """What `few-labels`, `study` and `demo` share: arguments, and the study that they describe."""
 
 import argparse
-import dataclasses
-import hashlib
-import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from compare_gan import __version__
 from compare_gan.commands.shared import (
     Parser,
     add_labels_file,
     add_reading,
     add_sources,
     one_or_several,
-    open_data,
     reading,
 )
-from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.core.files import sha256_of
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.run_files import REPORT, SETTINGS
 
-SETTINGS = "settings.json"
-QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
-GROWING = ("methods", "fractions", "per_class", "seeds")  # settings that a folder may have more and more of
+if TYPE_CHECKING:
+    from compare_gan.data import ImageDataset
+    from compare_gan.fewlabels.study import Configured, Study
+    from compare_gan.studies import StudyRequest
+
 LABELS = {  # options that say how labels are inferred, and the fields of a recipe that they set
     "classifier": "classifier",
     "encoder": "encoder",
@@ -46,7 +43,7 @@ def add_data(made: Parser) -> None:
 
 def add_methods(made: Parser, default: list[str]) -> None:
     made.add_argument(
-        "--methods", "--method", nargs="+", choices=list(METHODS), default=default, help="GANs to train"
+        "--methods", "--method", nargs="+", choices=list(LABEL_METHODS), default=default, help="GANs to train"
     )
 
 
@@ -86,86 +83,48 @@ def add_inference(made: Parser) -> None:
     made.add_argument("--confidence", type=float, help="leave images unlabelled whose label is less certain")
 
 
-def open_labels(arguments: argparse.Namespace) -> Any:
-    """The data set of the arguments. Mistakes in the configuration are found before images are read.
+def given_data(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a `StudyRequest` that `add_data` and `add_methods` set."""
+    return {
+        "data": one_or_several(arguments.data),
+        "reading": reading(arguments, labels=arguments.labels),
+        "methods": tuple(arguments.methods),
+    }
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a `StudyRequest` that `add_inference` and `add_training` set."""
+    inference = {field: getattr(arguments, option) for option, field in LABELS.items()}
+    names = ("label_recipe", "features", "steps", "quick", "gin_config", "extractor")
+    return {name: getattr(arguments, name) for name in names} | {
+        "inference": {field: value for field, value in inference.items() if value is not None},
+        "gin_bindings": tuple(arguments.gin_bindings),
+    }
+
+
+def read_inputs(request: "StudyRequest", model_dir: Path) -> tuple["ImageDataset", dict[str, "Configured"]]:
+    """The data set and the GANs of a request. Mistakes in the configuration are found before images are read.
 
     Raises:
-      UserError: an argument does not fit, or the data cannot be read.
+      UserError: an option does not fit, or the data cannot be read.
     """
+    from compare_gan.data import open_dataset
     from compare_gan.data.source import refuse_inside
+    from compare_gan.studies import configurations, label_recipe
 
-    refuse_inside(Path(arguments.model_dir), arguments.data)
-    networks(arguments.gin_config, arguments.gin_bindings, arguments.methods)
-    label_recipe(arguments.label_recipe)
-    return open_data(one_or_several(arguments.data), reading(arguments, labels=arguments.labels))
-
-
-def settings_of(
-    arguments: argparse.Namespace,
-    dataset: Any,
-    fractions: list[float],
-    per_class: list[int],
-    seeds: list[int],
-    left_out: list[str],
-) -> dict[str, Any]:
-    """What the user chose, as plain values: all that it takes to open the study again.
-
-    Paths are absolute, and files and images are there with their SHA-256, so that a folder never mixes
-    results of different data.
-    """
-    from compare_gan.config.recipes import config_file
-    from compare_gan.data.fingerprint import dataset_sha256
-    from compare_gan.data.source import resolved
-
-    inference = {field: getattr(arguments, option) for option, field in LABELS.items()}
-    if arguments.features and arguments.classifier is None:
-        inference["classifier"] = "linear"
-    steps = (40 if arguments.quick else 1500) if arguments.steps is None else arguments.steps
-    how = dataclasses.asdict(reading(arguments, labels=arguments.labels))
-    how |= {name: resolved(how[name]) for name in ("labels", "test_data") if how[name]}
-    files = {
-        "labels": arguments.labels,
-        "features": arguments.features,
-        "label_file": arguments.label_file,
-        "extractor": arguments.extractor,
-        "gin_config": str(config_file(arguments.gin_config)),
-    }
-    paths = {name: path for name, path in files.items() if path and Path(path).is_file()}
-    return {
-        "data": resolved(one_or_several(arguments.data)),
-        "data_sha256": dataset_sha256(dataset),
-        "reading": how,
-        "methods": list(dict.fromkeys(arguments.methods)),
-        "fractions": list(dict.fromkeys(fractions)),
-        "per_class": list(dict.fromkeys(per_class)),
-        "seeds": list(dict.fromkeys(seeds)),
-        "steps": steps,
-        "quick": arguments.quick,
-        "label_recipe": arguments.label_recipe,
-        "inference": {field: value for field, value in inference.items() if value is not None},
-        "features": absolute(arguments.features),
-        "label_file": absolute(arguments.label_file),
-        "extractor": absolute(arguments.extractor),
-        "gin_config": absolute(arguments.gin_config),
-        "gin_bindings": arguments.gin_bindings,
-        "left_out": left_out,
-        "files": {name: sha256_of(Path(path)) for name, path in paths.items()},
-        "compare_gan": __version__,
-    }
+    refuse_inside(model_dir, request.data)
+    configured = configurations(request.gin_config, request.gin_bindings, request.methods)
+    label_recipe(request.label_recipe)
+    return open_dataset(request.data, reading=request.reading), configured
 
 
-def absolute(text: str | None) -> str | None:
-    """The path of a file from any folder; what is no file is a name, and stays."""
-    return str(Path(text).resolve()) if text and Path(text).is_file() else text
-
-
-def plan_lines(study: Any, budget_given: bool) -> list[str]:
+def plan_lines(study: "Study", budget_given: bool) -> list[str]:
     """What data a study has, and how many labels each budget uses.
 
     Args:
       budget_given: whether the user said how many labels to use.
     """
-    from compare_gan.fewlabels.budget import choose, told
+    from compare_gan.fewlabels.budget import choose, describe_budget
     from compare_gan.fewlabels.overview import overview
 
     there = overview(study.dataset)
@@ -183,13 +142,13 @@ def plan_lines(study: Any, budget_given: bool) -> list[str]:
         used = len(choose(labels, budget, study.seeds[0]))
         which = f"all {used:,}" if used == there.labelled else f"{used:,} of {there.labelled:,}"
         default = not (budget_given or there.partly)
-        share = f" ({told(budget)}{'; the default, for every image has one' if default else ''})"
+        share = f" ({describe_budget(budget)}{'; the default, for every image has one' if default else ''})"
         why = share if used < there.labelled else ""
         what = f" to infer one for each of the {there.train_images:,} training images" if inferring else ""
         lines.append(f"labels: {which} {'is' if used == 1 else 'are'} used{why}{what}")
         if used in known:
             lines.append(f"caution: these are the same {used:,} labels as with {known[used]}")
-        known.setdefault(used, told(budget))
+        known.setdefault(used, describe_budget(budget))
     return lines + (there.measured(there.labelled - max(known)) if inferring else [])
 
 
@@ -198,108 +157,21 @@ def compile_quickly() -> None:
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 
-def networks(gin_config: str, gin_bindings: list[str], methods: list[str]) -> dict[str, Any]:
-    """The GAN of each recipe that the methods use, by the recipe's name, but for the images.
-
-    Raises:
-      UserError: a mistake in the configuration.
-    """
-    from compare_gan.config.edge import parse
-    from compare_gan.config.recipes import config_file, recipe
-    from compare_gan.fewlabels.study import Configured
-
-    base, found = config_file(gin_config), {}
-    for name in dict.fromkeys(METHODS[method].recipe for method in methods):
-        parsed = parse([base, recipe(name)], gin_bindings)
-        found[name] = Configured(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
-    return found
-
-
-def label_recipe(name: str) -> Any:
-    """How labels are inferred, by name. Raises UserError if there is no such recipe."""
-    from compare_gan.fewlabels.recipe import RECIPES
-
-    if name not in RECIPES:
-        raise UserError(f"no label recipe is called {name!r}{did_you_mean(name, RECIPES)}")
-    return RECIPES[name]
-
-
-def open_study(settings: dict[str, Any], folder: Path, flat: bool, dataset: Any = None) -> Any:
-    """The study that settings describe.
-
-    Args:
-      dataset: the data set of the settings, if it is open already.
-
-    Raises:
-      UserError: a setting does not fit the others or the data.
-    """
-    from compare_gan.core.registry import EXTRACTORS
-    from compare_gan.data import Reading
-    from compare_gan.evaluation.evaluate import EvalSettings
-    from compare_gan.features import open_extractor
-    from compare_gan.fewlabels import read_features
-    from compare_gan.fewlabels.budget import PerClass
-    from compare_gan.fewlabels.study import Study
-    from compare_gan.train.schedule import Schedule
-
-    quick, steps = settings["quick"], settings["steps"]
-    methods = tuple(METHODS[name] for name in settings["methods"])
-    schedule = Schedule(
-        steps,
-        log_every=max(1, steps // 30),
-        sample_every=max(1, steps // 10),
-        save_every=max(1, steps // 5),
-    )
-    inference = label_recipe(settings["label_recipe"])
-    if dataset is None:
-        dataset = open_data(settings["data"], Reading(**settings["reading"]))
-    known = isinstance(settings["data"], str) and settings["data"] in EXTRACTORS
-    extractor = settings["extractor"] or (settings["data"] if known else None)
-    return Study(
-        folder=folder,
-        dataset=dataset,
-        methods=methods,
-        budgets=(*settings["fractions"], *map(PerClass, settings["per_class"])),
-        seeds=tuple(settings["seeds"]),
-        configured=networks(settings["gin_config"], settings["gin_bindings"], settings["methods"]),
-        recipe=dataclasses.replace(inference, **(QUICK if quick else {}) | settings["inference"]),
-        schedule=schedule,
-        evaluation=EvalSettings(images=500 if quick else 5000),
-        extractor=open_extractor(extractor) if extractor else None,
-        settings=settings,
-        features=read_features(Path(settings["features"]), dataset) if settings["features"] else None,
-        label_file=Path(settings["label_file"]) if settings["label_file"] else None,
-        flat=flat,
-    )
-
-
-def study_folder(base: Path, settings: dict[str, Any], varying: tuple[str, ...] = GROWING) -> Path:
+def study_folder(base: Path, settings: dict[str, Any], varying: Sequence[str] | None = None) -> Path:
     """`base`, or beside it a folder named after the settings if `base` holds runs with others.
-
-    Settings that an older version did not write are not compared.
 
     Args:
       base: what the user asked for.
       settings: what the user chose.
-      varying: settings in which runs of one folder may differ.
+      varying: settings in which runs of one folder may differ; None: those in which a study grows.
     """
-    from compare_gan.core.files import read_json
-    from compare_gan.data import Reading
-    from compare_gan.data.source import resolved
+    from compare_gan.studies import GROWING, changed_settings, folder_beside
 
-    if not (base / SETTINGS).exists():
-        return base
-    fixed = {name: value for name, value in settings.items() if name not in (*varying, "left_out", "command")}
-    before = read_json(base / SETTINGS)
-    if "data" in before:
-        before["data"] = resolved(before["data"])
-    if "reading" in before:
-        before["reading"] = dataclasses.asdict(Reading()) | before["reading"]
-    differing = [name for name, value in fixed.items() if name in before and before[name] != value]
+    varying = GROWING if varying is None else varying
+    differing = changed_settings(base, settings, varying)
     if not differing:
         return base
-    digest = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:8]
-    folder = base.with_name(f"{base.name}-{digest}")
+    folder = folder_beside(base, settings, varying)
     what = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
     print(f"{base} holds runs with other settings ({what} changed); these go to {folder}")
     return folder
@@ -317,7 +189,7 @@ def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     given |= {} if how["broken"] == "fail" else {"broken": how["broken"]}
     usual = {"gin_config": "small.gin", "label_recipe": "digits"}
     given |= {name: settings[name] for name, value in usual.items() if settings[name] != value}
-    fractions, per_class, seeds = (settings[name] or None for name in GROWING[1:])
+    fractions, per_class, seeds = (settings[name] or None for name in ("fractions", "per_class", "seeds"))
     if command == "study":
         given |= {"fractions": fractions, "labels_per_class": per_class, "seeds": seeds}
     else:
@@ -330,22 +202,20 @@ def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     return [*words, *(["--quick"] if settings["quick"] else [])]
 
 
-def joined(command: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Settings of all that a folder holds, once `new` is added to `old`."""
-    both = {name: list(dict.fromkeys([*old[name], *new[name]])) for name in GROWING}
-    return new | both | {"command": command_line(command, new | both)}
-
-
-def carry_out(command: str, study: Any, workers: int = 1, reopen: Any = None) -> int:
+def carry_out(
+    command: str, study: "Study", workers: int = 1, reopen: "Callable[[], Study] | None" = None
+) -> int:
     """Does what is not done yet; writes and prints what all came to. Returns the exit code."""
     from compare_gan.core.files import read_json, run_folder, write_json
     from compare_gan.fewlabels.results import last_summary, summarise, table
     from compare_gan.fewlabels.run import run_study
-    from compare_gan.fewlabels.study import all_done
+    from compare_gan.fewlabels.tasks import all_done
     from compare_gan.report.page import write_report
+    from compare_gan.studies import joined
 
-    report, there = study.folder / "report.html", study.folder / SETTINGS
-    settings = joined(command, read_json(there) if there.exists() else study.settings, study.settings)
+    report, there = study.folder / REPORT, study.folder / SETTINGS
+    settings = joined(read_json(there) if there.exists() else study.settings, study.settings)
+    settings |= {"command": command_line(command, settings)}
     failed = []
     summary = last_summary(study.folder)
     if summary is not None and all_done(study) and report.exists():

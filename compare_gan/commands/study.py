@@ -1,8 +1,10 @@
 """Methods x label budgets x seeds on one data set."""
 
 import argparse
+import dataclasses
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compare_gan.commands.shared import declare
 from compare_gan.commands.studies import (
@@ -12,16 +14,19 @@ from compare_gan.commands.studies import (
     add_training,
     carry_out,
     compile_quickly,
-    open_labels,
-    open_study,
+    given_data,
+    given_options,
     plan_lines,
-    settings_of,
+    read_inputs,
     study_folder,
 )
 from compare_gan.core.errors import UserError
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 
-FRACTIONS = [0.05, 0.1, 0.2]  # of the labels of a fully labelled data set
+if TYPE_CHECKING:
+    from compare_gan.studies import StudyRequest
+
+FRACTIONS = (0.05, 0.1, 0.2)  # of the labels of a fully labelled data set
 
 
 def add(commands) -> None:
@@ -35,7 +40,7 @@ def add(commands) -> None:
         "--model_dir runs/study",
     )
     add_data(made)
-    add_methods(made, list(METHODS))
+    add_methods(made, list(LABEL_METHODS))
     kept = made.add_mutually_exclusive_group()
     kept.add_argument(
         "--fractions",
@@ -55,34 +60,58 @@ def add(commands) -> None:
 def study(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         compile_quickly()
+    from compare_gan.studies import StudyRequest
+
+    request = StudyRequest(
+        fractions=tuple(arguments.fractions or ()),
+        per_class=tuple(arguments.labels_per_class or ()),
+        seeds=tuple(arguments.seeds),
+        **given_data(arguments),
+        **given_options(arguments),
+    )
+    return run_study(request, Path(arguments.model_dir), arguments.workers, arguments.plan)
+
+
+def run_study(request: "StudyRequest", model_dir: Path, workers: int = 1, plan_only: bool = False) -> int:
+    """Does a study, or says what is to do. Returns the exit code.
+
+    Args:
+      request: where it has no label budgets, the data decides.
+      model_dir: the folder; another beside it if it holds runs with other settings.
+      workers: processes that share the work.
+      plan_only: print the plan and do nothing.
+
+    Raises:
+      UserError: something in the request does not fit.
+    """
     from compare_gan.core.files import run_folder
     from compare_gan.fewlabels.overview import overview, usable_methods
     from compare_gan.fewlabels.plan import outline, text, timed
+    from compare_gan.studies import open_study, settings_of
 
-    if arguments.workers < 1:
-        raise UserError(f"workers is {arguments.workers}; it must be at least 1")
-    arguments.label_file = None
-    dataset = open_labels(arguments)
+    if workers < 1:
+        raise UserError(f"workers is {workers}; it must be at least 1")
+    dataset, configured = read_inputs(request, model_dir)
     there = overview(dataset)
-    arguments.methods, left_out = usable_methods(arguments.methods, there)
-    per_class = arguments.labels_per_class or []
-    fractions = arguments.fractions or ([1.0] if there.partly else FRACTIONS)
-    settings = settings_of(
-        arguments, dataset, [] if per_class else fractions, per_class, arguments.seeds, left_out
+    methods, left_out = usable_methods(request.methods, there)
+    budget_given = bool(request.fractions or request.per_class)
+    default = (1.0,) if there.partly else FRACTIONS
+    request = dataclasses.replace(
+        request, methods=tuple(methods), fractions=request.fractions if budget_given else default
     )
-    folder = study_folder(Path(arguments.model_dir), settings)
-    reopen = functools.partial(open_study, settings, folder, False)
-    whole = open_study(settings, folder, False, dataset)
-    if not arguments.plan:
+    settings = settings_of(request, dataset, left_out)
+    folder = study_folder(model_dir, settings)
+    opened = open_study(settings, folder, False, dataset, configured)
+    if not plan_only:
         run_folder(folder)
-    given = arguments.fractions is not None or bool(per_class)
-    print("\n".join([*plan_lines(whole, given), *left_out]))
-    if entries := outline(whole):
+    print("\n".join([*plan_lines(opened, budget_given), *left_out]))
+    if entries := outline(opened):
         print(text(entries, 1))
-        if (known := timed(whole, entries)) != entries:
-            print(text(known, arguments.workers))
-    if not arguments.plan:
-        return carry_out("study", whole, arguments.workers, reopen)
+        if (known := timed(opened, entries)) != entries:
+            print(text(known, workers))
+    if not plan_only:
+        reopen = functools.partial(open_study, settings, folder, False)
+        return carry_out("study", opened, workers, reopen)
     if not entries:
         print(f"{folder}: all done already")
     return 0

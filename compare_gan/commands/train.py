@@ -5,8 +5,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from compare_gan.commands.evaluate import add_settings, evaluate, settings
-from compare_gan.commands.shared import FAKE, add_hosts, add_reading, declare, join, open_data, reading
+from compare_gan.commands.evaluate import (
+    EvalOptions,
+    EvalRequest,
+    add_settings,
+    eval_options,
+    eval_settings,
+    evaluate_run,
+)
+from compare_gan.commands.shared import add_hosts, add_reading, declare, join, reading
 from compare_gan.core.errors import UserError
 
 
@@ -110,30 +117,31 @@ def train(arguments: argparse.Namespace) -> None:
             "--validation chooses the best checkpoint while training; it needs --eval_every_steps"
         )
     join(arguments)
+    options = eval_options(arguments)
     if arguments.schedule != "continuous_eval":
-        train_one(arguments)
+        train_one(arguments, options)
     if arguments.schedule != "train":
-        whole = {
-            "run": arguments.model_dir,
-            "steps": "all",
-            "every": arguments.eval_every_steps or 1,
-            "continuous": arguments.schedule == "continuous_eval",
-            **dict.fromkeys(("data", "images_from", "features", "json")),
-            **dict.fromkeys(("distributed", "coordinator", "processes", "process")),  # joined already
-        }
-        evaluate(argparse.Namespace(**(vars(arguments) | whole)))
+        request = EvalRequest(
+            Path(arguments.model_dir),
+            options,
+            reading(arguments),
+            steps="all",
+            every=arguments.eval_every_steps or 1,
+            continuous=arguments.schedule == "continuous_eval",
+        )
+        evaluate_run(request)
 
 
-def train_one(arguments: argparse.Namespace) -> None:
+def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
     from compare_gan.config.edge import parse
     from compare_gan.core.placement import Placement
     from compare_gan.data.source import refuse_inside
     from compare_gan.data.validation import with_validation
     from compare_gan.train.divergence import DivergencePolicy
-    from compare_gan.train.gan import describe_run
     from compare_gan.train.gan import train as train_gan
     from compare_gan.train.hooks import ProfileHook
     from compare_gan.train.resume import check_fits, check_steps
+    from compare_gan.train.run_dir import describe_run
     from compare_gan.train.schedule import Schedule
 
     if not arguments.gin_config and not arguments.gin_bindings:
@@ -157,7 +165,7 @@ def train_one(arguments: argparse.Namespace) -> None:
     validation = None
     if arguments.validation is not None:
         dataset, validation = with_validation(dataset, arguments.validation, seed)
-    score = scorer(arguments, parsed, gan, dataset, validation) if schedule.score_every else None
+    score = scorer(arguments, options, parsed, gan, dataset, validation) if schedule.score_every else None
     origin |= {"seed": seed, "validation": arguments.validation}
     if arguments.continue_with_changes:
         check_fits(run_dir, gan.over(placement.mesh.size))
@@ -184,6 +192,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
     Raises:
       UserError: the data or the labels cannot be read, or do not fit.
     """
+    from compare_gan.data import open_dataset
     from compare_gan.data.facts import FACTS
     from compare_gan.data.labels import described, labelled_only, relabelled
     from compare_gan.data.source import resolved
@@ -207,7 +216,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
         if file == choice and meant in ("stored", "given") and not fake:  # may label held-out images, too
             how, choice = dataclasses.replace(how, labels=labels["choice"]), None
     labelled_alone = arguments.labelled_only or meant == "given"
-    dataset = open_data(source, how)
+    dataset = open_dataset(source, reading=how)
     if choice:
         dataset = relabelled(dataset, choice)
     if labelled_alone:
@@ -247,7 +256,14 @@ def about_unlabelled(dataset: Any, gan: Any) -> str | None:
     )
 
 
-def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any, validation: Any) -> Any:
+def scorer(
+    arguments: argparse.Namespace,
+    options: EvalOptions,
+    parsed: Any,
+    gan: Any,
+    dataset: Any,
+    validation: Any,
+) -> Any:
     """Scores a state into the run's table; returns the number of which the smallest is the best.
 
     Args:
@@ -264,8 +280,8 @@ def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any, v
     split = "test" if validation is None else "validation"
     if validation is not None:
         dataset = dataclasses.replace(dataset, test=validation, test_class_names=None)
-    how, extractor = settings(arguments, dataset), open_extractor(arguments.extractor)
-    check_settings(how, gan, dataset, extractor, lenient=arguments.metrics is None)
+    how, extractor = eval_settings(options, dataset), open_extractor(options.extractor)
+    check_settings(how, gan, dataset, extractor, lenient=options.metrics is None)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
     scores = [column for name in how.metrics for column in METRICS[name].columns]
     best = arguments.best_by or scores[0]
@@ -292,7 +308,9 @@ def scorer(arguments: argparse.Namespace, parsed: Any, gan: Any, dataset: Any, v
 
 
 def data_source(given: list[str] | None, fake: bool, name: str) -> str | list[str]:
-    """What to train on, for `open_data`."""
+    """What to train on, for `open_dataset`."""
+    from compare_gan.data.source import FAKE
+
     if fake or not given:
         return FAKE + name if fake else name
     return given[0] if len(given) == 1 else given

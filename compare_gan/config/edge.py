@@ -17,7 +17,15 @@ from compare_gan.config.bound import arguments, bound
 from compare_gan.config.makers import READS, Read, Unset, configured, label, register_all
 from compare_gan.config.reader import Reading, first_line, read
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, SCHEDULES, Registry, expose
+from compare_gan.core.registry import (
+    ARCHITECTURES,
+    GAN_METHODS,
+    LOSSES,
+    PENALTIES,
+    SCHEDULES,
+    Registry,
+    expose,
+)
 from compare_gan.core.types import GanLoss, ImageSpec, Penalty
 from compare_gan.data.preprocess import EvalImagenetTransform, TrainImagenetTransform
 from compare_gan.gans.modular import GAN
@@ -199,7 +207,7 @@ def build(imports: Sequence[str]) -> Parsed:
     """The values that the current bindings of gin describe."""
     dataset = configured(DatasetChoice)()
     options = configured(Options)()
-    gan_class = one_of(METHODS, "options.gan_class", options.gan_class)
+    gan_class = one_of(GAN_METHODS, "options.gan_class", options.gan_class)
     plain = getattr(gan_class, "func", gan_class) is GAN
     generator, discriminator = ARCHITECTURES[options.architecture]
     base = bound(

@@ -10,7 +10,7 @@ from flax import nnx
 
 from compare_gan.config.edge import Parsed
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import ARCHITECTURES, LOSSES, METHODS, PENALTIES, SCHEDULES, TASKS, Exposed
+from compare_gan.core.registry import ARCHITECTURES, GAN_METHODS, LOSSES, PENALTIES, SCHEDULES, TASKS, Exposed
 from compare_gan.core.types import ImageSpec, NetState
 from compare_gan.gans.modular import GAN, HeadedDiscriminator
 from compare_gan.losses.standard import wasserstein
@@ -26,7 +26,7 @@ from compare_gan.tasks.projection import Projection
 def deciders(item: Exposed) -> tuple[str, ...]:
     """The parameters that say whether `item` takes part."""
     for registry, name in (
-        (METHODS, "options.gan_class"),
+        (GAN_METHODS, "options.gan_class"),
         (LOSSES, "loss.fn"),
         (PENALTIES, "penalty.fn"),
         (TASKS, "ModularGAN.tasks"),

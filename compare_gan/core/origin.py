@@ -14,6 +14,7 @@ from typing import Any
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.processes import first
+from compare_gan.core.run_files import CHECKPOINTS
 
 NOTE = "origin.json"
 Origin = Mapping[str, Any]  # plain values: numbers, words, fingerprints, and mappings of these
@@ -52,7 +53,7 @@ def claim(run_dir: Path, origin: Origin) -> None:
     note = run_folder(run_dir) / NOTE
     if note.exists():
         check(run_dir, note, origin)
-    elif (run_dir / "checkpoints").exists():
+    elif (run_dir / CHECKPOINTS).exists():
         raise UserError(f"{run_dir}: does not say what its run was made from ({NOTE} is missing); remove it")
     elif first():
         write_json(note, origin)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, run_folder, write_json
+from compare_gan.core.run_files import GRID_LAYOUT
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -67,4 +68,4 @@ def write_grid(path: Path, images: np.ndarray, rows: int, columns: int) -> None:
     """The same, with what it takes to cut it up again in `grid.json` beside it."""
     write_picture(path, images, rows, columns)
     layout = {"rows": rows, "columns": columns, "tile": list(images.shape[1:3])}
-    write_json(path.parent / "grid.json", layout)
+    write_json(path.parent / GRID_LAYOUT, layout)

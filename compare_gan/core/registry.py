@@ -78,7 +78,7 @@ def load_siblings(package: str) -> None:
 LOSSES = Registry("loss")
 PENALTIES = Registry("penalty")
 ARCHITECTURES = Registry("architecture")
-METHODS = Registry("GAN method")
+GAN_METHODS = Registry("GAN method")
 TASKS = Registry("auxiliary task")
 SCHEDULES = Registry("learning-rate schedule")
 DATASETS = Registry("data set")

@@ -19,6 +19,7 @@ from compare_gan.data.loading import Reading, load
 from compare_gan.data.parquet import Columns, read_parquet, without_columns
 from compare_gan.data.prepared import is_named
 from compare_gan.data.records import Contents
+from compare_gan.data.synthetic import fake
 from compare_gan.data.tfds import read_tfds
 
 READERS: dict[str, Callable[[Path], Contents]] = {
@@ -27,6 +28,7 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     **dict.fromkeys(ARCHIVES, read_archive),
 }
 PARQUET = ".parquet"
+FAKE = "fake:"  # before the name of a data set: noise of its shape
 SUFFIXES = (".npz", ".npy", PARQUET, *ARCHIVES)
 
 
@@ -41,7 +43,8 @@ def open_dataset(
     A name is a registered one, one that has facts, or `tfds:NAME` for any other data set of TensorFlow
     Datasets; it goes before a path of that name. Data sets with facts are cropped, resized and labelled as
     these say. A folder holds parquet files, or images as `compare_gan.data.layout` says, and so does an
-    archive. Where a source has no test split, a fifth of the images is held out, always the same ones.
+    archive. Where a source has no test split, a fifth of the images is held out, always the same ones. The
+    name of a data set after `fake:` means noise of its shape.
 
     Args:
       source: several sources become one data set: one may be labelled and another not. Classes of one name
@@ -54,6 +57,8 @@ def open_dataset(
     """
     reading = reading or Reading(image_size)
     if isinstance(source, str):
+        if source.startswith(FAKE):
+            return fake(source.removeprefix(FAKE))
         reading = as_known(source, reading)
     dataset = load(find(source, reading), reading)
     if reading.facts is not None and reading.facts.labels in ("single", "random"):

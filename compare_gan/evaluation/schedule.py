@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.run_files import DONE
 from compare_gan.core.types import GANState
 from compare_gan.data.base import ImageDataset
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, measure
@@ -14,7 +15,6 @@ from compare_gan.evaluation.scores import has_scores, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.gans.modular import GAN
 from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.gan import DONE
 
 POLL, PATIENCE = 60.0, 24 * 3600.0  # seconds, as compare_gan's
 log = logging.getLogger(__name__)

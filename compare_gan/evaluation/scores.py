@@ -21,8 +21,8 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import write_csv
 from compare_gan.core.processes import first
 from compare_gan.core.registry import METRICS
+from compare_gan.core.run_files import SCORES
 
-SCORES = "scores.csv"
 NOT_FINITE = 31337.0  # what compare_gan writes for each score of a generator whose images are not numbers
 
 # What a score depends on besides the GAN: rows that differ here do not compare. Whether weights are

@@ -29,7 +29,7 @@ def choose(labels: np.ndarray, budget: Budget, seed: int) -> np.ndarray:
     return choose_kept(labels, budget, seed)
 
 
-def told(budget: Budget) -> str:
+def describe_budget(budget: Budget) -> str:
     """`"10% of the labels"` or `"5 labels a class"`."""
     if isinstance(budget, PerClass):
         return f"{counted(budget.count, 'label')} a class"

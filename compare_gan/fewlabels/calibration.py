@@ -9,21 +9,21 @@ import logging
 import numpy as np
 from scipy import optimize, special
 
-PARTS = 5  # that kept labels are dealt into
+NUM_FOLDS = 5  # of the kept labels
 log = logging.getLogger(__name__)
-SPREAD = 0.3  # standard deviation of a temperature's logarithm, before anything is known
+LOG_T_PRIOR_STD = 0.3  # standard deviation of the prior of a temperature's logarithm
 
 
-def deal(labels: np.ndarray, parts: int = PARTS) -> np.ndarray:
-    """A part number for each of the labels [M]: the members of each class go round in turn.
+def stratified_folds(labels: np.ndarray, folds: int = NUM_FOLDS) -> np.ndarray:
+    """The number of a fold for each of the labels [M]: the members of each class are assigned in turn.
 
-    The first member of every class is in part 0; who never hides that part has seen all classes.
+    The first member of every class is in fold 0: a classifier that learns from it has seen all classes.
     """
-    part = np.zeros(len(labels), np.int64)
+    fold = np.zeros(len(labels), np.int64)
     for k in np.unique(labels):
         members = np.flatnonzero(labels == k)
-        part[members] = np.arange(len(members)) % parts
-    return part
+        fold[members] = np.arange(len(members)) % folds
+    return fold
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -33,11 +33,13 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     beforehand, and what comes back is the most probable value.
     """
 
-    def surprise(log_temperature: float) -> float:
+    def neg_log_posterior(log_temperature: float) -> float:
         found = special.log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(0.5 * (log_temperature / SPREAD) ** 2 - found[np.arange(len(labels)), labels].sum())
+        return float(
+            0.5 * (log_temperature / LOG_T_PRIOR_STD) ** 2 - found[np.arange(len(labels)), labels].sum()
+        )
 
-    return float(np.exp(optimize.minimize_scalar(surprise, bounds=(-4, 4), method="bounded").x))
+    return float(np.exp(optimize.minimize_scalar(neg_log_posterior, bounds=(-4, 4), method="bounded").x))
 
 
 def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -49,8 +49,8 @@ def attempt(call: Call, task: Any) -> Outcome:
         return Outcome(task, error=f"{type(error).__name__}: {first}")
 
 
-class Here:
-    """Does tasks in this process, one after another."""
+class SerialExecutor:
+    """Runs tasks in this process, one after another."""
 
     def __init__(self, call: Call):
         self.call = call
@@ -67,8 +67,8 @@ class Here:
         """Nothing is left to end."""
 
 
-class Workers:
-    """Does tasks in `count` processes, each at the end of its own pipe: one that dies blocks no other.
+class ProcessExecutor:
+    """Runs tasks in `count` processes, each at the end of its own pipe: one that dies blocks no other.
 
     Args:
       open_call: makes in each process what does a task there; what it returns need not be picklable.
@@ -106,7 +106,7 @@ class Workers:
                 while left and idle:
                     pipe = idle.pop()
                     working[pipe] = left.popleft()
-                    with contextlib.suppress(OSError):  # its process has died; told below
+                    with contextlib.suppress(OSError):  # its process has died; reported below
                         pipe.send(working[pipe])
                 if not working:
                     yield Outcome(left.popleft(), error="no process is left to do it")

@@ -6,7 +6,7 @@ The sentences claim a difference only where its 95% interval lies on one side of
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compare_gan.core.methods import METHODS, Method
+from compare_gan.core.label_methods import LABEL_METHODS, Method
 from compare_gan.core.statistics import decimals
 from compare_gan.core.words import listed
 
@@ -24,7 +24,7 @@ def findings(summary: Record) -> list[str]:
     first that is not itself a baseline.
     """
     lines = scored(summary["lines"])
-    few = [line for line in lines if METHODS[line["method"]].from_few]
+    few = [line for line in lines if LABEL_METHODS[line["method"]].from_few]
     candidates = few or [line for line in lines if line["method"] not in BASELINES] or lines
     ours = [line for line in candidates if line["method"] == candidates[0]["method"]]
     others = [line for line in lines if line["method"] in BASELINES and line not in ours]
@@ -71,13 +71,13 @@ def contrast(difference: Record, other: str, places: int) -> str:
 
 def name(line: Record) -> str:
     """`"S3GAN with 135 labels"`; `"S2GAN"` where the number of labels is not known or does not matter."""
-    few = METHODS[line["method"]].from_few and line["labels"]
-    return METHODS[line["method"]].title + (f" with {line['labels']:,} labels" if few else "")
+    few = LABEL_METHODS[line["method"]].from_few and line["labels"]
+    return LABEL_METHODS[line["method"]].title + (f" with {line['labels']:,} labels" if few else "")
 
 
 def title(line: Record) -> str:
     """The title of a method within a sentence."""
-    words = METHODS[line["method"]].title
+    words = LABEL_METHODS[line["method"]].title
     return words[0].lower() + words[1:] if line["method"] in BASELINES else words
 
 
@@ -112,7 +112,7 @@ def noise(lines: Sequence[Record]) -> str:
 
 def label_sets(lines: Sequence[Record]) -> str:
     """What seeds vary beside the random numbers of a GAN."""
-    several = [line for line in lines if METHODS[line["method"]].from_few and line["seeds"] > 1]
+    several = [line for line in lines if LABEL_METHODS[line["method"]].from_few and line["seeds"] > 1]
     counts = {line["label_sets"] for line in several if line["label_sets"]}
     if not counts:
         return ""
@@ -139,7 +139,7 @@ def never_inferred(summary: Record) -> str:
 
 def class_shares(lines: Sequence[Record]) -> str:
     """Which gap is partly due to how often each class is drawn, not to how it looks."""
-    methods = [METHODS[line["method"]] for line in lines]
+    methods = [LABEL_METHODS[line["method"]] for line in lines]
     without = titles(method for method in methods if method.labels == "none")
     if not without or all(method.labels == "none" for method in methods):
         return ""
@@ -171,7 +171,9 @@ def saturation(lines: Sequence[Record], summary: Record) -> str:
     if real is None:
         return ""
     agreements = [(line, (line["scores"]["class_agreement"] or {}).get("mean")) for line in lines]
-    high = titles(METHODS[x["method"]] for x, a in agreements if a is not None and a >= real - SATURATED)
+    high = titles(
+        LABEL_METHODS[x["method"]] for x, a in agreements if a is not None and a >= real - SATURATED
+    )
     if not high:
         return f"The extractor puts {real:.1%} of the real test images in their class."
     return (

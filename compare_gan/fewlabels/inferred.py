@@ -10,8 +10,6 @@ from compare_gan.core.files import atomic
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import ImageDataset
 
-PREDICTIONS, LABELS, SOFT_LABELS = "predictions.npz", "labels-train.npz", "labels-soft.npz"
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:

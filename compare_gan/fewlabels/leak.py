@@ -15,18 +15,19 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
 from compare_gan.core.origin import note_of
+from compare_gan.core.run_files import (
+    KEPT,
+    LEAK_CHECK,
+)
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.order import permutation
-from compare_gan.fewlabels.budget import choose, told
-from compare_gan.fewlabels.inferred import LABELS, PREDICTIONS, SOFT_LABELS
-from compare_gan.fewlabels.representation import FEATURES, PRETRAINED
-from compare_gan.fewlabels.s4l import CLASSIFIER
-from compare_gan.fewlabels.stages import KEPT
-from compare_gan.fewlabels.study import Study, Task, few, prepare, tasks, trained
+from compare_gan.fewlabels.artefacts import ARTEFACTS, KEPT_LABELS, Artefacts
+from compare_gan.fewlabels.budget import choose, describe_budget
+from compare_gan.fewlabels.study import Study, Task
+from compare_gan.fewlabels.tasks import dataset_for, prepare, tasks, train_gan
 from compare_gan.nn.state import digest
 
-CHECK = "leak-check"  # the scratch folder
-FILES = (KEPT, PRETRAINED, FEATURES, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS)
+FILES = tuple(dict.fromkeys(file for artefact in ARTEFACTS for file in artefact.files))
 GAN_STEPS = 20
 
 
@@ -111,11 +112,15 @@ def verify(study: Study, gans: bool = False) -> Verdict:
     refuse_unverifiable(study, gans)
     stages, blind = label_stages(study), blind_runs(study)
     labels, budget = study.dataset.train.labels, study.budgets[0]
-    kept = np.flatnonzero(few(study, study.seeds[0], budget).train.labels != UNLABELLED)
+    kept = np.flatnonzero(
+        Artefacts(study, study.seeds[0], budget).ensure(KEPT_LABELS).train.labels != UNLABELLED
+    )
     chosen = choose(labels, budget, study.seeds[0])
     hidden = np.setdiff1d(np.flatnonzero(labels != UNLABELLED), kept)
     if len(kept) != len(chosen):
-        return Verdict(unproven=f"{KEPT} keeps {len(kept)} labels, but {told(budget)} are {len(chosen)}")
+        return Verdict(
+            unproven=f"{KEPT} keeps {len(kept)} labels, but {describe_budget(budget)} are {len(chosen)}"
+        )
     if not len(hidden):
         return Verdict(unproven=f"no label is hidden; all {len(kept)} labels that there are are kept")
     names = made_by_stages(study) if stages else []
@@ -137,7 +142,7 @@ def verify(study: Study, gans: bool = False) -> Verdict:
         steps=gan_steps(study),
     )
     if not differing:
-        shutil.rmtree(study.folder / CHECK)
+        shutil.rmtree(study.folder / LEAK_CHECK)
         return verdict
     again = scratch(study, "unchanged", study.dataset)
     run_stages(again)
@@ -176,7 +181,7 @@ def refuse_unverifiable(study: Study, gans: bool = False) -> None:
         )
     labels = study.dataset.train.labels
     known, place = int((labels != UNLABELLED).sum()), Task("labels", study.seeds[0], study.budgets[0])
-    if (study.place(place) / KEPT).exists():  # maybe somebody's own choice
+    if (study.task_dir(place) / KEPT).exists():  # maybe somebody's own choice
         return
     if not known or len(choose(labels, study.budgets[0], study.seeds[0])) == known:
         raise UserError(
@@ -187,17 +192,17 @@ def refuse_unverifiable(study: Study, gans: bool = False) -> None:
 
 def made_by_stages(study: Study) -> list[Path]:
     """The files of the label stages, relative to the folder of the study; not those of other methods."""
-    folders = {study.place(task) for wave in tasks(study)[:2] for task in wave}
+    folders = {study.task_dir(task) for stage in tasks(study)[:2] for task in stage}
     found = [folder / name for folder in sorted(folders) for name in FILES]
     return [path.relative_to(study.folder) for path in found if path.exists()]
 
 
 def scratch(study: Study, name: str, dataset: ImageDataset, files: list[Path] | None = None) -> Study:
     """The study on another data set in a scratch folder, with the same kept labels, or with all `files`."""
-    folder = study.folder / CHECK / name
+    folder = study.folder / LEAK_CHECK / name
     shutil.rmtree(folder, ignore_errors=True)
     run_folder(folder)
-    kept = study.place(Task("labels", study.seeds[0], study.budgets[0])).relative_to(study.folder) / KEPT
+    kept = study.task_dir(Task("labels", study.seeds[0], study.budgets[0])).relative_to(study.folder) / KEPT
     for path in [*(files or []), kept]:
         run_folder((folder / path).parent)
         for each in (path, note_of(path)):
@@ -215,14 +220,19 @@ def gan_steps(study: Study) -> int:
 
 def run_stages(study: Study) -> None:
     """Runs all label stages."""
-    for wave in tasks(study)[:2]:
-        for task in wave:
+    for stage in tasks(study)[:2]:
+        for task in stage:
             prepare(study, task)
 
 
 def weights_of(study: Study, runs: list[Task]) -> dict[Path, str]:
     """Trains GANs; the digest of the state of each, by the folder of its run in the study."""
-    return {study.place(run).relative_to(study.folder): digest(trained(study, run)) for run in runs}
+    found = {}
+    for run in runs:
+        assert run.method is not None
+        dataset = dataset_for(Artefacts(study, run.seed, run.budget), run.method)
+        found[study.task_dir(run).relative_to(study.folder)] = digest(train_gan(study, run, dataset))
+    return found
 
 
 def hiding(dataset: ImageDataset, change: Change, hidden: np.ndarray) -> ImageDataset:

@@ -7,7 +7,7 @@ from scipy import special
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED
-from compare_gan.fewlabels.calibration import deal, fitted_temperature, probabilities
+from compare_gan.fewlabels.calibration import fitted_temperature, probabilities, stratified_folds
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.representation import Features
 from compare_gan.metrics.logistic import logistic_regression, standardisation
@@ -49,7 +49,7 @@ def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Pre
         raise UserError("labels of at least two classes are needed to learn from; keep more")
     mean, scale = standardisation(features.train, np.float64)
     few, strength = (features.train[labelled] - mean) / scale, 1.0
-    part = deal(known)
+    part = stratified_folds(known)
     if len(known) > MANY:
         part[part > 1] = 0
     kept_out, logits = known[part > 0], np.zeros((0, classes))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.words import counted, listed
 from compare_gan.data.base import ImageDataset, hard_labels
 from compare_gan.data.fingerprint import nothing_held_out
@@ -91,7 +91,7 @@ def usable_methods(names: Sequence[str], there: Overview) -> tuple[list[str], li
       UserError: none is left; or no image has a label, and a method needs some.
     """
     if not there.labelled:
-        without = [name for name, method in METHODS.items() if method.labels not in NEED_LABELS]
+        without = [name for name, method in LABEL_METHODS.items() if method.labels not in NEED_LABELS]
         if lacking := [name for name in names if name not in without]:
             need = f"{listed(lacking)} {'need' if lacking[1:] else 'needs'}"
             raise UserError(
@@ -100,7 +100,7 @@ def usable_methods(names: Sequence[str], there: Overview) -> tuple[list[str], li
             )
     usable, unusable = list[str](), list[str]()
     for name in dict.fromkeys(names):
-        (unusable if METHODS[name].labels == "true" and there.partly else usable).append(name)
+        (unusable if LABEL_METHODS[name].labels == "true" and there.partly else usable).append(name)
     missing = there.train_images - there.labelled
     needs = f"{listed(unusable)} {'need' if unusable[1:] else 'needs'}" if unusable else ""
     why = f"{needs} a label for every training image, and {missing:,} have none"

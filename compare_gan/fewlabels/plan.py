@@ -10,9 +10,11 @@ from typing import Any
 
 from compare_gan.core.files import read_json, read_log
 from compare_gan.core.progress import Progress, clock
+from compare_gan.core.run_files import CLASSIFY_RUN, METRICS_LOG, PRETRAIN_RUN, SECONDS
 from compare_gan.core.tables import Cell, table
 from compare_gan.fewlabels.execute import attempt
-from compare_gan.fewlabels.study import SECONDS, Study, Task, done, perform, tasks
+from compare_gan.fewlabels.study import Study, Task
+from compare_gan.fewlabels.tasks import done, run_task, tasks
 from compare_gan.train.schedule import Schedule
 
 STEPS, SKIPPED = 40, 20  # of a try; the first ones compile, and are not counted
@@ -38,7 +40,7 @@ class Entry:
 def outline(study: Study) -> list[Entry]:
     """What is left to do."""
     groups: dict[str, list[Task]] = {}
-    for task in (task for wave in tasks(study) for task in wave if not done(study, task)):
+    for task in (task for stage in tasks(study) for task in stage if not done(study, task)):
         groups.setdefault(task.method.name if task.method else task.kind, []).append(task)
     fits = 1 + study.recipe.calibration_fits
     steps = {
@@ -87,12 +89,12 @@ def measured(trial: Study, entry: Entry) -> Entry:
     """An entry with the time of its first task, done by a study of fewer steps."""
     task = entry.tasks[0]
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-        outcome = attempt(lambda task: perform(trial, task), task)
-    if outcome.error is not None:  # it is told when it happens again
+        outcome = attempt(lambda task: run_task(trial, task), task)
+    if outcome.error is not None:  # it is reported when it happens again
         return entry
-    folder = trial.place(task)
-    runs = {"features": folder / "pretrain", "labels": folder / "classify", "gan": folder}
-    lines = read_log(runs[task.kind] / "metrics.jsonl") if entry.steps else []
+    folder = trial.task_dir(task)
+    runs = {"features": folder / PRETRAIN_RUN, "labels": folder / CLASSIFY_RUN, "gan": folder}
+    lines = read_log(runs[task.kind] / METRICS_LOG) if entry.steps else []
     spent = read_json(folder / SECONDS)
     if len(lines) < 2:
         return dataclasses.replace(entry, seconds=sum(spent.values()))

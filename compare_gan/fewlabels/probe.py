@@ -8,11 +8,10 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import write_json
+from compare_gan.core.run_files import PROBE
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.fewlabels.linear import classify_linear
 from compare_gan.fewlabels.representation import Features
-
-PROBE = "probe.json"
 
 
 def write_probe(few: ImageDataset, features: Features, folder: Path, neighbours: int = 20) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from scipy import optimize
 from sklearn.metrics import normalized_mutual_info_score
 
 from compare_gan.core.files import write_json
+from compare_gan.core.run_files import QUALITY
 from compare_gan.data.base import UNLABELLED, ImageDataset, hard_labels, hardened
 from compare_gan.data.fingerprint import nothing_held_out
 from compare_gan.fewlabels.calibration import calibration_error
 from compare_gan.fewlabels.inferred import Inferred
 
-QUALITY = "label_quality.json"
 LEAST_CERTAIN = 40  # images that are listed
 
 

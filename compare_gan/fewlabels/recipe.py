@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.features.resnet import BODIES
-from compare_gan.fewlabels.calibration import PARTS
+from compare_gan.fewlabels.calibration import NUM_FOLDS
 from compare_gan.train.augment import Augmentation
 from compare_gan.train.encoder import EncoderTraining
 
@@ -46,8 +46,8 @@ class LabelRecipe:
         for name in ("rotation_weight", "pseudo_weight"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
-        if not 0 <= self.calibration_fits < PARTS:
-            raise UserError(f"calibration_fits is {self.calibration_fits}; it must be 0 to {PARTS - 1}")
+        if not 0 <= self.calibration_fits < NUM_FOLDS:
+            raise UserError(f"calibration_fits is {self.calibration_fits}; it must be 0 to {NUM_FOLDS - 1}")
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise UserError(f"confidence is {self.confidence}; it is a probability, between 0 and 1")
 

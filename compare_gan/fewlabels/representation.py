@@ -9,6 +9,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, run_folder
 from compare_gan.core.origin import is_made
+from compare_gan.core.run_files import FEATURES, PRETRAIN_RUN, PRETRAINED
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint
@@ -16,8 +17,6 @@ from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encod
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.train.encoder import ByRotation, train_encoder
 from compare_gan.train.schedule import Schedule
-
-PRETRAINED, FEATURES = "pretrained.npz", "features.npz"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,12 +53,12 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
     path = run_folder(folder) / PRETRAINED
     if not is_made(path, origin):
         encoder = train_encoder(
-            "pretrain",
+            PRETRAIN_RUN,
             spec,
             unlabelled,
             ByRotation(recipe.training),
             training=recipe.training,
-            run_dir=folder / "pretrain",
+            run_dir=folder / PRETRAIN_RUN,
             schedule=Schedule(recipe.pretrain_steps, log_every=25, save_every=500),
             seed=seed,
         )

@@ -15,20 +15,27 @@ from compare_gan import __version__
 from compare_gan.core import tables
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_csv, write_json
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.run_files import (
+    CLUSTERS,
+    KEPT,
+    LEAK_CHECK,
+    PROBE,
+    QUALITY,
+    RESULT,
+    RESULTS_TABLE,
+    SECONDS,
+    SUMMARY,
+)
 from compare_gan.core.statistics import difference_interval, mean_interval
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.evaluation.evaluate import real_scores
 from compare_gan.evaluation.scores import NOT_FINITE
 from compare_gan.fewlabels.findings import BASELINES, findings, notes
-from compare_gan.fewlabels.leak import CHECK
 from compare_gan.fewlabels.overview import NOT_MEASURED, as_record, overview
-from compare_gan.fewlabels.probe import PROBE
-from compare_gan.fewlabels.quality import QUALITY
-from compare_gan.fewlabels.stages import KEPT
-from compare_gan.fewlabels.study import CLUSTERS, RESULT, SECONDS, Study, scoring
+from compare_gan.fewlabels.study import Study
+from compare_gan.fewlabels.tasks import scoring
 
-SUMMARY, CSV = "summary.json", "results.csv"
 SCORES = ("frechet_distance", "class_agreement")
 REAL_IMAGES = 50_000  # at most; a few hundred drawn at random would have other class shares than the rest
 log = logging.getLogger(__name__)
@@ -61,7 +68,7 @@ def summarise(study: Study) -> dict[str, Any]:
     }
     summary |= {"findings": findings(summary), "notes": notes(summary)}
     write_json(root / SUMMARY, summary)
-    write_csv(root / CSV, rows)
+    write_csv(root / RESULTS_TABLE, rows)
     return summary
 
 
@@ -111,7 +118,7 @@ def real_images(study: Study) -> dict[str, Any] | None:
 
 def files(folder: Path, name: str) -> list[Path]:
     """All files of a name in a study's folder, except those of a leak check."""
-    return sorted(path for path in folder.rglob(name) if CHECK not in path.relative_to(folder).parts)
+    return sorted(path for path in folder.rglob(name) if LEAK_CHECK not in path.relative_to(folder).parts)
 
 
 def runs(folder: Path) -> list[dict[str, Any]]:
@@ -119,10 +126,10 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for path in files(folder, RESULT):
         row, run = read_json(path), path.parent
-        if row.get("method") in METHODS:
-            row["label_set"] = label_set(run.parent) if METHODS[row["method"]].from_few else None
+        if row.get("method") in LABEL_METHODS:
+            row["label_set"] = label_set(run.parent) if LABEL_METHODS[row["method"]].from_few else None
             rows.append(row | {"folder": str(run.relative_to(folder))})
-    order = list(METHODS)
+    order = list(LABEL_METHODS)
     return sorted(rows, key=lambda row: (order.index(row["method"]), row["labels"], row["seed"]))
 
 
@@ -137,15 +144,19 @@ def label_set(folder: Path) -> str | None:
 def shown(study: Study, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Whose pictures and curves a report has room for: of each method the run of the first seed, and of
     several label budgets the middle one."""
-    few = sorted((row for row in rows if METHODS[row["method"]].from_few), key=lambda row: row["labels"])
+    few = sorted(
+        (row for row in rows if LABEL_METHODS[row["method"]].from_few), key=lambda row: row["labels"]
+    )
     budgets = list(dict.fromkeys(budget_of(row) for row in few))
     middle = budgets[len(budgets) // 2] if budgets else None
     first: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        if not METHODS[row["method"]].from_few or budget_of(row) == middle:
+        if not LABEL_METHODS[row["method"]].from_few or budget_of(row) == middle:
             first.setdefault(row["method"], row)
-    chosen = [first[name] for name in METHODS if name in first]
-    labels = next((str(Path(r["folder"]).parent) for r in chosen if METHODS[r["method"]].from_few), None)
+    chosen = [first[name] for name in LABEL_METHODS if name in first]
+    labels = next(
+        (str(Path(r["folder"]).parent) for r in chosen if LABEL_METHODS[r["method"]].from_few), None
+    )
     seed = min((row["seed"] for row in rows), default=study.seeds[0])
     features = str(study.seed_folder(seed).relative_to(study.folder))
     return {"runs": chosen, "features": features, "labels": labels}
@@ -270,7 +281,7 @@ def table(summary: dict[str, Any]) -> str:
             mean = f"{distance['mean']:.3f}"
             half = f"± {distance['interval'][1] - distance['mean']:.3f}" if distance["interval"] else ""
             range_ = f"{distance['lowest']:.3f}-{distance['highest']:.3f}" if line["seeds"] > 1 else ""
-        title = METHODS[line["method"]].title
+        title = LABEL_METHODS[line["method"]].title
         rows.append((title, line["labels"] or "-", mean, half, range_, line["seeds"], agrees))
     if real := summary["real"]:
         distance, agreement = (real.get(name) for name in SCORES)

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,11 @@ import numpy as np
 from compare_gan.core.files import run_folder
 from compare_gan.core.pictures import write_grid
 from compare_gan.core.progress import clock
+from compare_gan.core.run_files import REAL_GRID
 from compare_gan.data.base import ImageDataset
-from compare_gan.fewlabels.execute import Call, Here, Outcome, Workers
-from compare_gan.fewlabels.study import Study, Task, done, perform, tasks
+from compare_gan.fewlabels.execute import Call, Outcome, ProcessExecutor, SerialExecutor
+from compare_gan.fewlabels.study import Study
+from compare_gan.fewlabels.tasks import done, needed_tasks, run_task, tasks
 
 
 def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None = None) -> list[Outcome]:
@@ -22,7 +24,7 @@ def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None
     Args:
       study: what to do.
       workers: processes that do it; 1: this one.
-      reopen: makes the study anew in each of several processes; picklable.
+      reopen: opens the study again in each of several processes; picklable.
 
     Returns:
       The outcomes of tasks that failed, those included that lack what a failed one was to make.
@@ -31,57 +33,45 @@ def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None
       UserError: the folder cannot be written to.
       Interrupted: Ctrl-C or SIGTERM; what was computed is kept.
     """
-    waves = [[task for task in wave if not done(study, task)] for wave in tasks(study)]
-    total = sum(map(len, waves))
+    stages = [[task for task in stage if not done(study, task)] for stage in tasks(study)]
+    total = sum(map(len, stages))
     if not total:
         return []
     run_folder(study.folder)
     show_real(study.dataset, study.folder)
     failed, finished = list[Outcome](), 0
     with contextlib.closing(open_pool(study, workers, reopen)) as pool:
-        for wave in waves:
-            lacking = [task for task in wave if lacks(task, failed)]
+        for stage in stages:
+            lost = {outcome.task for outcome in failed}
+            lacking = [task for task in stage if lost & needed_tasks(study, task)]
             failed += [Outcome(task, error="what it needs was not made") for task in lacking]
             finished += len(lacking)
             began, before = time.monotonic(), finished
-            for outcome in pool.each([task for task in wave if task not in lacking]):
+            for outcome in pool.each([task for task in stage if task not in lacking]):
                 finished += 1
                 failed += [outcome] if outcome.error is not None else []
                 pace = (time.monotonic() - began) / (finished - before)
-                left = clock(pace * (before + len(wave) - len(lacking) - finished))
-                print(f"[{finished}/{total}] {outcome.task.name}: {told(outcome)}; {left} left", flush=True)
+                left = clock(pace * (before + len(stage) - len(lacking) - finished))
+                line = f"{outcome.task.name}: {format_outcome(outcome)}"
+                print(f"[{finished}/{total}] {line}; {left} left", flush=True)
     return failed
 
 
-def open_pool(study: Study, workers: int, reopen: Callable[[], Study] | None) -> Here | Workers:
+def open_pool(
+    study: Study, workers: int, reopen: Callable[[], Study] | None
+) -> SerialExecutor | ProcessExecutor:
     if workers == 1 or reopen is None:
-        return Here(functools.partial(perform, study))
-    return Workers(workers, functools.partial(performer, reopen))
+        return SerialExecutor(functools.partial(run_task, study))
+    return ProcessExecutor(workers, functools.partial(open_runner, reopen))
 
 
-def performer(reopen: Callable[[], Study]) -> Call:
-    """What does a task in another process."""
-    return functools.partial(perform, reopen())
+def open_runner(reopen: Callable[[], Study]) -> Call:
+    """`run_task` for another process, which opens the study once."""
+    return functools.partial(run_task, reopen())
 
 
-def lacks(task: Task, failed: Sequence[Outcome]) -> bool:
-    """Whether a task needs what one that failed was to make."""
-    made_by = {
-        "features": {"clusters", "inferred", "soft"},
-        "labels": {"inferred", "soft"},
-        "clusters": {"clusters"},
-    }
-    need = (
-        task.method.labels if task.method else {"labels": "inferred", "clusters": "clusters"}.get(task.kind)
-    )
-    return any(
-        need in made_by.get(lost.kind, ()) and lost.seed == task.seed and lost.budget in (None, task.budget)
-        for lost in (outcome.task for outcome in failed)
-    )
-
-
-def told(outcome: Outcome) -> str:
-    """What came of a task, in a few words."""
+def format_outcome(outcome: Outcome) -> str:
+    """The outcome of a task in a few words, such as "done"."""
     if outcome.error is not None:
         return f"failed ({outcome.error})"
     if not outcome.value:
@@ -97,4 +87,4 @@ def show_real(dataset: ImageDataset, folder: Path, columns: int = 10) -> None:
     if not rows:
         rows = [np.linspace(0, len(labels) - 1, 3 * columns).astype(int)[i::3] for i in range(3)]
     images = dataset.test.images[np.concatenate(rows)]
-    write_grid(folder / "real" / "real.png", images, len(rows), columns)
+    write_grid(folder / REAL_GRID, images, len(rows), columns)

@@ -14,17 +14,16 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.origin import is_made
 from compare_gan.core.progress import Progress
+from compare_gan.core.run_files import CLASSIFIER, CLASSIFY_RUN
 from compare_gan.data.base import UNLABELLED, ImageDataset, Images, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import TrainedEncoder, load_encoder
-from compare_gan.fewlabels.calibration import PARTS, deal, fitted_temperature, probabilities
+from compare_gan.fewlabels.calibration import NUM_FOLDS, fitted_temperature, probabilities, stratified_folds
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.nn.images import TURNS
 from compare_gan.train.encoder import S4L, train_encoder
 from compare_gan.train.schedule import Schedule
-
-CLASSIFIER = "classifier.npz"
 
 
 def classify_s4l(
@@ -74,7 +73,7 @@ def classify_s4l(
         "seed": seed,
     }
     if not is_made(path, origin):
-        classifier = learn("classify", own, seed + 1)
+        classifier = learn(CLASSIFY_RUN, own, seed + 1)
         classifier.save(path, dict(task="rotation and few labels", seed=seed))
     classifier = load_encoder(path)
     if not recipe.calibration_fits:
@@ -94,7 +93,7 @@ def calibration_parts(labels: np.ndarray, fits: int) -> list[np.ndarray]:
     The first label of every class is always seen.
     """
     labelled = np.flatnonzero(labels != UNLABELLED)
-    part = deal(labels[labelled], PARTS if fits else 2 * PARTS)
+    part = stratified_folds(labels[labelled], NUM_FOLDS if fits else 2 * NUM_FOLDS)
     return [labelled[part == 1 + i] for i in range(max(fits, 1))]
 
 

@@ -23,26 +23,20 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
 from compare_gan.core.origin import is_made, note_of, warn_once
+from compare_gan.core.run_files import KEPT, LABELS, PREDICTIONS, SOFT_LABELS
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.data.label_files import write_labels
 from compare_gan.data.labels import from_file
 from compare_gan.features.encoder import TrainedEncoder
-from compare_gan.fewlabels.budget import Budget, choose, columns, told
+from compare_gan.fewlabels.budget import Budget, choose, columns, describe_budget
 from compare_gan.fewlabels.cluster import cluster
-from compare_gan.fewlabels.inferred import (
-    LABELS,
-    PREDICTIONS,
-    SOFT_LABELS,
-    Inferred,
-    read_predictions,
-)
+from compare_gan.fewlabels.inferred import Inferred, read_predictions
 from compare_gan.fewlabels.linear import classify_linear
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features, extract
 from compare_gan.fewlabels.s4l import classify_s4l
 
-KEPT = "labels-kept.npz"
 log = logging.getLogger(__name__)
 
 
@@ -101,7 +95,7 @@ def kept_elsewhere(dataset: ImageDataset, fraction: Budget, seed: int, path: Pat
     if not np.array_equal(kept, chosen):
         warn_once(
             f"{path}: comes from elsewhere; its {len(kept)} labels are used in place of the {len(chosen)} "
-            f"that {told(fraction)} and seed {seed} choose"
+            f"that {describe_budget(fraction)} and seed {seed} choose"
         )
     return few
 

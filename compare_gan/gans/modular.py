@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import METHODS
+from compare_gan.core.registry import GAN_METHODS
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, GanLoss, GANState, ImageSpec, Penalty
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.sampling import Prior, uniform
@@ -43,7 +43,7 @@ class HeadedDiscriminator(nnx.Module):
         return out
 
 
-@METHODS.register("ModularGAN", module="compare_gan.gans.modular_gan")
+@GAN_METHODS.register("ModularGAN", module="compare_gan.gans.modular_gan")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GAN:
     """All that training does not change about a GAN.

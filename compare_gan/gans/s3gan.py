@@ -3,7 +3,7 @@
 import dataclasses
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import METHODS
+from compare_gan.core.registry import GAN_METHODS
 from compare_gan.gans.modular import GAN
 from compare_gan.nn.images import TURNS
 from compare_gan.tasks.base import AuxTask
@@ -11,7 +11,7 @@ from compare_gan.tasks.projection import Projection
 from compare_gan.tasks.rotation import Rotation
 
 
-@METHODS.register("S3GAN", module="compare_gan.gans.s3gan")
+@GAN_METHODS.register("S3GAN", module="compare_gan.gans.s3gan")
 def s3gan(
     base: GAN,
     *,

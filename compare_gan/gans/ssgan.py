@@ -3,13 +3,13 @@
 import dataclasses
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import METHODS
+from compare_gan.core.registry import GAN_METHODS
 from compare_gan.gans.modular import GAN
 from compare_gan.nn.images import TURNS
 from compare_gan.tasks.rotation import Rotation
 
 
-@METHODS.register("SSGAN", module="compare_gan.gans.ssgan")
+@GAN_METHODS.register("SSGAN", module="compare_gan.gans.ssgan")
 def ssgan(
     base: GAN,
     *,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.report.charts import COLOURS, px
 from compare_gan.report.collect import Record, number
 from compare_gan.report.markup import Markup, tag
@@ -75,7 +75,7 @@ def curves_of(lines: Sequence[Record], real: float | None) -> list[Curve]:
     curves = []
     for method, rows in points.items():
         labels, mean, lowest, highest = np.array(sorted(rows)).T
-        few = method in METHODS and METHODS[method].from_few
+        few = method in LABEL_METHODS and LABEL_METHODS[method].from_few
         curves.append(Curve(method, labels if few else labels[:0], mean, lowest, highest))
     if real is not None and real > 0:
         level = np.array([real])
@@ -139,7 +139,7 @@ def style(curve: Curve, place: int) -> str:
         return "level baseline"
     if not len(curve.labels):
         return "level"
-    few = [name for name, method in METHODS.items() if method.from_few and not name.endswith("_soft")]
+    few = [name for name, method in LABEL_METHODS.items() if method.from_few and not name.endswith("_soft")]
     plain = curve.method.removesuffix("_soft")
     colour = few.index(plain) if plain in few else place
     return f"c{colour % COLOURS}" + (" d1" if curve.method != plain else "")
@@ -152,7 +152,7 @@ def draw(curve: Curve, place: int, x: Axis, y: Axis, name_at: float) -> list[Mar
         at = px(y.at(curve.mean[-1]))
         way = f"{x.start},{at} {x.end},{at} {x.end + 9},{px(name_at)}"
         return [tag("polyline", class_=kind, points=way)]
-    few = [name for name, method in METHODS.items() if method.from_few]
+    few = [name for name, method in LABEL_METHODS.items() if method.from_few]
     shift = DODGE * (few.index(curve.method) - (len(few) - 1) / 2)
     across = [x.at(n) + shift for n in curve.labels]
     middles = [y.at(value) for value in curve.mean]

@@ -11,6 +11,19 @@ from PIL import Image
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, read_log
+from compare_gan.core.run_files import (
+    CONFIG,
+    GRID_LAYOUT,
+    INTERPOLATIONS,
+    METRICS_LOG,
+    PRETRAIN_RUN,
+    QUALITY,
+    REAL_GRID,
+    SAMPLES,
+    SETTINGS,
+    SUMMARY,
+    UNCERTAIN_GRID,
+)
 
 T = TypeVar("T")
 Record = Mapping[str, Any]
@@ -61,7 +74,7 @@ class LabelQuality:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunReport:
     """A GAN whose pictures and curves are shown."""
 
     key: str  # the method
@@ -73,7 +86,9 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyReport:
+    """What the page shows of a study."""
+
     summary: Record
     settings: Record
     lines: tuple[Record, ...]  # scores of a method with a label budget, over all seeds
@@ -87,28 +102,28 @@ class Study:
     doubtful: Grid | None  # its images whose label is least certain
     pretrain: Log
     real: Grid | None
-    runs: tuple[Run, ...]
+    runs: tuple[RunReport, ...]
 
 
-def read_study(folder: Path) -> Study:
+def collect_study(folder: Path) -> StudyReport:
     """Everything the page needs; a part whose files are missing is None or empty.
 
     Raises:
       UserError: there is no usable summary.json, or a file that is there cannot be read.
     """
-    path = folder / "summary.json"
+    path = folder / SUMMARY
     if not path.is_file():
         raise UserError(
-            f"{folder}: no summary.json here; give a folder made by compare-gan demo, few-labels or study"
+            f"{folder}: no {SUMMARY} here; give a folder made by compare-gan demo, few-labels or study"
         )
     summary = read_object(path)
     shown = summary.get("shown")
     if not isinstance(shown, dict):
         raise UserError(f'{path}: needs "shown", the folders that the page is about; do the study again')
     features, labels = (folder / str(shown.get(key) or ".") for key in ("features", "labels"))
-    return Study(
+    return StudyReport(
         summary=summary,
-        settings=optional(folder / "settings.json", read_object) or {},
+        settings=optional(folder / SETTINGS, read_object) or {},
         lines=records(summary, path, "lines"),
         real_scores=record(summary, "real"),
         findings=sentences(summary, path, "findings"),
@@ -116,33 +131,29 @@ def read_study(folder: Path) -> Study:
         data=record(summary, "data"),
         label_sets=records(summary, path, "labels"),
         clusters=records(summary, path, "clusters"),
-        labels=optional(labels / "label_quality.json", read_labels),
-        doubtful=read_grid(labels / "least_certain" / "images.png", labels / "least_certain" / "grid.json"),
-        pretrain=read_log(features / "pretrain" / "metrics.jsonl"),
-        real=read_grid(folder / "real" / "real.png", folder / "real" / "grid.json"),
-        runs=tuple(read_run(folder, record) for record in records(shown, path, "runs")),
+        labels=optional(labels / QUALITY, collect_labels),
+        doubtful=read_grid(labels / UNCERTAIN_GRID),
+        pretrain=read_log(features / PRETRAIN_RUN / METRICS_LOG),
+        real=read_grid(folder / REAL_GRID),
+        runs=tuple(collect_run(folder, record) for record in records(shown, path, "runs")),
     )
 
 
-def read_run(study: Path, record: Record) -> Run:
+def collect_run(study: Path, record: Record) -> RunReport:
     folder = study / str(record.get("folder", ""))
-    samples = images_by_step(folder / "samples")
-    interpolations = images_by_step(folder / "interpolations")
-    return Run(
+    samples = images_by_step(folder / SAMPLES)
+    interpolations = images_by_step(folder / INTERPOLATIONS)
+    return RunReport(
         key=str(record.get("method")),
         record=record,
-        metrics=read_log(folder / "metrics.jsonl"),
+        metrics=read_log(folder / METRICS_LOG),
         samples={
             step: grid
             for step in evenly(sorted(samples), EVOLUTION_STEPS)
-            if (grid := read_grid(samples[step], folder / "samples" / "grid.json"))
+            if (grid := read_grid(samples[step]))
         },
-        interpolation=read_grid(interpolations[max(interpolations)], folder / "interpolations" / "grid.json")
-        if interpolations
-        else None,
-        operative_config=optional(
-            folder / "operative_config.gin", lambda p: p.read_text("utf-8", errors="replace")
-        ),
+        interpolation=read_grid(interpolations[max(interpolations)]) if interpolations else None,
+        operative_config=optional(folder / CONFIG, lambda p: p.read_text("utf-8", errors="replace")),
     )
 
 
@@ -178,7 +189,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_labels(path: Path) -> LabelQuality:
+def collect_labels(path: Path) -> LabelQuality:
     quality = read_object(path)
     try:
         balance, kept, true = (
@@ -215,7 +226,9 @@ def images_by_step(folder: Path) -> dict[int, Path]:
     return {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
 
 
-def read_grid(path: Path, layout_path: Path) -> Grid | None:
+def read_grid(path: Path) -> Grid | None:
+    """An image grid and its layout, which is beside it; None where either is missing."""
+    layout_path = path.parent / GRID_LAYOUT
     if not (path.is_file() and layout_path.is_file()):
         return None
     layout = read_json(layout_path)

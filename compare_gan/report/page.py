@@ -5,10 +5,10 @@ from pathlib import Path
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.words import listed
 from compare_gan.report import panels, tables
-from compare_gan.report.collect import Record, Study, number, read_study
+from compare_gan.report.collect import Record, StudyReport, collect_study, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.words import command_line, count, name_of, percent
 
@@ -22,7 +22,7 @@ def write_report(study: Path, out: Path) -> None:
     Raises:
       UserError: the folder is no study folder, one of its files cannot be read, or `out` cannot be written.
     """
-    html = page(read_study(study))
+    html = page(collect_study(study))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic(out) as file:
@@ -31,7 +31,7 @@ def write_report(study: Path, out: Path) -> None:
         raise UserError(f"{out}: cannot write the report ({error.strerror}); choose another place") from None
 
 
-def page(study: Study) -> str:
+def page(study: StudyReport) -> str:
     parts = [
         ("figure", "Distance against number of labels", panels.distances(study)),
         ("scores", "Scores", tables.scores(study)),
@@ -63,7 +63,7 @@ def page(study: Study) -> str:
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def title(study: Study) -> str:
+def title(study: StudyReport) -> str:
     if not few_labels(study):
         return "Comparison of GANs"
     kept = budgets(study)
@@ -78,28 +78,28 @@ def title(study: Study) -> str:
     return f"GANs with {' '.join(kept[0])}"
 
 
-def few_labels(study: Study) -> bool:
+def few_labels(study: StudyReport) -> bool:
     """Whether a method learns from few labels."""
-    methods = [METHODS.get(str(line.get("method"))) for line in study.lines]
+    methods = [LABEL_METHODS.get(str(line.get("method"))) for line in study.lines]
     return any(method is not None and method.from_few for method in methods)
 
 
-def given_labels(study: Study) -> bool:
+def given_labels(study: StudyReport) -> bool:
     """Whether labels come from a file, not from kept ones."""
     return bool(study.settings.get("label_file"))
 
 
-def partly_labelled(study: Study) -> bool:
+def partly_labelled(study: StudyReport) -> bool:
     """Whether some images had no label to begin with."""
     return study.data.get("source_labelled") == "some"
 
 
-def amounts(study: Study) -> list[float]:
+def amounts(study: StudyReport) -> list[float]:
     """How many labels were kept, ascending."""
     return sorted({n for record in study.label_sets if (n := number(record.get("kept")))})
 
 
-def budgets(study: Study) -> list[tuple[str, str]]:
+def budgets(study: StudyReport) -> list[tuple[str, str]]:
     """How many labels were kept, in the order of the numbers: ("10%", "of the labels")."""
     lines = sorted(study.lines, key=lambda line: number(line.get("labels")) or 0)
     return list(dict.fromkeys(found for line in lines if (found := budget(line))))
@@ -112,13 +112,13 @@ def budget(line: Record) -> tuple[str, str] | None:
     return None if each is None else (count(each), "labels a class")
 
 
-def story(study: Study) -> Markup:
+def story(study: StudyReport) -> Markup:
     """What the study did, in a paragraph."""
     told = [labels_used(study), *inference(study), comparison(study)]
     return tag("p", " ".join(sentence for sentence in told if sentence), class_="lead")
 
 
-def labels_used(study: Study) -> str:
+def labels_used(study: StudyReport) -> str:
     if not few_labels(study) or given_labels(study):
         return ""
     units = {unit: [n for n, u in budgets(study) if u == unit] for _, unit in budgets(study)}
@@ -132,7 +132,7 @@ def labels_used(study: Study) -> str:
     return f"{shares} training images have labels{within}. This study uses {used}."
 
 
-def inference(study: Study) -> list[str]:
+def inference(study: StudyReport) -> list[str]:
     """Where the labels of the other images come from."""
     if not few_labels(study):
         return []
@@ -149,12 +149,12 @@ def inference(study: Study) -> list[str]:
     return [f"{learned}, infers the others with it, and trains GANs on the result."]
 
 
-def inferring(study: Study) -> bool:
-    methods = (METHODS.get(str(line.get("method"))) for line in study.lines)
+def inferring(study: StudyReport) -> bool:
+    methods = (LABEL_METHODS.get(str(line.get("method"))) for line in study.lines)
     return any(method is not None and method.labels in ("inferred", "soft") for method in methods)
 
 
-def comparison(study: Study) -> str:
+def comparison(study: StudyReport) -> str:
     """Which other GANs the scores stand beside."""
     there = list(dict.fromkeys(str(line.get("method")) for line in study.lines))
     if not few_labels(study):
@@ -164,7 +164,7 @@ def comparison(study: Study) -> str:
     return f"It compares them with GANs that are given {listed(given, 'or')}." if given else ""
 
 
-def pipeline(study: Study) -> Markup:
+def pipeline(study: StudyReport) -> Markup:
     """The stages of the story, with the numbers this study has for them."""
     images = number(study.summary.get("train_images"))
     counts = listed([count(n) for n in amounts(study)], "or") if amounts(study) else ""
@@ -184,7 +184,7 @@ def pipeline(study: Study) -> Markup:
     )
 
 
-def correct(study: Study) -> str:
+def correct(study: StudyReport) -> str:
     """How many inferred labels are right: of hidden ones, else of held-out images."""
     for key, number_of, what in (
         ("accuracy", "hidden_labels", "hidden labels"),
@@ -198,12 +198,12 @@ def correct(study: Study) -> str:
     return "accuracy not known"
 
 
-def findings(study: Study) -> Markup:
+def findings(study: StudyReport) -> Markup:
     """What the scores show."""
     return join(*(tag("p", finding, class_="finding") for finding in study.findings))
 
 
-def footer(study: Study) -> Markup:
+def footer(study: StudyReport) -> Markup:
     version = study.summary.get("versions")
     version = version.get("compare_gan", "") if isinstance(version, dict) else ""
     made_by = tag("p", f"Made by compare_gan {version}".rstrip() + ".")

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.words import listed
 from compare_gan.report import figures
 from compare_gan.report.budgets import distance_figure
 from compare_gan.report.charts import Axes, Series, axes_for, curves, heat_map, legend
-from compare_gan.report.collect import Checked, Grid, LabelQuality, Log, Study, curve, number
+from compare_gan.report.collect import Checked, Grid, LabelQuality, Log, StudyReport, curve, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.tables import class_table
 from compare_gan.report.words import ABSENT, compact, count, name_of, percent
 
-FEW = {name for name, method in METHODS.items() if method.from_few}
+FEW = {name for name, method in LABEL_METHODS.items() if method.from_few}
 
 MOST_CLASSES = 25  # beyond which a matrix cannot be read, and only its worst cells are listed
 LOSSES = ("loss/d", "loss/g")
@@ -23,7 +23,7 @@ FOUR_WIDE, THREE_WIDE, PHONE = 270, 360, 368  # CSS pixels for a picture beside 
 WIDEST = 552  # so that two large ones still stand side by side
 
 
-def distances(study: Study) -> Markup:
+def distances(study: StudyReport) -> Markup:
     """The study's figure, where more than one number of labels was tried."""
     figure = distance_figure(study.lines, number(study.real_scores.get("frechet_distance")))
     if not figure:
@@ -35,7 +35,7 @@ def distances(study: Study) -> Markup:
     return join(tag("p", said), tag("div", figure, class_="scroll"))
 
 
-def label_inference(study: Study) -> Markup:
+def label_inference(study: StudyReport) -> Markup:
     quality, grouped = study.labels, clusters(study)
     if quality is None:
         return grouped
@@ -79,7 +79,7 @@ def correct(quality: LabelQuality) -> str:
     return f"Inferred right: {listed(told)}."
 
 
-def clusters(study: Study) -> Markup:
+def clusters(study: StudyReport) -> Markup:
     """How well the clusters agree with the classes; nothing where there are none."""
     purities = [purity for record in study.clusters if (purity := number(record.get("purity"))) is not None]
     shared = [m for record in study.clusters if (m := number(record.get("mutual_information"))) is not None]
@@ -101,7 +101,7 @@ ACCURACIES = {
 }
 
 
-def accuracies(study: Study) -> Markup:
+def accuracies(study: StudyReport) -> Markup:
     """Accuracy by the number of kept labels, mean over seeds; nothing for one number of labels."""
     rows = []
     kept = sorted({n for record in study.label_sets if (n := number(record.get("kept")))})
@@ -119,7 +119,7 @@ def accuracies(study: Study) -> Markup:
     return join(tag("h3", "Share of inferred labels that are right, mean over seeds"), table)
 
 
-def doubts(study: Study, quality: LabelQuality) -> Markup:
+def doubts(study: StudyReport, quality: LabelQuality) -> Markup:
     """The images whose label is least certain, the worst first, with what was made of them."""
     grid, names = study.doubtful, quality.class_names
     if grid is None or not quality.least_certain:
@@ -146,7 +146,7 @@ def mistakes(checked: Checked, names: Sequence[str]) -> str:
     return f"Most common mistakes: {', '.join(told)}." if told else "There are no mistakes."
 
 
-def samples(study: Study) -> Markup:
+def samples(study: StudyReport) -> Markup:
     pictures, order = [], ""
     which = shown_runs(study)
     if study.real:
@@ -170,7 +170,7 @@ def samples(study: Study) -> Markup:
     return gallery(f"{said}{order}{which}", pictures)
 
 
-def shown_runs(study: Study) -> str:
+def shown_runs(study: StudyReport) -> str:
     """Which runs the pictures are from, if there are several of a method."""
     if all((number(line.get("seeds")) or 1) == 1 for line in study.lines) and not distances(study):
         return ""
@@ -179,7 +179,7 @@ def shown_runs(study: Study) -> str:
     return f" All runs shown are those of the first seed{few}."
 
 
-def evolution(study: Study) -> Markup:
+def evolution(study: StudyReport) -> Markup:
     pictures = []
     for m in study.runs:
         if len(m.samples) > 1:
@@ -198,7 +198,7 @@ def step_axis(steps: Sequence[int]) -> Markup:
     return tag("div", *(tag("span", compact(step)) for step in steps), class_="steps", style=columns)
 
 
-def interpolations(study: Study) -> Markup:
+def interpolations(study: StudyReport) -> Markup:
     pictures = []
     for m in study.runs:
         if m.interpolation:
@@ -231,7 +231,7 @@ def picture(
     return tag("figure", image, below, tag("figcaption", tag("strong", name), note), style=sizes)
 
 
-def training(study: Study) -> Markup:
+def training(study: StudyReport) -> Markup:
     blocks = []
     losses = {m.key: series_of(m.metrics, LOSSES) for m in study.runs}
     everything = [s for series in losses.values() for s in series]
@@ -262,7 +262,7 @@ def pretraining(log: Log) -> list[Markup]:
     return charts
 
 
-def other_values(study: Study) -> list[Markup]:
+def other_values(study: StudyReport) -> list[Markup]:
     """A chart for each further key, one line a method, always in the colour of its place in the study."""
     hidden = {"step", "seconds", *LOSSES}
     keys = dict.fromkeys(k for m in study.runs for record in m.metrics for k in record if k not in hidden)

@@ -6,7 +6,7 @@ from typing import Any
 from compare_gan.core.statistics import decimals
 from compare_gan.report.budgets import REAL
 from compare_gan.report.charts import px
-from compare_gan.report.collect import Record, Study, number
+from compare_gan.report.collect import Record, StudyReport, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.words import ABSENT, count, duration, heading, name_of, plain
 
@@ -14,7 +14,7 @@ DISTANCE, AGREEMENT, BASELINE = "frechet_distance", "class_agreement", "all_labe
 STRIP_WIDTH, STRIP_HEIGHT, STRIP_MARGIN = 160, 16, 5  # pixels of a drawing of all values
 
 
-def scores(study: Study) -> Markup:
+def scores(study: StudyReport) -> Markup:
     """A line for each method with a label budget, and one for real images."""
     lines = study.lines
     if not lines:
@@ -180,7 +180,7 @@ def bar(value: float, longest: float) -> Markup:
     )
 
 
-def notes(study: Study) -> Markup:
+def notes(study: StudyReport) -> Markup:
     """What the scores mean, and what they do not show."""
     extractor = study.summary.get("extractor")
     extractor = extractor if isinstance(extractor, dict) else {}
@@ -210,7 +210,7 @@ def notes(study: Study) -> Markup:
     )
 
 
-def left_out(study: Study) -> Markup:
+def left_out(study: StudyReport) -> Markup:
     """What the study could not do with the labels there are."""
     lines = study.data.get("left_out")
     if not isinstance(lines, list) or not lines:
@@ -218,7 +218,7 @@ def left_out(study: Study) -> Markup:
     return tag("ul", *(tag("li", str(line)) for line in lines))
 
 
-def configuration(study: Study) -> Markup:
+def configuration(study: StudyReport) -> Markup:
     blocks = []
     settings = {name: value for name, value in study.settings.items() if name != "command"}  # in the footer
     if settings:

@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.report.collect import number
 
 ABSENT = "–"
-NAMES = {method.name: method.title for method in METHODS.values()} | {
+NAMES = {method.name: method.title for method in LABEL_METHODS.values()} | {
     "frechet_distance": "Fréchet distance",
     "class_agreement": "Class agreement",
     "seconds": "Time",

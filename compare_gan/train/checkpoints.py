@@ -24,6 +24,7 @@ import orbax.checkpoint as ocp
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, sha256_of, write_json
 from compare_gan.core.processes import first
+from compare_gan.core.run_files import CHECKPOINTS
 from compare_gan.core.types import GANState
 
 FORMAT = 2  # 1: the manifest was the digests alone
@@ -40,7 +41,7 @@ class Checkpoints:
     """
 
     def __init__(self, run_dir: Path, keep: int | None = 2):
-        self.folder = (run_dir / "checkpoints").absolute()
+        self.folder = (run_dir / CHECKPOINTS).absolute()
         self.keep = keep
         self.thread = ThreadPoolExecutor(1)
         self.pending: tuple[int, Future[None]] | None = None
@@ -189,7 +190,7 @@ class Checkpoints:
 
 def saved_steps(run_dir: Path) -> list[int]:
     """Steps of a run that have a whole checkpoint, in order."""
-    folder = run_dir / "checkpoints"
+    folder = run_dir / CHECKPOINTS
     if not folder.is_dir():
         return []
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / MANIFEST).exists())

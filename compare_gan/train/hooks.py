@@ -14,6 +14,7 @@ import jax
 
 from compare_gan.core.processes import of_first
 from compare_gan.core.progress import Progress
+from compare_gan.core.run_files import METRICS_LOG
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.schedule import Schedule
 from compare_gan.train.writers import MetricsLog, SampleWriter
@@ -72,7 +73,7 @@ class MetricsHook:
     """
 
     def __init__(self, run_dir: Path, schedule: Schedule, name: str, shown: Sequence[str]):
-        self.path, self.schedule, self.name, self.shown = run_dir / "metrics.jsonl", schedule, name, shown
+        self.path, self.schedule, self.name, self.shown = run_dir / METRICS_LOG, schedule, name, shown
         self.began, self.step = time.monotonic(), 0
         self.log: MetricsLog | None = None
         self.progress: Progress | None = None

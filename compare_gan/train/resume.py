@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.run_files import CHECKPOINTS
 from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
 from compare_gan.data.source import resolved
@@ -131,7 +132,7 @@ def check_fits(run_dir: Path, gan: GAN) -> None:
     if not steps:
         return
     template = jax.eval_shape(gan.init, jax.eval_shape(lambda: jax.random.key(0)))
-    if why := misfit(run_dir / "checkpoints" / str(steps[-1]), template):
+    if why := misfit(run_dir / CHECKPOINTS / str(steps[-1]), template):
         raise UserError(
             f"{run_dir}: its checkpoint of step {steps[-1]} does not fit the changed settings ({why}); "
             "choose another --model_dir"

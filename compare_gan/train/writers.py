@@ -12,6 +12,7 @@ from compare_gan.core.files import atomic, read_log
 from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import first, of_first
+from compare_gan.core.run_files import INTERPOLATIONS, SAMPLES
 from compare_gan.core.types import Array, GANState
 from compare_gan.gans.inference import compiled_sample, inference_state
 from compare_gan.gans.modular import GAN
@@ -61,7 +62,7 @@ class SampleWriter:
             else None
         )
         self.rows = rows
-        self.inputs = {"samples": z, "interpolations": between.reshape(-1, gan.z_dim)}
+        self.inputs = {SAMPLES: z, INTERPOLATIONS: between.reshape(-1, gan.z_dim)}
         self.draw = lambda state, z: compiled_sample(gan, state, z, y)
         self.ready = lambda state: with_statistics(gan, state, z_rng, PREVIEW)
 
@@ -75,7 +76,7 @@ class SampleWriter:
         for folder, images in drawn.items() if first() else ():
             picture = to_uint8(np.nan_to_num(images))
             write_grid(self.run_dir / folder / f"{step:06}.png", picture, self.rows, COLUMNS)
-        return of_first(sample_std(drawn["samples"]))
+        return of_first(sample_std(drawn[SAMPLES]))
 
 
 def sample_std(images: np.ndarray) -> float:

@@ -10,14 +10,14 @@ from compare_gan.architectures import resnet_small
 from compare_gan.config.edge import parse
 from compare_gan.config.recipes import FOLDER, config_file, recipe
 from compare_gan.core.errors import UserError
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.types import ImageSpec
 from compare_gan.nn.norms import batch_norm, conditional_batch_norm
 from compare_gan.tasks.projection import Projection
 from compare_gan.tasks.rotation import Rotation
 
 DIGITS = ImageSpec((8, 8, 1), 10)
-RECIPES = sorted({method.recipe for method in METHODS.values()})
+RECIPES = sorted({method.recipe for method in LABEL_METHODS.values()})
 
 
 def build(name: str):

@@ -79,7 +79,7 @@ def test_a_new_file_registers_itself(tmp_path, monkeypatch):
         ("LOSSES", "hing", "hinge"),
         ("PENALTIES", "wgan_penalty", "wgangp_penalty"),
         ("ARCHITECTURES", "resnet_cifar", "resnet_cifar_arch"),
-        ("METHODS", "SGAN", "SSGAN"),
+        ("GAN_METHODS", "SGAN", "SSGAN"),
         ("TASKS", "Rotate", "Rotation"),
     ],
 )

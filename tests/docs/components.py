@@ -18,8 +18,8 @@ from compare_gan.config.explain import about
 from compare_gan.core.registry import (
     ARCHITECTURES,
     EXPOSED,
+    GAN_METHODS,
     LOSSES,
-    METHODS,
     METRICS,
     PENALTIES,
     SCHEDULES,
@@ -73,7 +73,7 @@ def page() -> str:
         ("Normalisation", ["G.batch_norm_fn", "D.batch_norm_fn"], exposed(OPS, inspect.isfunction)),
         ("Losses", ["loss.fn"], registered(LOSSES)),
         ("Penalties", ["penalty.fn"], registered(PENALTIES)),
-        ("Methods", ["options.gan_class"], registered(METHODS)),
+        ("Methods", ["options.gan_class"], registered(GAN_METHODS)),
         ("Auxiliary tasks", ["ModularGAN.tasks"], registered(TASKS)),
         ("Optimisers", OPTIMISERS, exposed("tf.train")),
         ("Optimisers of optax", OPTIMISERS, exposed("optax")),

@@ -14,7 +14,6 @@ import pytest
 from jax import export
 from PIL import Image
 
-from compare_gan.commands.shared import open_run
 from compare_gan.config.edge import parse
 from compare_gan.core.files import sha256_of
 from compare_gan.data import open_dataset
@@ -25,8 +24,9 @@ from compare_gan.export.loader import load
 from compare_gan.gans.inference import sample
 from compare_gan.gans.standing import with_statistics
 from compare_gan.main import main
+from compare_gan.runs import open_run
 from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.gan import describe_run
+from compare_gan.train.run_dir import describe_run
 from tests.gans.tiny import random_state
 from tests.helpers.commands import bindings, config, refused
 
@@ -103,7 +103,8 @@ def test_the_same_bytes_from_the_run_and_from_the_export(run_dir, exported, tmp_
 
 
 def test_the_export_is_the_average_with_accumulated_statistics(run_dir, exported):
-    _, gan, state = open_run(run_dir)
+    run = open_run(run_dir)
+    gan, state = run.gan, run.restore()
     assert not gan.layers.batch.use_moving_averages
     state = with_statistics(gan, state, jax.random.key(0), 256)
     z = np.random.RandomState(0).standard_normal((6, gan.z_dim)).astype(np.float32)

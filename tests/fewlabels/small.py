@@ -8,7 +8,7 @@ import numpy as np
 
 from compare_gan.config.edge import parse
 from compare_gan.config.recipes import recipe
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.types import ImageSpec
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.evaluation.evaluate import EvalSettings
@@ -71,7 +71,7 @@ def configured(name: str) -> Configured:
 
 
 def small_study(folder: Path, *methods: str, **changes) -> Study:
-    chosen = tuple(METHODS[name] for name in methods or METHODS)
+    chosen = tuple(LABEL_METHODS[name] for name in methods or LABEL_METHODS)
     study = Study(
         folder=folder,
         dataset=dataset(),

@@ -8,29 +8,36 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.run_files import KEPT, LABELS, LEAK_CHECK
 from compare_gan.data.base import UNLABELLED, Split
 from compare_gan.data.label_files import write_labels
-from compare_gan.fewlabels.inferred import LABELS
-from compare_gan.fewlabels.leak import CHECK, FILES, deleted, permuted, verify
-from compare_gan.fewlabels.stages import KEPT
-from compare_gan.fewlabels.study import Task, few, prepare, tasks, trained
+from compare_gan.fewlabels.artefacts import KEPT_LABELS, Artefacts
+from compare_gan.fewlabels.leak import FILES, deleted, permuted, verify
+from compare_gan.fewlabels.study import Task
+from compare_gan.fewlabels.tasks import dataset_for, prepare, tasks, train_gan
 from tests.helpers.tiers import slow_unless
 
 from . import small
 
-BLIND = sorted(name for name in METHODS if METHODS[name].labels != "true")
+BLIND = sorted(name for name in LABEL_METHODS if LABEL_METHODS[name].labels != "true")
 
 
 def task_of(name):
-    return Task("gan", small.SEED, small.SHARE if METHODS[name].from_few else None, METHODS[name])
+    return Task("gan", small.SEED, small.SHARE if LABEL_METHODS[name].from_few else None, LABEL_METHODS[name])
 
 
 def with_labels_inferred(study):
     """The study, with all its label stages done."""
-    for task in [task for wave in tasks(study)[:2] for task in wave]:
+    for task in [task for stage in tasks(study)[:2] for task in stage]:
         prepare(study, task)
     return study
+
+
+def trained(study, task):
+    """The GAN of a task; trains the steps that are missing."""
+    made = Artefacts(study, task.seed, task.budget)
+    return train_gan(study, task, dataset_for(made, task.method))
 
 
 def weights(study, name):
@@ -57,7 +64,7 @@ def under(original, folder, change, names):
     other = original.dataset.with_labels(change(labels, np.setdiff1d(np.arange(len(labels)), kept)))
     assert (other.train.labels != labels).sum() > 20
     test = Split(other.test.images, np.zeros_like(other.test.labels))
-    methods = tuple(METHODS[name] for name in names)
+    methods = tuple(LABEL_METHODS[name] for name in names)
     dataset = dataclasses.replace(other, test=test)
     return dataclasses.replace(original, folder=folder, dataset=dataset, methods=methods)
 
@@ -95,7 +102,7 @@ def test_methods_of_one_recipe_differ_by_their_labels(original):
     """That numbers agree is not because labels do nothing."""
     mine = weights(original, "s2gan")
     for other in ("all_labels", "s2gan_soft", "random_label", "clustering"):
-        assert METHODS[other].recipe == METHODS["s2gan"].recipe
+        assert LABEL_METHODS[other].recipe == LABEL_METHODS["s2gan"].recipe
         assert not all(map(np.array_equal, mine, weights(original, other))), other
 
 
@@ -104,12 +111,12 @@ def test_verify_finds_no_leak(original):
     assert verdict.proven and verdict.files == len(FILES) + 2  # clusters have files of their own
     assert verdict.text.startswith("no leak: all 9 files") and "GANs were not checked" in verdict.text
     assert (verdict.kept, verdict.hidden) == (12, 48)
-    assert not (original.folder / CHECK).exists()
+    assert not (original.folder / LEAK_CHECK).exists()
 
 
 def test_gans_are_verified_on_request(original):
     study = dataclasses.replace(
-        original, methods=(METHODS["s3gan"], METHODS["s2gan_co"], METHODS["all_labels"])
+        original, methods=(LABEL_METHODS["s3gan"], LABEL_METHODS["s2gan_co"], LABEL_METHODS["all_labels"])
     )
     verdict = verify(study, gans=True)
     assert verdict.proven and verdict.gans == 2  # all_labels is given all
@@ -126,7 +133,9 @@ def test_gans_are_verified_on_request(original):
     ],
 )
 def test_gans_that_read_hidden_labels_are_found(tmp_path, monkeypatch, state_of, expected):
-    monkeypatch.setattr("compare_gan.fewlabels.leak.trained", lambda study, task: state_of(study.dataset))
+    monkeypatch.setattr(
+        "compare_gan.fewlabels.leak.train_gan", lambda study, task, dataset: state_of(study.dataset)
+    )
     study = small.small_study(tmp_path, "s2gan_co", "all_labels")
     assert verify(study, gans=True).text.startswith(expected)
     with pytest.raises(UserError, match="these methods infer no labels; --verify_no_leak gans checks"):
@@ -153,7 +162,7 @@ def stage_that_writes(bytes_of):
     """A label stage without any learning."""
 
     def stage(study, task):
-        few(study, small.SEED, small.SHARE)
+        Artefacts(study, small.SEED, small.SHARE).ensure(KEPT_LABELS)
         (study.folder / LABELS).write_bytes(bytes_of(study.dataset))
 
     return stage
@@ -175,7 +184,7 @@ def test_verify_distinguishes_leaks_from_chance(tmp_path, monkeypatch, bytes_of,
     stage(study, None)
     verdict = verify(study)
     assert verdict.text.startswith(expected)
-    assert (tmp_path / CHECK).exists() == bool(verdict.differing)
+    assert (tmp_path / LEAK_CHECK).exists() == bool(verdict.differing)
 
 
 def test_methods_without_inferred_labels_have_nothing_to_verify(tmp_path):
@@ -193,4 +202,4 @@ def test_hidden_labels_are_permuted_or_deleted():
 
 
 def test_the_study_has_a_task_for_every_method(original):
-    assert {task.method.name for task in tasks(original)[2]} == set(METHODS)
+    assert {task.method.name for task in tasks(original)[2]} == set(LABEL_METHODS)

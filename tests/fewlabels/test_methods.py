@@ -4,27 +4,28 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.methods import METHODS, method
+from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.data.label_files import write_labels
-from compare_gan.fewlabels.study import Task, labelled, prepare, tasks, true_labels
+from compare_gan.fewlabels.artefacts import Artefacts
+from compare_gan.fewlabels.tasks import dataset_for, prepare, tasks, true_labels
 
 from . import small
-
-
-def task_of(name):
-    return Task("gan", small.SEED, small.SHARE if METHODS[name].from_few else None, METHODS[name])
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     made = small.small_study(tmp_path_factory.mktemp("study"))
-    for task in [task for wave in tasks(made)[:2] for task in wave]:
+    for task in [task for stage in tasks(made)[:2] for task in stage]:
         prepare(made, task)
     return made
 
 
+def artefacts(study):
+    return Artefacts(study, small.SEED, small.SHARE)
+
+
 def labels(study, name):
-    return labelled(study, task_of(name)).train.labels
+    return dataset_for(artefacts(study), LABEL_METHODS[name]).train.labels
 
 
 def test_baselines(study):
@@ -58,21 +59,24 @@ def test_inferred_labels_are_hard_or_soft(study):
 
 
 def test_classes_are_the_methods_own(study):
-    classes = {name: labelled(study, task_of(name)).class_names for name in METHODS}
+    made = artefacts(study)
+    classes = {name: dataset_for(made, method).class_names for name, method in LABEL_METHODS.items()}
     assert classes["single_label"] == ("all",)
     assert classes["clustering"] == ("cluster 0", "cluster 1", "cluster 2")
     assert classes["random_label"] == ("random 0", "random 1", "random 2")
-    assert all(classes[name] == study.dataset.class_names for name in METHODS if METHODS[name].from_few)
-    for name in METHODS:
-        gan = study.gan(METHODS[name])
+    assert all(
+        classes[name] == study.dataset.class_names for name in LABEL_METHODS if LABEL_METHODS[name].from_few
+    )
+    for name in LABEL_METHODS:
+        gan = study.gan(LABEL_METHODS[name])
         assert gan.spec.num_classes == len(classes[name]), name
 
 
 def test_how_many_true_labels_a_method_uses(study):
-    used = {name: true_labels(study, task_of(name)) for name in METHODS}
+    used = {name: true_labels(artefacts(study), method) for name, method in LABEL_METHODS.items()}
     assert used.pop("all_labels") == used.pop("all_labels_rotation") == 60
     for name, count in used.items():
-        assert count == (12 if METHODS[name].from_few else 0), name
+        assert count == (12 if LABEL_METHODS[name].from_few else 0), name
 
 
 def test_a_label_file_takes_the_place_of_inferred_labels(study, tmp_path):
@@ -81,7 +85,7 @@ def test_a_label_file_takes_the_place_of_inferred_labels(study, tmp_path):
     other = small.small_study(tmp_path, "s3gan", "s3gan_co", label_file=tmp_path / "hard.npz")
     np.testing.assert_array_equal(labels(other, "s3gan"), np.where(np.arange(60) < 50, given, -1))
     np.testing.assert_array_equal(labels(other, "s3gan_co"), labels(study, "s3gan_co"))
-    assert [task.kind for wave in tasks(other)[:2] for task in wave] == ["labels"]  # nothing to learn
+    assert [task.kind for stage in tasks(other)[:2] for task in stage] == ["labels"]  # nothing to learn
     with pytest.raises(UserError, match=r"hard\.npz: holds classes; soft labels need probabilities"):
         small.small_study(tmp_path, "s3gan_soft", label_file=tmp_path / "hard.npz")
 

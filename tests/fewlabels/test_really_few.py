@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.run_files import KEPT
 from compare_gan.data.label_files import write_labels
 from compare_gan.features.encoder import Encoder, EncoderSpec, TrainedEncoder
 from compare_gan.fewlabels import infer_labels, keep_labels, pretrain
@@ -18,7 +19,6 @@ from compare_gan.fewlabels.quality import label_quality
 from compare_gan.fewlabels.recipe import RECIPES
 from compare_gan.fewlabels.representation import Features
 from compare_gan.fewlabels.s4l import calibration_parts
-from compare_gan.fewlabels.stages import KEPT
 from compare_gan.nn.state import net_state
 
 from . import small

@@ -12,15 +12,21 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.origin import note_of
+from compare_gan.core.run_files import (
+    CLASSIFIER,
+    FEATURES,
+    KEPT,
+    LABELS,
+    PREDICTIONS,
+    PRETRAINED,
+    SOFT_LABELS,
+)
 from compare_gan.data import Split, open_dataset
 from compare_gan.data.fit import Fit
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
-from compare_gan.fewlabels.inferred import LABELS, PREDICTIONS, SOFT_LABELS
-from compare_gan.fewlabels.representation import FEATURES, PRETRAINED
-from compare_gan.fewlabels.s4l import CLASSIFIER, calibration_parts, class_logits
-from compare_gan.fewlabels.stages import KEPT
+from compare_gan.fewlabels.s4l import calibration_parts, class_logits
 from compare_gan.train.augment import Augmentation
 from compare_gan.train.encoder import EncoderTraining, train_classifier
 from tests.helpers.tiers import slow_unless

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import ImageDataset, Split
-from compare_gan.fewlabels.calibration import calibration_error, deal, fit_temperature
+from compare_gan.fewlabels.calibration import calibration_error, fit_temperature, stratified_folds
 from compare_gan.fewlabels.cluster import cluster
 from compare_gan.fewlabels.inferred import Inferred, Predictions
 from compare_gan.fewlabels.linear import classify_linear, out_of_fold
@@ -56,7 +56,7 @@ def test_calibration_error_by_hand():
 
 def test_labels_are_dealt_class_by_class():
     labels = np.array([2, 0, 0, 2, 0, 0, 2, 1, 2])
-    assert deal(labels, 3).tolist() == [0, 0, 1, 1, 2, 0, 2, 0, 0]
+    assert stratified_folds(labels, 3).tolist() == [0, 0, 1, 1, 2, 0, 2, 0, 0]
 
 
 def gaussians(count=60, classes=3, gap=4.0, seed=0):
@@ -108,7 +108,7 @@ def test_one_label_a_class_will_do():
 
 def test_no_label_has_a_say_in_what_is_said_of_its_own_image():
     features, labels = gaussians(10)
-    part = deal(labels)
+    part = stratified_folds(labels)
     before = out_of_fold(features, labels, part, 3, 1.0)
     other = np.where(part == 2, (labels + 1) % 3, labels)
     after = out_of_fold(features, other, part, 3, 1.0)

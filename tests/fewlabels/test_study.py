@@ -14,11 +14,12 @@ from scipy import linalg
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.interrupt import Interrupted
-from compare_gan.core.methods import METHODS
+from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.fewlabels import budget, execute, plan, results, run
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.representation import Features
-from compare_gan.fewlabels.study import Task, all_done, done, tasks
+from compare_gan.fewlabels.study import Task
+from compare_gan.fewlabels.tasks import all_done, done, tasks
 
 from . import small
 
@@ -39,7 +40,7 @@ def whole(tmp_path_factory):
 
 
 def test_what_is_shared_is_done_once(whole):
-    kinds = [task.kind for wave in tasks(whole) for task in wave]
+    kinds = [task.kind for stage in tasks(whole) for task in stage]
     assert {kind: kinds.count(kind) for kind in kinds} == {
         "features": 2,
         "labels": 4,
@@ -59,14 +60,14 @@ def test_what_is_shared_is_done_once(whole):
 
 def test_a_second_call_does_nothing(whole, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*")}
-    monkeypatch.setattr(run, "perform", None)
+    monkeypatch.setattr(run, "run_task", None)
     assert all_done(whole) and run.run_study(whole) == []
     assert before == {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*")}
 
 
 def test_more_is_added_without_doing_anything_again(whole, tmp_path, monkeypatch):
     did = []
-    monkeypatch.setattr(run, "perform", lambda study, task: did.append(task) or {})
+    monkeypatch.setattr(run, "run_task", lambda study, task: did.append(task) or {})
     run.run_study(dataclasses.replace(whole, seeds=(0, 1, 2), budgets=(0.1, 0.3)))
     assert {task.name for task in did} == {
         "features, seed 2",
@@ -136,14 +137,14 @@ def test_scores_do_not_depend_on_what_else_is_in_the_study(whole, tmp_path):
 
 
 def test_a_task_that_fails_costs_only_what_needs_it(tmp_path, monkeypatch, capsys):
-    def perform(study, task):
+    def run_task(study, task):
         if task.kind == "labels" and task.seed == 0 and task.budget == 0.1:
             raise UserError("no luck")
         if task.kind == "gan" and task.method.name == "clustering" and task.seed == 1:
             raise FloatingPointError("not a number\nsecond line")
         return {}
 
-    monkeypatch.setattr(run, "perform", perform)
+    monkeypatch.setattr(run, "run_task", run_task)
     failed = {outcome.task.name: outcome.error for outcome in run.run_study(wide_study(tmp_path))}
     assert failed == {
         "labels, 10% of the labels, seed 0": "no luck",
@@ -155,12 +156,12 @@ def test_a_task_that_fails_costs_only_what_needs_it(tmp_path, monkeypatch, capsy
 
 
 def test_failed_features_leave_what_needs_none(tmp_path, monkeypatch):
-    def perform(study, task):
+    def run_task(study, task):
         if task.kind == "features" and task.seed == 1:
             raise UserError("no luck")
         return {}
 
-    monkeypatch.setattr(run, "perform", perform)
+    monkeypatch.setattr(run, "run_task", run_task)
     failed = [outcome.task for outcome in run.run_study(wide_study(tmp_path))]
     assert all(task.seed == 1 for task in failed)
     assert {task.method.name for task in failed if task.method} == {"s3gan", "clustering"}
@@ -183,15 +184,18 @@ def test_features_from_elsewhere_need_no_encoder(tmp_path):
     features = Features(np.eye(3)[true] + 0.1 * rng.normal(size=(60, 3)), None, "mine.npy")
     recipe = dataclasses.replace(small.RECIPE, classifier="linear")
     study = small.small_study(tmp_path, "s3gan", "clustering", features=features, recipe=recipe)
-    assert [task.kind for wave in tasks(study)[:2] for task in wave] == ["clusters", "labels"]
+    assert [task.kind for stage in tasks(study)[:2] for task in stage] == ["clusters", "labels"]
     for task in tasks(study)[1]:
-        run.perform(study, task)
+        run.run_task(study, task)
     assert json.loads((tmp_path / "label_quality.json").read_text())["accuracy"] == 1
     assert not (tmp_path / "pretrained.npz").exists()
 
 
 def test_budgets_in_words():
-    assert [budget.told(b) for b in (0.05, PerClass(5))] == ["5% of the labels", "5 labels a class"]
+    assert [budget.describe_budget(b) for b in (0.05, PerClass(5))] == [
+        "5% of the labels",
+        "5 labels a class",
+    ]
     assert [budget.folder_of(b) for b in (0.05, PerClass(5))] == ["fraction-0.05", "per-class-5"]
     assert budget.columns(PerClass(5)) == {"fraction": None, "per_class": 5}
     assert budget.columns(0.05) == {"fraction": 0.05, "per_class": None}
@@ -219,16 +223,16 @@ def test_the_plan_times_each_program_once(tmp_path, monkeypatch):
     """All labels and clusters train the same program, since there are as many clusters as classes."""
     tried = []
 
-    def perform(study, task):
+    def run_task(study, task):
         tried.append(task.name)
-        folder = study.place(task)
+        folder = study.task_dir(task)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "seconds.json").write_text('{"train": 9.0, "evaluate": 2.0}')
         rows = [{"step": 20, "seconds": 5.0}, {"step": 40, "seconds": 7.0}]  # ten steps a second
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         return {}
 
-    monkeypatch.setattr(plan, "perform", perform)
+    monkeypatch.setattr(plan, "run_task", run_task)
     monkeypatch.setattr(plan, "WORTH_IT", 0)
     steps = dataclasses.replace(small.small_study(tmp_path).schedule, steps=500)
     study = wide_study(tmp_path, schedule=steps)
@@ -245,7 +249,7 @@ def test_the_plan_times_each_program_once(tmp_path, monkeypatch):
 
 
 def test_a_little_work_is_not_timed(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "perform", None)
+    monkeypatch.setattr(plan, "run_task", None)
     study = wide_study(tmp_path)
     assert all(entry.seconds is None for entry in plan.timed(study, plan.outline(study)))
 
@@ -268,7 +272,7 @@ def open_double():
 
 
 def test_processes_do_all_tasks():
-    pool = execute.Workers(2, open_double)
+    pool = execute.ProcessExecutor(2, open_double)
     try:
         outcomes = {o.task: (o.value, o.error) for o in pool.each(["a", "b", "fail", "die", "c"])}
     finally:
@@ -280,7 +284,7 @@ def test_processes_do_all_tasks():
 
 
 def test_stopping_ends_the_processes():
-    pool = execute.Workers(1, open_double)
+    pool = execute.ProcessExecutor(1, open_double)
     threading.Timer(3.0, functools.partial(os.kill, os.getpid(), signal.SIGTERM)).start()
     processes = list(pool.processes.values())
     with pytest.raises(Interrupted, match="stopped, and saved"):
@@ -289,7 +293,7 @@ def test_stopping_ends_the_processes():
 
 
 def test_where_no_process_is_left_the_rest_is_told_of():
-    pool = execute.Workers(1, open_double)
+    pool = execute.ProcessExecutor(1, open_double)
     outcomes = [(o.task, o.error) for o in pool.each(["die", "a"])]
     pool.close()
     assert outcomes == [
@@ -299,7 +303,7 @@ def test_where_no_process_is_left_the_rest_is_told_of():
 
 def test_tasks_are_names_of_what_is_done(tmp_path):
     study = wide_study(tmp_path)
-    gan = Task("gan", 0, PerClass(4), METHODS["s3gan"])
+    gan = Task("gan", 0, PerClass(4), LABEL_METHODS["s3gan"])
     assert gan.name == "s3gan, 4 labels a class, seed 0"
-    assert study.place(gan) == tmp_path / "seed-0" / "per-class-4" / "s3gan"
+    assert study.task_dir(gan) == tmp_path / "seed-0" / "per-class-4" / "s3gan"
     assert not done(study, gan)

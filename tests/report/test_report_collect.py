@@ -8,11 +8,11 @@ from PIL import Image
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_log
-from compare_gan.report.collect import curve, evenly, number, read_grid, read_labels, read_study
+from compare_gan.report.collect import collect_labels, collect_study, curve, evenly, number, read_grid
 
 
 def test_some_ten_steps_are_read_with_the_first_and_the_last(study):
-    steps = [list(run.samples) for run in read_study(study).runs]
+    steps = [list(run.samples) for run in collect_study(study).runs]
     assert steps == [[0, 100, 300, 400, 500, 700, 800, 900, 1100, 1200]] * 3
 
 
@@ -41,20 +41,20 @@ def test_a_broken_line_inside_a_log_is_named(tmp_path):
 
 def test_a_grid_that_does_not_fit_its_layout_is_told(tmp_path):
     image, layout = tmp_path / "a.png", tmp_path / "grid.json"
-    assert read_grid(image, layout) is None
+    assert read_grid(image) is None
     Image.fromarray(np.zeros((8, 12), np.uint8)).save(image)
     layout.write_text(json.dumps({"rows": 2, "columns": 3, "tile": [4, 4]}))
-    assert read_grid(image, layout).pixels.shape == (8, 12, 4)
+    assert read_grid(image).pixels.shape == (8, 12, 4)
     layout.write_text(json.dumps({"rows": 3, "columns": 3, "tile": [4, 4]}))
     with pytest.raises(UserError, match="12 x 8 pixels, but grid.json says 3 x 3 tiles"):
-        read_grid(image, layout)
+        read_grid(image)
     layout.write_text(json.dumps({"rows": 3}))
     with pytest.raises(UserError, match="columns"):
-        read_grid(image, layout)
+        read_grid(image)
     image.write_text("no image")
     layout.write_text(json.dumps({"rows": 2, "columns": 3, "tile": [4, 4]}))
     with pytest.raises(UserError, match="not an image"):
-        read_grid(image, layout)
+        read_grid(image)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_label_counts_that_do_not_fit_are_told(tmp_path, labels):
     path = tmp_path / "label_quality.json"
     path.write_text(json.dumps(labels))
     with pytest.raises(UserError, match="do not fit"):
-        read_labels(path)
+        collect_labels(path)
 
 
 def test_number():

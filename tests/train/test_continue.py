@@ -11,11 +11,13 @@ import pytest
 
 from compare_gan.architectures import resnet_small
 from compare_gan.core.errors import UserError
+from compare_gan.core.run_files import DONE
 from compare_gan.data import Split
 from compare_gan.data.source import refuse_inside
 from compare_gan.data.validation import with_validation
-from compare_gan.train.gan import DONE, describe_run, train
+from compare_gan.train.gan import train
 from compare_gan.train.resume import changed_bindings, check_fits, check_steps, split_fingerprints
+from compare_gan.train.run_dir import describe_run
 from compare_gan.train.schedule import Schedule
 from tests.train.tiny import GANS, blobs
 

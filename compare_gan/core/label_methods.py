@@ -18,7 +18,7 @@ Labels = Literal["true", "few", "inferred", "soft", "clusters", "random", "singl
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A word of the command line."""
+    """A training method, selectable with `--methods`."""
 
     name: str
     title: str  # what readers call it
@@ -31,7 +31,7 @@ class Method:
         return self.labels in ("few", "inferred", "soft")
 
 
-METHODS = {
+LABEL_METHODS = {
     method.name: method
     for method in (
         Method("all_labels", "All labels", "true", "conditional"),
@@ -59,6 +59,6 @@ def method(name: str) -> Method:
     Raises:
       UserError: there is none of that name.
     """
-    if name not in METHODS:
-        raise UserError(f"unknown method {name!r}{did_you_mean(name, METHODS)}")
-    return METHODS[name]
+    if name not in LABEL_METHODS:
+        raise UserError(f"unknown method {name!r}{did_you_mean(name, LABEL_METHODS)}")
+    return LABEL_METHODS[name]
