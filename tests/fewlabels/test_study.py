@@ -292,7 +292,8 @@ def test_stopping_ends_the_processes():
     assert [process.exitcode for process in processes] == [-signal.SIGTERM]
 
 
-def test_where_no_process_is_left_the_rest_is_told_of():
+@pytest.mark.slow
+def test_tasks_without_a_process_left_are_reported():
     pool = execute.ProcessExecutor(1, open_double)
     outcomes = [(o.task, o.error) for o in pool.each(["die", "a"])]
     pool.close()

@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from compare_gan.architectures import resnet_small
 from compare_gan.core.types import Batch, ImageSpec
@@ -15,6 +16,8 @@ from compare_gan.gans.step import generate, train_step
 from compare_gan.nn import norms
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions
 from compare_gan.penalties.gradient import wgangp_penalty
+from compare_gan.penalties.weights import no_penalty
+from tests.helpers.tiers import slow_unless
 
 KEY = jax.random.key(0)
 
@@ -41,8 +44,11 @@ def program(gan: GAN):
     return step.lower(jax.eval_shape(gan.init, KEY), data, KEY).compile()
 
 
-def test_a_step_is_the_same():
-    gan = residual(8, 4, penalty=wgangp_penalty, g_optimizer_fn=gradient_descent, g_lr=0.1)
+@pytest.mark.parametrize(
+    "penalty", slow_unless(lambda penalty: penalty is no_penalty, [no_penalty, wgangp_penalty])
+)
+def test_a_step_is_the_same(penalty):
+    gan = residual(8, 4, penalty=penalty, g_optimizer_fn=gradient_descent, g_lr=0.1)
     images = np.random.RandomState(0).uniform(size=(1, 4, 8, 8, 1)).astype(np.float32)
     given = (jax.jit(gan.init)(KEY), Batch(jnp.asarray(images), jnp.zeros((1, 4), jnp.int32)), KEY)
     (expected, _), (found, _) = (program(dataclasses.replace(gan, remat=r))(*given) for r in (False, True))

@@ -13,12 +13,25 @@ from .__main__ import main
 from .reference import CASES
 from .runner import cases, run
 
-SLOW = {  # each takes half a minute or more to compile; a case of the same kind is in the default tier
+SLOW = {  # each takes seconds to compile; a case of the same kind is in the default tier
+    "modular_wasserstein_wgangp_lambda10",
+    "penalty_wgangp_resnet5_64",
+    "penalty_wgangp_resnet_cifar_layernorm",  # which is also in test_differences.py
+    "resnet5_64_dbn_accu_ch16",
     "resnet_biggan_64_ch16_uncond_selfmod_hierz",
     "resnet_biggan_deep_32_ch16_cond",
+    "resnet_cifar_32_cifar10_gin",
+    "resnet_cifar_32_defaults_nobn_nosn",
+    "resnet_stl_48_bn_sn",
+    "s3gan_batch_too_small_for_fraction",
     "s3gan_biggan32_ch16_with_generator",
     "s3gan_predictor_soft_missing",
+    "s3gan_soft_labels",
+    "sndcgan_128_celebahq_gin",
     "ssgan_cond_projection_sn",
+    "ssgan_dcgan_4d_features",
+    "ssgan_selfsupervision_python_None",
+    "ssgan_sndcgan_32_sn",
     "train_biggan32_ema",
     "train_s3gan_biggan32",
 }

@@ -11,6 +11,7 @@ from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.gan import train
 from compare_gan.train.schedule import Schedule
 from compare_gan.train.writers import SampleWriter
+from tests.helpers.tiers import slow_unless
 from tests.train.tiny import GANS, blobs
 
 SCHEDULE = Schedule(8, log_every=2, sample_every=8, save_every=3, keep_checkpoints=None)
@@ -26,7 +27,7 @@ def some_labels() -> Split:
     return Split(train_split.images, np.where(np.arange(len(train_split)) % 2, train_split.labels, -1))
 
 
-@pytest.fixture(scope="module", params=GANS)
+@pytest.fixture(scope="module", params=slow_unless(lambda name: name != "ssgan", GANS))
 def undisturbed(request, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp(request.param)
     state = train(GANS[request.param], some_labels(), run_dir=run_dir, schedule=SCHEDULE)
@@ -49,7 +50,7 @@ def stop_in_the_middle(monkeypatch, gan, run_dir):
             train(gan, some_labels(), run_dir=run_dir, schedule=SCHEDULE)
 
 
-def test_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
     name, whole_dir, whole = undisturbed
     stop_in_the_middle(monkeypatch, GANS[name], tmp_path)
     assert Checkpoints(tmp_path).steps() == [3]
