@@ -28,11 +28,11 @@ import pyarrow.parquet as pq  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from benchmarks.timing import interleaved  # noqa: E402
-from compare_gan.config.edge import parse  # noqa: E402
+from compare_gan.config.parse import parse  # noqa: E402
 from compare_gan.config.recipes import recipe  # noqa: E402
 from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import ImageSpec  # noqa: E402
-from compare_gan.data import Reading, Split, open_dataset  # noqa: E402
+from compare_gan.data import LoadOptions, Split, open_dataset  # noqa: E402
 from compare_gan.data.order import Order  # noqa: E402
 from compare_gan.train.feed import Feed, HostFeed, open_feed  # noqa: E402
 from compare_gan.train.gan import job_of  # noqa: E402
@@ -132,7 +132,7 @@ class Counter(NamedTuple):
 
 
 def feed_of(split: Split, kind: type | None = None) -> Feed:
-    placement = Placement.over()
+    placement = Placement.create()
     if kind is not None:
         return kind(split, Order(len(split), BATCH, 0), 1, placement)
     job = Job("read", lambda key: None, lambda *args: (None, {}), BATCH)
@@ -191,11 +191,11 @@ def training(recipes: list[str], bindings: list[str], spec: ImageSpec) -> Callab
     gan = parsed.gan(spec)
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (512, *spec.image_shape), np.uint8), np.zeros(512, np.int32))
-    placement = Placement.over()
+    placement = Placement.create()
     job = job_of(gan, False)
     feed = open_feed(split, job, steps=10**6, seed=0, placement=placement)
     train_step = compile_step(job, placement, feed.select)
-    state = jax.jit(gan.init, out_shardings=placement.everywhere)(jax.random.key(0))
+    state = jax.jit(gan.init, out_shardings=placement.replicated)(jax.random.key(0))
     key = jax.random.key_data(jax.random.key(1))
     steps = 20 if spec.image_shape[0] <= 8 else 1
 
@@ -221,11 +221,11 @@ def main() -> None:
         pixels = np.random.default_rng(0).integers(0, 256, (50_000, 32, 32, 3), np.uint8)
         memory = Split(pixels, np.zeros(len(pixels), np.int32))
         streamed = {
-            "parquet, JPEG 32": (str(folder / "x.parquet"), Reading(memory=0)),
-            "folder, JPEG 256 to 128": (str(folder / "large"), Reading(128, memory=0)),
+            "parquet, JPEG 32": (str(folder / "x.parquet"), LoadOptions(memory=0)),
+            "folder, JPEG 256 to 128": (str(folder / "large"), LoadOptions(128, memory=0)),
         }
         if (folder / "tfds").exists():
-            how = Reading(memory=0, data_dir=str(folder / "tfds"))
+            how = LoadOptions(memory=0, data_dir=str(folder / "tfds"))
             streamed["TFDS array_record, JPEG 32"] = ("tfds:clouds", how)
         contenders: dict[str, Callable[[], int]] = {
             "on the device, 32": reading(feed_of(memory), 50),

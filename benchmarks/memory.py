@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from compare_gan.config.costs import batch, costs
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.config.recipes import recipe
 from compare_gan.core.placement import Placement
 from compare_gan.core.types import ImageSpec
@@ -52,7 +52,7 @@ def measure(recipes: list[str], bindings: list[str]) -> tuple[float, float]:
     gan = parse([recipe(name) for name in recipes], bindings).gan(ImageSpec((32, 32, 3), 10))
     told = costs(gan, compiled=True)
     state_bytes = told.parameters + told.statistics + told.optimisers + told.average
-    placement = Placement.over(jax.devices()[:1])
+    placement = Placement.create(jax.devices()[:1])
     job = job_of(gan, False)
     init = compile_init(job, placement).lower(jax.random.key(0)).compile()
     images = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), batch(gan))
@@ -64,7 +64,7 @@ def measure(recipes: list[str], bindings: list[str]) -> tuple[float, float]:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = resident("VmRSS")
-        jax.block_until_ready(step(init(jax.random.key(0)), (), placement.put(images), key))
+        jax.block_until_ready(step(init(jax.random.key(0)), (), placement.make_global(images), key))
     return state_bytes + told.images + (told.temporaries or 0), resident("VmHWM") - before
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import GAN_METHODS
 from compare_gan.core.run_files import CONFIG
 from compare_gan.core.types import GANState, ImageSpec
-from compare_gan.evaluation.schedule import chosen
-from compare_gan.gans.modular import GAN
+from compare_gan.evaluation.steps import chosen
+from compare_gan.gans.gan import GAN
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.run_dir import read_run
 
@@ -42,7 +42,9 @@ class Run:
             raise UserError(f"step {step!r}: give latest, best, or one number")
         number, *_ = chosen(self.run_dir, step)
         checkpoints, template = Checkpoints(self.run_dir), self.template()
-        state = checkpoints.restore(template) if step == "latest" else checkpoints.good(number, template)
+        state = (
+            checkpoints.restore(template) if step == "latest" else checkpoints.restore_step(number, template)
+        )
         if state is None:
             raise UserError(f"{checkpoints.folder}: step {number} is damaged; choose another, or train again")
         return state

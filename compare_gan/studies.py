@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan import __version__
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.config.recipes import config_file, recipe
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.files import read_json, sha256_of
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.registry import EXTRACTORS
 from compare_gan.core.run_files import SETTINGS
-from compare_gan.data import ImageDataset, Reading, open_dataset
+from compare_gan.data import ImageDataset, LoadOptions, open_dataset
 from compare_gan.data.fingerprint import dataset_sha256
 from compare_gan.data.source import Source, resolved
 from compare_gan.evaluation.evaluate import EvalSettings
@@ -27,7 +27,7 @@ from compare_gan.fewlabels import LabelRecipe, read_features
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.recipe import RECIPES
 from compare_gan.fewlabels.study import Configured, Study
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 
 QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
 GROWING = ("methods", "fractions", "per_class", "seeds")  # settings that a folder may have more and more of
@@ -43,7 +43,7 @@ class StudyRequest:
     fractions: tuple[float, ...] = ()  # label budgets: shares of the labels
     per_class: tuple[int, ...] = ()  # more label budgets: labels of each class
     seeds: tuple[int, ...] = (0,)
-    reading: Reading = Reading()
+    reading: LoadOptions = LoadOptions()
     steps: int | None = None  # of each GAN; None: 1500, quick 40
     quick: bool = False  # shrink every stage
     label_recipe: str = "digits"
@@ -147,7 +147,7 @@ def open_study(
       UserError: a setting does not fit the others or the data.
     """
     quick, steps = settings["quick"], settings["steps"]
-    schedule = Schedule(
+    schedule = TrainSchedule(
         steps,
         log_every=max(1, steps // 30),
         sample_every=max(1, steps // 10),
@@ -155,7 +155,7 @@ def open_study(
     )
     inference = label_recipe(settings["label_recipe"])
     if dataset is None:
-        dataset = open_dataset(settings["data"], reading=Reading(**settings["reading"]))
+        dataset = open_dataset(settings["data"], reading=LoadOptions(**settings["reading"]))
     if configured is None:
         configured = configurations(settings["gin_config"], settings["gin_bindings"], settings["methods"])
     known = isinstance(settings["data"], str) and settings["data"] in EXTRACTORS
@@ -192,7 +192,7 @@ def changed_settings(folder: Path, settings: Settings, varying: Sequence[str] = 
     if "data" in before:
         before["data"] = resolved(before["data"])
     if "reading" in before:
-        before["reading"] = dataclasses.asdict(Reading()) | before["reading"]
+        before["reading"] = dataclasses.asdict(LoadOptions()) | before["reading"]
     now = _fixed(settings, varying)
     return [name for name, value in now.items() if name in before and before[name] != value]
 

@@ -37,7 +37,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from compare_gan.core.files import read_log
-from compare_gan.train.checkpoints import UNFINISHED, Checkpoints, damage
+from compare_gan.train.checkpoints import UNFINISHED, Checkpoints, find_corruption
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "compare_gan" / "configs"
@@ -275,7 +275,7 @@ WAYS: dict[str, Callable[[Training, random.Random], str]] = {
 def whole(training: Training) -> None:
     """No checkpoint that counts is damaged, and none was set aside."""
     for step in Checkpoints(training.run_dir).steps():
-        trouble = damage(training.checkpoints / str(step))
+        trouble = find_corruption(training.checkpoints / str(step))
         if trouble:
             raise Wrong(f"checkpoint {step}: {trouble}")
     aside = [path.name for path in listed(training.checkpoints) if "damaged" in path.name]

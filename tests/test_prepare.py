@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from compare_gan.data import Reading, open_dataset
+from compare_gan.data import LoadOptions, open_dataset
 from compare_gan.main import main
 from tests.data.prepared_sets import builder_class, encoded, pixels
 
@@ -78,7 +78,7 @@ def test_prepared_data_is_found_by_its_name(root, capsys):
     assert run(root) == 0
     folder = root / BUILDER / "1.0.0"
     assert capsys.readouterr().out == f"prepared: {folder}\n"
-    data = open_dataset(NAME, reading=Reading(data_dir=str(root)))
+    data = open_dataset(NAME, reading=LoadOptions(data_dir=str(root)))
     whole = {image.tobytes() for split in (data.train, data.test) for image in split.images}
     assert whole == {pixels(i, 8, 8).tobytes() for i in range(6)} and data.class_names == ("a", "b")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from compare_gan import studies
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.data import open_dataset
 from compare_gan.main import main, parser, underscored

@@ -13,7 +13,7 @@ import numpy as np  # noqa: E402
 from benchmarks.contenders.turns import serve  # noqa: E402
 from benchmarks.models import MODELS  # noqa: E402
 from compare_gan.config.costs import flops  # noqa: E402
-from compare_gan.config.edge import parse  # noqa: E402
+from compare_gan.config.parse import parse  # noqa: E402
 from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import Batch  # noqa: E402
 from compare_gan.train.feed import Feed  # noqa: E402
@@ -25,7 +25,7 @@ def main() -> None:
     name, batch_size, *more = sys.argv[1:]
     model, size = MODELS[name], int(batch_size)
     gan = parse([], [*model.settings(size), *more]).gan(model.spec)
-    job, placement = job_of(gan, False), Placement.over()
+    job, placement = job_of(gan, False), Placement.create()
     rng = np.random.default_rng(0)
     lead = (job.sub_batches, size)
     images = rng.integers(0, 256, (*lead, *model.spec.image_shape), np.uint8)

@@ -17,7 +17,7 @@ from compare_gan.nn.blocks import activate
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.networks import NetSpec, register_pair
 from compare_gan.nn.options import CondDims
-from compare_gan.nn.remat import rematerialised
+from compare_gan.nn.remat import maybe_remat
 from compare_gan.nn.rescale import Scale, of_ends, rescaled
 
 # Widths as multiples of `ch`, by the side of the image: what goes into the first block, then
@@ -67,7 +67,7 @@ class Block(nnx.Module):
         self.conv4 = NormConv(make, narrow, c_out, 1, last)
         self.add_channels = make.conv(c_in, c_out - c_in, size=1) if c_in < c_out else None
 
-    @rematerialised
+    @maybe_remat
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
         h = self.conv4(self.conv3(self.conv2(self.conv1(x, cond), cond), cond), cond)
         x = rescaled(x[..., : self.c_out], self.scale)

@@ -16,7 +16,7 @@ from compare_gan.nn.blocks import activate
 from compare_gan.nn.heads import label_projection, scored
 from compare_gan.nn.layers import Conv, LayerFactory
 from compare_gan.nn.networks import NetSpec, register_pair
-from compare_gan.nn.remat import rematerialised
+from compare_gan.nn.remat import maybe_remat
 
 
 def smallest(spec: ImageSpec) -> tuple[int, int, int]:
@@ -51,7 +51,7 @@ class Block(nnx.Module):
         self.norm2, self.conv2 = norm2, conv2
         self.shortcut = shortcut
 
-    @rematerialised
+    @maybe_remat
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = self.conv1(activate(x, self.norm1, cond), train=cond.train)
         h = self.conv2(activate(h, self.norm2, cond), train=cond.train)

@@ -20,7 +20,7 @@ from compare_gan.commands.shared import (
 from compare_gan.core.errors import UserError
 
 if TYPE_CHECKING:
-    from compare_gan.data import Reading
+    from compare_gan.data import LoadOptions
 
 IMAGE_METRICS = ("frechet_distance",)  # by default, where no run is scored
 FAILED = 1  # exit code: a metric failed, and the others were scored
@@ -97,7 +97,7 @@ class EvalRequest:
 
     run_dir: Path
     options: EvalOptions
-    reading: "Reading"  # what differs from the default replaces how the run read its data
+    reading: "LoadOptions"  # what differs from the default replaces how the run read its data
     data: str | None = None  # in place of what the run was trained on
     steps: str = "latest"  # latest, all, best, or numbers with commas between them
     every: int = 1  # of all steps, those at multiples of this
@@ -162,13 +162,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.continuous and arguments.distributed:
         raise UserError("scores are made continuously by one process; leave out --distributed")
     join(arguments)
-    from compare_gan.core.processes import first
+    from compare_gan.core.processes import is_main_process
 
     if arguments.run:
         scores = evaluate_run(run_request(arguments, options))
     else:
         scores = (of_images if arguments.images_from else of_features)(arguments, options)
-    if arguments.json and first():
+    if arguments.json and is_main_process():
         Path(arguments.json).write_text(json.dumps(scores.found, indent=2) + "\n")
         print(f"scores: {arguments.json}")
     return FAILED if scores.failed else 0
@@ -223,8 +223,8 @@ def evaluate_run(request: EvalRequest) -> Scores:
     from compare_gan.core.placement import Placement
     from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings
-    from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
     from compare_gan.evaluation.scores import read_scores
+    from compare_gan.evaluation.steps import as_they_come, chosen, score_steps
     from compare_gan.features import open_extractor
     from compare_gan.runs import open_run
 
@@ -237,7 +237,7 @@ def evaluate_run(request: EvalRequest) -> Scores:
         dataset = under_training_labels(dataset, run_dir, run.about)
     dataset = under_training_classes(dataset, tuple(run.about["class_names"]))
     check_settings(how, run.gan, dataset, extractor, lenient=options.metrics is None)
-    template = Placement.over().hold(run.template())
+    template = Placement.create().replicate(run.template())
     if steps is None:
         steps = as_they_come(run_dir, request.every)
     complete = True
@@ -246,7 +246,7 @@ def evaluate_run(request: EvalRequest) -> Scores:
     return Scores(read_scores(run_dir), not complete)
 
 
-def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "Reading") -> Any:
+def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "LoadOptions") -> Any:
     """The data set that a run was trained on, or `data`.
 
     Args:
@@ -257,16 +257,16 @@ def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "Re
       UserError: it is gone, its images are of another size, or its label file has changed.
     """
     from compare_gan.core.run_files import ABOUT
-    from compare_gan.data import Reading, open_dataset
+    from compare_gan.data import LoadOptions, open_dataset
     from compare_gan.data.loading import deepened
 
     if about["reading"].get("labels"):
         check_label_file(run_dir, about)
     given = dataclasses.asdict(how)
-    changed = {name: value for name, value in given.items() if value != getattr(Reading(), name)}
+    changed = {name: value for name, value in given.items() if value != getattr(LoadOptions(), name)}
     source = data or about["data"]
     try:
-        dataset = open_dataset(source, reading=Reading(**(about["reading"] | changed)))
+        dataset = open_dataset(source, reading=LoadOptions(**(about["reading"] | changed)))
     except UserError as error:
         if data:
             raise

@@ -30,11 +30,11 @@ def add_choice(made) -> None:
 def export(arguments: argparse.Namespace) -> None:
     from compare_gan.core.run_files import CONFIG, EXPORT
     from compare_gan.evaluation.scores import read_scores
-    from compare_gan.export.write import checked_out, write_export
+    from compare_gan.export.write import validate_output_dir, write_export
     from compare_gan.runs import open_run
 
     run_dir = Path(arguments.run)
-    out = checked_out(Path(arguments.out) if arguments.out else run_dir / EXPORT)
+    out = validate_output_dir(Path(arguments.out) if arguments.out else run_dir / EXPORT)
     run = open_run(run_dir)
     state = run.restore(arguments.step)
     config, rows = (run_dir / CONFIG).read_text(), read_scores(run_dir)

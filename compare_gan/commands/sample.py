@@ -213,9 +213,9 @@ def of_export(folder: Path, arguments: argparse.Namespace) -> Any:
 
 
 def of_run(run_dir: Path, arguments: argparse.Namespace) -> Any:
-    from compare_gan.export.write import ready, sampler_of
+    from compare_gan.export.write import sampler_of, with_inference_stats
     from compare_gan.runs import open_run
 
     run = open_run(run_dir)
-    state, _ = ready(run.gan, run.restore(arguments.step), arguments.statistics_examples)
+    state, _ = with_inference_stats(run.gan, run.restore(arguments.step), arguments.statistics_examples)
     return sampler_of(run.gan, state, run.about["class_names"])

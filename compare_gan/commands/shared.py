@@ -99,9 +99,9 @@ def join(arguments: argparse.Namespace) -> None:
 
 
 def reading(arguments: argparse.Namespace, **more: Any) -> Any:
-    from compare_gan.data import Reading
+    from compare_gan.data import LoadOptions
 
-    return Reading(
+    return LoadOptions(
         arguments.image_size,
         arguments.resize,
         arguments.broken,

@@ -133,7 +133,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
-    from compare_gan.config.edge import parse
+    from compare_gan.config.parse import parse
     from compare_gan.core.placement import Placement
     from compare_gan.data.source import refuse_inside
     from compare_gan.data.validation import with_validation
@@ -142,14 +142,14 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
     from compare_gan.train.hooks import ProfileHook
     from compare_gan.train.resume import check_fits, check_steps
     from compare_gan.train.run_dir import describe_run
-    from compare_gan.train.schedule import Schedule
+    from compare_gan.train.schedule import TrainSchedule
 
     if not arguments.gin_config and not arguments.gin_bindings:
         raise UserError("no configuration; give some, such as --gin_config small.gin --gin_config s3gan.gin")
-    placement = Placement.over(fsdp=arguments.fsdp)
+    placement = Placement.create(fsdp=arguments.fsdp)
     parsed = parse(arguments.gin_config, arguments.gin_bindings)
     run_dir, seed = Path(arguments.model_dir), parsed.run_config.tf_random_seed or 0
-    schedule = Schedule(
+    schedule = TrainSchedule(
         parsed.options.training_steps,
         sample_every=arguments.sample_every,
         save_every=parsed.run_config.save_checkpoints_steps,
@@ -168,7 +168,7 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
     score = scorer(arguments, options, parsed, gan, dataset, validation) if schedule.score_every else None
     origin |= {"seed": seed, "validation": arguments.validation}
     if arguments.continue_with_changes:
-        check_fits(run_dir, gan.over(placement.mesh.size))
+        check_fits(run_dir, gan.with_replicas(placement.mesh.size))
     describe_run(run_dir, dataset, parsed.operative_config, origin, arguments.continue_with_changes)
     train_gan(
         gan,
@@ -193,7 +193,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
       UserError: the data or the labels cannot be read, or do not fit.
     """
     from compare_gan.data import open_dataset
-    from compare_gan.data.facts import FACTS
+    from compare_gan.data.facts import DATASET_INFO
     from compare_gan.data.labels import described, labelled_only, relabelled
     from compare_gan.data.source import resolved
 
@@ -201,7 +201,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
     source = data_source(arguments.data, fake, parsed.dataset.name)
     how = reading(
         arguments,
-        like=source if isinstance(source, str) and source in FACTS else parsed.dataset.name,
+        like=source if isinstance(source, str) and source in DATASET_INFO else parsed.dataset.name,
         train_crop=parsed.train_transform.crop_method,
         eval_crop=parsed.eval_transform.crop_method,
     )
@@ -274,7 +274,7 @@ def scorer(
     """
     from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings, evaluate
-    from compare_gan.evaluation.scores import more_is_better, score, write_scores
+    from compare_gan.evaluation.scores import higher_is_better, score, write_scores
     from compare_gan.features import open_extractor
 
     split = "test" if validation is None else "validation"
@@ -302,7 +302,7 @@ def scorer(
         write_scores(Path(arguments.model_dir), row)
         value = score(row, best)
         print(f"{arguments.model_dir}: step {step}, {best} {value} ({split} images)", flush=True)
-        return -value if value is not None and more_is_better(best) else value
+        return -value if value is not None and higher_is_better(best) else value
 
     return call
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from compare_gan.config.bound import signature_source
+from compare_gan.config.partials import signature_source
 from compare_gan.core.errors import UserError
 
 WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text in quotes"}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.types import Batch, GANState, Tree
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import train_step
 from compare_gan.nn.state import net_state
 

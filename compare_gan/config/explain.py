@@ -11,17 +11,17 @@ import gin
 
 from compare_gan.config.checks import shown
 from compare_gan.config.costs import Costs, costs
-from compare_gan.config.edge import Attempt, Parsed, attempt
-from compare_gan.config.effects import deciders, idle, remarks, same
+from compare_gan.config.gin_factories import MissingBinding, Read, exposed, label, parameters
 from compare_gan.config.legacy import IGNORED
-from compare_gan.config.makers import Read, Unset, exposed, label, parameters
+from compare_gan.config.lint import deciders, idle, remarks, same
+from compare_gan.config.parse import Parsed, ParseResult, attempt
 from compare_gan.config.reader import Binding, find
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import DATASETS
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import open_dataset
-from compare_gan.data.facts import FACTS
-from compare_gan.gans.modular import GAN
+from compare_gan.data.facts import DATASET_INFO
+from compare_gan.gans.gan import GAN
 
 GAN_CLASS = "options.gan_class"
 
@@ -73,7 +73,7 @@ def explain(
       compiled: compile the step, to know all the memory that it needs.
     """
     tried, warnings = attempt(files, bindings), list[str]()
-    if any(isinstance(mistake, Unset) and GAN_CLASS in str(mistake) for mistake in tried.mistakes):
+    if any(isinstance(mistake, MissingBinding) and GAN_CLASS in str(mistake) for mistake in tried.mistakes):
         warnings.append(f"{GAN_CLASS} is not set, so this is a part of a configuration; read as @ModularGAN")
         bindings = [f"{GAN_CLASS} = @ModularGAN", *bindings]
         tried = attempt(files, bindings)
@@ -104,8 +104,8 @@ def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | Non
     Raises:
       UserError: nothing is known of it.
     """
-    if name in FACTS:
-        known = FACTS[name].spec
+    if name in DATASET_INFO:
+        known = DATASET_INFO[name].spec
     elif name in DATASETS:
         known = open_dataset(name).spec
     elif shape is None:
@@ -115,7 +115,7 @@ def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | Non
     return ImageSpec(shape or known.image_shape, known.num_classes if classes is None else classes)
 
 
-def groups(tried: Attempt) -> Iterator[Group]:
+def groups(tried: ParseResult) -> Iterator[Group]:
     """What each configurable read, in the order in which they did."""
     for read in {(read.item, read.scope): read for read in tried.reads}.values():
         ignored = IGNORED.get(read.item.name, {})
@@ -141,7 +141,7 @@ def told(value: Any) -> str:
     return shown(value) if item is None else f"@{label(item)}"
 
 
-def winner(tried: Attempt, read: Read, parameter: str) -> Binding | None:
+def winner(tried: ParseResult, read: Read, parameter: str) -> Binding | None:
     """The binding that a reader heard: the one in the narrowest scope around it."""
     around = [
         binding
@@ -152,7 +152,7 @@ def winner(tried: Attempt, read: Read, parameter: str) -> Binding | None:
     return max(around, key=lambda binding: len(binding.scope), default=None)
 
 
-def never_read(tried: Attempt) -> Iterator[str]:
+def never_read(tried: ParseResult) -> Iterator[str]:
     """The bindings that nobody heard."""
     heard = {
         binding.name
@@ -171,7 +171,7 @@ def never_read(tried: Attempt) -> Iterator[str]:
 
 
 def without_effect(
-    tried: Attempt, gan: GAN | None, files: Sequence[Path | str], bindings: Sequence[str]
+    tried: ParseResult, gan: GAN | None, files: Sequence[Path | str], bindings: Sequence[str]
 ) -> Iterator[str]:
     """The bindings that were read and change nothing, though they are not the default."""
     assert tried.parsed is not None

@@ -57,7 +57,7 @@ MISSING: dict[str, str] = {
 }
 
 # Parameters that somebody else supplies, and the binding that decides over them.
-ELSEWHERE: dict[str, dict[str, str]] = {
+BOUND_ELSEWHERE: dict[str, dict[str, str]] = {
     "ModularGAN": {
         "spec": "dataset.name",
         "make_generator": "options.architecture",

@@ -12,8 +12,8 @@ import gin
 from gin import config_parser
 
 from compare_gan.config.checks import check
-from compare_gan.config.legacy import ELSEWHERE, MISSING
-from compare_gan.config.makers import label, parameters, register_all
+from compare_gan.config.gin_factories import label, parameters, register_all
+from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING
 from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import EXPOSED, Exposed
@@ -35,7 +35,7 @@ class Binding(NamedTuple):
 
 
 @dataclasses.dataclass
-class Reading:
+class ReadOptions:
     """What was read: the bindings that hold, each under its name; mistakes are left out."""
 
     bindings: dict[str, Binding] = dataclasses.field(default_factory=dict)
@@ -44,13 +44,13 @@ class Reading:
     without: str = ""  # the name of what is not to be bound
 
 
-def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> Reading:
+def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> ReadOptions:
     """Binds what the files say, then what `bindings` say; goes on after a mistake.
 
     A file may be the name of a packaged configuration. An `include` is looked for beside the file that
     includes it, then in the working directory, then among the packaged configurations.
     """
-    reading = Reading(without=without)
+    reading = ReadOptions(without=without)
     for path in files:
         try:
             read_file(config_file(str(path)), reading, ())
@@ -67,7 +67,7 @@ def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = ""
     return reading
 
 
-def read_file(path: Path, reading: Reading, includers: tuple[Path, ...]) -> None:
+def read_file(path: Path, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
     try:
         read_text(path.read_text(), path, reading, (*includers, path.resolve()))
     except OSError as error:
@@ -76,7 +76,7 @@ def read_file(path: Path, reading: Reading, includers: tuple[Path, ...]) -> None
         reading.mistakes.append(UserError(f"{path}: not a text file"))
 
 
-def read_text(text: str, path: Path | None, reading: Reading, includers: tuple[Path, ...]) -> None:
+def read_text(text: str, path: Path | None, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
     try:
         for statement in statements(text, path):
             try:
@@ -106,7 +106,7 @@ def statements(text: str, path: Path | None) -> Iterator[Any]:
         raise UserError(f"{where}: {first_line(error)}") from None
 
 
-def apply(statement: Any, path: Path | None, reading: Reading, includers: tuple[Path, ...]) -> None:
+def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
     location = statement.location
     where = place(path, location.line_num, location.line_content)
     try:
@@ -142,7 +142,7 @@ def checked(name: str, parameter: str, value: Any) -> Exposed:
     item = find(name, f"{name}.{parameter}")
     known = parameters(item)
     if parameter not in known:
-        place_for = ELSEWHERE.get(item.name, {}).get(parameter)
+        place_for = BOUND_ELSEWHERE.get(item.name, {}).get(parameter)
         hint = f"; bind {place_for}" if place_for else did_you_mean(parameter, known) if known else ""
         raise UserError(f"{name} has no parameter {parameter!r} to bind{hint}")
     if not has_reference(value):

@@ -11,7 +11,7 @@ from compare_gan.core.files import atomic
 from compare_gan.core.progress import Progress
 
 CHUNK = 1 << 20
-PATIENCE = 30  # seconds without an answer
+TIMEOUT_S = 30  # seconds without an answer
 
 
 def download(url: str, sha256: str, path: Path, instead: str = "") -> None:
@@ -27,7 +27,7 @@ def download(url: str, sha256: str, path: Path, instead: str = "") -> None:
     total = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer, atomic(path) as file:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, atomic(path) as file:
             size = int(answer.headers.get("Content-Length") or 0)
             progress, done = Progress(f"fetching {path.name}", size, unit="bytes", patience=1.0), 0
             while chunk := answer.read(CHUNK):

@@ -13,7 +13,7 @@ from typing import Any
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, write_json
-from compare_gan.core.processes import first
+from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
 
 NOTE = "origin.json"
@@ -55,7 +55,7 @@ def claim(run_dir: Path, origin: Origin) -> None:
         check(run_dir, note, origin)
     elif (run_dir / CHECKPOINTS).exists():
         raise UserError(f"{run_dir}: does not say what its run was made from ({NOTE} is missing); remove it")
-    elif first():
+    elif is_main_process():
         write_json(note, origin)
 
 

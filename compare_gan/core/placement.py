@@ -30,10 +30,10 @@ class Placement:
     """
 
     mesh: Mesh
-    least: int = 2**16  # numbers in an array that is worth splitting
+    min_shard_size: int = 2**16  # numbers in an array that is worth splitting
 
     @classmethod
-    def over(cls, devices: list[jax.Device] | None = None, fsdp: int = 1, **options: Any) -> "Placement":
+    def create(cls, devices: list[jax.Device] | None = None, fsdp: int = 1, **options: Any) -> "Placement":
         """All devices, or these, in the order of their processes.
 
         Raises:
@@ -52,11 +52,11 @@ class Placement:
         return self.mesh.shape[FSDP]
 
     @property
-    def everywhere(self) -> NamedSharding:
+    def replicated(self) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec())
 
     @property
-    def rows(self) -> NamedSharding:
+    def batch_sharding(self) -> NamedSharding:
         """Of arrays [B, ...]."""
         return NamedSharding(self.mesh, PartitionSpec(ROWS))
 
@@ -71,16 +71,16 @@ class Placement:
 
     def _stored(self, x: jax.ShapeDtypeStruct) -> NamedSharding:
         lengths = [n if n % self.fsdp == 0 else 0 for n in x.shape]
-        if self.fsdp == 1 or not any(lengths) or x.size < self.least:
-            return self.everywhere
+        if self.fsdp == 1 or not any(lengths) or x.size < self.min_shard_size:
+            return self.replicated
         axis = int(np.argmax(lengths))
         return NamedSharding(self.mesh, PartitionSpec(*(None,) * axis, FSDP))
 
-    def spread(self, x: Array) -> Array:
+    def shard_batch(self, x: Array) -> Array:
         """Says inside a compiled step that x [B, ...] is split over the devices, where they divide it."""
         if len(x) % self.mesh.size:
             return x
-        return jax.lax.with_sharding_constraint(x, self.rows)
+        return jax.lax.with_sharding_constraint(x, self.batch_sharding)
 
     def local(self, batch_size: int) -> slice:
         """The part of each batch that this process reads.
@@ -95,7 +95,7 @@ class Placement:
         size = batch_size // jax.process_count()
         return slice(jax.process_index() * size, (jax.process_index() + 1) * size)
 
-    def put(self, batches: Tree) -> Tree:
+    def make_global(self, batches: Tree) -> Tree:
         """Joins the processes' NumPy slices [S, B, ...] to arrays over all devices."""
         if jax.process_count() == 1:
             return jax.device_put(batches, self.sub_batches)
@@ -104,15 +104,15 @@ class Placement:
             batches,
         )
 
-    def hold(self, tree: Tree) -> Tree:
+    def replicate(self, tree: Tree) -> Tree:
         """Whole on every device: arrays that lie over these devices, or are the same in all processes."""
 
         def held(x: Any) -> Array:
-            if isinstance(x, jax.Array) and x.sharding.device_set == self.everywhere.device_set:
-                return x if x.is_fully_replicated else _whole(self.everywhere)(x)
+            if isinstance(x, jax.Array) and x.sharding.device_set == self.replicated.device_set:
+                return x if x.is_fully_replicated else _whole(self.replicated)(x)
             if jax.process_count() == 1:
-                return jax.device_put(x, self.everywhere)
-            return jax.make_array_from_process_local_data(self.everywhere, np.asarray(x))
+                return jax.device_put(x, self.replicated)
+            return jax.make_array_from_process_local_data(self.replicated, np.asarray(x))
 
         return jax.tree.map(held, tree)
 
@@ -121,7 +121,7 @@ class Placement:
         x = np.asarray(x)
         missing = np.zeros((-len(x) % self.mesh.size, *x.shape[1:]), x.dtype)
         x = np.concatenate([x, missing])
-        return jax.make_array_from_callback(x.shape, self.rows, lambda index: x[index])
+        return jax.make_array_from_callback(x.shape, self.batch_sharding, lambda index: x[index])
 
     def gather(self, tree: Tree) -> Tree:
         """Arrays that lie over these devices in any way, on one device of this process.
@@ -129,10 +129,10 @@ class Placement:
         What lies there already is not copied.
         """
         if not all(x.is_fully_replicated for x in jax.tree.leaves(tree)):
-            tree = _whole(self.everywhere)(tree)
+            tree = _whole(self.replicated)(tree)
         return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
-    def room(self) -> int:
+    def cache_budget_bytes(self) -> int:
         """Bytes of a data set that a device can spare: a quarter of its memory; on a CPU no limit."""
         device = self.mesh.local_devices[0]
         if device.platform == "cpu":  # what is in memory is on the device already

@@ -13,14 +13,14 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 
-PATIENCE = 300  # seconds that processes wait for each other to come
+TIMEOUT_S = 300  # seconds that processes wait for each other to come
 
 
 def connect(
     coordinator: str | None = None,
     processes: int | None = None,
     process: int | None = None,
-    patience: float = PATIENCE,
+    patience: float = TIMEOUT_S,
 ) -> None:
     """Joins the other processes, before anything asks for devices. Only the first goes on talking.
 
@@ -54,7 +54,7 @@ def connect(
         raise UserError(f"--distributed: cannot begin{where} ({reason}); is the port free?") from None
     finally:
         late.cancel()
-    if not first():
+    if not is_main_process():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (to the end of the process)
 
 
@@ -80,22 +80,22 @@ def _give_up(told: str) -> None:
     os._exit(2)
 
 
-def first() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes."""
     return jax.process_index() == 0
 
 
-def every(flag: bool) -> bool:
+def all_processes(flag: bool) -> bool:
     """Whether all processes say so. All have to ask."""
     return bool(_gathered(flag).all())
 
 
-def some(flag: bool) -> bool:
+def any_process(flag: bool) -> bool:
     """Whether any process says so. All have to ask."""
     return bool(_gathered(flag).any())
 
 
-def of_first(number: float) -> float:
+def broadcast_from_main(number: float) -> float:
     """What the first process has. All have to ask."""
     return float(_gathered(number)[0])
 

@@ -11,7 +11,7 @@ T = TypeVar("T")
 AHEAD = 256  # results that the threads may have ready before they are wanted
 
 
-def in_turn(name: str, count: int, read: Callable[[int], T]) -> Iterator[T]:
+def parallel_map(name: str, count: int, read: Callable[[int], T]) -> Iterator[T]:
     """`read(i)` of each i below `count`. Threads work a little ahead, and a line tells how far they are."""
     progress = Progress(name, count, unit="images", patience=5.0)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -62,7 +62,7 @@ class DiscriminatorOut(NamedTuple):
     aux: dict[str, Array]  # one entry for each auxiliary head
 
 
-class Seen(NamedTuple):
+class SideOutputs(NamedTuple):
     """What the discriminator said of one side (real or fake), as an auxiliary task sees it."""
 
     base: DiscriminatorOut  # the batch itself

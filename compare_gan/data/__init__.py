@@ -2,9 +2,9 @@
 
 from compare_gan.core.registry import load_siblings
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
-from compare_gan.data.loading import Reading
+from compare_gan.data.loading import LoadOptions
 from compare_gan.data.source import open_dataset
 
-__all__ = ["UNLABELLED", "ImageDataset", "Reading", "Split", "open_dataset"]
+__all__ = ["UNLABELLED", "ImageDataset", "LoadOptions", "Split", "open_dataset"]
 
 load_siblings(__name__)

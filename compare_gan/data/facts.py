@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from compare_gan.core.types import ImageSpec
-from compare_gan.data.fit import Fit
+from compare_gan.data.fit import CropResize
 
 LSUN_SCENES = (
     "bedroom",
@@ -44,7 +44,7 @@ LSUN_OBJECTS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class DatasetInfo:
     """Where the images are, how they are cropped and resized, and what scores are measured on.
 
     Training labels are those that are stored with the images, unless `labels` says otherwise:
@@ -61,8 +61,8 @@ class Facts:
     train_split: str = "train"
     eval_split: str = "test"
     eval_images: int = 10_000  # the first of `eval_split`
-    train_fit: Fit = Fit()
-    eval_fit: Fit = Fit()
+    train_fit: CropResize = CropResize()
+    eval_fit: CropResize = CropResize()
     labels: Literal["stored", "single", "random", "soft", "given"] = "stored"
     least_side: int = 0  # training leaves out images whose shorter side has fewer pixels
     by_hand: tuple[str, ...] = ()  # files that TensorFlow Datasets cannot download, and where to get them
@@ -73,14 +73,14 @@ class Facts:
         return ImageSpec(self.image_shape, self.num_classes)
 
 
-def _squared(tfds: str, side: int, crop: int, **more: Any) -> Facts:
-    fit = Fit(side, crop, "bilinear_tf1")
-    return Facts(tfds, (side, side, 3), train_fit=fit, eval_fit=fit, **more)
+def _squared(tfds: str, side: int, crop: int, **more: Any) -> DatasetInfo:
+    fit = CropResize(side, crop, "bilinear_tf1")
+    return DatasetInfo(tfds, (side, side, 3), train_fit=fit, eval_fit=fit, **more)
 
 
-def _celeb_a_hq(side: int) -> Facts:
+def _celeb_a_hq(side: int) -> DatasetInfo:
     """The images are stored in this size. A tenth of them is set aside for tests."""
-    return Facts(
+    return DatasetInfo(
         f"celeb_a_hq/{side}",
         (side, side, 3),
         train_split="train[:90%]",
@@ -91,7 +91,7 @@ def _celeb_a_hq(side: int) -> Facts:
     )
 
 
-def _lsun() -> Iterator[tuple[str, Facts]]:
+def _lsun() -> Iterator[tuple[str, DatasetInfo]]:
     """One data set for each class. Tests have a hundredth of the bedrooms, as in compare_gan, or 10,000."""
     for name in (*LSUN_SCENES, *LSUN_OBJECTS):
         splits, images = ("train[:-10000]", "train[-10000:]"), 10_000
@@ -104,19 +104,19 @@ def _lsun() -> Iterator[tuple[str, Facts]]:
         )
 
 
-def _stl10() -> Facts:
+def _stl10() -> DatasetInfo:
     """Few labels as they were meant: 5,000 training images have one and 100,000 have none.
 
     Both train, as 48x48 images, the size of `resnet_stl_arch`. compare_gan has no STL-10, so no score
     depends on its bilinear resize: these are antialiased. The 8,000 test images are all labelled.
     """
-    fit = Fit(48)
-    return Facts("stl10", (48, 48, 3), 10, "train+unlabelled", "test", 8_000, fit, fit)
+    fit = CropResize(48)
+    return DatasetInfo("stl10", (48, 48, 3), 10, "train+unlabelled", "test", 8_000, fit, fit)
 
 
-def _imagenet(side: int, num_classes: int = 1000, **more: Any) -> Facts:
-    train, test = (Fit(side, crop, "bilinear_tf1") for crop in ("distorted", "middle"))
-    return Facts(
+def _imagenet(side: int, num_classes: int = 1000, **more: Any) -> DatasetInfo:
+    train, test = (CropResize(side, crop, "bilinear_tf1") for crop in ("distorted", "middle"))
+    return DatasetInfo(
         "imagenet2012",
         (side, side, 3),
         num_classes,
@@ -130,12 +130,12 @@ def _imagenet(side: int, num_classes: int = 1000, **more: Any) -> Facts:
     )
 
 
-FACTS: dict[str, Facts] = {
-    "mnist": Facts("mnist", (28, 28, 1), 10),
-    "fashion-mnist": Facts("fashion_mnist", (28, 28, 1), 10),
-    "cifar10": Facts("cifar10", (32, 32, 3), 10),
-    "cifar100": Facts("cifar100", (32, 32, 3), 100),
-    "svhn": Facts("svhn_cropped", (32, 32, 3), 10, eval_images=26_032),
+DATASET_INFO: dict[str, DatasetInfo] = {
+    "mnist": DatasetInfo("mnist", (28, 28, 1), 10),
+    "fashion-mnist": DatasetInfo("fashion_mnist", (28, 28, 1), 10),
+    "cifar10": DatasetInfo("cifar10", (32, 32, 3), 10),
+    "cifar100": DatasetInfo("cifar100", (32, 32, 3), 100),
+    "svhn": DatasetInfo("svhn_cropped", (32, 32, 3), 10, eval_images=26_032),
     "stl10": _stl10(),
     "celeb_a": _squared("celeb_a", 64, 160),
     "celeb_a_128": _squared("celeb_a", 128, 160),

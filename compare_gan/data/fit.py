@@ -32,7 +32,7 @@ RESIZES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
+class CropResize:
     """A crop, then a resize to a square. Without a size images stay as they are.
 
     The result is rounded to 8 bits; compare_gan keeps the fractions of its bilinear resize, which differ by

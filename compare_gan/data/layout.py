@@ -39,7 +39,7 @@ _CIFAR = re.compile(r"(data_batch_\d|test_batch|(train|test)(?=\.bin))(\.bin)?")
 
 
 @dataclasses.dataclass(frozen=True)
-class Shelf:
+class ImageListing:
     """Images and folders below one folder: of a split, or of all."""
 
     root: str  # empty, or ends in a slash
@@ -50,9 +50,9 @@ class Shelf:
 class Division:
     """The images of each split."""
 
-    train: Shelf | None  # None: there are only pools
-    test: Shelf | None
-    pools: tuple[Shelf, ...] = ()  # more training images, without labels
+    train: ImageListing | None  # None: there are only pools
+    test: ImageListing | None
+    pools: tuple[ImageListing, ...] = ()  # more training images, without labels
     notes: tuple[str, ...] = ()
     class_of: Callable[[str], str] = lambda folder: folder  # the class of a shelf's folder
 
@@ -79,7 +79,7 @@ def arrange(tree: Tree) -> Contents:
         division = _divided(tree.path, top, by_folder=True)
         contents = _by_folder(tree, division)
     else:
-        top = Shelf(top.root, [name for name in top.names if name.endswith("/") or is_image(name)])
+        top = ImageListing(top.root, [name for name in top.names if name.endswith("/") or is_image(name)])
         division = _divided(tree.path, top, by_folder=False)
         contents = _contents(tree, division, side.classes(), lambda shelf: side.of(_full(shelf)))
     notes = (
@@ -137,18 +137,18 @@ def _alike(path: str, class_names: Iterable[str]) -> list[str]:
     return notes
 
 
-def _sorted(names: Iterable[str], wanted: Callable[[str], bool]) -> Shelf:
+def _sorted(names: Iterable[str], wanted: Callable[[str], bool]) -> ImageListing:
     """Folders and the files that are wanted, in the order of their folders."""
     kept = [name for name in names if name.endswith("/") or wanted(name)]
-    return Shelf("", sorted(kept, key=lambda name: name.split("/")))
+    return ImageListing("", sorted(kept, key=lambda name: name.split("/")))
 
 
-def _images(shelf: Shelf) -> list[str]:
+def _images(shelf: ImageListing) -> list[str]:
     """Those that are in no folder."""
     return [name for name in shelf.names if "/" not in name]
 
 
-def _full(shelf: Shelf) -> list[str]:
+def _full(shelf: ImageListing) -> list[str]:
     """The names of the images in the tree."""
     return [shelf.root + name for name in shelf.names if is_image(name)]
 
@@ -157,23 +157,23 @@ def _folders(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.partition("/")[0] for name in names if "/" in name))
 
 
-def _below(shelf: Shelf, folder: str) -> Shelf:
+def _below(shelf: ImageListing, folder: str) -> ImageListing:
     root = f"{folder}/"
     names = [name.removeprefix(root) for name in shelf.names if name.startswith(root)]
-    return Shelf(shelf.root + root, [name for name in names if name])
+    return ImageListing(shelf.root + root, [name for name in names if name])
 
 
-def _of_folders(shelf: Shelf, folders: Iterable[str]) -> Shelf:
+def _of_folders(shelf: ImageListing, folders: Iterable[str]) -> ImageListing:
     """What is in these folders, the names of the folders kept."""
     roots = tuple(f"{folder}/" for folder in folders)
-    return Shelf(shelf.root, [name for name in shelf.names if name.startswith(roots)])
+    return ImageListing(shelf.root, [name for name in shelf.names if name.startswith(roots)])
 
 
-def _count(shelf: Shelf) -> int:
+def _count(shelf: ImageListing) -> int:
     return sum(map(is_image, shelf.names))
 
 
-def _unwrapped(top: Shelf, packed: bool) -> Shelf:
+def _unwrapped(top: ImageListing, packed: bool) -> ImageListing:
     folders = _folders(top.names)
     while not _images(top) and len(folders) == 1 and split_of(folders[0]) != "train":
         inner = _below(top, folders[0])
@@ -183,7 +183,7 @@ def _unwrapped(top: Shelf, packed: bool) -> Shelf:
     return top
 
 
-def _divided(path: str, top: Shelf, by_folder: bool) -> Division:
+def _divided(path: str, top: ImageListing, by_folder: bool) -> Division:
     """The images of each split.
 
     Args:
@@ -212,9 +212,9 @@ def _divided(path: str, top: Shelf, by_folder: bool) -> Division:
                 f"call the folder of these train"
             )
         return Division(None, _inner(top, tests[0]), pools, tuple(_left_out(top, tests[1:], tests[0])))
-    classes = Shelf(top.root, [name for name in top.names if name.partition("/")[0] not in unlabelled])
+    classes = ImageListing(top.root, [name for name in top.names if name.partition("/")[0] not in unlabelled])
     if tests and set(_folders(_below(top, tests[0]).names)) & set(rest):  # <class>/, and test/<class>/
-        kept = Shelf(top.root, [name for name in classes.names if name.partition("/")[0] not in tests])
+        kept = ImageListing(top.root, [name for name in classes.names if name.partition("/")[0] not in tests])
         return Division(kept, _below(top, tests[0]), pools, tuple(_left_out(top, tests[1:], tests[0])))
     if not by_folder:
         return Division(classes, None, pools)
@@ -237,14 +237,16 @@ def _named_splits(folders: list[str]) -> dict[str, SplitName]:
     return {folder: split for folder, split in found.items() if split is not None}
 
 
-def _split_folders(top: Shelf, train: str, tests: list[str], pools: tuple[Shelf, ...]) -> Division:
+def _split_folders(
+    top: ImageListing, train: str, tests: list[str], pools: tuple[ImageListing, ...]
+) -> Division:
     """train/ and maybe test/, with or without classes in them."""
     shelf = _inner(top, train)
     inside = [folder for folder in _folders(shelf.names) if split_of(folder) == "unlabelled"]
     if inside:
         pools = (*pools, _of_folders(shelf, inside))
         names = [name for name in shelf.names if name.partition("/")[0] not in inside]
-        shelf = Shelf(shelf.root, names)
+        shelf = ImageListing(shelf.root, names)
     roots = (train, *tests[:1], *_folders(name for pool in pools for name in pool.names))
     others = [folder for folder in _folders(top.names) if folder not in (*roots, *tests)]
     notes = [*_left_out(top, tests[1:], tests[0] if tests else ""), *_left_out(top, others, "")]
@@ -253,13 +255,13 @@ def _split_folders(top: Shelf, train: str, tests: list[str], pools: tuple[Shelf,
     return Division(shelf, _inner(top, tests[0]) if tests else None, pools, tuple(notes))
 
 
-def _left_out(top: Shelf, folders: Iterable[str], instead: str) -> list[str]:
+def _left_out(top: ImageListing, folders: Iterable[str], instead: str) -> list[str]:
     why = f"the test split is {instead}/" if instead else "beside the splits"
     counts = {folder: _count(_below(top, folder)) for folder in folders}
     return [f"left out {name}/ ({counted(n, 'image')}): {why}" for name, n in counts.items() if n]
 
 
-def _inner(top: Shelf, folder: str) -> Shelf:
+def _inner(top: ImageListing, folder: str) -> ImageListing:
     """The images of a split, which may be a folder deeper: train/train/ or train/images/."""
     shelf = _below(top, folder)
     while not _images(shelf) and len(folders := _folders(shelf.names)) == 1:
@@ -269,7 +271,7 @@ def _inner(top: Shelf, folder: str) -> Shelf:
     return shelf
 
 
-def _domains(top: Shelf) -> Division | None:
+def _domains(top: ImageListing) -> Division | None:
     """trainA/, trainB/, and maybe testA/, testB/: two classes, as image translation has them."""
     found = {folder: _DOMAIN.fullmatch(folder) for folder in _folders(top.names)}
     splits = {folder: split_of(match[1]) for folder, match in found.items() if match}
@@ -292,7 +294,7 @@ def _domains(top: Shelf) -> Division | None:
     return Division(*shelves, pools, tuple(notes), class_of)
 
 
-def _splits_of_classes(top: Shelf) -> Division | None:
+def _splits_of_classes(top: ImageListing) -> Division | None:
     """<class>/train/ and <class>/test/."""
     folders = _folders(top.names)
     inner = {folder: _below(top, folder) for folder in folders}
@@ -300,7 +302,7 @@ def _splits_of_classes(top: Shelf) -> Division | None:
     if "train" not in splits.values() or None in splits.values() or any(map(_images, inner.values())):
         return None
 
-    def part(split: SplitName) -> Shelf | None:
+    def part(split: SplitName) -> ImageListing | None:
         chosen = [folder for folder, found in splits.items() if found == split]
         return _of_folders(top, chosen) if chosen else None
 
@@ -313,7 +315,7 @@ def _splits_of_classes(top: Shelf) -> Division | None:
     return Division(part("train"), test or validation, (pool,) if pool else (), tuple(notes))
 
 
-def _refuse_doubtful(path: str, top: Shelf) -> None:
+def _refuse_doubtful(path: str, top: ImageListing) -> None:
     """Raises UserError if all folders hold the same folders, so that these may be the classes."""
     folders = _folders(top.names)
     inner = {name: set(_folders(_below(top, name).names)) for name in folders}
@@ -338,7 +340,7 @@ def _by_folder(tree: Tree, division: Division) -> Contents:
     names = () if train is None else _class_names(tree.path, train, division.class_of)
     numbers = {name: number for number, name in enumerate(names)}
 
-    def labels(shelf: Shelf) -> np.ndarray:
+    def labels(shelf: ImageListing) -> np.ndarray:
         if shelf in division.pools:
             return _unlabelled(shelf)
         _check_classes(tree.path, shelf, numbers, division.class_of)
@@ -348,11 +350,11 @@ def _by_folder(tree: Tree, division: Division) -> Contents:
     return _contents(tree, division, names, labels)
 
 
-def _unlabelled(shelf: Shelf) -> np.ndarray:
+def _unlabelled(shelf: ImageListing) -> np.ndarray:
     return np.full(_count(shelf), UNLABELLED, np.int32)
 
 
-def _is_sharded(shelf: Shelf) -> bool:
+def _is_sharded(shelf: ImageListing) -> bool:
     """Whether images are in folders by their number, as StyleGAN and FFHQ have them."""
 
     def fits(name: str) -> bool:
@@ -368,7 +370,7 @@ def _is_sharded(shelf: Shelf) -> bool:
     return len(rest) < len(images) and all(re.fullmatch(r"(0{5,})/\1?0*\d{1,5}\.\w+", name) for name in rest)
 
 
-def _class_names(path: str, train: Shelf, class_of: Callable[[str], str]) -> tuple[str, ...]:
+def _class_names(path: str, train: ImageListing, class_of: Callable[[str], str]) -> tuple[str, ...]:
     flat = _images(train)
     if not flat:
         return tuple(dict.fromkeys(map(class_of, _folders(train.names))))
@@ -381,7 +383,9 @@ def _class_names(path: str, train: Shelf, class_of: Callable[[str], str]) -> tup
     return ()
 
 
-def _check_classes(path: str, shelf: Shelf, known: dict[str, int], class_of: Callable[[str], str]) -> None:
+def _check_classes(
+    path: str, shelf: ImageListing, known: dict[str, int], class_of: Callable[[str], str]
+) -> None:
     """Raises UserError unless each class has images, and is one of the training images."""
     here = f"{path}/{shelf.root}".rstrip("/")
     found = list(filter(is_image, shelf.names))
@@ -404,9 +408,9 @@ def _check_classes(path: str, shelf: Shelf, known: dict[str, int], class_of: Cal
 
 
 def _contents(
-    tree: Tree, division: Division, class_names: tuple[str, ...], labels: Callable[[Shelf], np.ndarray]
+    tree: Tree, division: Division, class_names: tuple[str, ...], labels: Callable[[ImageListing], np.ndarray]
 ) -> Contents:
-    def part(shelf: Shelf) -> Part:
+    def part(shelf: ImageListing) -> Part:
         found = labels(shelf)
         return Part(tree.records(shelf.root, list(filter(is_image, shelf.names))), found)
 

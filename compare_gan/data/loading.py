@@ -9,11 +9,11 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
-from compare_gan.core.threads import in_turn
+from compare_gan.core.threads import parallel_map
 from compare_gan.data.base import ImageDataset, Images, Split
 from compare_gan.data.classes import with_used_classes
-from compare_gan.data.facts import FACTS, Facts
-from compare_gan.data.fit import Fit
+from compare_gan.data.facts import DATASET_INFO, DatasetInfo
+from compare_gan.data.fit import CropResize
 from compare_gan.data.holdout import with_splits
 from compare_gan.data.images import dark
 from compare_gan.data.records import Contents, Part, Records, joined
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class LoadOptions:
     """How a data set is read.
 
     Raises:
@@ -55,22 +55,22 @@ class Reading:
         self.fits()
 
     @property
-    def facts(self) -> Facts | None:
+    def facts(self) -> DatasetInfo | None:
         """What is known of the data set that it is to be like."""
-        return FACTS.get(self.like or "")
+        return DATASET_INFO.get(self.like or "")
 
     @property
-    def look(self) -> Facts | None:
+    def preset_preprocessing(self) -> DatasetInfo | None:
         """The same, if it is to look like that, too: images of a given size do not."""
         return self.facts if self.image_size is None else None
 
-    def fits(self) -> tuple[Fit, Fit]:
+    def fits(self) -> tuple[CropResize, CropResize]:
         """How training images become squares, and how test images do."""
-        if self.look is None:
-            return (Fit(self.image_size, resize=self.resize or "lanczos"),) * 2
+        if self.preset_preprocessing is None:
+            return (CropResize(self.image_size, resize=self.resize or "lanczos"),) * 2
         train, test = (
             dataclasses.replace(fit, resize=self.resize or fit.resize)
-            for fit in (self.look.train_fit, self.look.eval_fit)
+            for fit in (self.preset_preprocessing.train_fit, self.preset_preprocessing.eval_fit)
         )
         if train.crop == "distorted":
             train = dataclasses.replace(train, crop=self.train_crop or train.crop)
@@ -78,7 +78,7 @@ class Reading:
         return train, test
 
 
-def load(contents: Contents, reading: Reading) -> ImageDataset:
+def load(contents: Contents, reading: LoadOptions) -> ImageDataset:
     """The data set that a source holds.
 
     Images are decoded here, once, if they fit into memory and are the same each time; else when wanted.
@@ -92,7 +92,7 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
     train, test = contents.train, contents.test
     assert test is not None
     train_fit, test_fit = reading.fits()
-    channels = reading.look.image_shape[2] if reading.look else None
+    channels = reading.preset_preprocessing.image_shape[2] if reading.preset_preprocessing else None
     one = _split(contents.path, train, train_fit, reading, channels)
     other = _split(contents.path, test, test_fit, reading, channels)
     (h, w, c), (th, tw, tc) = one.images.shape[1:], other.images.shape[1:]
@@ -105,7 +105,7 @@ def load(contents: Contents, reading: Reading) -> ImageDataset:
     return ImageDataset(contents.name, one, other, contents.class_names, str(test_fit))
 
 
-def divided(contents: Contents, reading: Reading) -> Contents:
+def divided(contents: Contents, reading: LoadOptions) -> Contents:
     """A source as training sees it, before an image is decoded: see `compare_gan.data.holdout`.
 
     Raises:
@@ -121,7 +121,7 @@ def divided(contents: Contents, reading: Reading) -> Contents:
     )
 
 
-def load_split(contents: Contents, reading: Reading, which: Literal["train", "test", "all"]) -> Split:
+def load_split(contents: Contents, reading: LoadOptions, which: Literal["train", "test", "all"]) -> Split:
     """The images that a source has for training, for tests, or in all, none of them cropped at random.
 
     Labels are indices into `contents.class_names`, used or not.
@@ -143,7 +143,7 @@ def load_split(contents: Contents, reading: Reading, which: Literal["train", "te
     return _split(contents.path, part, reading.fits()[1], reading, channels)
 
 
-def _split(path: str, part: Part, fit: Fit, reading: Reading, channels: int | None) -> Split:
+def _split(path: str, part: Part, fit: CropResize, reading: LoadOptions, channels: int | None) -> Split:
     if not streams(part.records, fit, reading):
         images, good = _in_memory(path, part.records, fit, reading.broken, channels)
         part = part if len(good) == len(part) else part.chosen(good)
@@ -163,7 +163,7 @@ def _large(path: str, part: Part, least: int) -> Part:
         except UserError:
             return True  # to be told of by who reads it
 
-    index = np.flatnonzero(list(in_turn(f"measuring {path}", len(part), large)))
+    index = np.flatnonzero(list(parallel_map(f"measuring {path}", len(part), large)))
     if not len(index):
         raise UserError(f"{path}: no training image has {least} pixels on its shorter side")
     return part if len(index) == len(part) else part.chosen(index)
@@ -184,19 +184,19 @@ class Names(Sequence[str]):
         return self.records.name(range(len(self))[i])
 
 
-def streams(records: Records, fit: Fit, reading: Reading) -> bool:
+def streams(records: Records, fit: CropResize, reading: LoadOptions) -> bool:
     """Whether images are read when they are wanted, for there are too many, or they differ each time."""
     most = memory_budget() if reading.memory is None else reading.memory
     return fit.random or bytes_needed(records, fit) > most
 
 
-def bytes_needed(records: Records, fit: Fit) -> int:
+def bytes_needed(records: Records, fit: CropResize) -> int:
     """What the images take in memory, if all are as large as the first and have colours."""
     h, w = _fitted_size(records, fit)
     return len(records) * h * w * 3
 
 
-def _fitted_size(records: Records, fit: Fit) -> tuple[int, int]:
+def _fitted_size(records: Records, fit: CropResize) -> tuple[int, int]:
     if fit.size is not None:
         return fit.size, fit.size
     for i in range(len(records)):
@@ -208,12 +208,14 @@ def _fitted_size(records: Records, fit: Fit) -> tuple[int, int]:
 
 
 def _in_memory(
-    path: str, records: Records, fit: Fit, broken: str, channels: int | None
+    path: str, records: Records, fit: CropResize, broken: str, channels: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """All images that can be read [M, H, W, C], and their numbers."""
     whole, good, bad = np.empty((0, 0, 0, 3), np.uint8), list[int](), list[UserError]()
     depth, first = 1, 0
-    for i, image in enumerate(tried(path, records, lambda i, image: fit(image, np.random.default_rng(i)))):
+    for i, image in enumerate(
+        decode_each(path, records, lambda i, image: fit(image, np.random.default_rng(i)))
+    ):
         if isinstance(image, UserError):
             bad.append(image)
             continue
@@ -237,13 +239,13 @@ def _in_memory(
 
 def _readable(path: str, part: Part) -> Part:
     """Without the images that cannot be decoded; each is tried once."""
-    found = list(tried(path, part.records, lambda i, image: None))
+    found = list(decode_each(path, part.records, lambda i, image: None))
     bad = [error for error in found if error is not None]
     _tell(path, bad, len(part), "skip")
     return part.chosen(np.flatnonzero([error is None for error in found])) if bad else part
 
 
-def tried(path: str, records: Records, use: Callable[[int, np.ndarray], T]) -> Iterator[T | UserError]:
+def decode_each(path: str, records: Records, use: Callable[[int, np.ndarray], T]) -> Iterator[T | UserError]:
     """What `use` makes of each image, of its number and pixels; or what is wrong with the image."""
 
     def read(i: int) -> T | UserError:
@@ -252,7 +254,7 @@ def tried(path: str, records: Records, use: Callable[[int, np.ndarray], T]) -> I
         except UserError as error:
             return error
 
-    return in_turn(f"reading {path}", len(records), read)
+    return parallel_map(f"reading {path}", len(records), read)
 
 
 def _tell(path: str, bad: list[UserError], count: int, broken: str) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.interrupt import Interrupted
-from compare_gan.data.facts import FACTS, Facts
+from compare_gan.data.facts import DATASET_INFO, DatasetInfo
 
 PREFIX = "tfds:"
 FORMAT = "array_record"  # the only one in which every part of a split can be read by number
 INFO = "dataset_info.json"
-NEED_TENSORFLOW = {facts.tfds.partition("/")[0] for facts in FACTS.values()}  # to be prepared
+NEED_TENSORFLOW = {facts.tfds.partition("/")[0] for facts in DATASET_INFO.values()}  # to be prepared
 NO_LSUN = (
     "TensorFlow Datasets needs tensorflow-io to prepare LSUN, which does not run with a TensorFlow of today; "
     "export the images with https://github.com/fyu/lsun and give their folder as --data"
@@ -27,13 +27,13 @@ NO_LSUN = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class TfdsRequest:
     """What the name of a data set asks for."""
 
     source: str  # the name itself
     tfds: str  # NAME, NAME/CONFIG or NAME/CONFIG/VERSION
     train_split: str
-    facts: Facts | None = None
+    facts: DatasetInfo | None = None
 
     def how(self, root: Path) -> str:
         """What to do in order to have it prepared."""
@@ -54,22 +54,24 @@ class Wanted:
 
 def is_named(source: str) -> bool:
     """Whether a source is for TensorFlow Datasets: a name that configurations know, or `tfds:...`."""
-    return source in FACTS or source.startswith(PREFIX)
+    return source in DATASET_INFO or source.startswith(PREFIX)
 
 
-def wanted(source: str) -> Wanted:
+def wanted(source: str) -> TfdsRequest:
     """What `cifar10` and such, or `tfds:NAME[/CONFIG[/VERSION]][:SPLIT]`, asks for.
 
     Raises:
       UserError: it names no data set.
     """
-    if source in FACTS:
-        return Wanted(source, FACTS[source].tfds, FACTS[source].train_split, FACTS[source])
+    if source in DATASET_INFO:
+        return TfdsRequest(
+            source, DATASET_INFO[source].tfds, DATASET_INFO[source].train_split, DATASET_INFO[source]
+        )
     name, _, split = source.removeprefix(PREFIX).partition(":")
     if not name or not source.startswith(PREFIX):
         others = f"others of TensorFlow Datasets are {PREFIX}NAME or {PREFIX}NAME/CONFIG"
-        raise UserError(f"no data set is called {source!r} ({others}){did_you_mean(source, FACTS)}")
-    return Wanted(source, name, split or "train")
+        raise UserError(f"no data set is called {source!r} ({others}){did_you_mean(source, DATASET_INFO)}")
+    return TfdsRequest(source, name, split or "train")
 
 
 def data_root(data_dir: str | None) -> Path:
@@ -109,7 +111,7 @@ def prepared_folder(root: Path, name: str) -> Path | None:
     return next(iter(found.values()), None)
 
 
-def prepared_info(library: Any, folder: Path, asked: Wanted, root: Path) -> Any:
+def prepared_info(library: Any, folder: Path, asked: TfdsRequest, root: Path) -> Any:
     """What a prepared data set says of itself: a `tfds.core.DatasetInfo`.
 
     Raises:

@@ -10,12 +10,12 @@ from compare_gan.data.archive import SUFFIXES as ARCHIVES
 from compare_gan.data.archive import read_archive
 from compare_gan.data.arrays import read_arrays
 from compare_gan.data.base import ImageDataset
-from compare_gan.data.facts import FACTS
+from compare_gan.data.facts import DATASET_INFO
 from compare_gan.data.folder import read_folder
 from compare_gan.data.idx import idx_name, read_idx_file
 from compare_gan.data.joining import together, with_test_data
 from compare_gan.data.labels import relabelled
-from compare_gan.data.loading import Reading, load
+from compare_gan.data.loading import LoadOptions, load
 from compare_gan.data.parquet import Columns, read_parquet, without_columns
 from compare_gan.data.prepared import is_named
 from compare_gan.data.records import Contents
@@ -36,7 +36,7 @@ Source = str | Sequence[str]  # a name or a path, or several whose images join
 
 
 def open_dataset(
-    source: Source, image_size: int | None = None, reading: Reading | None = None
+    source: Source, image_size: int | None = None, reading: LoadOptions | None = None
 ) -> ImageDataset:
     """The data set of a name, or of a path: a folder, an archive, `.parquet`, `.npz` or `.npy`.
 
@@ -55,7 +55,7 @@ def open_dataset(
     Raises:
       UserError: nothing has that name, or it does not hold images of one size.
     """
-    reading = reading or Reading(image_size)
+    reading = reading or LoadOptions(image_size)
     if isinstance(source, str):
         if source.startswith(FAKE):
             return fake(source.removeprefix(FAKE))
@@ -66,18 +66,18 @@ def open_dataset(
     return dataset
 
 
-def as_known(source: str, reading: Reading) -> Reading:
+def as_known(source: str, reading: LoadOptions) -> LoadOptions:
     """How a data set is read that may have facts."""
-    return dataclasses.replace(reading, like=source) if source in FACTS else reading
+    return dataclasses.replace(reading, like=source) if source in DATASET_INFO else reading
 
 
-def find(source: Source, reading: Reading | None = None) -> Contents:
+def find(source: Source, reading: LoadOptions | None = None) -> Contents:
     """What a source holds, before a pixel is read; its test split is that of `reading.test_data` if given.
 
     Raises:
       UserError: nothing has that name, or it holds no images.
     """
-    reading = reading or Reading()
+    reading = reading or LoadOptions()
     sources = [source] if isinstance(source, str) else list(dict.fromkeys(source))
     if not sources:
         raise UserError("no data set is named; give --data")
@@ -115,7 +115,7 @@ def refuse_inside(folder: Path, source: Source) -> None:
             )
 
 
-def _find(source: str, reading: Reading) -> Contents:
+def _find(source: str, reading: LoadOptions) -> Contents:
     columns = Columns(reading.image_column, reading.label_column)
     if source in DATASETS:
         return without_columns(DATASETS[source](), columns)
@@ -125,7 +125,7 @@ def _find(source: str, reading: Reading) -> Contents:
     if len(path.parts) > 1 and not path.exists():
         raise UserError(f"{source!r}: no such file or folder")
     if not source or not path.exists():
-        hint = did_you_mean(source, [*DATASETS, *FACTS])
+        hint = did_you_mean(source, [*DATASETS, *DATASET_INFO])
         raise UserError(f"{source!r} is neither a known data set nor a path that exists{hint}")
     try:
         return _read(path, columns)

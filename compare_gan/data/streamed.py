@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.data.fit import Fit
+from compare_gan.data.fit import CropResize
 from compare_gan.data.records import Records
 
 
@@ -14,7 +14,7 @@ class Streamed:
     """Stored images behind a crop and a resize; looks like an array [N, H, W, C] uint8 that is only read."""
 
     records: Records
-    fit: Fit
+    fit: CropResize
     image_shape: tuple[int, int, int]
 
     @property

@@ -8,9 +8,9 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import UNLABELLED, hardened
-from compare_gan.data.fit import Fit
+from compare_gan.data.fit import CropResize
 from compare_gan.data.images import dark
-from compare_gan.data.loading import Reading, streams, tried
+from compare_gan.data.loading import LoadOptions, decode_each, streams
 from compare_gan.data.records import Contents, Part
 
 ROWS, COLUMNS = 10, 10  # of a contact sheet; with more classes than rows it is a mixture
@@ -60,7 +60,7 @@ class Survey:
     problems: tuple[str, ...]  # why nothing can be trained on it as it is
 
 
-def survey(contents: Contents, reading: Reading, held_out: bool = False) -> Survey:
+def survey(contents: Contents, reading: LoadOptions, held_out: bool = False) -> Survey:
     """Decodes every image once.
 
     Args:
@@ -95,9 +95,9 @@ def survey(contents: Contents, reading: Reading, held_out: bool = False) -> Surv
     )
 
 
-def _survey(contents: Contents, part: Part, fit: Fit, reading: Reading) -> SplitSurvey:
+def _survey(contents: Contents, part: Part, fit: CropResize, reading: LoadOptions) -> SplitSurvey:
     found = list(
-        tried(
+        decode_each(
             contents.path, part.records, lambda i, image: (*image.shape, int(image.min()), int(image.max()))
         )
     )
@@ -127,9 +127,9 @@ def _spread(values: np.ndarray) -> Spread:
     return Spread(int(values.min()), float(np.median(values)), int(values.max()))
 
 
-def _image_shape(splits: Sequence[SplitSurvey], reading: Reading) -> tuple[int, int, int] | None:
-    if reading.look is not None:
-        return reading.look.image_shape
+def _image_shape(splits: Sequence[SplitSurvey], reading: LoadOptions) -> tuple[int, int, int] | None:
+    if reading.preset_preprocessing is not None:
+        return reading.preset_preprocessing.image_shape
     depth = 1 if all(s.grey + len(s.broken) == s.images and not s.streams for s in splits) else 3
     if reading.image_size is not None:
         return (reading.image_size, reading.image_size, depth)
@@ -138,7 +138,7 @@ def _image_shape(splits: Sequence[SplitSurvey], reading: Reading) -> tuple[int, 
     return None if others or (h, w) != (tallest, widest) else (h, w, depth)
 
 
-def contact_sheet(contents: Contents, reading: Reading) -> tuple[np.ndarray, int, int]:
+def contact_sheet(contents: Contents, reading: LoadOptions) -> tuple[np.ndarray, int, int]:
     """Training images as networks see them, in the middle of their square: [rows * columns, H, W, 3].
 
     Each of up to ten classes has a row, and so have unlabelled images; more classes, or none, are mixed.
@@ -169,7 +169,7 @@ def contact_sheet(contents: Contents, reading: Reading) -> tuple[np.ndarray, int
     return np.stack(tiles), len(rows), COLUMNS
 
 
-def _pictures(part: Part, fit: Fit, members: np.ndarray, count: int) -> Iterator[np.ndarray]:
+def _pictures(part: Part, fit: CropResize, members: np.ndarray, count: int) -> Iterator[np.ndarray]:
     """Up to `count` of these images, at even distances; others for those that cannot be read."""
     even = np.arange(count) * len(members) // count
     left = count
@@ -185,6 +185,6 @@ def _pictures(part: Part, fit: Fit, members: np.ndarray, count: int) -> Iterator
 
 def _tile(image: np.ndarray, side: int) -> np.ndarray:
     """[h, w, 1 or 3] to a square with a white line around it: the middle, enlarged if it is small."""
-    square = np.broadcast_to(Fit(side)(image, np.random.default_rng(0)), (side, side, 3))
+    square = np.broadcast_to(CropResize(side)(image, np.random.default_rng(0)), (side, side, 3))
     larger = square.repeat(max(1, TILE // side), axis=0).repeat(max(1, TILE // side), axis=1)
     return np.pad(larger, ((1, 1), (1, 1), (0, 0)), constant_values=255)

@@ -5,7 +5,7 @@ import numpy as np
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import DATASETS
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
-from compare_gan.data.facts import FACTS
+from compare_gan.data.facts import DATASET_INFO
 from compare_gan.data.records import Contents, Part, Pixels
 
 FAKE_IMAGES = 100
@@ -35,9 +35,9 @@ def fake(name: str) -> ImageDataset:
     Raises:
       UserError: no shape is known under this name.
     """
-    if name not in FACTS:
-        raise UserError(f"no image shape is known of {name!r}{did_you_mean(name, FACTS)}")
-    facts, rng = FACTS[name], np.random.default_rng(0)
+    if name not in DATASET_INFO:
+        raise UserError(f"no image shape is known of {name!r}{did_you_mean(name, DATASET_INFO)}")
+    facts, rng = DATASET_INFO[name], np.random.default_rng(0)
     label = min(1, facts.num_classes - 1) if facts.num_classes else UNLABELLED
     train, test = (
         Split(

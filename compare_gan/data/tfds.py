@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.threads import in_turn
+from compare_gan.core.threads import parallel_map
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.images import dimensions
 from compare_gan.data.parquet import IMAGE_NAMES, LABEL_NAMES
 from compare_gan.data.prepared import (
     FORMAT,
-    Wanted,
+    TfdsRequest,
     data_root,
     one_line,
     prepared_folder,
@@ -112,7 +112,7 @@ def _only(found: Sequence[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _test_split(asked: Wanted, splits: Iterable[str]) -> str | None:
+def _test_split(asked: TfdsRequest, splits: Iterable[str]) -> str | None:
     if asked.facts is not None:
         return asked.facts.eval_split
     used = {part.partition("[")[0].strip() for part in asked.train_split.split("+")}
@@ -163,7 +163,7 @@ class Stored(Encoded):
         file = cache_file(self.folder, self.split, *self.keys)
         scan = remembered(file, len(self))
         if scan is None:
-            rows = in_turn(f"reading labels of {self.folder} ({self.split})", len(self), self._about)
+            rows = parallel_map(f"reading labels of {self.folder} ({self.split})", len(self), self._about)
             labels, names, sizes = zip(*rows, strict=True)
             scan = Scan(np.array(labels, np.int32), np.array(names, np.bytes_), np.array(sizes, np.int32))
             remember(file, scan)

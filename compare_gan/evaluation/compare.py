@@ -5,7 +5,7 @@ from pathlib import Path
 
 from compare_gan.core import tables
 from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.evaluation.scores import Row, differences, more_is_better, names, read_scores, score
+from compare_gan.evaluation.scores import Row, differences, higher_is_better, names, read_scores, score
 
 DEVIATION = "± is the standard deviation over sets of images that one GAN generated, not over training seeds."
 
@@ -33,7 +33,7 @@ def _chosen(run_dir: Path, best: str | None) -> dict[str, str]:
     scored = [(value, row) for row in rows if (value := score(row, best)) is not None]
     if not scored:
         raise UserError(f"{run_dir}: has no score {best!r}{did_you_mean(best, names(rows))}")
-    return (max if more_is_better(best) else min)(scored, key=lambda pair: pair[0])[1]
+    return (max if higher_is_better(best) else min)(scored, key=lambda pair: pair[0])[1]
 
 
 def table(rows: Sequence[Row], wanted: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:

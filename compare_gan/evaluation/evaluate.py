@@ -19,11 +19,11 @@ from compare_gan.data.base import ImageDataset, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.evaluation.classes import labels_sha256, under_classes
 from compare_gan.evaluation.scores import NOT_FINITE, summarised, write_scores
-from compare_gan.evaluation.sets import computed, remembered, warn_of_few
+from compare_gan.evaluation.sets import cached_features, computed, warn_of_few
 from compare_gan.features.base import Extractor
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import compiled_sample, inference_state
-from compare_gan.gans.modular import GAN
-from compare_gan.gans.standing import PREVIEW, with_statistics
+from compare_gan.gans.standing import PREVIEW, with_standing_stats
 from compare_gan.metrics.context import (
     EvalContext,
     Generator,
@@ -31,7 +31,7 @@ from compare_gan.metrics.context import (
     Need,
     check,
 )
-from compare_gan.nn.state import bind
+from compare_gan.nn.state import merge_module
 
 __all__ = [
     "EvalSettings",
@@ -90,18 +90,18 @@ def generate_images(
 
 def _ready(gan: GAN, state: GANState, root: Array, count: int, statistics_examples: int) -> GANState:
     """What images are drawn with, on all devices, its statistics filled."""
-    placement = Placement.over()
-    return with_statistics(
+    placement = Placement.create()
+    return with_standing_stats(
         gan,
-        placement.hold(inference_state(state)),
+        placement.replicate(inference_state(state)),
         jax.random.fold_in(root, count),
         statistics_examples,
-        spread=placement.spread,
+        spread=placement.shard_batch,
     )
 
 
 def _generate(gan: GAN, state: GANState, count: int, root: Array) -> tuple[np.ndarray, np.ndarray | None]:
-    placement = Placement.over()
+    placement = Placement.create()
     labels = np.arange(count) % gan.y_dim if gan.conditional else None
     parts = []
     for i in range(-(-count // BATCH)):
@@ -140,10 +140,10 @@ def evaluate(
     given = available(gan, dataset) | CLASSES
     check(settings.metrics, given, (len(dataset.test), settings.images))
     row = {"step": int(state.step)} | measure(gan, dataset, extractor, settings)
-    root, placement = jax.random.key(settings.seed), Placement.over()
+    root, placement = jax.random.key(settings.seed), Placement.create()
     ready = _ready(gan, state, root, settings.images, settings.statistics_examples)
     here = dataclasses.replace(placement.gather(ready), d=placement.gather(state.d))
-    real = remembered(_under_training_classes(dataset), extractor, settings.cache)
+    real = cached_features(_under_training_classes(dataset), extractor, settings.cache)
     train = ImageSet(dataset.train.images, hard_labels(dataset.train), extractor)
     runs: list[dict[str, float | None]] = []
     all_failed: set[str] = set()
@@ -186,7 +186,7 @@ def real_scores(dataset: ImageDataset, extractor: Extractor, settings: EvalSetti
     drawn = np.random.default_rng(settings.seed).choice(len(dataset.train), count, replace=False)
     index = np.sort(drawn)
     context = EvalContext(
-        remembered(_under_training_classes(dataset), extractor, settings.cache),
+        cached_features(_under_training_classes(dataset), extractor, settings.cache),
         ImageSet(dataset.train.images[index], labels[index], extractor),
         seed=settings.seed,
         same_classes=dataset.class_names == extractor.class_names,
@@ -276,7 +276,7 @@ def discriminator_of(gan: GAN, state: GANState) -> Any:
 
     @jax.jit
     def say(d: Any, images: Array, y: Array | None) -> DiscriminatorOut:
-        discriminator = bind(gan.d_def, d.params, d.extra)
+        discriminator = merge_module(gan.d_def, d.params, d.extra)
         return discriminator(images.astype(np.float32) / 255, y, gan.tasks, train=False)
 
     def call(images: np.ndarray, labels: np.ndarray | None) -> DiscriminatorOut:

@@ -19,7 +19,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import write_csv
-from compare_gan.core.processes import first
+from compare_gan.core.processes import is_main_process
 from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import SCORES
 
@@ -27,7 +27,7 @@ NOT_FINITE = 31337.0  # what compare_gan writes for each score of a generator wh
 
 # What a score depends on besides the GAN: rows that differ here do not compare. Whether weights are
 # averaged and how batch statistics are taken belongs to the GAN; a row tells that, too.
-MEASURE = (
+PROTOCOL_FIELDS = (
     "extractor",
     "extractor_sha256",
     "data",
@@ -46,8 +46,8 @@ Row = Mapping[str, Any]
 
 def fingerprint(row: Row) -> str:
     """Twelve hexadecimal digits that are equal where two rows were measured alike."""
-    makings = json.dumps([[name, _word(row.get(name))] for name in MEASURE])
-    return hashlib.sha256(makings.encode()).hexdigest()[:12]
+    protocol = json.dumps([[name, _word(row.get(name))] for name in PROTOCOL_FIELDS])
+    return hashlib.sha256(protocol.encode()).hexdigest()[:12]
 
 
 def summarised(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
@@ -77,14 +77,14 @@ def names(rows: Iterable[Row]) -> list[str]:
     return [name for name in dict.fromkeys(found) if name in known]
 
 
-def more_is_better(name: str) -> bool:
+def higher_is_better(name: str) -> bool:
     """Whether the greater of two scores, by the name of their column, is the better one."""
-    return any(name in METRICS[each].more_is_better for each in METRICS)
+    return any(name in METRICS[each].higher_is_better for each in METRICS)
 
 
 def write_scores(run_dir: Path, row: Row) -> None:
     """Adds a row to the scores of a run, or new columns to the row of this step that was measured alike."""
-    if not first():
+    if not is_main_process():
         return
     new = _text({**row, "fingerprint": fingerprint(row)})
     rows = []
@@ -130,7 +130,7 @@ def has_scores(run_dir: Path, wanted: Row, metrics: Iterable[str]) -> bool:
 
 def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
     """What was not measured alike: by the name of a making, the values that rows have."""
-    found = {name: list(dict.fromkeys(_word(row.get(name)) for row in rows)) for name in MEASURE}
+    found = {name: list(dict.fromkeys(_word(row.get(name)) for row in rows)) for name in PROTOCOL_FIELDS}
     return {name: values for name, values in found.items() if len(values) > 1}
 
 

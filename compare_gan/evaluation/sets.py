@@ -13,12 +13,12 @@ import numpy as np
 
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
-from compare_gan.core.processes import every, first
+from compare_gan.core.processes import all_processes, is_main_process
 from compare_gan.core.registry import METRICS
 from compare_gan.data.base import Images, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.base import Extractor, FeaturesAndClasses
-from compare_gan.metrics.context import EvalContext, ImageSet, in_order
+from compare_gan.metrics.context import EvalContext, ImageSet, features_first
 
 FILES = ("features.npy", "classes.npy")
 PART = 1000  # images that are looked at before what was seen is written
@@ -26,7 +26,7 @@ DISTANCES = ("fid_score", "frechet_distance", "fid_infinity", "fid_score_low")
 log = logging.getLogger(__name__)
 
 
-def remembered(split: Split, extractor: Extractor, cache: Path | None) -> ImageSet:
+def cached_features(split: Split, extractor: Extractor, cache: Path | None) -> ImageSet:
     """The images of a split. With a folder `cache` their features are kept in it, and stay on disk."""
     labels = hard_labels(split)
     if cache is None:
@@ -34,13 +34,13 @@ def remembered(split: Split, extractor: Extractor, cache: Path | None) -> ImageS
     made_of = "\0".join([extractor.sha256, extractor.name, fingerprint(split.images), __version__])
     folder = cache / hashlib.sha256(made_of.encode()).hexdigest()[:32]
     found = _read(folder, len(split))
-    all_found = every(found is not None)  # processes look together or not at all
+    all_found = all_processes(found is not None)  # processes look together or not at all
     if found is not None and all_found:
         kept = found
-    elif first():
-        kept = _keep(folder, split.images, extractor)
+    elif is_main_process():
+        kept = _extract_to_cache(folder, split.images, extractor)
     else:
-        kept = _hold(split.images, extractor)
+        kept = _extract(split.images, extractor)
     return ImageSet(split.images, labels, extractor, extracted=kept)
 
 
@@ -52,7 +52,7 @@ def _read(folder: Path, count: int) -> FeaturesAndClasses | None:
     return kept if len(kept.features) == len(kept.classes) == count else None
 
 
-def _keep(folder: Path, images: Images, extractor: Extractor) -> FeaturesAndClasses:
+def _extract_to_cache(folder: Path, images: Images, extractor: Extractor) -> FeaturesAndClasses:
     """Looks at all images, a part at a time, and writes what was seen."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}") as name:
@@ -78,7 +78,7 @@ def _keep(folder: Path, images: Images, extractor: Extractor) -> FeaturesAndClas
     return kept
 
 
-def _hold(images: Images, extractor: Extractor) -> FeaturesAndClasses:
+def _extract(images: Images, extractor: Extractor) -> FeaturesAndClasses:
     """The same without a file, of which one process is enough."""
     parts = [extractor(images[start : start + PART]) for start in range(0, len(images), PART)]
     return FeaturesAndClasses(
@@ -94,7 +94,7 @@ def computed(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, fl
     """
     found: dict[str, float | None] = {}
     failures: dict[str, Exception] = {}
-    for name in in_order(metrics):
+    for name in features_first(metrics):
         try:
             scores = METRICS[name].compute(context)
             if any(value is not None and math.isnan(value) for value in scores.values()):

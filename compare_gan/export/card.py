@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan.core.tables import markdown
-from compare_gan.evaluation.scores import MEASURE, names, score
-from compare_gan.export.folder import About
+from compare_gan.evaluation.scores import PROTOCOL_FIELDS, names, score
+from compare_gan.export.folder import ExportMetadata
 
 LOADER = Path(__file__).with_name("loader.py")
 ORIGIN = {  # of run.json
@@ -87,7 +87,9 @@ so here before you share it.
 """
 
 
-def card(about: About, run: Mapping[str, Any], config: str, rows: Sequence[Mapping[str, str]]) -> str:
+def card(
+    about: ExportMetadata, run: Mapping[str, Any], config: str, rows: Sequence[Mapping[str, str]]
+) -> str:
     """The card as Markdown.
 
     Args:
@@ -113,7 +115,7 @@ def card(about: About, run: Mapping[str, Any], config: str, rows: Sequence[Mappi
     )
 
 
-def facts(about: About) -> dict[str, Any]:
+def facts(about: ExportMetadata) -> dict[str, Any]:
     found = {
         "architecture": about.architecture,
         "method": about.method,
@@ -130,7 +132,7 @@ def facts(about: About) -> dict[str, Any]:
     return found
 
 
-def sizes(about: About) -> str:
+def sizes(about: ExportMetadata) -> str:
     return ", ".join(map(str, about.image_shape))
 
 
@@ -162,7 +164,7 @@ def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:
         return f"Step {step} has none. `compare-gan evaluate RUN` makes them; export again afterwards."
     parts = []
     for row in rows:
-        measured = {name: row[name] for name in (*MEASURE, "batch_statistics") if row.get(name)}
+        measured = {name: row[name] for name in (*PROTOCOL_FIELDS, "batch_statistics") if row.get(name)}
         found = {name: f"{value:.6g}" for name in names([row]) if (value := score(row, name)) is not None}
         parts.append(
             f"Fingerprint `{row.get('fingerprint', '')}`; scores with the same fingerprint compare.\n\n"
@@ -171,7 +173,7 @@ def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:
     return "\n\n".join(parts)
 
 
-def example(about: About) -> str:
+def example(about: ExportMetadata) -> str:
     """Code that draws 16 images, classes in turn, as `compare-gan sample` does."""
     lines = [
         'parts = ("sampler", "generator", "discriminator")',

@@ -18,7 +18,7 @@ ABOUT = "export.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class About:
+class ExportMetadata:
     """What `export.json` tells, beside the number of the format and the SHA-256 of programs and weights."""
 
     architecture: str
@@ -46,11 +46,11 @@ def open_sampler(folder: Path) -> Sampler:
     """
     about = read_about(folder)
     check(folder)
-    programs = opened(folder, "sampler"), opened(folder, "generator")
+    programs = load_checked(folder, "sampler"), load_checked(folder, "generator")
     return Sampler(*programs, about.class_names, about.image_shape)
 
 
-def read_about(folder: Path) -> About:
+def read_about(folder: Path) -> ExportMetadata:
     """What an export tells of itself.
 
     Raises:
@@ -64,13 +64,13 @@ def read_about(folder: Path) -> About:
     if version > FORMAT:
         raise UserError(f"{path}: of format {version}, this version reads {FORMAT}; update compare_gan")
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(About):
+    for field in dataclasses.fields(ExportMetadata):
         value = told.get(field.name)
         value = tuple(value) if isinstance(value, list) else value
         if not isinstance(value, typing.get_origin(field.type) or field.type):  # type: ignore[arg-type]
             raise UserError(f"{path}: damaged, its {field.name} is {value!r}; export the run again")
         values[field.name] = value
-    return About(**values)
+    return ExportMetadata(**values)
 
 
 def check(folder: Path) -> None:
@@ -92,7 +92,7 @@ def check(folder: Path) -> None:
             raise UserError(f"{path}: damaged, not as it was written; export the run again")
 
 
-def opened(folder: Path, name: str) -> Any:
+def load_checked(folder: Path, name: str) -> Any:
     """A program of an export as a function of arrays, once it is known to be harmless.
 
     Raises:
@@ -107,13 +107,13 @@ def opened(folder: Path, name: str) -> Any:
     ) as error:  # what reads it says in as many ways as there are that a file is none of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: this version of jax cannot read it ({reason}); update jax") from None
-    harm = more_than_computing(text)
+    harm = find_side_effects(text)
     if harm:
         raise UserError(f"{path}: refused, it does more than compute ({harm}); no export of ours does")
     return run
 
 
-def more_than_computing(text: str) -> str | None:
+def find_side_effects(text: str) -> str | None:
     """An operation of a StableHLO program that reaches outside of it, or None.
 
     Custom calls hand their inputs to machine code by its name; the one that programs of ours hold checks

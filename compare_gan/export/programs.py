@@ -15,9 +15,9 @@ import numpy as np
 from jax import export
 
 from compare_gan.core.types import Array, Cond, GANState, NetState
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import eval_params
-from compare_gan.gans.modular import GAN
-from compare_gan.nn.state import bind
+from compare_gan.nn.state import merge_module
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -36,7 +36,7 @@ def generator(gan: GAN, state: GANState) -> Program:
     (b,) = export.symbolic_shape("b")
 
     def run(net: NetState, z: Array, y: Array | None = None) -> Array:
-        return bind(gan.g_def, net.params, net.extra)(Cond(z, y, train=False))
+        return merge_module(gan.g_def, net.params, net.extra)(Cond(z, y, train=False))
 
     return program(run, net, floats(b, gan.z_dim), *labels(gan, b))
 
@@ -49,7 +49,7 @@ def discriminator(gan: GAN, state: GANState) -> Program:
     (b,) = export.symbolic_shape("b")
 
     def run(net: NetState, images: Array, y: Array | None = None) -> dict[str, Any]:
-        out = bind(gan.d_def, net.params, net.extra)(images, y, gan.tasks, train=False)
+        out = merge_module(gan.d_def, net.params, net.extra)(images, y, gan.tasks, train=False)
         return {"logits": out.logits, "features": out.features, "heads": out.aux}
 
     return program(run, state.d, floats(b, *gan.spec.image_shape), *labels(gan, b))
@@ -95,13 +95,13 @@ def program(run: Callable[..., Any], net: NetState, *inputs: jax.ShapeDtypeStruc
 
     weights = {name: np.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
     shapes = {name: floats(*array.shape) for name, array in weights.items()}
-    with nameless():
+    with without_source_locations():
         exported = export.export(jax.jit(flat), platforms=PLATFORMS)(shapes, *inputs)
     return Program(bytes(exported.serialize()), weights)
 
 
 @contextlib.contextmanager
-def nameless() -> Iterator[None]:
+def without_source_locations() -> Iterator[None]:
     """Programs that are made meanwhile do not tell the paths of the source files they come from."""
     before = jax.config.jax_traceback_in_locations_limit  # type: ignore[attr-defined]
     jax.config.update("jax_traceback_in_locations_limit", 0)

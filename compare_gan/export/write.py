@@ -17,21 +17,23 @@ from compare_gan.core.pictures import write_picture
 from compare_gan.core.types import GANState
 from compare_gan.export import programs
 from compare_gan.export.card import SHOWN, card
-from compare_gan.export.folder import ABOUT, FORMAT, About, is_export
+from compare_gan.export.folder import ABOUT, FORMAT, ExportMetadata, is_export
 from compare_gan.export.loader import runnable
 from compare_gan.export.sampler import Sampler
-from compare_gan.gans.modular import GAN
-from compare_gan.gans.standing import has_counters, with_statistics
+from compare_gan.gans.gan import GAN
+from compare_gan.gans.standing import has_counters, with_standing_stats
 
 STATISTICS = 0  # seed of the images that accumulated statistics are taken from
-WHOLE = (
+CHECKSUMMED_SUFFIXES = (
     ".jax",
     ".safetensors",
 )  # files that are compared with their SHA-256 when read; the card may be edited
 log = logging.getLogger(__name__)
 
 
-def ready(gan: GAN, state: GANState, statistics_examples: int = STATISTICS_EXAMPLES) -> tuple[GANState, str]:
+def with_inference_stats(
+    gan: GAN, state: GANState, statistics_examples: int = STATISTICS_EXAMPLES
+) -> tuple[GANState, str]:
     """A state whose generator has the statistics it needs, and what these are, in words.
 
     Raises:
@@ -43,7 +45,9 @@ def ready(gan: GAN, state: GANState, statistics_examples: int = STATISTICS_EXAMP
         return state, "moving averages" if has_statistics(state) else "none"
     log.warning("batch statistics are taken from %d generated images", statistics_examples)
     key = jax.random.key(STATISTICS)
-    return with_statistics(gan, state, key, statistics_examples), f"accumulated over {statistics_examples}"
+    return with_standing_stats(
+        gan, state, key, statistics_examples
+    ), f"accumulated over {statistics_examples}"
 
 
 def has_statistics(state: GANState) -> bool:
@@ -63,7 +67,7 @@ def sampler_from(
     return Sampler(runnable(*latents), runnable(*generator), names, gan.spec.image_shape)
 
 
-def checked_out(out: Path) -> Path:
+def validate_output_dir(out: Path) -> Path:
     """`out`, if an export may be written there.
 
     Raises:
@@ -82,7 +86,7 @@ def write_export(
     config: str,
     rows: Sequence[Mapping[str, str]] = (),
     statistics_examples: int = STATISTICS_EXAMPLES,
-) -> About:
+) -> ExportMetadata:
     """Writes an export, in the place of one that may be there.
 
     Args:
@@ -97,14 +101,14 @@ def write_export(
     Raises:
       UserError: `out` holds something else or cannot be written, or the images are not numbers.
     """
-    with atomic_folder(checked_out(out)) as folder:
-        state, statistics = ready(gan, state, statistics_examples)
+    with atomic_folder(validate_output_dir(out)) as folder:
+        state, statistics = with_inference_stats(gan, state, statistics_examples)
         parts = {
             "generator": programs.generator(gan, state),
             "discriminator": programs.discriminator(gan, state),
             "sampler": programs.sampler(gan),
         }
-        about = About(
+        about = ExportMetadata(
             architecture=run["architecture"],
             method=run["method"],
             step=int(state.step),
@@ -125,6 +129,10 @@ def write_export(
         shown = min(gan.y_dim, SHOWN) or SHOWN
         write_picture(folder / "samples.png", sampler.grid(shown, SHOWN, seed=0), shown, SHOWN)
         (folder / "README.md").write_text(card(about, run, config, rows), encoding="utf-8")
-        files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.suffix in WHOLE}
+        files = {
+            path.name: sha256_of(path)
+            for path in sorted(folder.iterdir())
+            if path.suffix in CHECKSUMMED_SUFFIXES
+        }
         write_json(folder / ABOUT, {"format": FORMAT, **vars(about), "files": files})
     return about

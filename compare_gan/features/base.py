@@ -95,8 +95,8 @@ def on_all_devices(
 
     Where there are several processes all of them take part, with the same images, and all get everything.
     """
-    placement = Placement.over()
-    weights = placement.hold(weights)
+    placement = Placement.create()
+    weights = placement.replicate(weights)
 
     def see(batch: np.ndarray) -> Any:
         return placement.gather(apply(weights, placement.split(batch)))
@@ -104,7 +104,7 @@ def on_all_devices(
     return in_batches(see, images, batch_size * placement.mesh.size, name)
 
 
-def in_colour(images: Images, name: str) -> None:
+def check_channels(images: Images, name: str) -> None:
     """Checks that images [N, H, W, C] are grey or RGB.
 
     Raises:

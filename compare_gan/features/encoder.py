@@ -24,7 +24,7 @@ from compare_gan.features.base import on_all_devices
 from compare_gan.features.resnet import BODIES, LAYERS, Body, ResNet
 from compare_gan.nn.images import TURNS
 from compare_gan.nn.layers import LayerFactory
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 BATCH_PIXELS = 500 * 64**2  # of images that go through an encoder at once, unless told otherwise
 
@@ -149,6 +149,6 @@ def _compiled(spec: EncoderSpec) -> Any:
 
     def apply(net: NetState, images: Array) -> EncoderOut:
         images = jnp.broadcast_to(images, (*images.shape[:3], spec.image_shape[2]))
-        return bind(definition, net.params, net.extra)(images.astype(jnp.float32) / 255)
+        return merge_module(definition, net.params, net.extra)(images.astype(jnp.float32) / 255)
 
     return jax.jit(apply)

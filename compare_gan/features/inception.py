@@ -14,12 +14,12 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import EXTRACTORS
 from compare_gan.core.types import Array, Tree
 from compare_gan.data.base import Images
-from compare_gan.features.base import FeaturesAndClasses, digest, in_colour, on_all_devices
+from compare_gan.features.base import FeaturesAndClasses, check_channels, digest, on_all_devices
 from compare_gan.features.inception_network import Network
 from compare_gan.features.public import inception_file
 from compare_gan.features.resize import RESIZES
 from compare_gan.features.weights import read_weights
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 SIDE = 299  # of the images that the network sees
 BATCH = 32
@@ -44,7 +44,7 @@ class Inception:
         Raises:
           UserError: the images are neither grey nor RGB.
         """
-        in_colour(images, self.name)
+        check_channels(images, self.name)
 
         def see(params: Tree, batch: Array) -> FeaturesAndClasses:
             return _seen(params, _prepared(batch, self.resize))
@@ -105,4 +105,4 @@ def _prepared(images: Array, resize: str) -> Array:
 @jax.jit
 def _seen(params: Tree, x: Array) -> FeaturesAndClasses:
     """Apart from the resize, so that it is compiled once for images of all sizes."""
-    return bind(nnx.graphdef(nnx.eval_shape(Network)), params, {})(x)
+    return merge_module(nnx.graphdef(nnx.eval_shape(Network)), params, {})(x)

@@ -11,7 +11,7 @@ from jax import lax
 from compare_gan.core.registry import EXTRACTORS
 from compare_gan.core.types import Array
 from compare_gan.data.base import Images
-from compare_gan.features.base import FeaturesAndClasses, digest, in_colour, on_all_devices
+from compare_gan.features.base import FeaturesAndClasses, check_channels, digest, on_all_devices
 
 BATCH = 256
 SHAPES = {"conv1": (5, 5, 3, 32), "conv2": (3, 3, 32, 64), "classes": (64, 10)}
@@ -32,7 +32,7 @@ class RandomNetwork:
         Raises:
           UserError: the images are neither grey nor RGB.
         """
-        in_colour(images, self.name)
+        check_channels(images, self.name)
         return on_all_devices(_apply, self.params, images, batch_size or BATCH, self.name)
 
 

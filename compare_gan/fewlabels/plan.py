@@ -15,7 +15,7 @@ from compare_gan.core.tables import Cell, table
 from compare_gan.fewlabels.execute import attempt
 from compare_gan.fewlabels.study import Study, Task
 from compare_gan.fewlabels.tasks import done, run_task, tasks
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 
 STEPS, SKIPPED = 40, 20  # of a try; the first ones compile, and are not counted
 WORTH_IT = 10 * STEPS  # fewer steps than this are done as soon as they are tried
@@ -59,7 +59,7 @@ def timed(study: Study, entries: Sequence[Entry]) -> list[Entry]:
     """
     if sum(len(entry.tasks) * entry.steps for entry in entries) < WORTH_IT * len(entries):
         return list(entries)
-    shorter = Schedule(STEPS, study.schedule.log_every, SKIPPED, STEPS)
+    shorter = TrainSchedule(STEPS, study.schedule.log_every, SKIPPED, STEPS)
     recipe = dataclasses.replace(
         study.recipe,
         pretrain_steps=min(ENCODER_STEPS, study.recipe.pretrain_steps),

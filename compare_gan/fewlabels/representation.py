@@ -16,7 +16,7 @@ from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.train.encoder import ByRotation, train_encoder
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
             ByRotation(recipe.training),
             training=recipe.training,
             run_dir=folder / PRETRAIN_RUN,
-            schedule=Schedule(recipe.pretrain_steps, log_every=25, save_every=500),
+            schedule=TrainSchedule(recipe.pretrain_steps, log_every=25, save_every=500),
             seed=seed,
         )
         encoder.save(path, dict(task="rotation", seed=seed))

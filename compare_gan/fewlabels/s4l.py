@@ -23,7 +23,7 @@ from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.nn.images import TURNS
 from compare_gan.train.encoder import S4L, train_encoder
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 
 
 def classify_s4l(
@@ -135,7 +135,7 @@ def _fine_tune(
         objective,
         training=recipe.training,
         run_dir=folder / name,
-        schedule=Schedule(recipe.classify_steps, log_every=25, save_every=500),
+        schedule=TrainSchedule(recipe.classify_steps, log_every=25, save_every=500),
         seed=seed,
         start=encoder.net,
         labelled=recipe.labelled_batch,

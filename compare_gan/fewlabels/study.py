@@ -28,8 +28,8 @@ from compare_gan.fewlabels.budget import Budget, choose, describe_budget, folder
 from compare_gan.fewlabels.overview import NEED_LABELS, overview
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features
-from compare_gan.gans.modular import GAN
-from compare_gan.train.schedule import Schedule
+from compare_gan.gans.gan import GAN
+from compare_gan.train.schedule import TrainSchedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Study:
     seeds: tuple[int, ...]
     configured: Mapping[str, Configured]  # by the recipe of a method
     recipe: LabelRecipe
-    schedule: Schedule
+    schedule: TrainSchedule
     evaluation: EvalSettings
     extractor: Extractor | None  # what scores are measured with; None: the first seed's encoder
     settings: dict[str, Any]  # what the user chose, to be kept and shown

@@ -8,13 +8,13 @@ import dataclasses
 import jax
 
 from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
-from compare_gan.gans.modular import GAN
-from compare_gan.nn.state import bind
+from compare_gan.gans.gan import GAN
+from compare_gan.nn.state import merge_module
 
 
 def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array:
     """[B, Z] and [B, K] -> images [B, H, W, C] in [0, 1], with averaged weights where there are some."""
-    return bind(gan.g_def, eval_params(state), state.g.extra)(Cond(z, y, train=False))
+    return merge_module(gan.g_def, eval_params(state), state.g.extra)(Cond(z, y, train=False))
 
 
 def eval_params(state: GANState) -> Tree:

@@ -14,7 +14,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import SCHEDULES
 from compare_gan.core.types import Array
 
-Schedule = Callable[[Array], Array]
+LearningRateSchedule = Callable[[Array], Array]
 
 
 @SCHEDULES.register("cosine_decay")

@@ -4,7 +4,7 @@ import dataclasses
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import GAN_METHODS
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.nn.images import TURNS
 from compare_gan.tasks.rotation import Rotation
 

@@ -13,17 +13,17 @@ import jax.numpy as jnp
 
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import eval_params
-from compare_gan.gans.modular import GAN
 from compare_gan.gans.sampling import random_labels
 from compare_gan.gans.step import ShardFn
-from compare_gan.nn.state import bind, net_state, with_vectors_of
+from compare_gan.nn.state import merge_module, net_state, replace_spectral_vectors
 
 PREVIEW = 1024  # enough for a picture
 BATCH = 64
 
 
-def with_statistics(
+def with_standing_stats(
     gan: GAN,
     state: GANState,
     rng: Array,
@@ -48,7 +48,7 @@ def with_statistics(
     """
     if gan.layers.batch.use_moving_averages or not has_counters(state.g.extra):
         return state
-    run = jax.jit(functools.partial(fill, gan, as_in_training, -(-examples // BATCH), spread))
+    run = jax.jit(functools.partial(accumulate_stats, gan, as_in_training, -(-examples // BATCH), spread))
     return dataclasses.replace(state, g=NetState(state.g.params, run(state, rng)))
 
 
@@ -56,21 +56,23 @@ def has_counters(extra: Tree) -> bool:
     return any(path[-1].key == "accu_counter" for path, _ in jax.tree.leaves_with_path(extra))
 
 
-def fill(gan: GAN, as_in_training: bool, batches: int, spread: ShardFn, state: GANState, rng: Array) -> Tree:
+def accumulate_stats(
+    gan: GAN, as_in_training: bool, batches: int, spread: ShardFn, state: GANState, rng: Array
+) -> Tree:
     params = eval_params(state)
 
     def add(i: Array, extra: Tree) -> Tree:
         z_rng, y_rng = jax.random.split(jax.random.fold_in(rng, i))
         z = spread(gan.prior(z_rng, (BATCH, gan.z_dim)))
         y = spread(random_labels(y_rng, BATCH, gan.y_dim)) if gan.conditional else None
-        generator = bind(gan.g_def, params, extra)
+        generator = merge_module(gan.g_def, params, extra)
         generator(Cond(z, y, train=as_in_training, accumulate=True))
-        return with_vectors_of(state.g.extra, net_state(generator).extra)
+        return replace_spectral_vectors(state.g.extra, net_state(generator).extra)
 
-    return jax.lax.fori_loop(0, batches, add, emptied(state.g.extra))
+    return jax.lax.fori_loop(0, batches, add, reset_stats(state.g.extra))
 
 
-def emptied(extra: Tree) -> Tree:
+def reset_stats(extra: Tree) -> Tree:
     """The statistics before the first batch."""
     start = {"accu_mean": 0.0, "accu_variance": 0.0, "accu_counter": 1e-12}
 

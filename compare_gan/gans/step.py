@@ -23,13 +23,13 @@ from compare_gan.core.types import (
     Metrics,
     NetState,
     PenaltyInputs,
-    Seen,
+    SideOutputs,
     Tree,
 )
 from compare_gan.gans.accumulation import accumulate_microbatches
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import random_labels
-from compare_gan.nn.state import bind, net_state, with_vectors_of
+from compare_gan.nn.state import merge_module, net_state, replace_spectral_vectors
 
 ShardFn = Callable[[Array], Array]  # constrains the sharding of an array [B, ...]
 
@@ -108,7 +108,7 @@ def unrolled_step(
     drawn = jax.lax.map(lambda inputs: draw(gan, inputs[0], inputs[1], shard), early)
 
     def run_generator(state: GANState, z: Array, y: Array | None) -> tuple[Array, GANState]:
-        extra = with_vectors_of(vectors, state.g.extra)
+        extra = replace_spectral_vectors(vectors, state.g.extra)
         images, extra = generate(gan, state.g.params, extra, z, y)
         return images, with_g_extra(state, extra)
 
@@ -223,8 +223,8 @@ def both_losses(
     (real_base, *real_extra), (fake_base, *fake_extra) = real_outs, fake_outs
 
     def for_penalty(images):  # starts from the same statistics, and leaves none behind
-        return bind(gan.d_def, d.params, d.extra)(
-            images, real.y, gan.part_tasks, train=True, remat=gan.remat
+        return merge_module(gan.d_def, d.params, d.extra)(
+            images, real.y, gan.microbatch_tasks, train=True, remat=gan.remat
         ).logits
 
     seen = PenaltyInputs(
@@ -240,8 +240,8 @@ def both_losses(
         "logits/real": real_base.logits.mean(),
         "logits/fake": fake_base.logits.mean(),
     }
-    for task, own_real, own_fake in zip(gan.part_tasks, real_extra, fake_extra, strict=True):
-        more, reported = task.loss(Seen(real_base, own_real), Seen(fake_base, own_fake), real.y)
+    for task, own_real, own_fake in zip(gan.microbatch_tasks, real_extra, fake_extra, strict=True):
+        more, reported = task.loss(SideOutputs(real_base, own_real), SideOutputs(fake_base, own_fake), real.y)
         pair, metrics = pair + more, metrics | reported
     return pair, extra, metrics
 
@@ -251,7 +251,7 @@ Outs = list[Any]  # of the discriminator for each: DiscriminatorOut, or None whe
 
 
 def views(gan: GAN, x: Labeled) -> Views:
-    return [x, *(task.extra_views(x) for task in gan.part_tasks)]
+    return [x, *(task.extra_views(x) for task in gan.microbatch_tasks)]
 
 
 def apply_to_real_and_fake(
@@ -266,7 +266,9 @@ def apply_to_real_and_fake(
     """
     if gan.d_has_batch_statistics and gan.deprecated_split_disc_calls:
         real_outs, extra = apply_discriminator(gan, d, real)
-        fake_outs, extra = apply_discriminator(gan, NetState(d.params, with_vectors_of(d.extra, extra)), fake)
+        fake_outs, extra = apply_discriminator(
+            gan, NetState(d.params, replace_spectral_vectors(d.extra, extra)), fake
+        )
     elif gan.d_has_batch_statistics or together:
         outs, extra = apply_discriminator(gan, d, [*real, *fake])
         real_outs, fake_outs = outs[: len(real)], outs[len(real) :]
@@ -285,8 +287,8 @@ def apply_discriminator(gan: GAN, d: NetState, parts: Views) -> tuple[Outs, Tree
     order = by_group(sizes, gan.layers.moment_groups if gan.d_has_batch_statistics else 1)
     if order is not None:
         joined = jax.tree.map(lambda x: x[order], joined)
-    discriminator = bind(gan.d_def, d.params, d.extra)
-    out = discriminator(joined.images, joined.y, gan.part_tasks, train=True, remat=gan.remat)
+    discriminator = merge_module(gan.d_def, d.params, d.extra)
+    out = discriminator(joined.images, joined.y, gan.microbatch_tasks, train=True, remat=gan.remat)
     if order is not None:
         out = jax.tree.map(lambda x: x[np.argsort(order)], out)
     ends = np.cumsum(sizes)
@@ -333,7 +335,7 @@ def generate(gan: GAN, params: Tree, extra: Tree, z: Array, y: Array | None) -> 
 
     def microbatch_fn(given: tuple[Array, Array | None], part: Array | int):
         del part
-        generator = bind(gan.g_def, params, extra)
+        generator = merge_module(gan.g_def, params, extra)
         images = generator(Cond(*given, train=True, remat=gan.remat))
         return images, net_state(generator).extra
 

@@ -10,7 +10,7 @@ def agreement(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits.argmax(1) == labels))
 
 
-@metric("class_agreement", needs={"summary", "logits", "same_classes", "labels"}, more_is_better=True)
+@metric("class_agreement", needs={"summary", "logits", "same_classes", "labels"}, higher_is_better=True)
 def class_agreement(ctx: EvalContext) -> Scores:
     """How often a generated image is classified as its class; None without classes.
 

@@ -17,7 +17,7 @@ from compare_gan.metrics.agreement import agreement
 from compare_gan.metrics.context import EvalContext, Scores, metric
 from compare_gan.metrics.learning import trained
 from compare_gan.nn.images import random_shift
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 STEPS = 2000
 BATCH = 128
@@ -42,7 +42,7 @@ def classifier_of(
 
     def objective(net: NetState, batch: Tree, rng: Array) -> tuple[Array, Tree]:
         x, y = batch
-        encoder = bind(definition, net.params, net.extra)
+        encoder = merge_module(definition, net.params, net.extra)
         logits = encoder(random_shift(rng, x.astype(jnp.float32) / 255, MAX_SHIFT), train=True).classes
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
         return loss, net_state(encoder).extra
@@ -55,7 +55,7 @@ def classifier_of(
     )
 
 
-@metric("classification_accuracy_score", needs={"images", "labels", "real_labels"}, more_is_better=True)
+@metric("classification_accuracy_score", needs={"images", "labels", "real_labels"}, higher_is_better=True)
 def classification_accuracy_score(ctx: EvalContext) -> Scores:
     """Accuracy on held-out real images that have a label; None without classes."""
     real, fake = ctx.real.labels, ctx.fake.labels

@@ -142,7 +142,7 @@ class Metric:
     compute: Compute
     columns: tuple[str, ...]
     needs: frozenset[Need]
-    more_is_better: frozenset[str] = frozenset()  # columns; of the others less is
+    higher_is_better: frozenset[str] = frozenset()  # columns; of the others less is
     fewest: Callable[[int], int] = lambda larger: 2  # images of a side, where the larger side has `larger`
 
 
@@ -150,16 +150,16 @@ def metric(
     name: str,
     *columns: str,
     needs: Collection[Need],
-    more_is_better: bool | Collection[str] = (),
+    higher_is_better: bool | Collection[str] = (),
     fewest: int | Callable[[int], int] = 2,
 ) -> Callable[[Compute], Compute]:
     """Decorator: users name the metric `name`, and so is its score, unless its `columns` are named.
 
-    Of columns in `more_is_better` the greater is the better; True means all. Both real and generated images
+    Of columns in `higher_is_better` the greater is the better; True means all. Both real and generated images
     must number `fewest`, which may depend on how many the larger side has.
     """
     columns = columns or (name,)
-    more = (columns if more_is_better else ()) if isinstance(more_is_better, bool) else more_is_better
+    more = (columns if higher_is_better else ()) if isinstance(higher_is_better, bool) else higher_is_better
 
     def decorate(compute: Compute) -> Compute:
         least = fewest if callable(fewest) else lambda larger: fewest
@@ -211,12 +211,12 @@ def equally_many(ctx: EvalContext) -> tuple[np.ndarray, np.ndarray]:
     return drawn(real), drawn(fake)
 
 
-def in_order(names: Iterable[str]) -> list[str]:
+def features_first(names: Iterable[str]) -> list[str]:
     """Those that need all features first, so that all others find them and none are extracted twice."""
     return sorted(names, key=lambda name: "features" not in METRICS[name].needs)
 
 
-def known(part: T | None, what: str) -> T:
+def require(part: T | None, what: str) -> T:
     """A part of a context that may be missing.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.types import DiscriminatorOut
-from compare_gan.metrics.context import BATCH, Discriminator, EvalContext, ImageSet, Scores, known, metric
+from compare_gan.metrics.context import BATCH, Discriminator, EvalContext, ImageSet, Scores, metric, require
 
 
 def accuracy(logits: np.ndarray, real: bool) -> float:
@@ -38,7 +38,10 @@ def judged(
 )
 def discriminator_accuracy(ctx: EvalContext) -> Scores:
     """On training, held-out and generated images; compare_gan takes as many training as held-out ones."""
-    discriminator, train = known(ctx.discriminator, "a discriminator"), known(ctx.train, "training images")
+    discriminator, train = (
+        require(ctx.discriminator, "a discriminator"),
+        require(ctx.train, "training images"),
+    )
 
     def share(images: ImageSet, real: bool) -> float:
         return accuracy(judged(discriminator, images, lambda out: out.logits), real)

@@ -24,11 +24,11 @@ from scipy.special import betaln, digamma
 
 from compare_gan.core.types import Array, NetState, Tree
 from compare_gan.data.base import Images
-from compare_gan.metrics.context import EvalContext, Generator, Scores, known, metric
+from compare_gan.metrics.context import EvalContext, Generator, Scores, metric, require
 from compare_gan.metrics.learning import trained
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 BATCH = 64
 STEPS = 500
@@ -103,7 +103,7 @@ def reader_of(generator: Generator, rng: Array, steps: int = STEPS) -> Reader:
     definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder((h, w, c), z.shape[1], nnx.Rngs(0))))
 
     def apply(net: NetState, images: Array) -> Betas:
-        return bind(definition, net.params, net.extra)(images)
+        return merge_module(definition, net.params, net.extra)(images)
 
     def objective(net: NetState, state: Tree, rng: Array) -> tuple[Array, Tree]:
         z, y = generator.inputs(rng, BATCH)
@@ -190,14 +190,14 @@ def divergence(p: Betas, q: Betas) -> np.ndarray:
     "gilbo_eval_consistency",
     "gilbo_self_consistency",
     needs={"generator", "images", "train"},
-    more_is_better={"gilbo"},
+    higher_is_better={"gilbo"},
 )
 def gilbo(ctx: EvalContext) -> Scores:
     """The bound, and the consistency of training, held-out and generated images."""
-    generator = known(ctx.generator, "a generator")
+    generator = require(ctx.generator, "a generator")
     reader_rng, bound_rng = jax.random.split(jax.random.key(ctx.seed))
     reader = reader_of(generator, reader_rng)
-    sets = [known(ctx.train, "training images").images, ctx.real.images, ctx.fake.images]
+    sets = [require(ctx.train, "training images").images, ctx.real.images, ctx.fake.images]
     of_train, of_real, of_fake = consistency(reader, generator, sets, np.random.default_rng(ctx.seed))
     return {
         "gilbo": bound(reader, generator, bound_rng),

@@ -23,7 +23,7 @@ def score_of(predictions: Predictions) -> float:
     return float(np.exp(predictions.negative_entropy / predictions.count - xlogy(marginal, marginal).sum()))
 
 
-@metric("inception_score", needs={"summary", "logits"}, more_is_better=True)
+@metric("inception_score", needs={"summary", "logits"}, higher_is_better=True)
 def inception_score_of(ctx: EvalContext) -> Scores:
     """Of what the extractor takes generated images for; None if it knows no classes."""
     predictions = ctx.fake.summary.predictions

@@ -12,7 +12,7 @@ import numpy as np
 
 from compare_gan.core.progress import Progress
 from compare_gan.core.types import Array, Tree
-from compare_gan.metrics.context import EvalContext, Generator, Scores, known, metric
+from compare_gan.metrics.context import EvalContext, Generator, Scores, metric, require
 
 VECTORS = 64  # as many as compare_gan takes: a batch
 NUMBERS = 2**24  # in a Jacobian that is held
@@ -90,7 +90,7 @@ def tensors_of(generator: Generator, rng: Array, count: int = VECTORS) -> np.nda
 )
 def jacobian_conditioning(ctx: EvalContext) -> Scores:
     """How the logarithm of the condition number is spread over latent vectors."""
-    tensors = tensors_of(known(ctx.generator, "a generator"), jax.random.key(ctx.seed))
+    tensors = tensors_of(require(ctx.generator, "a generator"), jax.random.key(ctx.seed))
     found = spectrum(tensors).log_condition_number
     return {
         "log_condition_number_count": len(found),

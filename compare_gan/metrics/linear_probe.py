@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.metrics.context import EvalContext, Scores, known, metric
+from compare_gan.metrics.context import EvalContext, Scores, metric, require
 from compare_gan.metrics.discriminator_accuracy import judged
 from compare_gan.metrics.logistic import logistic_regression, standardisation
 
@@ -35,14 +35,17 @@ def probe_accuracy(
     "linear_probe",
     "linear_probe_accuracy",
     needs={"discriminator", "images", "real_labels", "train"},
-    more_is_better=True,
+    higher_is_better=True,
 )
 def linear_probe(ctx: EvalContext) -> Scores:
     """Learned from training images and the labels that the GAN was trained with; None without labels.
 
     The discriminator is not told the labels: what it would be conditioned on is what is asked for.
     """
-    discriminator, train = known(ctx.discriminator, "a discriminator"), known(ctx.train, "training images")
+    discriminator, train = (
+        require(ctx.discriminator, "a discriminator"),
+        require(ctx.train, "training images"),
+    )
     if train.labels is None or ctx.real.labels is None or not (ctx.real.labels >= 0).any():
         return {"linear_probe_accuracy": None}
     seen = [

@@ -77,7 +77,7 @@ def histograms(fake: np.ndarray, real: np.ndarray, clusters: int, seed: int) -> 
     return of_fake / len(fake), of_real / len(real)
 
 
-@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, more_is_better=True, fewest=CLUSTERS)
+@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, higher_is_better=True, fewest=CLUSTERS)
 def prd(ctx: EvalContext) -> Scores:
     """What stands for recall, and for precision, of as many real as generated images."""
     real, fake = equally_many(ctx)

@@ -111,7 +111,7 @@ def parts(count: int) -> list[slice]:
     "density",
     "coverage",
     needs={"features"},
-    more_is_better=True,
+    higher_is_better=True,
     fewest=max(BALLS, COUNTED) + 1,
 )
 def prdc(ctx: EvalContext) -> Scores:

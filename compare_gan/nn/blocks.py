@@ -12,7 +12,7 @@ from compare_gan.nn.heads import scored
 from compare_gan.nn.layers import Conv, LayerFactory
 from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.norms import LayerNorm
-from compare_gan.nn.remat import rematerialised
+from compare_gan.nn.remat import maybe_remat
 from compare_gan.nn.rescale import Scale, of_ends
 
 
@@ -40,7 +40,7 @@ class ResidualBlock(nnx.Module):
         self.ln2 = LayerNorm(c_out) if make.layer_norm else None
         self.conv2 = make.conv(c_out, c_out, scale=last)
 
-    @rematerialised
+    @maybe_remat
     def __call__(self, x: Array, cond: Cond) -> Array:  # [B, H, W, c_in] -> [B, H', W', c_out]
         h = self.conv1(activate(x, self.bn1, cond, self.ln1), train=cond.train)
         h = self.conv2(activate(h, self.bn2, cond, self.ln2), train=cond.train)

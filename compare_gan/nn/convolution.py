@@ -21,7 +21,7 @@ from compare_gan.nn import winograd
 from compare_gan.nn.winograd import Padding, padded
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-THIN = 64  # columns that one matrix product may have for what is moved about
+MAX_COLUMNS = 64  # columns that one matrix product may have for what is moved about
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -108,7 +108,7 @@ _convolve_transpose.defvjp(_transpose_fwd, _transpose_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _kernel_gradient(x: Array, dy: Array, size: tuple[int, int], stride: int, padding: Padding) -> Array:
-    if stride == 1 and winograd.pays(x, (*size, x.shape[-1], dy.shape[-1]), padding):
+    if stride == 1 and winograd.is_profitable(x, (*size, x.shape[-1], dy.shape[-1]), padding):
         products = functools.partial(winograd.kernel_gradient, padding=padding)
     else:
         products = functools.partial(_kernel_gradient_products, size=size, stride=stride, padding=padding)
@@ -146,7 +146,7 @@ def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) 
             x, kernel, (stride, stride), padding, lhs_dilation=(spread, spread), dimension_numbers=_LAYOUT
         )
 
-    if stride == spread == 1 and winograd.pays(x, kernel.shape, padding):
+    if stride == spread == 1 and winograd.is_profitable(x, kernel.shape, padding):
         fewer = functools.partial(winograd.convolve, padding=padding)
         return lax.platform_dependent(x, kernel, cpu=fewer, default=native)
     return native(x, kernel)
@@ -158,7 +158,7 @@ def _kernel_gradient_products(
     """One matrix product for each kernel element, or a single one where either side has few channels."""
     h, w = dy.shape[1:3]
     x = padded(x, padding)
-    few = THIN // (size[0] * size[1])
+    few = MAX_COLUMNS // (size[0] * size[1])
     if dy.shape[-1] <= few < x.shape[-1] and stride == 1:  # what is moved is the thinner of the two
         around = [(0, 0), (size[0] - 1, size[0] - 1), (size[1] - 1, size[1] - 1), (0, 0)]
         moved = _columns(jnp.pad(dy, around), size, x.shape[1:3], 1)

@@ -13,14 +13,14 @@ from flax import nnx
 from compare_gan.core.types import Array, Cond
 
 
-def rematerialised(call: Callable[[Any, Array, Cond], Array]) -> Callable[[Any, Array, Cond], Array]:
+def maybe_remat(call: Callable[[Any, Array, Cond], Array]) -> Callable[[Any, Array, Cond], Array]:
     """Decorates `__call__(self, x, cond)` of a block: where `Cond.remat` is set only x is kept."""
 
     @functools.wraps(call)
-    def forgetful(self: Any, x: Array, cond: Cond) -> Array:
+    def wrapper(self: Any, x: Array, cond: Cond) -> Array:
         if not cond.remat:
             return call(self, x, cond)
         again = nnx.remat(lambda block, x, z, y: call(block, x, cond._replace(z=z, y=y)))
         return again(self, x, cond.z, cond.y)
 
-    return forgetful
+    return wrapper

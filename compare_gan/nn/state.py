@@ -22,13 +22,13 @@ def net_state(network: object) -> NetState:
     return NetState(nnx.to_pure_dict(params), nnx.to_pure_dict(extra))
 
 
-def bind(definition: nnx.GraphDef, params: Tree, extra: Tree) -> Any:
+def merge_module(definition: nnx.GraphDef, params: Tree, extra: Tree) -> Any:
     """A network over copies of these arrays: what it updates does not leak."""
-    params, extra = whole((params, extra))
+    params, extra = unshard((params, extra))
     return nnx.merge(definition, nnx.State(params), nnx.State(extra), copy=True)
 
 
-def whole(tree: Tree) -> Tree:
+def unshard(tree: Tree) -> Tree:
     """Arrays that may lie in parts, on every device as a whole; see `compare_gan.core.placement`.
 
     Inside a compiled program that is told of the mesh; elsewhere arrays stay as they are. Gradients come
@@ -39,7 +39,7 @@ def whole(tree: Tree) -> Tree:
     return jax.lax.with_sharding_constraint(tree, PartitionSpec())
 
 
-def with_vectors_of(source: Tree, extra: Tree) -> Tree:
+def replace_spectral_vectors(source: Tree, extra: Tree) -> Tree:
     """The statistics `extra` of a network, with the spectral vectors of `source`."""
     return jax.tree.map_with_path(lambda path, a, b: b if path[-1].key == "u" else a, extra, source)
 

@@ -18,10 +18,10 @@ from compare_gan.core.types import Array
 
 Grid = Sequence[Sequence[Array]]
 Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of height and width
-WIDE = 96  # channels on either side, below which products are too small a part of the time
+MIN_CHANNELS = 96  # channels on either side, below which products are too small a part of the time
 
 
-def pays(x: Array, kernel: Sequence[int], padding: Padding) -> bool:
+def is_profitable(x: Array, kernel: Sequence[int], padding: Padding) -> bool:
     """Whether a convolution of stride 1 is one of these, and on a CPU faster as one.
 
     Transforms of the kernel must be small beside those of the images. How many images there are does not
@@ -34,7 +34,7 @@ def pays(x: Array, kernel: Sequence[int], padding: Padding) -> bool:
     """
     height, width = (x.shape[1 + i] + sum(padding[i]) - 2 for i in range(2))
     even = height % 2 == width % 2 == 0
-    wide = min(kernel[2:]) >= WIDE and 4 * height * width >= max(kernel[2:])
+    wide = min(kernel[2:]) >= MIN_CHANNELS and 4 * height * width >= max(kernel[2:])
     return tuple(kernel[:2]) == (3, 3) and x.dtype == jnp.float32 and even and wide
 
 

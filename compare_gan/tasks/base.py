@@ -5,7 +5,7 @@ from typing import Any
 
 from flax import nnx
 
-from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, Seen
+from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, SideOutputs
 from compare_gan.nn.layers import LayerFactory
 
 
@@ -32,10 +32,10 @@ class AuxTask(abc.ABC):
         """The task's own parameters; they belong to the discriminator."""
 
     @abc.abstractmethod
-    def loss(self, real: Seen, fake: Seen, real_y: Array | None) -> tuple[LossPair, Metrics]:
+    def loss(self, real: SideOutputs, fake: SideOutputs, real_y: Array | None) -> tuple[LossPair, Metrics]:
         """What the task adds to the two players' losses, and what it reports."""
 
-    def of_part(self, parts: int) -> "AuxTask":
+    def for_microbatch(self, parts: int) -> "AuxTask":
         """The same task on one of so many equal parts of a batch.
 
         Raises:

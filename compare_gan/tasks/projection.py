@@ -13,7 +13,7 @@ import optax
 from flax import nnx
 
 from compare_gan.core.registry import TASKS
-from compare_gan.core.types import Array, DiscriminatorOut, LossPair, Metrics, Seen
+from compare_gan.core.types import Array, DiscriminatorOut, LossPair, Metrics, SideOutputs
 from compare_gan.nn.heads import LabelProjection
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.tasks.base import AuxTask
@@ -69,7 +69,7 @@ class Projection(AuxTask):
             out = out._replace(logits=out.logits + projected)
         return out
 
-    def loss(self, real: Seen, fake: Seen, real_y: Array | None) -> tuple[LossPair, Metrics]:
+    def loss(self, real: SideOutputs, fake: SideOutputs, real_y: Array | None) -> tuple[LossPair, Metrics]:
         del fake
         zero = jnp.zeros((), jnp.float32)
         if not self.use_predictor:

@@ -8,7 +8,7 @@ import optax
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
-from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, Seen
+from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, SideOutputs
 from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.nn.layers import LayerFactory, Linear
 from compare_gan.tasks.base import AuxTask
@@ -40,7 +40,7 @@ class Rotation(AuxTask):
         del num_classes
         return make.linear(feature_dim, TURNS)
 
-    def of_part(self, parts: int) -> "Rotation":
+    def for_microbatch(self, parts: int) -> "Rotation":
         share, rest = divmod(self.num_images, parts)
         if rest:
             raise UserError(
@@ -58,15 +58,15 @@ class Rotation(AuxTask):
         del y
         return out._replace(aux={**out.aux, self.name: head(out.features, train=train)})
 
-    def loss(self, real: Seen, fake: Seen, real_y: Array | None) -> tuple[LossPair, Metrics]:
+    def loss(self, real: SideOutputs, fake: SideOutputs, real_y: Array | None) -> tuple[LossPair, Metrics]:
         del real_y
         targets = jnp.repeat(jnp.arange(TURNS), self.num_images)
 
-        def logits(seen: Seen) -> Array:
+        def logits(seen: SideOutputs) -> Array:
             assert seen.extra is not None
             return jnp.concatenate([seen.base.aux[self.name][-self.num_images :], seen.extra.aux[self.name]])
 
-        def cross_entropy(seen: Seen) -> Array:
+        def cross_entropy(seen: SideOutputs) -> Array:
             return optax.softmax_cross_entropy_with_integer_labels(logits(seen), targets).mean()
 
         pair = LossPair(cross_entropy(real), cross_entropy(fake))

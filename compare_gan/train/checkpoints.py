@@ -23,13 +23,13 @@ import orbax.checkpoint as ocp
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, sha256_of, write_json
-from compare_gan.core.processes import first
+from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
 from compare_gan.core.types import GANState
 
 FORMAT = 2  # 1: the manifest was the digests alone
 MANIFEST, BEST, UNFINISHED = "sha256.json", "best.json", ".orbax-checkpoint-tmp"
-PATIENCE = 20 * 60 * 1000  # milliseconds that processes wait for each other, as Orbax does
+TIMEOUT_MS = 20 * 60 * 1000  # milliseconds that processes wait for each other, as Orbax does
 log = logging.getLogger(__name__)
 
 
@@ -67,7 +67,7 @@ class Checkpoints:
             raise self._unwritten(step, error) from error
         self.pending = step, self.thread.submit(self._commit, step, writer)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Like `wait`, but only if there is nothing to wait for: says early what could not be written."""
         if self.pending is not None and self.pending[1].done():
             self.wait()
@@ -87,7 +87,7 @@ class Checkpoints:
             self.pending = None
             raise self._unwritten(step, error) from error
         self.pending = None
-        if self.keep and first():
+        if self.keep and is_main_process():
             best = self.best()
             for old in self.steps()[: -self.keep]:
                 if best is not None and old == best[0]:
@@ -105,12 +105,12 @@ class Checkpoints:
     def restore(self, template: GANState) -> GANState | None:
         """The newest good state, placed as `template` is, or None where there is no checkpoint."""
         for step in reversed(self.steps()):
-            state = self.good(step, template)
+            state = self.restore_step(step, template)
             if state is not None:
                 return state
         return None
 
-    def good(self, step: int, template: GANState) -> GANState | None:
+    def restore_step(self, step: int, template: GANState) -> GANState | None:
         """The state of one step, or None, and the checkpoint set aside, if its files are damaged.
 
         None also if training, in another process, has removed it since.
@@ -119,14 +119,14 @@ class Checkpoints:
           UserError: it belongs to another network or another version.
         """
         path = self.folder / str(step)
-        trouble = damage(path)
+        trouble = find_corruption(path)
         if trouble is None:
             return self.read(step, template)
         if not (path / MANIFEST).exists():
             log.warning("checkpoint %s was removed while it was read", path)
             return None
         log.warning("checkpoint %s is damaged (%s) and set aside", path, trouble)
-        if first():
+        if is_main_process():
             aside = (path.with_name(f"{step}.damaged{i or ''}") for i in range(100))
             path.rename(next(name for name in aside if not name.exists()))
         return None
@@ -140,10 +140,10 @@ class Checkpoints:
         told = read_json(path)
         return (told["step"], told["score"]) if told["step"] in steps else None
 
-    def is_best(self, step: int, score: float) -> None:
+    def mark_best(self, step: int, score: float) -> None:
         """The checkpoint of this step is the best so far, and is kept."""
         self.wait()
-        if first():
+        if is_main_process():
             write_json(self.folder / BEST, {"step": step, "score": score})
 
     def read(self, step: int, template: GANState) -> GANState:
@@ -166,15 +166,15 @@ class Checkpoints:
         """What the thread does: waits for the files, and writes the manifest."""
         writer.close()  # waits until all processes have written
         try:
-            if first():
+            if is_main_process():
                 path = self.folder / str(step)
                 write_json(path / MANIFEST, {"format": FORMAT, "sha256": digests(path)})
         finally:
-            ocp.multihost.get_barrier_sync_fn()(key=f"manifest of {step}", timeout_ms=PATIENCE)
+            ocp.multihost.get_barrier_sync_fn()(key=f"manifest of {step}", timeout_ms=TIMEOUT_MS)
 
     def _sweep(self) -> None:
         """Removes what was begun and not finished."""
-        if not first() or not self.folder.is_dir():
+        if not is_main_process() or not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
             if UNFINISHED in path.name or path.name.isdigit() and not (path / MANIFEST).exists():
@@ -242,7 +242,7 @@ def digests(folder: Path) -> dict[str, str]:
     return found
 
 
-def damage(folder: Path) -> str | None:
+def find_corruption(folder: Path) -> str | None:
     """What is wrong with the files of a checkpoint, or None.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.processes import first, of_first
+from compare_gan.core.processes import broadcast_from_main, is_main_process
 from compare_gan.core.types import GanLoss
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.hooks import Action, SampleHook
@@ -166,7 +166,7 @@ class DivergenceHook:
 
 def note_incident(run_dir: Path, step: int, incident: Incident, done: str) -> None:
     """Appends a line to `incidents.jsonl`."""
-    if not first():
+    if not is_main_process():
         return
     values = {k: value if math.isfinite(value) else str(value) for k, value in incident.values.items()}
     line = {"step": step, "what": incident.what, "seen": values, "done": done}
@@ -182,7 +182,9 @@ def read_incidents(run_dir: Path) -> list[dict[str, Any]]:
 
 def count_rollbacks(run_dir: Path) -> int:
     """How often a run was rolled back. All processes have to ask."""
-    return int(of_first(sum(line["done"].startswith(ROLLED_BACK) for line in read_incidents(run_dir))))
+    return int(
+        broadcast_from_main(sum(line["done"].startswith(ROLLED_BACK) for line in read_incidents(run_dir)))
+    )
 
 
 def note_rollback(run_dir: Path, step: int, saved: int, rollbacks: int) -> None:

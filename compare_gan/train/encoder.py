@@ -18,10 +18,10 @@ from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
 from compare_gan.nn.images import TURNS, quarter_turns
-from compare_gan.nn.state import bind, digest, net_state
+from compare_gan.nn.state import digest, merge_module, net_state
 from compare_gan.train.augment import Augmentation
 from compare_gan.train.loop import Job, run
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,7 @@ def train_encoder(
     *,
     training: EncoderTraining,
     run_dir: Path,
-    schedule: Schedule,
+    schedule: TrainSchedule,
     seed: int,
     start: NetState | None = None,
     labelled: int = 0,
@@ -229,7 +229,7 @@ def _job(
         images = batch.images[0].astype(jnp.float32) / 255
 
         def loss_fn(params):
-            encoder = bind(definition, params, state.net.extra)
+            encoder = merge_module(definition, params, state.net.extra)
             loss, metrics = objective(lambda x: encoder(x, train=True), images, batch.labels[0], rng)
             return loss, (net_state(encoder).extra, metrics)
 
@@ -261,6 +261,6 @@ def train_classifier(
         ByClass(training),
         training=training,
         run_dir=run_dir,
-        schedule=Schedule(steps),
+        schedule=TrainSchedule(steps),
         seed=seed,
     )

@@ -44,7 +44,7 @@ class Feed(abc.ABC):
 
     def batch(self, step: int) -> Any:
         """The batches of a step on the devices. Steps count from 0."""
-        return self.placement.put(self.read(step))
+        return self.placement.make_global(self.read(step))
 
     def close(self) -> None:
         """Ends what reads ahead."""
@@ -60,7 +60,7 @@ class DeviceFeed(Feed):
 
     def __init__(self, split: Split, *args: Any):
         super().__init__(split, *args)
-        self.data = self.placement.hold(Batch(split.images[:], split.labels))  # type: ignore[arg-type]
+        self.data = self.placement.replicate(Batch(split.images[:], split.labels))  # type: ignore[arg-type]
 
     def read(self, step: int) -> np.ndarray:
         return self.indices(step).astype(np.int32)
@@ -185,6 +185,6 @@ def open_feed(
     arguments = (order, job.sub_batches, placement)
     if isinstance(split.images, Streamed):
         return StreamingFeed(split, *arguments, total=steps, workers=workers)
-    if len(split) * int(np.prod(split.images.shape[1:])) <= placement.room():
+    if len(split) * int(np.prod(split.images.shape[1:])) <= placement.cache_budget_bytes():
         return DeviceFeed(split, *arguments)
     return HostFeed(split, *arguments)

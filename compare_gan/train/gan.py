@@ -11,19 +11,19 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
 from compare_gan.core.placement import Placement
-from compare_gan.core.processes import first
+from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import DONE
 from compare_gan.core.types import Array, Batch, GANState, Metrics
 from compare_gan.data.base import Split
 from compare_gan.data.order import spread_rows
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import ShardFn, train_step
 from compare_gan.nn.images import random_flip as flipped
 from compare_gan.train.checkpoints import Checkpoints, saved_steps
 from compare_gan.train.divergence import DivergenceHook, DivergenceMonitor, DivergencePolicy
 from compare_gan.train.hooks import BestCheckpointHook, Hook, SampleHook, Score
 from compare_gan.train.loop import Job, run
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from compare_gan.train.writers import SampleWriter, sample_std
 
 FLIPS = 2**31  # folded into the key of a step for the flips alone
@@ -35,7 +35,7 @@ def train(
     split: Split,
     *,
     run_dir: Path,
-    schedule: Schedule,
+    schedule: TrainSchedule,
     seed: int = 0,
     placement: Placement | None = None,
     random_flip: bool = False,
@@ -70,8 +70,8 @@ def train(
     """
     if gan.conditional:
         check_labels(split.labels, gan.spec.num_classes)
-    placement = placement or Placement.over()
-    gan = gan.over(placement.mesh.size)
+    placement = placement or Placement.create()
+    gan = gan.with_replicas(placement.mesh.size)
     job = dataclasses.replace(job_of(gan, random_flip), name=run_dir.name)
     checkpoints = Checkpoints(run_folder(run_dir), schedule.keep_checkpoints)
     samples = SampleHook(SampleWriter(gan, run_dir, seed, placement), schedule)
@@ -79,7 +79,7 @@ def train(
     own: list[Hook] = [samples, DivergenceHook(monitor, run_dir, checkpoints, samples)]
     if score is not None:
         own.append(BestCheckpointHook(score, checkpoints, schedule))
-    if first() and max(saved_steps(run_dir), default=0) < schedule.steps:
+    if is_main_process() and max(saved_steps(run_dir), default=0) < schedule.steps:
         (run_dir / DONE).unlink(missing_ok=True)  # more steps are asked for than before
     state = run(
         job,
@@ -92,7 +92,7 @@ def train(
         checkpoints=checkpoints,
         hooks=[*own, *hooks],
     )
-    if first():
+    if is_main_process():
         (run_dir / DONE).touch()
     return state
 

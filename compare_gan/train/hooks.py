@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import jax
 
-from compare_gan.core.processes import of_first
+from compare_gan.core.processes import broadcast_from_main
 from compare_gan.core.progress import Progress
 from compare_gan.core.run_files import METRICS_LOG
 from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from compare_gan.train.writers import MetricsLog, SampleWriter
 
 Score = Callable[[Any, int], float | None]  # state and step to a number, the smaller the better
@@ -72,7 +72,7 @@ class MetricsHook:
       shown: metrics that the progress line shows.
     """
 
-    def __init__(self, run_dir: Path, schedule: Schedule, name: str, shown: Sequence[str]):
+    def __init__(self, run_dir: Path, schedule: TrainSchedule, name: str, shown: Sequence[str]):
         self.path, self.schedule, self.name, self.shown = run_dir / METRICS_LOG, schedule, name, shown
         self.began, self.step = time.monotonic(), 0
         self.log: MetricsLog | None = None
@@ -96,7 +96,7 @@ class MetricsHook:
 class SampleHook:
     """Draws samples before the first step, every `sample_every` steps and after the last."""
 
-    def __init__(self, writer: SampleWriter, schedule: Schedule):
+    def __init__(self, writer: SampleWriter, schedule: TrainSchedule):
         self.writer, self.schedule = writer, schedule
         self.std: float | None = None  # how much the samples of this step differ; None where there are none
 
@@ -114,7 +114,7 @@ class BestCheckpointHook:
       schedule: of the training.
     """
 
-    def __init__(self, score: Score, checkpoints: Checkpoints, schedule: Schedule):
+    def __init__(self, score: Score, checkpoints: Checkpoints, schedule: TrainSchedule):
         self.score, self.checkpoints, self.schedule = score, checkpoints, schedule
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
@@ -122,19 +122,19 @@ class BestCheckpointHook:
             return
         value, best = self.score(state, step), self.checkpoints.best()
         better = value is not None and (best is None or value < best[1])
-        if value is not None and of_first(better):
+        if value is not None and broadcast_from_main(better):
             self.checkpoints.save(step, state)
-            self.checkpoints.is_best(step, value)
+            self.checkpoints.mark_best(step, value)
 
 
 class SaveHook:
     """Asks for a checkpoint every `save_every` steps and after the last, and reports failed writes early."""
 
-    def __init__(self, schedule: Schedule, checkpoints: Checkpoints):
+    def __init__(self, schedule: TrainSchedule, checkpoints: Checkpoints):
         self.schedule, self.checkpoints = schedule, checkpoints
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> Action | None:
-        self.checkpoints.look()
+        self.checkpoints.poll()
         return Action.SAVE if self.schedule.due(self.schedule.save_every, step) else None
 
 
@@ -151,7 +151,7 @@ class ProfileHook:
 
     WARM_UP = 3
 
-    def __init__(self, run_dir: Path, steps: int, schedule: Schedule):
+    def __init__(self, run_dir: Path, steps: int, schedule: TrainSchedule):
         self.folder, self.steps, self.schedule = run_dir / "profile", steps, schedule
         self.first: int | None = None  # step after which the trace begins
         self.tracing = False

@@ -19,7 +19,7 @@ from compare_gan.core.interrupt import Interrupted, stop_requested
 from compare_gan.core.lock import NAME as IN_USE
 from compare_gan.core.lock import claimed
 from compare_gan.core.placement import Placement
-from compare_gan.core.processes import every, first, some
+from compare_gan.core.processes import all_processes, any_process, is_main_process
 from compare_gan.core.types import Array, Batch, Metrics
 from compare_gan.data.base import Split
 from compare_gan.train.checkpoints import Checkpoints
@@ -27,7 +27,7 @@ from compare_gan.train.divergence import count_rollbacks, note_rollback
 from compare_gan.train.feed import open_feed
 from compare_gan.train.hooks import Action, Hook, MetricsHook, SaveHook, call_hooks
 from compare_gan.train.reports import Reports
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 
 COMPILE_FAST = {"xla_backend_optimization_level": 0}  # for programs that compile longer than they run
 
@@ -50,7 +50,7 @@ def run(
     split: Split,
     *,
     run_dir: Path,
-    schedule: Schedule,
+    schedule: TrainSchedule,
     seed: int,
     placement: Placement | None = None,
     workers: int = 0,
@@ -83,7 +83,7 @@ def run(
         fit.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
-    placement = placement or Placement.over()
+    placement = placement or Placement.create()
     checkpoints = checkpoints or Checkpoints(run_folder(run_dir), schedule.keep_checkpoints)
     hooks = [MetricsHook(run_dir, schedule, job.name, job.shown), *hooks, SaveHook(schedule, checkpoints)]
     with (
@@ -102,7 +102,7 @@ def run(
             state = checkpoints.restore(state) or state
             step = int(state.step)  # a step that is repeated after a rollback draws other random numbers
             rng = jax.random.fold_in(root, rollbacks) if rollbacks else root
-            return state, step, placement.hold(jax.random.key_data(rng)), Reports(schedule, step)
+            return state, step, placement.replicate(jax.random.key_data(rng)), Reports(schedule, step)
 
         rollbacks = count_rollbacks(run_dir)
         state, step, rng, reports = start(rollbacks)
@@ -138,7 +138,7 @@ def run(
 def state_sharding(job: Job, placement: Placement) -> Any:
     """The sharding of each array of the state."""
     if placement.fsdp == 1:
-        return placement.everywhere
+        return placement.replicated
     return placement.layout(jax.eval_shape(job.init, jax.eval_shape(lambda: jax.random.key(0))))
 
 
@@ -165,9 +165,9 @@ def compile_step(
     def step(state: Any, data: Any, batch: Any, key_data: Array) -> tuple[Any, Metrics]:
         rng = jax.random.fold_in(jax.random.wrap_key_data(key_data), state.step)
         with jax.sharding.use_abstract_mesh(placement.mesh.abstract_mesh):
-            return job.step(state, select(data, batch), rng, placement.spread)
+            return job.step(state, select(data, batch), rng, placement.shard_batch)
 
-    state, replicated = state_sharding(job, placement), placement.everywhere
+    state, replicated = state_sharding(job, placement), placement.replicated
     return jax.jit(
         step,
         donate_argnums=0,
@@ -180,7 +180,7 @@ def stop_agreed(stopping: Callable[[], bool], together: bool) -> bool:
     """Whether to stop after this step. Several processes agree on it, but only at steps where all ask."""
     if jax.process_count() == 1:
         return stopping()
-    return together and some(stopping())
+    return together and any_process(stopping())
 
 
 @contextlib.contextmanager
@@ -203,13 +203,13 @@ def claimed_by_main_process(run_dir: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         mistake = None
-        if first():
+        if is_main_process():
             try:
                 held.enter_context(claimed(run_dir))
             except UserError as error:
                 mistake = error
-        if some(mistake is not None):
+        if any_process(mistake is not None):
             raise mistake or UserError(f"{run_dir}: in use, as the main process reports")
-        if not every((run_dir / IN_USE).exists()):
+        if not all_processes((run_dir / IN_USE).exists()):
             raise UserError(f"{run_dir}: not all processes see it; --model_dir must be a folder they share")
         yield

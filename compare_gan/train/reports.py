@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from compare_gan.core.types import Metrics
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 
 
 class Reports:
@@ -15,7 +15,7 @@ class Reports:
     Adding up also keeps the host at most one step ahead of the devices.
     """
 
-    def __init__(self, schedule: Schedule, step: int):
+    def __init__(self, schedule: TrainSchedule, step: int):
         self.schedule = schedule
         self.last = step  # of the last report
         self.sums: Metrics | None = None  # since then

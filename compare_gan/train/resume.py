@@ -13,7 +13,7 @@ from compare_gan.core.run_files import CHECKPOINTS
 from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
 from compare_gan.data.source import resolved
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.train.checkpoints import misfit, saved_steps
 
 SHOWN = 5  # differences that a message names

@@ -10,7 +10,7 @@ import numpy as np
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, read_json, run_folder, write_json
-from compare_gan.core.processes import first
+from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import ABOUT, CONFIG
 from compare_gan.core.words import first_few
 from compare_gan.data.base import ImageDataset
@@ -72,7 +72,7 @@ def describe_run(
     noted = before.get("changes", [])
     if changes:
         noted = [*noted, {"step": max(saved_steps(run_dir), default=0), "changes": changes}]
-    if first():
+    if is_main_process():
         with atomic(run_dir / CONFIG) as file:
             file.write(config.encode())
         write_json(run_dir / ABOUT, about | ({"changes": noted} if noted else {}))

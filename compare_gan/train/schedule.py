@@ -6,7 +6,7 @@ from compare_gan.core.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class TrainSchedule:
     """The number of steps, and the steps between two events of each kind.
 
     Raises:

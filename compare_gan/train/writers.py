@@ -11,12 +11,12 @@ import numpy as np
 from compare_gan.core.files import atomic, read_log
 from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.placement import Placement
-from compare_gan.core.processes import first, of_first
+from compare_gan.core.processes import broadcast_from_main, is_main_process
 from compare_gan.core.run_files import INTERPOLATIONS, SAMPLES
 from compare_gan.core.types import Array, GANState
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import compiled_sample, inference_state
-from compare_gan.gans.modular import GAN
-from compare_gan.gans.standing import PREVIEW, with_statistics
+from compare_gan.gans.standing import PREVIEW, with_standing_stats
 
 ROWS = COLUMNS = 10
 
@@ -28,13 +28,13 @@ class MetricsLog:
         kept = [line for line in read_log(path) if line["step"] <= step]
         self.path = path
         self.seconds = kept[-1]["seconds"] if kept else 0.0
-        if first():
+        if is_main_process():
             with atomic(path) as file:
                 file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def append(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
         """`seconds` since training went on; those of earlier sessions are added."""
-        if not first():
+        if not is_main_process():
             return
         line: dict[str, Any] = {"step": step, "seconds": round(self.seconds + seconds, 3)}
         line |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
@@ -64,7 +64,7 @@ class SampleWriter:
         self.rows = rows
         self.inputs = {SAMPLES: z, INTERPOLATIONS: between.reshape(-1, gan.z_dim)}
         self.draw = lambda state, z: compiled_sample(gan, state, z, y)
-        self.ready = lambda state: with_statistics(gan, state, z_rng, PREVIEW)
+        self.ready = lambda state: with_standing_stats(gan, state, z_rng, PREVIEW)
 
     def write(self, state: GANState, step: int) -> float:
         """Draws the pictures of a step. Returns `sample_std` of the samples.
@@ -73,10 +73,10 @@ class SampleWriter:
         """
         state = self.ready(self.placement.gather(inference_state(state)))
         drawn = {folder: np.asarray(self.draw(state, z)) for folder, z in self.inputs.items()}
-        for folder, images in drawn.items() if first() else ():
+        for folder, images in drawn.items() if is_main_process() else ():
             picture = to_uint8(np.nan_to_num(images))
             write_grid(self.run_dir / folder / f"{step:06}.png", picture, self.rows, COLUMNS)
-        return of_first(sample_std(drawn[SAMPLES]))
+        return broadcast_from_main(sample_std(drawn[SAMPLES]))
 
 
 def sample_std(images: np.ndarray) -> float:

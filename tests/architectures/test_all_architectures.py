@@ -15,7 +15,7 @@ from compare_gan.core.types import Cond, ImageSpec
 from compare_gan.nn import norms
 from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 pytestmark = pytest.mark.usefixtures("shallow_resnet30")
 BATCH, Z, CLASSES, WIDTH = 3, 60, 4, 4
@@ -97,7 +97,7 @@ def test_generated_images_lie_between_zero_and_one_and_obey_z_and_y(name, norm):
 
     @jax.jit
     def generate(state, z, y):
-        return bind(definition, state.params, state.extra)(Cond(z, y, False))
+        return merge_module(definition, state.params, state.extra)(Cond(z, y, False))
 
     z = np.random.RandomState(0).standard_normal((BATCH, Z)).astype(np.float32)
     y = np.eye(CLASSES, dtype=np.float32)[:BATCH]
@@ -144,7 +144,7 @@ def test_an_image_is_judged_alone(name):
     side = sides(name)[0]
     definition, state = drawn(networks(name, ImageSpec((side, side, 3)), spectral_norm=True)[1])
     judge = jax.jit(
-        lambda state, x: bind(definition, state.params, state.extra)(x, Cond(None, None, True)).logits
+        lambda state, x: merge_module(definition, state.params, state.extra)(x, Cond(None, None, True)).logits
     )
     x = np.random.RandomState(1).uniform(size=(BATCH, side, side, 3)).astype(np.float32)
     logits = np.asarray(judge(state, x))
@@ -165,7 +165,9 @@ def test_projection_adds_the_inner_product_of_label_and_features(name):
         nnx.eval_shape(lambda: make(0))
     definition, state = drawn(lambda: make(CLASSES))
     x = np.random.RandomState(1).uniform(size=(CLASSES, 32, 32, 3)).astype(np.float32)
-    judge = jax.jit(lambda state, y: bind(definition, state.params, state.extra)(x, Cond(None, y, False)))
+    judge = jax.jit(
+        lambda state, y: merge_module(definition, state.params, state.extra)(x, Cond(None, y, False))
+    )
     nothing = judge(state, np.zeros((CLASSES, CLASSES), np.float32))
     projected = judge(state, np.eye(CLASSES, dtype=np.float32)).logits - nothing.logits
     embedding = state.params.get("head", state.params)["embedding_fc"]["kernel"]
@@ -200,6 +202,8 @@ def test_embeddings_are_linear_layers_before_everything(embed):
     embedded = (z if embed == "embed_z" else y) @ layer["kernel"] + layer["bias"]
     given = Cond(embedded, y, False) if embed == "embed_z" else Cond(z, embedded, False)
     without = nnx.graphdef(nnx.eval_shape(lambda: make(Z if embed == "embed_y" else CLASSES)))
-    wanted = jax.jit(lambda params, extra: bind(without, params, extra)(given))(params, state.extra)
-    found = jax.jit(lambda state: bind(definition, state.params, state.extra)(Cond(z, y, False)))(state)
+    wanted = jax.jit(lambda params, extra: merge_module(without, params, extra)(given))(params, state.extra)
+    found = jax.jit(lambda state: merge_module(definition, state.params, state.extra)(Cond(z, y, False)))(
+        state
+    )
     np.testing.assert_allclose(found, wanted, atol=1e-5)

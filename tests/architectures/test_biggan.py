@@ -7,13 +7,13 @@ import pytest
 from flax import nnx
 
 from compare_gan.architectures import resnet_biggan, resnet_biggan_deep
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Cond, ImageSpec
 from compare_gan.nn import norms
 from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 IMAGENET = """
 dataset.name = 'imagenet_128'
@@ -198,6 +198,8 @@ def test_the_fast_last_convolution_keeps_its_first_channels():
     cond = Cond(np.random.RandomState(0).standard_normal((2, 12)).astype(np.float32), None, False)
 
     def images(network, params):
-        return jax.jit(lambda params, extra: bind(nnx.graphdef(network), params, extra)(cond))(params, extra)
+        return jax.jit(lambda params, extra: merge_module(nnx.graphdef(network), params, extra)(cond))(
+            params, extra
+        )
 
     np.testing.assert_allclose(images(fast, wide), images(slow, narrow), atol=1e-6)

@@ -3,7 +3,7 @@
 import gin
 import pytest
 
-from compare_gan.config.edge import attempt, parse
+from compare_gan.config.parse import attempt, parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 

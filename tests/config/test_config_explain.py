@@ -4,8 +4,8 @@ import jax
 import pytest
 
 from compare_gan.config.costs import costs, flops
-from compare_gan.config.edge import parse
 from compare_gan.config.explain import explain
+from compare_gan.config.parse import parse
 from compare_gan.config.recipes import FOLDER
 from compare_gan.config.show import text
 from compare_gan.core.tables import WIDTH

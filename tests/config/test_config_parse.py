@@ -10,12 +10,12 @@ import pytest
 from flax import nnx
 
 from compare_gan.architectures import dcgan, resnet_cifar, resnet_small
-from compare_gan.config.bound import bound
-from compare_gan.config.edge import DatasetChoice, RunConfig, parse
-from compare_gan.config.makers import configured, register_all
+from compare_gan.config.gin_factories import configured, register_all
+from compare_gan.config.parse import DatasetChoice, RunConfig, parse
+from compare_gan.config.partials import bound
 from compare_gan.core.registry import EXPOSED, LOSSES
 from compare_gan.core.types import ImageSpec
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import normal, uniform

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from compare_gan.architectures import resnet_small
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.config.recipes import FOLDER, config_file, recipe
 from compare_gan.core.errors import UserError
 from compare_gan.core.label_methods import LABEL_METHODS

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from compare_gan.config.edge import parse
-from compare_gan.config.makers import parameters
+from compare_gan.config.gin_factories import parameters
+from compare_gan.config.parse import parse
 from compare_gan.config.reader import find
 from compare_gan.core.types import ImageSpec
-from compare_gan.data.facts import FACTS
+from compare_gan.data.facts import DATASET_INFO
 
 REQUIRED = "required"
 BASE = """
@@ -196,14 +196,16 @@ def test_a_part_without_parameters_can_be_named(reference):
 
 
 def test_the_data_sets_of_the_example_configurations():
-    shapes = {name: FACTS[name].spec for name in ("cifar10", "celeb_a", "celeb_a_hq_128", "lsun-bedroom")}
+    shapes = {
+        name: DATASET_INFO[name].spec for name in ("cifar10", "celeb_a", "celeb_a_hq_128", "lsun-bedroom")
+    }
     assert shapes == {
         "cifar10": ImageSpec((32, 32, 3), 10),
         "celeb_a": ImageSpec((64, 64, 3)),
         "celeb_a_hq_128": ImageSpec((128, 128, 3)),
         "lsun-bedroom": ImageSpec((128, 128, 3)),
     }
-    assert FACTS["imagenet_128"].spec == ImageSpec((128, 128, 3), 1000)
+    assert DATASET_INFO["imagenet_128"].spec == ImageSpec((128, 128, 3), 1000)
 
 
 def test_a_deviation_of_the_initial_weights_is_heard():

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Reading, archive, open_dataset
+from compare_gan.data import LoadOptions, archive, open_dataset
 from compare_gan.data.source import find
 
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -143,7 +143,7 @@ def test_many_threads_read_what_one_reads(tmp_path, kind):
 
 def test_archives_can_be_streamed(tmp_path):
     path = str(pack(tmp_path / "x.zip", [(f"{c}/{i}.png", png(f"{c}{i}")) for c in "ab" for i in range(5)]))
-    streamed, whole = open_dataset(path, reading=Reading(memory=0)), open_dataset(path)
+    streamed, whole = open_dataset(path, reading=LoadOptions(memory=0)), open_dataset(path)
     assert not isinstance(streamed.train.images, np.ndarray)
     np.testing.assert_array_equal(streamed.train.images[:], whole.train.images)
 

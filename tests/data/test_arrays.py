@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Reading, arrays, open_dataset
+from compare_gan.data import LoadOptions, arrays, open_dataset
 from compare_gan.data.source import find
 
 IMAGES = np.arange(10 * 2 * 3, dtype=np.uint8).reshape(10, 2, 3)
@@ -122,7 +122,7 @@ def test_an_npy_file_stays_on_disk(tmp_path):
     for name, stored in (("a.npy", images), ("b.npy", np.asfortranarray(images))):
         np.save(tmp_path / name, stored)
         whole = open_dataset(str(tmp_path / name))
-        streamed = open_dataset(str(tmp_path / name), reading=Reading(memory=0))
+        streamed = open_dataset(str(tmp_path / name), reading=LoadOptions(memory=0))
         assert not isinstance(streamed.train.images, np.ndarray)
         np.testing.assert_array_equal(streamed.train.images[:], whole.train.images)
         assert isinstance(find(str(tmp_path / name)).train.records.array, np.memmap)

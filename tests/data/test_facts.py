@@ -2,7 +2,7 @@
 
 import pytest
 
-from compare_gan.data.facts import FACTS
+from compare_gan.data.facts import DATASET_INFO
 
 
 def test_sizes_and_tests_are_those_of_compare_gan():
@@ -24,31 +24,31 @@ def test_sizes_and_tests_are_those_of_compare_gan():
         "labeled_only_imagenet_128": (128, 3, 1000, "validation", 50_000),
     }
     for name, (side, colours, classes, split, images) in theirs.items():
-        facts = FACTS[name]
+        facts = DATASET_INFO[name]
         assert facts.image_shape == (side, side, colours) and facts.num_classes == classes, name
         assert (facts.eval_split, facts.eval_images) == (split, images), name
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", DATASET_INFO)
 def test_shape_and_crop_agree(name):
     """Either images are stored in the shape that networks see, or are made so."""
-    facts = FACTS[name]
+    facts = DATASET_INFO[name]
     sizes = {facts.train_fit.size, facts.eval_fit.size}
     assert sizes in ({None}, {facts.image_shape[0]}) and facts.image_shape[0] == facts.image_shape[1]
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", DATASET_INFO)
 def test_no_image_is_for_training_and_for_tests(name):
-    facts = FACTS[name]
+    facts = DATASET_INFO[name]
     cut = facts.train_split.removeprefix("train[:").removesuffix("]")
     assert facts.eval_split in ("test", "validation", f"train[{cut}:]")
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", DATASET_INFO)
 def test_tensorflow_datasets_has_the_data_set(name):
     """The real one's configuration, features and, if they are stored in one size, the size of its images."""
     tfds = pytest.importorskip("tensorflow_datasets", reason="the extra compare_gan[tfds] is not installed")
-    facts = FACTS[name]
+    facts = DATASET_INFO[name]
     info = tfds.builder(facts.tfds, data_dir="/nowhere").info
     shape = info.features["image"].shape
     if facts.train_fit.size is None:

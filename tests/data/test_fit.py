@@ -6,13 +6,13 @@ from PIL import Image
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import preprocess
-from compare_gan.data.fit import RESIZES, Fit
+from compare_gan.data.fit import RESIZES, CropResize
 
 RNG = np.random.default_rng(0)
 
 
 def fit(image, size, **options):
-    return Fit(size, **options)(image, RNG)
+    return CropResize(size, **options)(image, RNG)
 
 
 def test_fit_takes_the_square_at_the_centre():
@@ -49,12 +49,12 @@ def test_lanczos_is_pillows():
 
 def test_without_a_size_nothing_changes():
     image = RNG.integers(0, 256, (5, 9, 3), np.uint8)
-    assert Fit()(image, RNG) is image and not Fit().random and str(Fit()) == "as stored"
+    assert CropResize()(image, RNG) is image and not CropResize().random and str(CropResize()) == "as stored"
 
 
 @pytest.mark.parametrize("crop, random", [("middle", False), ("none", False), ("random", True), (160, False)])
 def test_only_random_crops_are_random(crop, random):
-    assert Fit(8, crop).random is random
+    assert CropResize(8, crop).random is random
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_only_random_crops_are_random(crop, random):
 )
 def test_a_choice_that_there_is_not(choice, words):
     with pytest.raises(UserError, match=words):
-        Fit(**({"size": 8} | choice))
+        CropResize(**({"size": 8} | choice))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Reading, open_dataset
+from compare_gan.data import LoadOptions, open_dataset
 from compare_gan.data.base import Split
 from compare_gan.data.label_files import read_labels
 from tests.data import fuzz
@@ -129,7 +129,7 @@ def read_all(path, reading):
 
 
 def readings(rng):
-    return Reading(
+    return LoadOptions(
         [None, 4][rng.integers(2)],
         broken=["fail", "skip"][rng.integers(2)],
         memory=[None, 0][rng.integers(2)],

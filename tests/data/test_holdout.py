@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Reading, open_dataset
+from compare_gan.data import LoadOptions, open_dataset
 from compare_gan.data.holdout import SPARE
 
 
@@ -32,12 +32,12 @@ def test_a_fifth_of_each_class_and_a_line_that_says_so(save, caplog):
 
 
 def test_another_share_is_held_out_without_a_line(save, caplog):
-    data = open_dataset(save([0] * 10 + [1] * 20), reading=Reading(holdout=0.5))
+    data = open_dataset(save([0] * 10 + [1] * 20), reading=LoadOptions(holdout=0.5))
     assert np.bincount(data.test.labels).tolist() == [5, 10] and "held out" not in caplog.text
 
 
 def test_nothing_is_held_out(save, caplog):
-    data = open_dataset(save([0] * 10 + [1] * 20), reading=Reading(holdout=0))
+    data = open_dataset(save([0] * 10 + [1] * 20), reading=LoadOptions(holdout=0))
     assert len(data.train) == len(data.test) == 30
     assert "scores compare with the training images" in caplog.text
 
@@ -45,7 +45,7 @@ def test_nothing_is_held_out(save, caplog):
 @pytest.mark.parametrize("share", [-0.1, 1.0, 2.0])
 def test_a_share_that_is_none(share):
     with pytest.raises(UserError, match=r"holdout is .*; it is a share of the images, in \[0, 1\)"):
-        Reading(holdout=share)
+        LoadOptions(holdout=share)
 
 
 def test_few_labels_stay_in_training(save, caplog):
@@ -60,7 +60,7 @@ def test_few_soft_labels_stay_in_training(save, tmp_path):
     path = save([-1] * 100)
     rows = "".join(f"{i},{0.9 if i < 50 else 0.2},{0.1 if i < 50 else 0.8}\n" for i in range(2, 100, 10))
     (tmp_path / "soft.csv").write_text(f"index,a,b\n{rows}")
-    data = open_dataset(path, reading=Reading(labels=str(tmp_path / "soft.csv")))
+    data = open_dataset(path, reading=LoadOptions(labels=str(tmp_path / "soft.csv")))
     assert data.train.labels.any(1).sum() == 10 and not data.test.labels.any()
 
 
@@ -75,7 +75,7 @@ def test_the_labels_of_a_file_do_not_move_the_split(save, tmp_path):
     plain = open_dataset(path)
     rows = "".join(f"{i},{i % 2}\n" for i in (0, 1, 7))
     (tmp_path / "few.csv").write_text(f"index,label\n{rows}")
-    few = open_dataset(path, reading=Reading(labels=str(tmp_path / "few.csv")))
+    few = open_dataset(path, reading=LoadOptions(labels=str(tmp_path / "few.csv")))
     assert numbers(few.train) == numbers(plain.train) and numbers(few.test) == numbers(plain.test)
     assert [i for i, y in zip(numbers(few.train), few.train.labels, strict=True) if y >= 0] == [
         i for i in (0, 1, 7) if i in numbers(few.train)
@@ -86,7 +86,7 @@ def test_the_labels_of_a_file_do_not_move_the_split(save, tmp_path):
 def test_a_file_replaces_the_labels_of_all_sources(save, tmp_path, caplog):
     (tmp_path / "few.csv").write_text("index,label\n2,0\n12,1\n")
     pool, labelled = save([-1] * 50, "pool.npz"), save([0, 1] * 10, "labelled.npz")
-    data = open_dataset([pool, labelled], reading=Reading(labels=str(tmp_path / "few.csv")))
+    data = open_dataset([pool, labelled], reading=LoadOptions(labels=str(tmp_path / "few.csv")))
     assert [numbers(data.train)[i] for i in np.flatnonzero(data.train.labels >= 0)] == [2, 12]
     assert (data.test.labels >= 0).sum() == 4  # these keep the labels that their source gives them
     assert "20 other images have a label in the data, which few.csv replaces by none" in caplog.text
@@ -100,7 +100,7 @@ def test_index_counts_the_images_of_the_source(save, tmp_path):
         tmp_path / "flat.npz",
         images=np.arange(30, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8),
     )
-    data = open_dataset(str(tmp_path / "flat.npz"), reading=Reading(labels=str(tmp_path / "all.csv")))
+    data = open_dataset(str(tmp_path / "flat.npz"), reading=LoadOptions(labels=str(tmp_path / "all.csv")))
     assert data.class_names == ("even", "odd")
     for split in (data.train, data.test):
         assert split.labels.tolist() == [i % 2 for i in numbers(split)]
@@ -114,10 +114,10 @@ def test_sources_join(save):
 
 
 def test_test_data(save):
-    data = open_dataset(save([0, 1] * 10, "a.npz"), reading=Reading(test_data=save([1] * 5, "b.npz")))
+    data = open_dataset(save([0, 1] * 10, "a.npz"), reading=LoadOptions(test_data=save([1] * 5, "b.npz")))
     assert len(data.train) == 20 and data.test.labels.tolist() == [1] * 5
 
 
 def test_test_data_of_other_classes(save):
     with pytest.raises(UserError, match="b.npz: has the class '2', which .*a.npz has not; it has 0, 1"):
-        open_dataset(save([0, 1] * 10, "a.npz"), reading=Reading(test_data=save([2] * 5, "b.npz")))
+        open_dataset(save([0, 1] * 10, "a.npz"), reading=LoadOptions(test_data=save([2] * 5, "b.npz")))

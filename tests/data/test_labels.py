@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Reading, open_dataset
+from compare_gan.data import LoadOptions, open_dataset
 from compare_gan.data.label_files import write_labels
 from compare_gan.data.labels import (
     choose_kept,
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(params=["in memory", "streamed"])
 def animals(request, folder):
-    return open_dataset(str(folder), reading=Reading(memory=0 if request.param == "streamed" else None))
+    return open_dataset(str(folder), reading=LoadOptions(memory=0 if request.param == "streamed" else None))
 
 
 def test_each_class_keeps_its_share_but_at_least_one():

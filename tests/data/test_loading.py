@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Reading, open_dataset
+from compare_gan.data import LoadOptions, open_dataset
 from compare_gan.data.streamed import Streamed
 
 STREAMED, WHOLE = {"memory": 0}, {}
@@ -36,7 +36,7 @@ def numbers(split):
 @pytest.mark.parametrize("size", [None, 2])
 def test_broken_images_are_skipped_named_and_counted(folder, memory, broken, size, caplog):
     spoil(folder, *broken)
-    data = open_dataset(str(folder), reading=Reading(size, broken="skip", **memory))
+    data = open_dataset(str(folder), reading=LoadOptions(size, broken="skip", **memory))
     assert isinstance(data.train.images, Streamed) is (memory is STREAMED)
     found = [*numbers(data.train), *numbers(data.test)]
     assert sorted(found) == sorted(set(range(20)) - set(broken))
@@ -62,7 +62,7 @@ def test_broken_images_are_fatal_in_memory(folder):
 
 def test_streamed_images_fail_when_they_are_wanted(folder):
     spoil(folder, 0, 4)
-    data = open_dataset(str(folder), reading=Reading(memory=0))
+    data = open_dataset(str(folder), reading=LoadOptions(memory=0))
     with pytest.raises(UserError, match="/a/00.png: not a readable image"):
         data.train.images[np.array([3, 0])]
     assert data.train.images[3:5].shape == (2, 4, 6, 3)
@@ -74,13 +74,13 @@ def test_no_image_can_be_read(folder, memory):
     with pytest.raises(
         UserError, match="none of 16 images can be read; the first: .*/a/00.png: not a"
     ) as caught:
-        open_dataset(str(folder), reading=Reading(broken="skip", **memory))
+        open_dataset(str(folder), reading=LoadOptions(broken="skip", **memory))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [None, 3])
 def test_streamed_images_are_those_of_memory(folder, size):
-    whole, streamed = (open_dataset(str(folder), reading=Reading(size, **m)) for m in (WHOLE, STREAMED))
+    whole, streamed = (open_dataset(str(folder), reading=LoadOptions(size, **m)) for m in (WHOLE, STREAMED))
     for a, b in ((whole.train, streamed.train), (whole.test, streamed.test)):
         np.testing.assert_array_equal(a.images, b.images[:])
         np.testing.assert_array_equal(a.labels, b.labels)
@@ -90,13 +90,13 @@ def test_streamed_images_are_those_of_memory(folder, size):
 
 @pytest.mark.parametrize("memory, streams", [(16 * 4 * 6 * 3, False), (16 * 4 * 6 * 3 - 1, True)])
 def test_what_does_not_fit_is_streamed(folder, memory, streams):
-    data = open_dataset(str(folder), reading=Reading(memory=memory))
+    data = open_dataset(str(folder), reading=LoadOptions(memory=memory))
     assert isinstance(data.train.images, Streamed) is streams
 
 
 def test_streamed_images_of_two_sizes(folder):
     Image.new("RGB", (9, 9)).save(folder / "a" / "08.png")
-    data = open_dataset(str(folder), reading=Reading(memory=0))
+    data = open_dataset(str(folder), reading=LoadOptions(memory=0))
     with pytest.raises(UserError, match="/a/08.png: 9x9, but others are 4x6; give image_size"):
         data.train.images[:]
 
@@ -106,5 +106,5 @@ def test_streamed_images_of_two_sizes(folder):
 def test_nearly_black_images_are_noticed(tmp_path, caplog, memory, brightest, warned):
     for i in range(6):
         Image.new("L", (3, 3), brightest - i).save(tmp_path / f"{i}.png")
-    open_dataset(str(tmp_path), reading=Reading(memory=memory))
+    open_dataset(str(tmp_path), reading=LoadOptions(memory=memory))
     assert ("nearly black" in caplog.text) is warned

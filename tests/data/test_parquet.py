@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Reading, open_dataset, parquet
+from compare_gan.data import LoadOptions, open_dataset, parquet
 from compare_gan.data.source import find
 
 BESIDE = Path(__file__).parents[3] / "shared/data/cifar10/test.parquet"
@@ -190,16 +190,16 @@ def test_the_user_chooses_columns(tmp_path):
             "class": ["x"] * 10,
         },
     )
-    found = find(path, Reading(image_column="edited", label_column="fine"))
+    found = find(path, LoadOptions(image_column="edited", label_column="fine"))
     assert found.train.labels.tolist() == LABELS and found.train.records[0][0, 0, 0] == 9
-    assert find(path, Reading(image_column="input", label_column="class")).class_names == ("x",)
-    unlabelled = find(path, Reading(image_column="input", label_column="none"))
+    assert find(path, LoadOptions(image_column="input", label_column="class")).class_names == ("x",)
+    unlabelled = find(path, LoadOptions(image_column="input", label_column="none"))
     assert unlabelled.class_names == () and set(unlabelled.train.labels) == {-1} and not unlabelled.notes
     for reading, words in (
-        (Reading(image_column="inptu"), "has no column 'inptu'; its columns: input .binary., edited"),
-        (Reading(image_column="fine"), "the column fine is int64; images are bytes"),
-        (Reading(image_column="input", label_column="nine"), "has no column 'nine'; its columns:"),
-        (Reading(image_column="input", label_column="edited.x"), "has no column 'edited.x'"),
+        (LoadOptions(image_column="inptu"), "has no column 'inptu'; its columns: input .binary., edited"),
+        (LoadOptions(image_column="fine"), "the column fine is int64; images are bytes"),
+        (LoadOptions(image_column="input", label_column="nine"), "has no column 'nine'; its columns:"),
+        (LoadOptions(image_column="input", label_column="edited.x"), "has no column 'edited.x'"),
     ):
         with pytest.raises(UserError, match=words):
             find(path, reading)

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from compare_gan.core.registry import DATASETS
 from compare_gan.data import open_dataset
-from compare_gan.data.facts import FACTS
+from compare_gan.data.facts import DATASET_INFO
 from compare_gan.data.synthetic import fake
 
 
@@ -65,6 +65,6 @@ def test_a_registered_data_set_is_resized():
 @pytest.mark.parametrize("name", ["mnist", "celeb_a", "single_class_imagenet_128"])
 def test_noise_in_the_shape_of_a_data_set(name):
     data = fake(name)
-    assert data.spec == FACTS[name].spec and len(data.train) == len(data.test) == 100
+    assert data.spec == DATASET_INFO[name].spec and len(data.train) == len(data.test) == 100
     assert set(data.train.labels) == {"mnist": {1}, "celeb_a": {-1}}.get(name, {0})
     assert data.train.images.dtype == np.uint8 and 120 < data.train.images.mean() < 135

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.core.errors import UserError
-from compare_gan.data import Reading, open_dataset
+from compare_gan.data import LoadOptions, open_dataset
 from compare_gan.data.source import find
 
 
@@ -43,6 +43,6 @@ def test_columns_of_what_is_not_parquet_are_noted(name, tmp_path):
     np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4), np.uint8))
     source = name if name == "digits" else str(tmp_path / name)
     note = "holds no parquet files, so --image_column and --label_column change nothing"
-    for reading in (Reading(label_column="none"), Reading(image_column="x")):
+    for reading in (LoadOptions(label_column="none"), LoadOptions(image_column="x")):
         assert note in find(source, reading).notes
-    assert note not in find(source, Reading()).notes
+    assert note not in find(source, LoadOptions()).notes

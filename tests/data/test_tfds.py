@@ -11,8 +11,8 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import user_cache
-from compare_gan.data import Reading, open_dataset, preprocess
-from compare_gan.data.facts import FACTS
+from compare_gan.data import LoadOptions, open_dataset, preprocess
+from compare_gan.data.facts import DATASET_INFO
 from compare_gan.data.tfds import Stored
 from compare_gan.main import main
 from tests.data.prepared_sets import decoded, encoded, pixels, prepare
@@ -107,7 +107,7 @@ def shown(root, monkeypatch):
 
 def refused(source, *words, data_dir=None, **how):
     with pytest.raises(UserError) as caught:
-        open_dataset(source, reading=Reading(data_dir=str(data_dir) if data_dir else None, **how))
+        open_dataset(source, reading=LoadOptions(data_dir=str(data_dir) if data_dir else None, **how))
     message = str(caught.value)
     assert "\n" not in message and all(word in message for word in words), message
 
@@ -124,7 +124,7 @@ def test_pixels_labels_and_names(shown):
 
 
 def test_where_prepared_data_is_looked_for(root, tmp_path, monkeypatch):
-    by_argument = open_dataset("cifar10", reading=Reading(data_dir=str(root)))
+    by_argument = open_dataset("cifar10", reading=LoadOptions(data_dir=str(root)))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     (tmp_path / "tensorflow_datasets").symlink_to(root)
@@ -140,7 +140,7 @@ def test_grey_images_stay_grey(shown):
 
 @pytest.mark.parametrize("name, size", [("celeb_a", 64), ("celeb_a_128", 128)])
 def test_faces_look_as_in_compare_gan(shown, name, size, monkeypatch):
-    monkeypatch.setitem(FACTS, name, dataclasses.replace(FACTS[name], eval_images=3))
+    monkeypatch.setitem(DATASET_INFO, name, dataclasses.replace(DATASET_INFO[name], eval_images=3))
     data = shown(name)
     assert data.spec.image_shape == (size, size, 3) and data.class_names == ()
     assert (data.train.labels == -1).all() and (data.test.labels == -1).all()
@@ -171,7 +171,7 @@ def test_images_without_a_label_among_others(shown):
     assert data.train.labels.tolist() == [1, 0, -1, -1, -1, -1]  # no training image has the second class
     assert data.test.labels.tolist() == [0, -1, 1] and data.spec.num_classes == 2
     assert data.spec.image_shape == (48, 48, 3)
-    again = open_dataset("tfds:stl10:unlabelled", reading=Reading(image_size=48))
+    again = open_dataset("tfds:stl10:unlabelled", reading=LoadOptions(image_size=48))
     np.testing.assert_array_equal(again.train.images, data.train.images[2:])
 
 
@@ -197,13 +197,13 @@ def test_large_photographs_alone(shown):
     assert [name for name in data.train.names] == ["n0_0.JPEG", "n0_2.JPEG", "n0_5.JPEG"]
     assert data.train.labels.tolist() == [2, 1, 1] and len(data.test) == 6
     middle = np.rint(255 * preprocess.imagenet(decoded(JPEGS[2]), 512, "middle", RNG))
-    how = Reading(train_crop="middle", like="imagenet_512_hq400")
+    how = LoadOptions(train_crop="middle", like="imagenet_512_hq400")
     np.testing.assert_array_equal(open_dataset("imagenet_512_hq400", reading=how).train.images[1], middle)
 
 
 def test_none_is_large_enough(shown, monkeypatch):
-    huge = dataclasses.replace(FACTS["imagenet_512_hq400"], least_side=1000)
-    monkeypatch.setitem(FACTS, "imagenet_512_hq400", huge)
+    huge = dataclasses.replace(DATASET_INFO["imagenet_512_hq400"], least_side=1000)
+    monkeypatch.setitem(DATASET_INFO, "imagenet_512_hq400", huge)
     refused("imagenet_512_hq400", "no training image has 1000 pixels")
 
 
@@ -223,8 +223,8 @@ def test_random_classes_are_drawn_once(shown):
 
 def test_half_of_the_photographs_is_as_many_as_the_fork_takes():
     train = 1_281_167
-    assert FACTS["imagenet_128_0.5"].train_split == f"train[:{train // 2}]"
-    assert FACTS["imagenet_128_0.25"].train_split == f"train[:{train // 4}]"
+    assert DATASET_INFO["imagenet_128_0.5"].train_split == f"train[:{train // 2}]"
+    assert DATASET_INFO["imagenet_128_0.25"].train_split == f"train[:{train // 4}]"
 
 
 @pytest.fixture(scope="module")
@@ -343,7 +343,7 @@ def test_what_was_converted(own):
     """The converter of TensorFlow Datasets leaves the old files and notes the new ones beside them."""
     other = b'"alternativeFileFormats": ["array_record"], "fileFormat": "tfrecord"'
     spoil(own / "dataset_info.json", lambda data: data.replace(b'"fileFormat": "array_record"', other))
-    data = open_dataset("cifar10", reading=Reading(data_dir=str(own.parents[1])))
+    data = open_dataset("cifar10", reading=LoadOptions(data_dir=str(own.parents[1])))
     np.testing.assert_array_equal(data.train.images, CIFAR[:10])
 
 
@@ -364,7 +364,7 @@ def test_an_image_that_is_broken(root, tmp_path):
     }
     prepare(tfds, tmp_path, "cifar10", "3.0.2", features(32, "id", classes="ab"), splits)
     refused("cifar10", "train, image 2: not a readable image", "--broken skip", data_dir=tmp_path)
-    data = open_dataset("cifar10", reading=Reading(data_dir=str(tmp_path), broken="skip"))
+    data = open_dataset("cifar10", reading=LoadOptions(data_dir=str(tmp_path), broken="skip"))
     assert data.train.labels.tolist() == [0, 1, 1] and list(data.train.names) == ["0", "1", "3"]
 
 
@@ -378,7 +378,9 @@ def test_another_process_can_read(shown):
 def test_another_process_that_cannot_open_the_files_says_so_in_one_line(tmp_path, monkeypatch):
     splits = {name: rows(CIFAR[:3], labels=[0, 1, 0], id=str) for name in ("train", "test")}
     prepare(tfds, tmp_path, "cifar10", "3.0.2", features(32, "id", classes="ab"), splits)
-    records = open_dataset("cifar10", reading=Reading(data_dir=str(tmp_path), memory=0)).train.images.records
+    records = open_dataset(
+        "cifar10", reading=LoadOptions(data_dir=str(tmp_path), memory=0)
+    ).train.images.records
     content = pickle.dumps(records)
     shutil.rmtree(tmp_path / "cifar10")
     with pytest.raises(UserError, match="cifar10.*: a worker process cannot open it") as caught:
@@ -394,7 +396,7 @@ def reads(monkeypatch):
 
 
 def test_labels_are_read_once(own, monkeypatch):
-    seen, how = reads(monkeypatch), Reading(data_dir=str(own.parents[1]))
+    seen, how = reads(monkeypatch), LoadOptions(data_dir=str(own.parents[1]))
     first = open_dataset("cifar10", reading=how)
     assert len(seen) == 14
     second = open_dataset("cifar10", reading=how)
@@ -417,7 +419,7 @@ def test_labels_are_read_once(own, monkeypatch):
     ],
 )
 def test_a_damaged_cache_is_made_again(own, change, monkeypatch):
-    how = Reading(data_dir=str(own.parents[1]))
+    how = LoadOptions(data_dir=str(own.parents[1]))
     labels = open_dataset("cifar10", reading=how).train.labels
     kept = list((user_cache() / "scans").iterdir())
     assert len(kept) == 2
@@ -432,7 +434,7 @@ def test_a_damaged_cache_is_made_again(own, change, monkeypatch):
 
 def test_a_cache_that_cannot_be_written(own, cache, caplog):
     cache.write_text("a file, where a folder would be")
-    assert len(open_dataset("cifar10", reading=Reading(data_dir=str(own.parents[1]))).train) == 10
+    assert len(open_dataset("cifar10", reading=LoadOptions(data_dir=str(own.parents[1]))).train) == 10
     assert "cannot be written" in caplog.text
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import compare_gan.metrics
-from compare_gan.config.edge import parse
 from compare_gan.config.explain import about
+from compare_gan.config.parse import parse
 from compare_gan.core.registry import (
     ARCHITECTURES,
     EXPOSED,

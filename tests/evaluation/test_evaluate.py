@@ -16,10 +16,10 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.data import Split
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, generate_images, measure, real_scores
-from compare_gan.evaluation.schedule import as_they_come, chosen, score_steps
 from compare_gan.evaluation.scores import read_scores
-from compare_gan.evaluation.sets import remembered
+from compare_gan.evaluation.sets import cached_features
 from compare_gan.evaluation.sources import Source, read_features, score_features, score_images
+from compare_gan.evaluation.steps import as_they_come, chosen, score_steps
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.inference import sample
 from compare_gan.metrics.frechet import frechet_distance
@@ -114,7 +114,7 @@ def test_which_steps_are_chosen(tmp_path):
     with pytest.raises(UserError, match="no checkpoint in .*; train it first"):
         chosen(tmp_path)
     checkpoints.save(10, state)
-    checkpoints.is_best(10, 0.5)
+    checkpoints.mark_best(10, 0.5)
     for step in (20, 25, 35):
         checkpoints.save(step, state)
     assert checkpoints.steps() == [10, 25, 35]  # the best, and the two newest
@@ -151,18 +151,18 @@ def test_a_run_that_is_not_trained_is_not_waited_for_for_ever(tmp_path):
 
 def test_features_of_real_images_are_looked_at_once(tmp_path):
     split, extractor = blobs().test, Means()
-    first = remembered(split, extractor, tmp_path)
+    first = cached_features(split, extractor, tmp_path)
     assert extractor.asked == [64]
-    second = remembered(split, extractor, tmp_path)
+    second = cached_features(split, extractor, tmp_path)
     assert extractor.asked == [64]
     np.testing.assert_array_equal(first.seen.features, second.seen.features)
     np.testing.assert_array_equal(second.summary.moments.mean, Means()(split.images).features.mean(0))
     other = Split(split.images[::-1].copy(), split.labels)
-    remembered(other, extractor, tmp_path)
+    cached_features(other, extractor, tmp_path)
     assert extractor.asked == [64, 64] and len(list(tmp_path.iterdir())) == 2
     (next(tmp_path.glob("*/features.npy"))).write_bytes(b"junk")
     for each in (split, other):
-        remembered(each, extractor, tmp_path)
+        cached_features(each, extractor, tmp_path)
     assert extractor.asked == [64, 64, 64]
 
 

@@ -5,7 +5,7 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.evaluation.compare import compared, notes, table, text
 from compare_gan.evaluation.scores import (
-    MEASURE,
+    PROTOCOL_FIELDS,
     differences,
     fingerprint,
     has_scores,
@@ -16,7 +16,7 @@ from compare_gan.evaluation.scores import (
 )
 from compare_gan.report.scores import scores_page
 
-ROW = {name: "x" for name in MEASURE} | {"step": 10, "frechet_distance": 2.0, "class_agreement": None}
+ROW = {name: "x" for name in PROTOCOL_FIELDS} | {"step": 10, "frechet_distance": 2.0, "class_agreement": None}
 
 
 def test_a_row_that_was_measured_alike_takes_the_place_of_the_old(tmp_path):
@@ -32,7 +32,7 @@ def test_a_row_that_was_measured_alike_takes_the_place_of_the_old(tmp_path):
 
 def test_other_scores_of_the_same_measure_join_the_row(tmp_path):
     write_scores(tmp_path, ROW)
-    more = {name: ROW[name] for name in (*MEASURE, "step")} | {"precision": 0.5}
+    more = {name: ROW[name] for name in (*PROTOCOL_FIELDS, "step")} | {"precision": 0.5}
     assert not has_scores(tmp_path, more, ["prdc"])
     write_scores(tmp_path, more | {"recall": 0.1, "density": 1.0, "coverage": 0.2})
     (row,) = read_scores(tmp_path)
@@ -54,7 +54,7 @@ def test_a_column_of_another_row_is_no_score_of_this_one(tmp_path):
 
 
 def test_rows_of_old_files_still_read(tmp_path):
-    row = {name: "x" for name in MEASURE if name not in ("labels_sha256", "statistics_examples")}
+    row = {name: "x" for name in PROTOCOL_FIELDS if name not in ("labels_sha256", "statistics_examples")}
     lines = [",".join(["step", "fid_score", *row]), ",".join(["7", "1.5", *row.values()])]
     (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n")
     (kept,) = read_scores(tmp_path)
@@ -78,7 +78,7 @@ def test_several_sets_are_summarised_as_in_compare_gan():
     )
 
 
-@pytest.mark.parametrize("name", MEASURE)
+@pytest.mark.parametrize("name", PROTOCOL_FIELDS)
 def test_all_that_scores_depend_on_is_in_the_fingerprint(name):
     other = ROW | {name: "y"}
     assert fingerprint(other) != fingerprint(ROW) == fingerprint(ROW | {"ema": True, "fid_score": 1.0})

@@ -9,7 +9,7 @@ from scipy import linalg
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import METRICS
-from compare_gan.data import Reading, Split
+from compare_gan.data import LoadOptions, Split
 from compare_gan.data.loading import load_split
 from compare_gan.data.records import Contents, Part, Pixels
 from compare_gan.evaluation.sets import computed
@@ -201,9 +201,11 @@ def test_splits_of_a_source():
         return Part(Pixels(np.full((count, 2, 2, 1), label, np.uint8)), np.full(count, label, np.int32))
 
     contents = Contents("x", "x", part(10, 1), part(4, 2), ("0", "1", "2"))
-    found = {which: load_split(contents, Reading(), which).labels for which in ("train", "test", "all")}
+    found = {which: load_split(contents, LoadOptions(), which).labels for which in ("train", "test", "all")}
     assert {which: len(labels) for which, labels in found.items()} == {"train": 10, "test": 4, "all": 14}
     assert found["all"].tolist() == [1] * 10 + [2] * 4
     whole = dataclasses.replace(contents, test=None)
-    assert len(load_split(whole, Reading(), "all")) == 10
-    assert len(load_split(whole, Reading(), "train")) + len(load_split(whole, Reading(), "test")) == 10
+    assert len(load_split(whole, LoadOptions(), "all")) == 10
+    assert (
+        len(load_split(whole, LoadOptions(), "train")) + len(load_split(whole, LoadOptions(), "test")) == 10
+    )

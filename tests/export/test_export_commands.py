@@ -14,7 +14,7 @@ import pytest
 from jax import export
 from PIL import Image
 
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.core.files import sha256_of
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
@@ -22,7 +22,7 @@ from compare_gan.export.card import trained
 from compare_gan.export.folder import read_about
 from compare_gan.export.loader import load
 from compare_gan.gans.inference import sample
-from compare_gan.gans.standing import with_statistics
+from compare_gan.gans.standing import with_standing_stats
 from compare_gan.main import main
 from compare_gan.runs import open_run
 from compare_gan.train.checkpoints import Checkpoints
@@ -106,7 +106,7 @@ def test_the_export_is_the_average_with_accumulated_statistics(run_dir, exported
     run = open_run(run_dir)
     gan, state = run.gan, run.restore()
     assert not gan.layers.batch.use_moving_averages
-    state = with_statistics(gan, state, jax.random.key(0), 256)
+    state = with_standing_stats(gan, state, jax.random.key(0), 256)
     z = np.random.RandomState(0).standard_normal((6, gan.z_dim)).astype(np.float32)
     y = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1]]
     generator = load(exported, "generator")
@@ -165,7 +165,7 @@ def test_an_export_beside_the_run_without_scores_or_classes(tmp_path):
     state = random_state(parsed.gan(blobs.spec))
     for step in (0, 1):
         checkpoints.save(step, dataclasses.replace(state, step=jax.numpy.int32(step)))
-    checkpoints.is_best(0, 1.0)
+    checkpoints.mark_best(0, 1.0)
     checkpoints.close()
     for _ in range(2):  # the second takes the place of the first
         told("export", tmp_path)

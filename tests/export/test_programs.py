@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.evaluation.evaluate import discriminator_of
 from compare_gan.export import programs
-from compare_gan.export.folder import more_than_computing
+from compare_gan.export.folder import find_side_effects
 from compare_gan.export.loader import read_weights, runnable
 from compare_gan.gans.inference import sample
 from compare_gan.gans.sampling import normal, truncated_normal, uniform
@@ -52,7 +52,7 @@ def test_every_architecture_is_exported(i, architecture):
         out = out["logits"] if isinstance(out, dict) else out
         assert str(out.shape[0]) == "b" and out.shape[1:] == shape
         assert exported.platforms == ("cpu", "cuda", "tpu")
-        assert more_than_computing(exported.mlir_module()) is None
+        assert find_side_effects(exported.mlir_module()) is None
         assert b".py" not in made.code and made.weights
 
 
@@ -138,8 +138,8 @@ def test_programs_that_reach_outside_are_told():
     def calls_back(x):
         return jax.pure_callback(np.sin, jax.ShapeDtypeStruct((3,), jnp.float32), x)
 
-    assert more_than_computing(text(jnp.sin)) is None
-    assert "custom_call" in more_than_computing(text(calls_back))
-    assert "custom_call" in more_than_computing('%0 = "stablehlo.custom_call"(%1) <{call_target_name = "x"}>')
-    assert more_than_computing('%2:2 = "stablehlo.infeed"(%1)')
-    assert more_than_computing("%2 = stablehlo.custom_call @shape_assertion_too(%1)")
+    assert find_side_effects(text(jnp.sin)) is None
+    assert "custom_call" in find_side_effects(text(calls_back))
+    assert "custom_call" in find_side_effects('%0 = "stablehlo.custom_call"(%1) <{call_target_name = "x"}>')
+    assert find_side_effects('%2:2 = "stablehlo.infeed"(%1)')
+    assert find_side_effects("%2 = stablehlo.custom_call @shape_assertion_too(%1)")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.config.recipes import recipe
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.types import ImageSpec
@@ -16,7 +16,7 @@ from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.fewlabels import LabelRecipe
 from compare_gan.fewlabels.study import Configured, Study
 from compare_gan.train.encoder import EncoderTraining
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from tests.gans import tiny
 
 SEED, SHARE = 5, 0.2
@@ -65,7 +65,7 @@ def configured(name: str) -> Configured:
     def gan(spec: ImageSpec):
         whole = parsed.gan(ImageSpec((8, 8, 1), spec.num_classes))
         networks = dict(make_generator=tiny.Generator, make_discriminator=tiny.Discriminator)
-        return dataclasses.replace(whole, spec=spec, layers=tiny.LAYERS, **networks).checked()
+        return dataclasses.replace(whole, spec=spec, layers=tiny.LAYERS, **networks).validate()
 
     return Configured(gan, parsed.operative_config)
 
@@ -80,7 +80,7 @@ def small_study(folder: Path, *methods: str, **changes) -> Study:
         seeds=(SEED,),
         configured={method.recipe: configured(method.recipe) for method in chosen},
         recipe=RECIPE,
-        schedule=Schedule(3, log_every=2, sample_every=3, save_every=3),
+        schedule=TrainSchedule(3, log_every=2, sample_every=3, save_every=3),
         evaluation=EvalSettings(images=20),
         extractor=Brightness(),
         settings={"data": "halves", "reading": {}},

@@ -22,7 +22,7 @@ from compare_gan.core.run_files import (
     SOFT_LABELS,
 )
 from compare_gan.data import Split, open_dataset
-from compare_gan.data.fit import Fit
+from compare_gan.data.fit import CropResize
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
@@ -169,7 +169,7 @@ def test_what_is_inferred_fits_together(original, dataset, name):
 
 def test_images_that_are_read_when_wanted_give_the_same(original, dataset, tmp_path):
     def streamed(split):
-        images = Streamed(Pixels(split.images), Fit(), dataset.spec.image_shape)
+        images = Streamed(Pixels(split.images), CropResize(), dataset.spec.image_shape)
         return dataclasses.replace(split, images=images)
 
     other = dataclasses.replace(dataset, train=streamed(dataset.train), test=streamed(dataset.test))

@@ -93,7 +93,7 @@ def test_with_batch_statistics_parts_are_groups_of_devices(unroll, split):
     )
     order = np.concatenate([np.arange(0, 8, 2), np.arange(1, 8, 2)])
     alone = dataclasses.replace(LAYERS, batch=StandardizeBatch(use_cross_replica_mean=False))
-    devices = tiny_gan(**given, layers=alone, prior=lambda *given: uniform(*given)[order]).over(2)
+    devices = tiny_gan(**given, layers=alone, prior=lambda *given: uniform(*given)[order]).with_replicas(2)
     found = stepped(tiny_gan(**given, gradient_accumulation=2))
     close(found, stepped(devices, order=order), 1e-5)
     whole, _ = stepped(tiny_gan(**given))
@@ -105,9 +105,9 @@ def test_parts_and_groups_of_devices_go_together():
     """Two parts of two groups each are four groups."""
     given = PLAIN | dict(g_norm=norms.batch_norm, d_norm=norms.batch_norm, spectral_norm=False)
     alone = dict(layers=dataclasses.replace(LAYERS, batch=StandardizeBatch(use_cross_replica_mean=False)))
-    found = stepped(tiny_gan(**given, **alone, gradient_accumulation=2).over(2))
+    found = stepped(tiny_gan(**given, **alone, gradient_accumulation=2).with_replicas(2))
     order = np.array([0, 2, 4, 6, 1, 3, 5, 7])
-    groups = tiny_gan(**given, **alone, prior=lambda *given: uniform(*given)[order]).over(4)
+    groups = tiny_gan(**given, **alone, prior=lambda *given: uniform(*given)[order]).with_replicas(4)
     close(found, stepped(groups, order=order), 1e-5)
 
 
@@ -159,10 +159,13 @@ def test_parts_take_less_memory():
         (lambda: tiny_gan(gradient_accumulation=3), "it must divide options.batch_size, 8"),
         (lambda: tiny_gan(gradient_accumulation=0), "gradient_accumulation is 0"),
         (
-            lambda: ssgan(tiny_gan(gradient_accumulation=4), rotated_batch_size=8).checked(),
+            lambda: ssgan(tiny_gan(gradient_accumulation=4), rotated_batch_size=8).validate(),
             "is 4; it must divide the 2 images",
         ),
-        (lambda: tiny_gan(gradient_accumulation=4).over(4), "options.batch_size is 8; it must be a multiple"),
+        (
+            lambda: tiny_gan(gradient_accumulation=4).with_replicas(4),
+            "options.batch_size is 8; it must be a multiple",
+        ),
     ],
 )
 def test_what_cannot_be_cut_is_refused(make, message):

@@ -64,7 +64,7 @@ def test_words_and_labels():
         tiny_gan(experimental_joint_gen_for_disc=True)
     with pytest.raises(UserError, match="group_size is 3; it must divide the 4 devices"):
         layers = Layers(moments=CrossReplicaMoments(group_size=3))
-        tiny_gan(layers=layers).over(4).checked()
+        tiny_gan(layers=layers).with_replicas(4).validate()
 
 
 def test_labels_are_projected_once():

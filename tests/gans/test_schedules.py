@@ -123,4 +123,4 @@ def test_the_half_life_of_the_average_grows_with_the_steps():
 )
 def test_numbers_that_make_no_sense_are_refused(given, message):
     with pytest.raises(UserError, match=message):
-        tiny_gan(**given).checked()
+        tiny_gan(**given).validate()

@@ -7,9 +7,9 @@ import pytest
 
 from compare_gan.core.types import Cond
 from compare_gan.gans.inference import sample
-from compare_gan.gans.standing import BATCH, with_statistics
+from compare_gan.gans.standing import BATCH, with_standing_stats
 from compare_gan.nn.options import Layers, StandardizeBatch, Weights
-from compare_gan.nn.state import bind
+from compare_gan.nn.state import merge_module
 
 from .tiny import tiny_gan
 
@@ -32,7 +32,7 @@ def test_the_statistics_are_the_means_of_those_of_each_batch():
 
     gan = tiny_gan(layers=ACCUMULATED, prior=prior)
     state = gan.init(KEY)
-    filled = with_statistics(gan, state, KEY, 3 * BATCH - 1)
+    filled = with_standing_stats(gan, state, KEY, 3 * BATCH - 1)
     jax.effects_barrier()
     x = [inputs_of_the_norm(gan, state, z) for z in seen]
     assert len(x) == 3
@@ -40,7 +40,7 @@ def test_the_statistics_are_the_means_of_those_of_each_batch():
     assert found["accu_counter"] == 3
     np.testing.assert_allclose(found["accu_mean"], sum(b.mean((0, 1, 2)) for b in x), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found["accu_variance"], sum(b.var((0, 1, 2)) for b in x), rtol=1e-4)
-    again = with_statistics(gan, filled, KEY, 3 * BATCH)
+    again = with_standing_stats(gan, filled, KEY, 3 * BATCH)
     np.testing.assert_array_equal(again.g.extra["norm"]["standardize"]["accu_mean"], found["accu_mean"])
 
 
@@ -48,9 +48,9 @@ def test_images_are_those_of_training_once_the_statistics_are_there():
     gan = tiny_gan(layers=ACCUMULATED, g_spectral_norm=True, conditional=True)
     state = gan.init(KEY)
     z, y = gan.prior(KEY, (2000, 5)), jax.nn.one_hot(jnp.arange(2000) % 3, 3)
-    in_training = bind(gan.g_def, state.g.params, state.g.extra)(Cond(z, y, True))
+    in_training = merge_module(gan.g_def, state.g.params, state.g.extra)(Cond(z, y, True))
     empty = sample(gan, state, z, y)
-    filled = with_statistics(gan, state, KEY, 100 * BATCH)
+    filled = with_standing_stats(gan, state, KEY, 100 * BATCH)
     assert np.abs(in_training - sample(gan, filled, z, y)).max() < 0.02 < np.abs(in_training - empty).max()
     jax.tree.map(np.testing.assert_array_equal, filled.g.extra["fc"], state.g.extra["fc"])
 
@@ -58,7 +58,7 @@ def test_images_are_those_of_training_once_the_statistics_are_there():
 def test_a_generator_with_moving_averages_is_left_alone():
     gan = tiny_gan()
     state = gan.init(KEY)
-    assert with_statistics(gan, state, KEY) is state
+    assert with_standing_stats(gan, state, KEY) is state
 
 
 @pytest.mark.parametrize("as_in_training", [False, True])
@@ -69,7 +69,7 @@ def test_each_batch_is_standardised_by_those_so_far_or_by_itself(as_in_training)
     z = [gan.prior(jax.random.fold_in(KEY, i), (BATCH, 5)) for i in range(2)]
 
     def images(order):
-        generator = bind(gan.g_def, state.g.params, state.g.extra)
+        generator = merge_module(gan.g_def, state.g.params, state.g.extra)
         for i in order:
             last = generator(Cond(z[i], None, as_in_training, True))
         return np.asarray(last)

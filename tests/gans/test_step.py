@@ -27,7 +27,7 @@ from compare_gan.losses.standard import hinge, wasserstein
 from compare_gan.nn import norms
 from compare_gan.nn.layers import spectral_normalize
 from compare_gan.nn.options import Layers, StandardizeBatch
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 from compare_gan.penalties.gradient import wgangp_penalty
 
 from .tiny import batch, tiny_gan
@@ -106,11 +106,11 @@ def test_a_step_by_hand(unroll):
     g_adam, d_adam = PlainAdam(0.01), PlainAdam(0.02)
 
     def generate(g, g_extra, z):
-        network = bind(gan.g_def, g, g_extra)
+        network = merge_module(gan.g_def, g, g_extra)
         return network(Cond(z, None, True)), net_state(network).extra
 
     def judge(d, d_extra, images):
-        network = bind(gan.d_def, d, d_extra)
+        network = merge_module(gan.d_def, d, d_extra)
         return network(images, None, (), True).logits, net_state(network).extra
 
     @jax.jit
@@ -211,17 +211,17 @@ def test_batch_statistics_are_those_of_both_sides():
     assert gan.d_has_batch_statistics
     state = gan.init(KEY)
     real, fake = (Labeled(batch(seed).images[0], None) for seed in (1, 2))
-    network = bind(gan.d_def, state.d.params, state.d.extra)
+    network = merge_module(gan.d_def, state.d.params, state.d.extra)
     logits = network(jnp.concatenate([real.images, fake.images]), None, (), True).logits
     (real_out,), (fake_out,), extra = apply_to_real_and_fake(gan, state.d, [real], [fake])
     close(jnp.concatenate([real_out.logits, fake_out.logits]), logits)
     close(extra, net_state(network).extra)
-    alone = bind(gan.d_def, state.d.params, state.d.extra)(real.images, None, (), True).logits
+    alone = merge_module(gan.d_def, state.d.params, state.d.extra)(real.images, None, (), True).logits
     assert np.abs(alone - real_out.logits).max() > 1e-4
     split = dataclasses.replace(gan, deprecated_split_disc_calls=True)
     (real_out,), _, extra = apply_to_real_and_fake(split, state.d, [real], [fake])
     close(alone, real_out.logits)
-    network = bind(gan.d_def, state.d.params, state.d.extra)
+    network = merge_module(gan.d_def, state.d.params, state.d.extra)
     for images in (real.images, fake.images):
         network(images, None, (), True)
     close(extra, net_state(network).extra)
@@ -235,7 +235,7 @@ def test_groups_of_devices_see_their_share_of_every_part():
     gan = ssgan(gan, rotated_batch_size=16)
     state = gan.init(KEY)
     real, fake = (views(gan, Labeled(batch(seed).images[0], None)) for seed in (1, 2))
-    real_outs, fake_outs, _ = apply_to_real_and_fake(gan.over(2), state.d, real, fake)
+    real_outs, fake_outs, _ = apply_to_real_and_fake(gan.with_replicas(2), state.d, real, fake)
     for half in (0, 1):
 
         def share(parts, half=half):

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from compare_gan.core.types import Batch, Cond, DiscriminatorOut, ImageSpec
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.nn import norms
 from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from compare_gan.config.edge import parse
+from compare_gan.config.parse import parse
 from compare_gan.core.types import ImageSpec
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 
 CLASSES = 3
 SIDE = {"resnet_small_arch": 8, "resnet_stl_arch": 48, "resnet30_arch": 128}  # else 32

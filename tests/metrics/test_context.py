@@ -13,7 +13,7 @@ from compare_gan.core.types import DiscriminatorOut
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.sampling import uniform
 from compare_gan.metrics import classification_accuracy_score, gilbo
-from compare_gan.metrics.context import NEEDS, EvalContext, Generator, ImageSet, check, in_order
+from compare_gan.metrics.context import NEEDS, EvalContext, Generator, ImageSet, check, features_first
 
 COMPARE_GANS = (  # the columns of its scores.csv
     "fid_score inception_score kid_score ms_ssim fractal_dimension gilbo gilbo_train_consistency "
@@ -97,7 +97,7 @@ def test_what_is_missing_is_told_before_long_work():
 
 
 def test_what_needs_all_features_comes_first():
-    assert in_order(["fid_score", "kid_score", "inception_score", "prd"]) == [
+    assert features_first(["fid_score", "kid_score", "inception_score", "prd"]) == [
         "kid_score",
         "prd",
         "fid_score",

@@ -13,7 +13,7 @@ from compare_gan.nn.images import quarter_turns, random_shift
 from compare_gan.nn.layers import LayerFactory, spectral_normalize
 from compare_gan.nn.options import CondDims, Layers, SpectralNorm, StandardizeBatch, Weights
 from compare_gan.nn.rescale import unpool
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 
 def draw(seed, *shape):
@@ -163,7 +163,7 @@ def test_a_bound_network_works_on_copies():
     state, definition = net_state(layer), nnx.graphdef(layer)
     assert state.params.keys() == {"kernel", "bias"} and state.extra.keys() == {"u"}
     before = np.asarray(state.extra["u"]).copy()
-    bound = bind(definition, state.params, state.extra)
+    bound = merge_module(definition, state.params, state.extra)
     bound(draw(0, 4, 3), train=True)
     assert np.abs(net_state(bound).extra["u"] - before).max() > 1e-3
     np.testing.assert_array_equal(state.extra["u"], before)

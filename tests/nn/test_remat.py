@@ -10,7 +10,7 @@ import pytest
 
 from compare_gan.architectures import resnet_small
 from compare_gan.core.types import Batch, ImageSpec
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.optimizers import gradient_descent
 from compare_gan.gans.step import generate, train_step
 from compare_gan.nn import norms

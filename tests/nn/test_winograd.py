@@ -55,7 +55,7 @@ def test_wide_layers_are_convolved_by_winograd():
     """Values, both gradients and those of a gradient penalty, inside a loop, as XLA's."""
     x, kernel, dy = arrays(6, 8, 96, 96)
     kernel = kernel / 30
-    assert winograd.pays(x, kernel.shape, ONE)
+    assert winograd.is_profitable(x, kernel.shape, ONE)
 
     def all_of(conv):
         def once(x):
@@ -108,7 +108,7 @@ def test_gradients_of_a_kernel_gradient():
     ],
 )
 def test_others_are_left_to_xla(shape, kernel, dtype):
-    assert not winograd.pays(jnp.zeros(shape, dtype), kernel, ONE)
+    assert not winograd.is_profitable(jnp.zeros(shape, dtype), kernel, ONE)
 
 
 def test_batches_of_any_size_can_be_exported():

@@ -1,8 +1,8 @@
 """From a case's description to a GAN, by the way that a user's configuration takes."""
 
-from compare_gan.config.edge import Parsed, parse
+from compare_gan.config.parse import Parsed, parse
 from compare_gan.core.types import ImageSpec
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 
 from .reference import Case
 

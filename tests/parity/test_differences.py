@@ -15,7 +15,7 @@ from compare_gan.gans.step import apply_to_real_and_fake, both_losses, views
 from compare_gan.nn import norms
 from compare_gan.nn.layers import LayerFactory, spectral_normalize
 from compare_gan.nn.options import CondDims, CrossReplicaMoments, Layers, StandardizeBatch
-from compare_gan.nn.state import bind
+from compare_gan.nn.state import merge_module
 from compare_gan.penalties.weights import l2_penalty
 
 from . import build, tensorflow
@@ -71,7 +71,7 @@ def test_spectral_vectors_stay_in_evaluation_and_move_there():
     case = load("resnet_cifar_32_cbn_projection_sn")
     gan = build.gan(case)
     definition, state = network(case, "D", gan.abstract_d)
-    discriminator = bind(definition, state.params, state.extra)
+    discriminator = merge_module(definition, state.params, state.extra)
     discriminator(jnp.asarray(case.images), case.labels(), (), train=False)
     name = "discriminator/B1/down_conv_shortcut/kernel"
     kernel, before = fill(name, (3, 3, 3, 128)), fill(f"{name}/u_var", (27, 1))

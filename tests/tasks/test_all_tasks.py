@@ -9,7 +9,7 @@ from scipy.special import log_softmax, softmax
 
 import compare_gan.tasks  # noqa: F401  registers
 from compare_gan.core.registry import TASKS
-from compare_gan.core.types import DiscriminatorOut, Labeled, Seen
+from compare_gan.core.types import DiscriminatorOut, Labeled, SideOutputs
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers, Weights
 from compare_gan.tasks.projection import Projection, is_labelled
@@ -63,7 +63,7 @@ def test_losses_are_finite_and_images_stay_as_they_are(name):
     def seen(side):
         views = task.extra_views(side)
         assert views is None or len(views.images) == len(views.y)
-        return Seen(scored(task, head, *side), None if views is None else scored(task, head, *views))
+        return SideOutputs(scored(task, head, *side), None if views is None else scored(task, head, *views))
 
     pair, metrics = task.loss(seen(x), seen(labelled_images(1)), x.y)
     assert all(np.isfinite(value) and value.shape == () for value in (*pair, *metrics.values()))
@@ -81,7 +81,7 @@ def test_rotation():
     head, sides = head_of(task), []
     for seed in (0, 1):
         side = labelled_images(seed)
-        sides.append(Seen(scored(task, head, *side), scored(task, head, *task.extra_views(side))))
+        sides.append(SideOutputs(scored(task, head, *side), scored(task, head, *task.extra_views(side))))
     pair, metrics = task.loss(*sides, None)
 
     def entropy(seen):
@@ -107,7 +107,7 @@ def test_projection_fills_in_missing_labels(soft):
     np.testing.assert_allclose(out.logits, features.sum(1) + projected, atol=1e-5)
     np.testing.assert_allclose(out.aux["class"], guess, atol=1e-5)
 
-    pair, metrics = task.loss(Seen(out, None), Seen(out, None), x.y)
+    pair, metrics = task.loss(SideOutputs(out, None), SideOutputs(out, None), x.y)
     labelled = np.array([0, 1, 3, 5])
     entropy = -(log_softmax(guess, 1) * np.asarray(x.y)).sum(1)[labelled].mean()
     assert float(pair.d) == pytest.approx(2 * entropy, rel=1e-5)
@@ -129,7 +129,7 @@ def test_without_labels_there_is_no_class_loss():
     head, nobody = head_of(task), jnp.zeros((BATCH, CLASSES))
     assert head.projection is None
     out = scored(task, head, x.images, nobody)
-    pair, _ = task.loss(Seen(out, None), Seen(out, None), nobody)
+    pair, _ = task.loss(SideOutputs(out, None), SideOutputs(out, None), nobody)
     assert float(pair.d) == 0
     np.testing.assert_array_equal(out.logits, scored(task, head, *x).logits)
 

@@ -72,7 +72,7 @@ def test_a_damaged_checkpoint_is_set_aside(saved, caplog, harm):
 def test_the_same_step_may_be_damaged_twice(saved):
     for name in ("6.damaged", "6.damaged1"):
         (saved.folder / "6" / MANIFEST).write_text("{}")
-        assert saved.good(6, state(0)) is None
+        assert saved.restore_step(6, state(0)) is None
         assert (saved.folder / name).is_dir() and saved.steps() == [3]
         saved.save(6, state(6))
         saved.wait()
@@ -87,7 +87,7 @@ def test_a_checkpoint_that_training_removes_while_it_is_read_is_not_set_aside(sa
     next((saved.folder / "6").rglob("d/*")).unlink()
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(module, "digests", in_the_meantime)
-        assert saved.good(6, state(0)) is None
+        assert saved.restore_step(6, state(0)) is None
     assert sorted(path.name for path in saved.folder.iterdir()) == ["3", "6"]
     assert "6 was removed while it was read" in caplog.text
 
@@ -135,7 +135,7 @@ def test_a_save_returns_before_it_is_done_and_counts_when_it_is(tmp_path, monkey
     monkeypatch.setattr(module, "digests", held_up)
     checkpoints, another = Checkpoints(tmp_path), Checkpoints(tmp_path)
     checkpoints.save(5, state(5))
-    checkpoints.look()
+    checkpoints.poll()
     assert another.steps() == []  # a process killed now leaves nothing that counts
     going_on.set()
     assert checkpoints.steps() == another.steps() == [5]
@@ -161,10 +161,10 @@ def test_what_cannot_be_written_is_told_and_costs_nothing_earlier(saved):
 
 
 def test_the_best_is_what_is_there(saved):
-    saved.is_best(3, 0.5)
+    saved.mark_best(3, 0.5)
     assert saved.best() == (3, 0.5)
     (saved.folder / "3" / MANIFEST).write_text("{}")
-    assert saved.good(3, state(0)) is None and saved.best() is None
+    assert saved.restore_step(3, state(0)) is None and saved.best() is None
 
 
 def test_a_newer_format_is_refused_and_the_first_is_read(saved):
@@ -229,9 +229,9 @@ from compare_gan.core.placement import Placement
 out = Path(sys.argv[1])
 values = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
 def whole(count):
-    return Placement.over(jax.devices()[:count]).everywhere
+    return Placement.create(jax.devices()[:count]).replicated
 def split(count):
-    return NamedSharding(Placement.over(jax.devices()[:count]).mesh, PartitionSpec("data"))
+    return NamedSharding(Placement.create(jax.devices()[:count]).mesh, PartitionSpec("data"))
 layouts = [whole(1), whole(2), whole(4), split(2), split(4)]
 for i, layout in enumerate(layouts):
     checkpoints = Checkpoints(out / str(i))

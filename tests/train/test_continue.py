@@ -18,7 +18,7 @@ from compare_gan.data.validation import with_validation
 from compare_gan.train.gan import train
 from compare_gan.train.resume import changed_bindings, check_fits, check_steps, split_fingerprints
 from compare_gan.train.run_dir import describe_run
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from tests.train.tiny import GANS, blobs
 
 CONFIG = """
@@ -51,7 +51,7 @@ def refused(folder, expected, **changes):
 
 def test_more_steps_give_the_bits_of_one_long_run(tmp_path, monkeypatch):
     gan, split = GANS["ssgan"], blobs().train
-    long = Schedule(8, log_every=2, sample_every=8, save_every=3)
+    long = TrainSchedule(8, log_every=2, sample_every=8, save_every=3)
     whole = train(gan, split, run_dir=tmp_path / "whole", schedule=long)
     for steps in (4, 8):
         schedule = dataclasses.replace(long, steps=steps)

@@ -29,8 +29,8 @@ from tests.train.tiny import CONDITIONAL as small, blobs, noise
 
 def trained(gan, split, devices, fsdp):
     "How weights move in two steps, statistics, what is reported; the state, and how much a device holds."
-    placement = Placement.over(jax.devices()[:devices], fsdp, least=32)
-    job = job_of(gan.over(devices), False)
+    placement = Placement.create(jax.devices()[:devices], fsdp, min_shard_size=32)
+    job = job_of(gan.with_replicas(devices), False)
     feed = open_feed(split, job, steps=2, seed=0, placement=placement)
     state = compile_init(job, placement)(jax.random.key(0))
     before = jax.device_get(placement.gather((state.g.params, state.d.params)))

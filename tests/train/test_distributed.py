@@ -59,7 +59,7 @@ PROGRAM = """
 import functools, sys
 from compare_gan.core.placement import Placement
 from compare_gan.main import main
-Placement.over = functools.partial(Placement.over, least=32)  # so that small arrays are split, too
+Placement.create = functools.partial(Placement.create, min_shard_size=32)  # splits small arrays, too
 sys.exit(main(sys.argv[1:]))
 """
 

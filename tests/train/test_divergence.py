@@ -22,7 +22,7 @@ from compare_gan.train.divergence import (
 )
 from compare_gan.train.hooks import Action, SampleHook
 from compare_gan.train.loop import Job, run
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from compare_gan.train.writers import sample_std
 from tests.train.tiny import blobs
 
@@ -92,7 +92,7 @@ def job(bad):
     return Job("job", lambda key: Count(jnp.int32(0), jnp.float32(0)), step, 4)
 
 
-SCHEDULE = Schedule(6, log_every=1, sample_every=100, save_every=2)
+SCHEDULE = TrainSchedule(6, log_every=1, sample_every=100, save_every=2)
 
 
 def trained(run_dir, bad, seed=0, schedule=SCHEDULE, hooks=(), **choices):
@@ -125,7 +125,7 @@ def test_stopping_keeps_the_last_good_checkpoint(tmp_path, log_every):
 
 
 def test_a_report_that_arrives_one_step_late_names_its_own_step(tmp_path):
-    schedule = Schedule(12, log_every=4, sample_every=100, save_every=100)
+    schedule = TrainSchedule(12, log_every=4, sample_every=100, save_every=100)
     with pytest.raises(Diverged, match="at step 4; stopped, the last good checkpoint is that of step 0"):
         trained(tmp_path, lambda number: jnp.nan, schedule=schedule)
     assert [row["step"] for row in read_log(tmp_path / "metrics.jsonl")] == [4]

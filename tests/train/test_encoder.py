@@ -13,7 +13,7 @@ from compare_gan.data import open_dataset
 from compare_gan.features.encoder import EncoderOut, EncoderSpec
 from compare_gan.train.augment import Augmentation, random_color, random_crop, random_cutout
 from compare_gan.train.encoder import S4L, ByClass, ByRotation, EncoderTraining, cross_entropy, train_encoder
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 
 PLAIN = EncoderTraining(batch_size=6, augmentation=Augmentation(max_shift=0))
 KEY = jax.random.key(0)
@@ -96,13 +96,20 @@ def test_an_encoder_goes_on_from_given_weights(tmp_path):
     spec = EncoderSpec((8, 8, 3), ("a", "b", "c", "d"), width=4)
     options = dict(training=dataclasses.replace(PLAIN, learning_rate=0.0), seed=0)
     first = train_encoder(
-        "a", spec, split, ByClass(PLAIN), run_dir=tmp_path / "a", schedule=Schedule(2), **options
+        "a", spec, split, ByClass(PLAIN), run_dir=tmp_path / "a", schedule=TrainSchedule(2), **options
     )
     options["seed"] = 1
     for start, same in ((first.net, True), (None, False)):
         folder = tmp_path / str(same)
         again = train_encoder(
-            "b", spec, split, ByClass(PLAIN), run_dir=folder, schedule=Schedule(2), start=start, **options
+            "b",
+            spec,
+            split,
+            ByClass(PLAIN),
+            run_dir=folder,
+            schedule=TrainSchedule(2),
+            start=start,
+            **options,
         )
         pairs = zip(*map(jax.tree.leaves, (first.net.params, again.net.params)), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs) == same
@@ -111,7 +118,13 @@ def test_an_encoder_goes_on_from_given_weights(tmp_path):
         with pytest.raises(UserError, match=f"a: was made from something else .{words}"):
             options["seed"] = seed
             train_encoder(
-                "c", spec, images, ByClass(PLAIN), run_dir=tmp_path / "a", schedule=Schedule(2), **options
+                "c",
+                spec,
+                images,
+                ByClass(PLAIN),
+                run_dir=tmp_path / "a",
+                schedule=TrainSchedule(2),
+                **options,
             )
 
 

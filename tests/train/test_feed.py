@@ -14,8 +14,8 @@ from PIL import Image
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.placement import Placement
-from compare_gan.data import Reading, Split, open_dataset
-from compare_gan.data.fit import Fit
+from compare_gan.data import LoadOptions, Split, open_dataset
+from compare_gan.data.fit import CropResize
 from compare_gan.data.order import Order, batch_indices
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
@@ -23,20 +23,20 @@ from compare_gan.nn.images import random_flip
 from compare_gan.train.feed import DeviceFeed, HostFeed, StreamingFeed, open_feed
 from compare_gan.train.gan import job_of, train
 from compare_gan.train.loop import Job
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from tests.train.tiny import GANS, blobs
 
 ROOT = Path(__file__).parents[2]
 
 
-def streamed(split, fit=Fit()):  # noqa: B008  (a constant)
+def streamed(split, fit=CropResize()):  # noqa: B008  (a constant)
     shape = split.images.shape[1:]
     return dataclasses.replace(split, images=Streamed(Pixels(split.images), fit, shape))
 
 
 def feed_of(split, batch_size=16, sub_batches=2, steps=40, labelled_rows=(), **more):
     job = Job("job", None, None, batch_size, sub_batches, labelled_rows=tuple(labelled_rows))
-    return open_feed(split, job, steps=steps, seed=7, placement=Placement.over(), **more)
+    return open_feed(split, job, steps=steps, seed=7, placement=Placement.create(), **more)
 
 
 def batches(feed, start, stop):
@@ -46,7 +46,7 @@ def batches(feed, start, stop):
 
 
 def on_the_host(split):
-    return HostFeed(split, Order(len(split), 16, 7), 2, Placement.over())
+    return HostFeed(split, Order(len(split), 16, 7), 2, Placement.create())
 
 
 @pytest.mark.parametrize("make", [feed_of, on_the_host, lambda split: feed_of(streamed(split))])
@@ -108,7 +108,7 @@ def test_feed_depends_on_where_images_are_stored():
 def random_crops(count=48):
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (count, 9, 12, 3), np.uint8), np.arange(count, dtype=np.int32))
-    return Split(Streamed(Pixels(split.images), Fit(6, "random"), (6, 6, 3)), split.labels)
+    return Split(Streamed(Pixels(split.images), CropResize(6, "random"), (6, 6, 3)), split.labels)
 
 
 def test_going_on_in_the_middle_of_an_epoch_gives_the_same_batches():
@@ -154,7 +154,7 @@ def test_no_images_are_refused():
 def test_training_is_the_same_wherever_the_images_lie(tmp_path):
     gan, split = GANS["ssgan"], blobs().train
     states = [
-        train(gan, each, run_dir=tmp_path / name, schedule=Schedule(3, log_every=2), seed=1)
+        train(gan, each, run_dir=tmp_path / name, schedule=TrainSchedule(3, log_every=2), seed=1)
         for name, each in (("held", split), ("read", streamed(split)))
     ]
     for a, b in zip(*map(jax.tree.leaves, states), strict=True):
@@ -165,14 +165,14 @@ def test_a_file_that_breaks_while_training_costs_nothing_that_was_computed(tmp_p
     (tmp_path / "data" / "a").mkdir(parents=True)
     for i in range(40):
         Image.fromarray(blobs().train.images[i]).save(tmp_path / "data" / "a" / f"{i:02}.png")
-    dataset = open_dataset(str(tmp_path / "data"), reading=Reading(memory=0))
+    dataset = open_dataset(str(tmp_path / "data"), reading=LoadOptions(memory=0))
     order = batch_indices(len(dataset.train), 16, 0, 0, 2)
     late = next(i for i in order[1] if i not in order[0])
     broken = Path(dataset.train.images.records.where(int(late)))
     whole = broken.read_bytes()
     broken.write_bytes(b"junk")
     gan = dataclasses.replace(GANS["ssgan"], spec=dataset.spec)
-    options = dict(schedule=Schedule(4, log_every=1), seed=0)
+    options = dict(schedule=TrainSchedule(4, log_every=1), seed=0)
     with pytest.raises(UserError, match=f"{broken.name}: not a readable image"):
         train(gan, dataset.train, run_dir=tmp_path / "run", **options)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["1"]
@@ -240,7 +240,7 @@ def test_flips_change_training_but_not_the_order(tmp_path):
     even = dataclasses.replace(split, images=images)
 
     def trained(name, split, flip):
-        options = dict(run_dir=tmp_path / name, schedule=Schedule(2, log_every=2), seed=1)
+        options = dict(run_dir=tmp_path / name, schedule=TrainSchedule(2, log_every=2), seed=1)
         return jax.tree.leaves(train(gan, split, random_flip=flip, **options).g.params)
 
     for a, b in zip(trained("a", even, False), trained("b", even, True), strict=True):

@@ -12,7 +12,7 @@ from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.hooks import Action, ProfileHook, call_hooks
 from compare_gan.train.loop import Job, run
 from compare_gan.train.reports import Reports
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from tests.train.tiny import blobs
 
 
@@ -48,7 +48,7 @@ def mean_of_squares(first, last):
 
 def test_hooks_get_every_step_and_each_report_once(tmp_path):
     record = Record()
-    trained(tmp_path, Schedule(9, log_every=4, sample_every=100, save_every=6), record)
+    trained(tmp_path, TrainSchedule(9, log_every=4, sample_every=100, save_every=6), record)
     assert [call[:2] for call in record.calls] == [(step, step) for step in range(10)]
     reports = {step: metrics for step, _, metrics in record.calls if metrics is not None}
     assert (
@@ -65,23 +65,23 @@ def test_hooks_get_every_step_and_each_report_once(tmp_path):
 
 
 def test_a_resumed_run_does_not_call_hooks_with_step_0(tmp_path):
-    trained(tmp_path, Schedule(2))
+    trained(tmp_path, TrainSchedule(2))
     record = Record()
-    trained(tmp_path, Schedule(4), record)
+    trained(tmp_path, TrainSchedule(4), record)
     assert [call[0] for call in record.calls] == [3, 4]
-    trained(tmp_path, Schedule(4), record)
+    trained(tmp_path, TrainSchedule(4), record)
     assert len(record.calls) == 2  # there is nothing left to do
 
 
 def test_save_writes_a_checkpoint(tmp_path):
-    trained(tmp_path, Schedule(5, keep_checkpoints=None), Record(_3=Action.SAVE))
+    trained(tmp_path, TrainSchedule(5, keep_checkpoints=None), Record(_3=Action.SAVE))
     assert Checkpoints(tmp_path).steps() == [3, 5]
 
 
 def test_stop_saves_and_returns_and_the_next_call_resumes(tmp_path):
-    assert int(trained(tmp_path, Schedule(9), Record(_3=Action.STOP)).step) == 3
+    assert int(trained(tmp_path, TrainSchedule(9), Record(_3=Action.STOP)).step) == 3
     assert Checkpoints(tmp_path).steps() == [3]
-    assert int(trained(tmp_path, Schedule(9), Record()).step) == 9
+    assert int(trained(tmp_path, TrainSchedule(9), Record()).step) == 9
 
 
 def test_the_strongest_action_counts_and_rollback_ends_the_round():
@@ -103,7 +103,7 @@ def test_the_strongest_action_counts_and_rollback_ends_the_round():
 
 
 def test_an_interruption_reports_at_once():
-    reports = Reports(Schedule(100, log_every=10), 0)
+    reports = Reports(TrainSchedule(100, log_every=10), 0)
     rows = [reports.update(step, {"x": jnp.float32(step)}, now=step == 3) for step in range(1, 12)]
     assert rows[2] == {"step": 3, "x": 2.0}
     assert rows[10] == {"step": 10, "x": 7.0}  # late, and of steps 4 to 10
@@ -111,13 +111,13 @@ def test_an_interruption_reports_at_once():
 
 
 def test_profile_traces_some_steps(tmp_path, capsys):
-    schedule = Schedule(8)
+    schedule = TrainSchedule(8)
     trained(tmp_path, schedule, ProfileHook(tmp_path, 2, schedule))
     assert "traced 2 steps" in capsys.readouterr().out
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
 def test_profile_of_a_short_run_ends_with_it(tmp_path, capsys):
-    schedule = Schedule(2)
+    schedule = TrainSchedule(2)
     trained(tmp_path, schedule, ProfileHook(tmp_path, 50, schedule))
     assert "traced 1 steps" in capsys.readouterr().out

@@ -13,20 +13,20 @@ from compare_gan.gans.step import train_step
 from compare_gan.train.feed import open_feed
 from compare_gan.train.gan import check_labels, train
 from compare_gan.train.loop import Job, compile_step
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from compare_gan.train.writers import MetricsLog, spherical
 from tests.train.tiny import GANS, blobs
 
 
 def test_reports_depend_on_the_step_alone():
-    schedule = Schedule(25, log_every=10, sample_every=15, save_every=7)
+    schedule = TrainSchedule(25, log_every=10, sample_every=15, save_every=7)
     assert [step for step in range(26) if schedule.reports(step)] == [7, 10, 14, 15, 20, 21, 25]
     assert [step for step in range(26) if schedule.uses_state(step)] == [7, 14, 15, 21, 25]
 
 
 def test_a_schedule_without_steps_is_refused():
     with pytest.raises(UserError, match="steps is 0; it must be at least 1"):
-        Schedule(0)
+        TrainSchedule(0)
 
 
 def test_a_step_is_traced_once():
@@ -37,9 +37,9 @@ def test_a_step_is_traced_once():
         return train_step(gan, *args)
 
     job = Job("job", gan.init, step, gan.batch_size, gan.sub_batches)
-    placement, split = Placement.over(), blobs().train
+    placement, split = Placement.create(), blobs().train
     feed = open_feed(split, job, steps=3, seed=0, placement=placement)
-    state = jax.jit(gan.init, out_shardings=placement.everywhere)(jax.random.key(0))
+    state = jax.jit(gan.init, out_shardings=placement.replicated)(jax.random.key(0))
     key = jax.random.key_data(jax.random.key(1))
     for i in range(3):
         taken = compile_step(dataclasses.replace(job, name=f"job {i}"), placement, feed.select)
@@ -54,7 +54,7 @@ def test_labels_that_do_not_fit_are_refused(labels):
 
 
 def test_a_batch_size_that_devices_do_not_divide_is_refused():
-    placement = Placement.over()
+    placement = Placement.create()
     mesh = type("Mesh", (), {"size": 3})()
     with pytest.raises(UserError, match="batch_size is 16; it must be a multiple of the 3 devices"):
         Placement.local(type("P", (), {"mesh": mesh})(), 16)  # type: ignore[arg-type]
@@ -65,7 +65,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(UserError, match="is a file or lies in one"):
-        train(GANS["ssgan"], blobs().train, run_dir=blocked / "run", schedule=Schedule(1))
+        train(GANS["ssgan"], blobs().train, run_dir=blocked / "run", schedule=TrainSchedule(1))
 
 
 def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):

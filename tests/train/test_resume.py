@@ -9,12 +9,12 @@ from compare_gan.core.placement import Placement
 from compare_gan.data import Split
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.gan import train
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from compare_gan.train.writers import SampleWriter
 from tests.helpers.tiers import slow_unless
 from tests.train.tiny import GANS, blobs
 
-SCHEDULE = Schedule(8, log_every=2, sample_every=8, save_every=3, keep_checkpoints=None)
+SCHEDULE = TrainSchedule(8, log_every=2, sample_every=8, save_every=3, keep_checkpoints=None)
 
 
 def leaves(state):
@@ -36,7 +36,7 @@ def undisturbed(request, tmp_path_factory):
 
 def stop_in_the_middle(monkeypatch, gan, run_dir):
     """The process dies after step 4; the newest checkpoint is of step 3."""
-    put, calls = Placement.put, []
+    put, calls = Placement.make_global, []
 
     def dies(self, batches):
         calls.append(1)
@@ -45,7 +45,7 @@ def stop_in_the_middle(monkeypatch, gan, run_dir):
         return put(self, batches)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Placement, "put", dies)
+        patch.setattr(Placement, "make_global", dies)
         with pytest.raises(RuntimeError, match="killed"):
             train(gan, some_labels(), run_dir=run_dir, schedule=SCHEDULE)
 
@@ -81,7 +81,7 @@ def test_a_finished_run_is_read_not_trained(undisturbed):
 
 def test_pictures_show_the_same_vectors_at_every_step(tmp_path):
     gan = GANS["s3gan"]
-    first, again = (SampleWriter(gan, tmp_path, 3, Placement.over()) for _ in range(2))
+    first, again = (SampleWriter(gan, tmp_path, 3, Placement.create()) for _ in range(2))
     for name in ("samples", "interpolations"):
         np.testing.assert_array_equal(first.inputs[name], again.inputs[name])
     assert first.rows == gan.y_dim == 4

@@ -9,7 +9,7 @@ from compare_gan.architectures import resnet_small
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import ImageDataset, open_dataset
 from compare_gan.data.base import Split
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import normal
 from compare_gan.gans.ssgan import ssgan

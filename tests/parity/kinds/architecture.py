@@ -14,9 +14,9 @@ from flax import nnx
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, Cond, NetState, Tree
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.nn.layers import spectral_normalize
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 from .. import build
 from ..names import Path, at, filled, place
@@ -52,8 +52,10 @@ def failure(case: Case) -> Iterable[Deviation]:
 
     @jax.jit
     def values(state: Any) -> tuple[Array, Array]:
-        images = bind(gan.g_def, state.g.params, state.g.extra)(Cond(z, y, True))
-        return images, bind(gan.d_def, state.d.params, state.d.extra)(images, y, gan.tasks, True).logits
+        images = merge_module(gan.g_def, state.g.params, state.g.extra)(Cond(z, y, True))
+        return images, merge_module(gan.d_def, state.d.params, state.d.extra)(
+            images, y, gan.tasks, True
+        ).logits
 
     finite = all(bool(jnp.isfinite(x).all()) for x in values(state))
     return [Deviation("works here, finite values", 0.0 if finite else np.inf, 0.0)]
@@ -137,7 +139,7 @@ def generated(definition: nnx.GraphDef, state: NetState, cond: Cond) -> tuple[Ar
 
     @jax.jit
     def run(params, extra, z, y):
-        network = bind(definition, params, extra)
+        network = merge_module(definition, params, extra)
         with listening("sigmoid"), listening("tanh"):
             images = network(Cond(z, y, *cond[2:]))
         x, run.name = seen["x"]
@@ -153,7 +155,7 @@ def discriminator(case: Case, gan: GAN) -> Iterator[Deviation]:
 
         @jax.jit
         def run(params, extra, images, y, train=mode == "train"):
-            network = bind(definition, params, extra)
+            network = merge_module(definition, params, extra)
             return network(images, y, (), train=train), net_state(network).extra
 
         out, extra = run(state.params, state.extra, case.images, case.labels())

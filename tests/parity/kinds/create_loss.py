@@ -22,7 +22,7 @@ import numpy as np
 
 from compare_gan.core.types import Array, DiscriminatorOut, Labeled, LossPair, Metrics, NetState, Tree
 from compare_gan.gans import step
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import apply_to_real_and_fake, both_losses, generate
 from compare_gan.nn import convolution
 

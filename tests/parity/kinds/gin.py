@@ -6,12 +6,12 @@ from typing import Any
 
 from gin.config_parser import BindingStatement
 
-from compare_gan.config.edge import Parsed, parse
-from compare_gan.config.makers import exposed
+from compare_gan.config.gin_factories import exposed
+from compare_gan.config.parse import Parsed, parse
 from compare_gan.config.reader import find, statements
 from compare_gan.core.types import ImageSpec
-from compare_gan.data.facts import FACTS
-from compare_gan.gans.modular import GAN
+from compare_gan.data.facts import DATASET_INFO
+from compare_gan.gans.gan import GAN
 
 from ..reference import Case, Deviation
 from ..runner import handles
@@ -76,7 +76,7 @@ def numbers(gan: GAN) -> dict[str, Any]:
 
 
 def dataset(parsed: Parsed, operative: dict[str, Any]) -> dict[str, Any]:
-    facts = FACTS[parsed.dataset.name]
+    facts = DATASET_INFO[parsed.dataset.name]
     return {
         **of("dataset", operative),
         "image_shape": list(facts.image_shape),

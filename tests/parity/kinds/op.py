@@ -22,7 +22,7 @@ from compare_gan.nn.images import quarter_turns
 from compare_gan.nn.layers import LayerFactory, spectral_normalize
 from compare_gan.nn.options import CondDims, Layers, NormFactory, SpectralNorm
 from compare_gan.nn.rescale import average_pool, unpool
-from compare_gan.nn.state import bind, net_state
+from compare_gan.nn.state import merge_module, net_state
 
 from ..names import at, filled, inside
 from ..reference import Case, Deviation, deviation, fill
@@ -77,7 +77,7 @@ def built(case: Case, scope: str, module: nnx.Module) -> Any:
     of_scope = [v for v in case.meta["variables"] if scope_of(v[0]) == scope]
     variables = [(name, shape, learned or name.endswith(LEARNED)) for name, shape, learned in of_scope]
     state = filled(module, variables, where)
-    made = bind(nnx.graphdef(module), state.params, state.extra)
+    made = merge_module(nnx.graphdef(module), state.params, state.extra)
     made.where = where
     return made
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from compare_gan.core.types import PenaltyInputs, Tree
-from compare_gan.nn.state import bind
+from compare_gan.nn.state import merge_module
 
 from .. import build, tensorflow
 from ..names import at, filled, place
@@ -25,7 +25,9 @@ def penalty(case: Case) -> Iterator[Deviation]:
     def value_and_gradient(params: Tree, real, fake):
         def value(params):
             def discriminator(images):
-                return bind(gan.d_def, params, state.extra)(images, case.labels(), (), train=True).logits
+                return merge_module(gan.d_def, params, state.extra)(
+                    images, case.labels(), (), train=True
+                ).logits
 
             return gan.penalty(PenaltyInputs(discriminator, params, real, fake, jax.random.key(0)))
 

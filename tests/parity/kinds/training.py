@@ -23,7 +23,7 @@ from flax import traverse_util
 
 from compare_gan.core.types import Array, Batch, GANState, Metrics, NetState
 from compare_gan.gans import step
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import Drawn, as_labeled, train_step
 
 from .. import build, tensorflow

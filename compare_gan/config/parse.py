@@ -13,9 +13,9 @@ from typing import Any
 import gin
 
 from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (they register themselves)
-from compare_gan.config.bound import arguments, bound
-from compare_gan.config.makers import READS, Read, Unset, configured, label, register_all
-from compare_gan.config.reader import Reading, first_line, read
+from compare_gan.config.gin_factories import READ_LOG, MissingBinding, Read, configured, label, register_all
+from compare_gan.config.partials import arguments, bound
+from compare_gan.config.reader import ReadOptions, first_line, read
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import (
     ARCHITECTURES,
@@ -28,7 +28,7 @@ from compare_gan.core.registry import (
 )
 from compare_gan.core.types import GanLoss, ImageSpec, Penalty
 from compare_gan.data.preprocess import EvalImagenetTransform, TrainImagenetTransform
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import uniform
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn import norms  # noqa: F401
@@ -94,7 +94,7 @@ class PenaltyChoice:
     fn: Penalty = no_penalty
 
 
-@expose("z", module="compare_gan.gans.modular_gan")
+@expose("z", module="compare_gan.gans.gan_gan")
 @dataclasses.dataclass(frozen=True)
 class Prior:
     """Where latent vectors come from; of the numbers `distribution_fn` gets those it takes."""
@@ -148,14 +148,14 @@ class Parsed:
           UserError: its parts do not fit the images or each other.
         """
         base = self.base(spec=spec)
-        return (base if self.method is None else self.method(base)).checked()
+        return (base if self.method is None else self.method(base)).validate()
 
 
 @dataclasses.dataclass(frozen=True)
-class Attempt:
+class ParseResult:
     """What came of reading a configuration, mistakes and all."""
 
-    reading: Reading
+    reading: ReadOptions
     reads: tuple[Read, ...]  # what took part, in the order in which it did
     parsed: Parsed | None  # None if the values do not fit together
     mistakes: tuple[UserError, ...]
@@ -177,28 +177,28 @@ def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
     return tried.parsed
 
 
-def attempt(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> Attempt:
+def attempt(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> ParseResult:
     """As `parse`, but tells all mistakes, and what could be read in spite of them.
 
     `without` is the name of a parameter whose bindings are left out.
     """
     register_all()
     gin.clear_config()
-    READS.clear()
+    READ_LOG.clear()
     parsed = None
     try:
         reading = read(files, bindings, without)
         mistakes = list(reading.mistakes)
         try:
             parsed = build(reading.imports)
-        except Unset as error:  # gin appends its call stack
-            mistakes.append(Unset(first_line(error)))
+        except MissingBinding as error:  # gin appends its call stack
+            mistakes.append(MissingBinding(first_line(error)))
         except UserError as error:
             mistakes.append(UserError(first_line(error)))
         except Exception as error:
             mistakes.append(UserError(f"configuration: {type(error).__name__}: {first_line(error)}"))
             mistakes[-1].__cause__ = error
-        return Attempt(reading, tuple(READS), parsed, tuple(mistakes))
+        return ParseResult(reading, tuple(READ_LOG), parsed, tuple(mistakes))
     finally:
         gin.clear_config()
 

@@ -15,7 +15,7 @@ from compare_gan.core.registry import GAN_METHODS
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, GanLoss, GANState, ImageSpec, Penalty
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.sampling import Prior, uniform
-from compare_gan.gans.schedules import Schedule, warmup
+from compare_gan.gans.schedules import LearningRateSchedule, warmup
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.networks import Discriminator, Generator, MakeDiscriminator, MakeGenerator, NetSpec
@@ -43,7 +43,7 @@ class HeadedDiscriminator(nnx.Module):
         return out
 
 
-@GAN_METHODS.register("ModularGAN", module="compare_gan.gans.modular_gan")
+@GAN_METHODS.register("ModularGAN", module="compare_gan.gans.gan_gan")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GAN:
     """All that training does not change about a GAN.
@@ -101,7 +101,7 @@ class GAN:
     d_optimizer_fn: Callable[..., optax.GradientTransformation] | None = None
     g_lr: float = 2e-4
     d_lr: float | None = None
-    lr_schedule: Schedule | None = None  # of both rates, see `schedules`
+    lr_schedule: LearningRateSchedule | None = None  # of both rates, see `schedules`
     lr_warmup_steps: int = 0
     labelled_batch_fraction: float = 0.0  # of each real batch, drawn from the labelled images only
 
@@ -159,13 +159,13 @@ class GAN:
             )
         return HeadedDiscriminator(net.factory(rngs), backbone, self.tasks, self.spec.num_classes)
 
-    def checked(self) -> "GAN":
+    def validate(self) -> "GAN":
         """The same, once its networks were made without their arrays: parts that do not fit say so now.
 
         Raises:
           UserError: a network does not fit the images, the labels or its options; or the schedule is none.
         """
-        _ = self.g_def, self.d_def, self.part_tasks, self.lr_factor(0)
+        _ = self.g_def, self.d_def, self.microbatch_tasks, self.lr_factor(0)
         return self
 
     @functools.cached_property
@@ -186,9 +186,9 @@ class GAN:
         return bool(jax.tree.leaves(nnx.state(self.abstract_d, nnx.BatchStat)))
 
     @functools.cached_property
-    def part_tasks(self) -> tuple[AuxTask, ...]:
+    def microbatch_tasks(self) -> tuple[AuxTask, ...]:
         """The tasks, for one of the parts in which a batch is taken."""
-        return tuple(task.of_part(self.gradient_accumulation) for task in self.tasks)
+        return tuple(task.for_microbatch(self.gradient_accumulation) for task in self.tasks)
 
     def g_tx(self, step: Array | int = 0) -> optax.GradientTransformation:
         """The generator's optimiser at this step. The form of its state is the same at all steps."""
@@ -222,7 +222,7 @@ class GAN:
             decay = jnp.minimum(decay, 0.5 ** (1 / jnp.maximum(self.ema_rampup * since, 1e-8)))
         return jnp.where(since >= 0, decay, 0.0)
 
-    def over(self, replicas: int) -> "GAN":
+    def with_replicas(self, replicas: int) -> "GAN":
         """The same, for batches that are split over so many devices.
 
         Raises:

@@ -13,7 +13,7 @@ from compare_gan.data.base import ImageDataset
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, measure
 from compare_gan.evaluation.scores import has_scores, write_scores
 from compare_gan.features.base import Extractor
-from compare_gan.gans.modular import GAN
+from compare_gan.gans.gan import GAN
 from compare_gan.train.checkpoints import Checkpoints
 
 POLL, PATIENCE = 60.0, 24 * 3600.0  # seconds, as compare_gan's
@@ -77,7 +77,7 @@ def score_steps(
         if has_scores(run_dir, {"step": step} | made_of, settings.metrics):
             log.warning("%s: step %d is scored already", run_dir, step)
             continue
-        state = Checkpoints(run_dir).good(step, template)
+        state = Checkpoints(run_dir).restore_step(step, template)
         if state is None:
             continue
         row = evaluate(gan, state, dataset, extractor, settings)

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 from flax import nnx
 
-from compare_gan.config.edge import Parsed
+from compare_gan.config.parse import Parsed
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import ARCHITECTURES, GAN_METHODS, LOSSES, PENALTIES, SCHEDULES, TASKS, Exposed
 from compare_gan.core.types import ImageSpec, NetState
-from compare_gan.gans.modular import GAN, HeadedDiscriminator
+from compare_gan.gans.gan import GAN, HeadedDiscriminator
 from compare_gan.losses.standard import wasserstein
 from compare_gan.nn.layers import SpectralVector
 from compare_gan.nn.networks import Generator

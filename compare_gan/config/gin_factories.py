@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import gin
 
-from compare_gan.config.bound import arguments, bound
 from compare_gan.config.checks import check
-from compare_gan.config.legacy import ELSEWHERE, IGNORED
+from compare_gan.config.legacy import BOUND_ELSEWHERE, IGNORED
+from compare_gan.config.partials import arguments, bound
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import EXPOSED, Exposed
 
@@ -38,10 +38,10 @@ class Read(NamedTuple):
         }
 
 
-READS: list[Read] = []  # since the last configuration began to be read
+READ_LOG: list[Read] = []  # since the last configuration began to be read
 
 
-class Unset(UserError):
+class MissingBinding(UserError):
     """Something without a default was not bound."""
 
 
@@ -61,10 +61,10 @@ def register_all() -> None:
 @functools.cache
 def maker(item: Exposed) -> Callable[..., Any]:
     ignored = IGNORED.get(item.name, {})
-    whole = dataclasses.is_dataclass(item.target) and item.name not in ELSEWHERE
+    whole = dataclasses.is_dataclass(item.target) and item.name not in BOUND_ELSEWHERE
 
     def make(**given: Any) -> Any:
-        READS.append(Read(item, gin.current_scope_str(), given))
+        READ_LOG.append(Read(item, gin.current_scope_str(), given))
         values = {name: resolve(value) for name, value in given.items() if name not in ignored}
         check(label(item), item.target, values)
         for name, parameter in parameters(item).items():
@@ -72,7 +72,7 @@ def maker(item: Exposed) -> Callable[..., Any]:
                 continue
             if parameter.default is inspect.Parameter.empty:
                 missing = f"{label(item)}.{name}"
-                raise Unset(f"{missing} is not set; add `{missing} = ...` to the configuration")
+                raise MissingBinding(f"{missing} is not set; add `{missing} = ...` to the configuration")
             if (inner := exposed(parameter.default)) is not None:
                 values[name] = maker(inner)()
         return item.target(**values) if whole else bound(item.target, **values)
@@ -98,7 +98,7 @@ def parameters(item: Exposed) -> dict[str, inspect.Parameter]:
         or p.default is not p.empty
         or (p.kind is keyword and not network)
     }
-    for name in ELSEWHERE.get(item.name, {}):
+    for name in BOUND_ELSEWHERE.get(item.name, {}):
         found.pop(name, None)
     for name, ignored in IGNORED.get(item.name, {}).items():
         found[name] = inspect.Parameter(name, keyword, default=ignored.default)
