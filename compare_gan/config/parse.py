@@ -94,7 +94,7 @@ class PenaltyChoice:
     fn: Penalty = no_penalty
 
 
-@expose("z", module="compare_gan.gans.gan_gan")
+@expose("z", module="compare_gan.gans.modular_gan")
 @dataclasses.dataclass(frozen=True)
 class Prior:
     """Where latent vectors come from; of the numbers `distribution_fn` gets those it takes."""

@@ -77,8 +77,8 @@ class Placement:
         return NamedSharding(self.mesh, PartitionSpec(*(None,) * axis, FSDP))
 
     def shard_batch(self, x: Array) -> Array:
-        """Says inside a compiled step that x [B, ...] is split over the devices, where they divide it."""
-        if len(x) % self.mesh.size:
+        """Constrains x [B, ...] to be split over several devices, if they divide B."""
+        if self.mesh.size == 1 or len(x) % self.mesh.size:
             return x
         return jax.lax.with_sharding_constraint(x, self.batch_sharding)
 

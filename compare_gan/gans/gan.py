@@ -43,7 +43,7 @@ class HeadedDiscriminator(nnx.Module):
         return out
 
 
-@GAN_METHODS.register("ModularGAN", module="compare_gan.gans.gan_gan")
+@GAN_METHODS.register("ModularGAN", module="compare_gan.gans.modular_gan")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GAN:
     """All that training does not change about a GAN.
