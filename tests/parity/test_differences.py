@@ -132,6 +132,7 @@ def test_features_that_are_images_are_flattened_and_refused_there_by_s3gan():
     assert state.d.params["heads"]["rotation"]["kernel"].shape == (2 * 2 * 512, 4)
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_layer_norm_are_exact_and_not_there(monkeypatch):
     case = load("penalty_wgangp_resnet_cifar_layernorm")
     assert all(d.found <= d.allowed for d in penalty(case))
@@ -140,11 +141,12 @@ def test_second_derivatives_of_layer_norm_are_exact_and_not_there(monkeypatch):
     assert off and "penalty" not in off
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, quirk, least",
     [
         ("train_resnet_cifar_disc1", "early_sums", 1e-4),
-        pytest.param("train_s3gan_biggan32", "generator_runs_again", 4e-5, marks=pytest.mark.slow),
+        ("train_s3gan_biggan32", "generator_runs_again", 4e-5),
     ],
 )
 def test_the_generator_learns_from_one_state_of_the_discriminator_and_of_itself(
