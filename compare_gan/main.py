@@ -27,14 +27,14 @@ def run() -> NoReturn:
     sys.exit(main(sys.argv[1:]))
 
 
-def unraisable(told: Any) -> None:
+def unraisable(event: Any) -> None:
     """Passes on what cannot be raised, but for what follows a checkpoint that could not be written.
 
     Where one write fails Orbax stops waiting for the others, and TensorStore, when they end, finds nobody
     there to tell. The failure itself is raised, and told in a line.
     """
-    if not (isinstance(told.exc_value, RuntimeError) and str(told.exc_value) == "Event loop is closed"):
-        sys.__unraisablehook__(told)
+    if not (isinstance(event.exc_value, RuntimeError) and str(event.exc_value) == "Event loop is closed"):
+        sys.__unraisablehook__(event)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,8 +51,8 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        told = f"{error.filename or 'a file'}: {error.strerror}; fix this and give the same command again"
-        print(f"compare-gan: {told}", file=sys.stderr)
+        message = f"{error.filename or 'a file'}: {error.strerror}; fix this and give the same command again"
+        print(f"compare-gan: {message}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         print(f"{stop}; the same command resumes from there")

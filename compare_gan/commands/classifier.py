@@ -17,20 +17,20 @@ from compare_gan.core.errors import UserError
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         classifier,
         "classifier",
         "Train a classifier on all labels that there are, to measure scores with.",
         "--data digits --out digits.npz",
     )
-    add_sources(made)
-    made.add_argument("--out", required=True, help="file to write")
-    add_labels_file(made)
-    add_reading(made)
-    made.add_argument("--width", type=int, default=32, help="channels of the first layer")
-    made.add_argument("--steps", type=int, default=800, help="updates")
-    made.add_argument("--seed", type=int, default=0, help="of weights and order")
+    add_sources(parser)
+    parser.add_argument("--out", required=True, help="file to write")
+    add_labels_file(parser)
+    add_reading(parser)
+    parser.add_argument("--width", type=int, default=32, help="channels of the first layer")
+    parser.add_argument("--steps", type=int, default=800, help="updates")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and order")
 
 
 def classifier(arguments: argparse.Namespace) -> None:

@@ -16,25 +16,27 @@ from compare_gan.core.words import amount, counted
 if TYPE_CHECKING:
     from compare_gan.data.survey import Survey
 
-CLASSES = 20  # of more, only the largest and smallest are listed
-ENDS = 3  # so many of each
-NAME = 24  # letters of a class that are shown
-BROKEN = 10  # broken images that are listed
+MAX_CLASSES = 20  # of more, only the largest and smallest are listed
+NUM_EXTREMES = 3  # so many of each
+MAX_NAME = 24  # letters of a class that are shown
+MAX_BROKEN = 10  # broken images that are listed
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         dataset,
         "dataset",
         "Try every image of a data set, and tell what was found: splits, classes, sizes, broken files.",
         "path/to/images --image_size 64 --out contact.png",
     )
-    made.add_argument("source", metavar="PATH_OR_NAME", nargs="+", help="as --data of other commands")
-    made.add_argument("--out", help="PNG file for some of the images, a row for each class if these are few")
-    made.add_argument("--json", help="file for all that is told, and every broken file")
-    add_labels_file(made)
-    add_reading(made)
+    parser.add_argument("source", metavar="PATH_OR_NAME", nargs="+", help="as --data of other commands")
+    parser.add_argument(
+        "--out", help="PNG file for some of the images, a row for each class if these are few"
+    )
+    parser.add_argument("--json", help="file for all that is told, and every broken file")
+    add_labels_file(parser)
+    add_reading(parser)
 
 
 def dataset(arguments: argparse.Namespace) -> None:
@@ -95,10 +97,10 @@ def lines(found: "Survey") -> Iterator[str]:
     for note in found.notes:
         yield from wrapped(note, "note:    ")
     broken = [*found.train.broken, *found.test.broken]
-    for message in broken[:BROKEN]:
+    for message in broken[:MAX_BROKEN]:
         yield f"broken:  {message}"
-    if len(broken) > BROKEN:
-        yield f"         and {counted(len(broken) - BROKEN, 'more image')}; --json lists all"
+    if len(broken) > MAX_BROKEN:
+        yield f"         and {counted(len(broken) - MAX_BROKEN, 'more image')}; --json lists all"
     for message in found.problems:
         yield from wrapped(message, "error:   ")
 
@@ -123,11 +125,11 @@ def class_lines(found: "Survey") -> Iterator[str]:
         return
     order = sorted(range(len(names)), key=lambda i: -train[i])
     yield row("class", "train", "test")
-    for i in range(len(names)) if len(names) <= CLASSES else order[:ENDS]:
+    for i in range(len(names)) if len(names) <= MAX_CLASSES else order[:NUM_EXTREMES]:
         yield row(shortened(names[i]), train[i], test[i])
-    if len(names) > CLASSES:
-        yield f"  ... {len(names) - 2 * ENDS:,} more ..."
-        for i in order[-ENDS:]:
+    if len(names) > MAX_CLASSES:
+        yield f"  ... {len(names) - 2 * NUM_EXTREMES:,} more ..."
+        for i in order[-NUM_EXTREMES:]:
             yield row(shortened(names[i]), train[i], test[i])
     if len(names) > 1:
         least, most, median = min(train), max(train), statistics.median(train)
@@ -136,4 +138,4 @@ def class_lines(found: "Survey") -> Iterator[str]:
 
 def shortened(name: str) -> str:
     name = printable(name)
-    return f"  {name if len(name) <= NAME else name[: NAME - 3] + '...'}"
+    return f"  {name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + '...'}"

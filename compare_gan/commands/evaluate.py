@@ -27,56 +27,60 @@ FAILED = 1  # exit code: a metric failed, and the others were scored
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         evaluate,
         "evaluate",
         "Score a run, a folder of images (--images_from), or a file of features (--features).",
         "runs/demo/s3gan --steps all",
     )
-    made.add_argument("run", nargs="?", help="run folder")
-    made.add_argument("--steps", default="latest", help="latest, all, best, or numbers such as 1000,2000")
-    made.add_argument("--every", type=int, default=1, help="of all steps, those at multiples of this")
-    made.add_argument("--continuous", action="store_true", help="score each checkpoint as training writes it")
-    made.add_argument("--data", help="name or path; default: what the run was trained on")
-    made.add_argument("--images_from", help="score the images of this folder or file, not a run")
-    made.add_argument("--reference", help="with --images_from: data set to compare with")
-    made.add_argument(
+    parser.add_argument("run", nargs="?", help="run folder")
+    parser.add_argument("--steps", default="latest", help="latest, all, best, or numbers such as 1000,2000")
+    parser.add_argument("--every", type=int, default=1, help="of all steps, those at multiples of this")
+    parser.add_argument(
+        "--continuous", action="store_true", help="score each checkpoint as training writes it"
+    )
+    parser.add_argument("--data", help="name or path; default: what the run was trained on")
+    parser.add_argument("--images_from", help="score the images of this folder or file, not a run")
+    parser.add_argument("--reference", help="with --images_from: data set to compare with")
+    parser.add_argument(
         "--reference_split",
         choices=("train", "test", "all"),
         help="which images of --reference; default: test, or all if it has no test split of its own",
     )
-    made.add_argument("--features", help="score the features of this .npy or .npz file, not a run")
-    made.add_argument(
+    parser.add_argument("--features", help="score the features of this .npy or .npz file, not a run")
+    parser.add_argument(
         "--reference_features",
         help="with --features or --images_from: file of features, or of mu and sigma, to compare with",
     )
-    made.add_argument("--json", help="file for the scores")
-    add_hosts(made)
-    add_settings(made)
-    add_reading(made)
+    parser.add_argument("--json", help="file for the scores")
+    add_hosts(parser)
+    add_settings(parser)
+    add_reading(parser)
 
 
-def add_settings(made: Parser) -> None:
+def add_settings(parser: Parser) -> None:
     """Arguments that say how scores are made; `eval_options` takes them."""
-    made.add_argument(
+    parser.add_argument(
         "--extractor",
         default="digits",
         help="digits, inception, inception_clean, or a file: of compare-gan classifier, weights of "
         "Inception, .onnx",
     )
-    made.add_argument(
+    parser.add_argument(
         "--metrics",
         action="extend",
         nargs="+",
         help="names; default: frechet_distance and class_agreement",
     )
-    made.add_argument(
+    parser.add_argument(
         "--images", type=int, help="images to generate for a set; default: as many as real ones, 5000 or more"
     )
-    made.add_argument("--num_eval_averaging_runs", type=int, default=3, help="sets of images that are scored")
-    made.add_argument("--eval_seed", type=int, default=42, help="of the generated images")
-    add_statistics_examples(made)
+    parser.add_argument(
+        "--num_eval_averaging_runs", type=int, default=3, help="sets of images that are scored"
+    )
+    parser.add_argument("--eval_seed", type=int, default=42, help="of the generated images")
+    add_statistics_examples(parser)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,9 +171,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.run:
         scores = evaluate_run(run_request(arguments, options))
     else:
-        scores = (of_images if arguments.images_from else of_features)(arguments, options)
+        scores = (evaluate_images if arguments.images_from else evaluate_features)(arguments, options)
     if arguments.json and is_main_process():
-        Path(arguments.json).write_text(json.dumps(scores.found, indent=2) + "\n")
+        Path(arguments.json).write_text(json.dumps(scores.rows, indent=2) + "\n")
         print(f"scores: {arguments.json}")
     return FAILED if scores.failed else 0
 
@@ -180,11 +184,11 @@ def run_request(arguments: argparse.Namespace, options: EvalOptions) -> EvalRequ
     Raises:
       UserError: an option is not for runs.
     """
-    if lost := [
+    if misplaced := [
         name for name in ("reference", "reference_split", "reference_features") if getattr(arguments, name)
     ]:
         raise UserError(
-            f"--{lost[0]} is for --images_from; a run is compared with its own data, or with --data"
+            f"--{misplaced[0]} is for --images_from; a run is compared with its own data, or with --data"
         )
     return EvalRequest(
         Path(arguments.run),
@@ -201,11 +205,11 @@ def run_request(arguments: argparse.Namespace, options: EvalOptions) -> EvalRequ
 class Scores:
     """What a command found out."""
 
-    found: Any  # a row, or the rows of a run
+    rows: Any  # a row, or the rows of a run
     failed: bool  # whether a metric has no score that should have one
 
 
-def shown(row: dict[str, Any], wanted: Sequence[str]) -> bool:
+def print_row(row: dict[str, Any], wanted: Sequence[str]) -> bool:
     """Prints a row; whether each of the wanted metrics was scored."""
     for name, value in row.items():
         if name != "scored":
@@ -224,25 +228,25 @@ def evaluate_run(request: EvalRequest) -> Scores:
     from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings
     from compare_gan.evaluation.scores import read_scores
-    from compare_gan.evaluation.steps import as_they_come, chosen, score_steps
+    from compare_gan.evaluation.steps import poll_steps, score_steps, select_steps
     from compare_gan.features import open_extractor
     from compare_gan.runs import open_run
 
     options, run_dir = request.options, request.run_dir
     run = open_run(run_dir)
-    steps: Any = None if request.continuous else chosen(run_dir, request.steps, request.every)
+    steps: Any = None if request.continuous else select_steps(run_dir, request.steps, request.every)
     dataset = data_of_run(run_dir, run.about, request.data, request.reading)
     extractor, how = open_extractor(options.extractor), eval_settings(options, dataset)
     if any("train" in METRICS[name].needs for name in how.metrics):
-        dataset = under_training_labels(dataset, run_dir, run.about)
-    dataset = under_training_classes(dataset, tuple(run.about["class_names"]))
+        dataset = with_training_labels(dataset, run_dir, run.about)
+    dataset = with_training_classes(dataset, tuple(run.about["class_names"]))
     check_settings(how, run.gan, dataset, extractor, lenient=options.metrics is None)
     template = Placement.create().replicate(run.template())
     if steps is None:
-        steps = as_they_come(run_dir, request.every)
+        steps = poll_steps(run_dir, request.every)
     complete = True
     for row in score_steps(run_dir, steps, run.gan, template, dataset, extractor, how):
-        complete &= shown(row, how.metrics)
+        complete &= print_row(row, how.metrics)
     return Scores(read_scores(run_dir), not complete)
 
 
@@ -306,7 +310,7 @@ def check_label_file(run_dir: Path, about: dict[str, Any]) -> None:
         raise UserError(f"{labels['choice']}: has changed since {run_dir / ABOUT} noted it; restore the file")
 
 
-def under_training_labels(dataset: Any, run_dir: Path, about: dict[str, Any]) -> Any:
+def with_training_labels(dataset: Any, run_dir: Path, about: dict[str, Any]) -> Any:
     """The data set under the labels that --labels gave to its training images, as `run.json` notes them.
 
     Raises:
@@ -321,19 +325,19 @@ def under_training_labels(dataset: Any, run_dir: Path, about: dict[str, Any]) ->
     return labelled_only(dataset) if about.get("labelled_only") else dataset
 
 
-def under_training_classes(dataset: Any, class_names: tuple[str, ...]) -> Any:
+def with_training_classes(dataset: Any, class_names: tuple[str, ...]) -> Any:
     """The data set with the classes of a GAN; training images of other classes are unlabelled."""
-    from compare_gan.evaluation.classes import under_classes
+    from compare_gan.evaluation.classes import with_classes
 
-    train = under_classes(dataset.train, dataset.class_names, class_names)
+    train = with_classes(dataset.train, dataset.class_names, class_names)
     return dataclasses.replace(
         dataset, train=train, class_names=class_names, test_class_names=dataset.test_classes
     )
 
 
-def of_images(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
+def evaluate_images(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
     from compare_gan.evaluation.sources import (
-        has_statistics_alone,
+        is_statistics_file,
         read_features,
         score_against_features,
         score_images,
@@ -343,7 +347,7 @@ def of_images(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
     if bool(arguments.reference) == bool(arguments.reference_features):
         raise UserError("--images_from needs --reference (a data set) or --reference_features, one of them")
     path = arguments.reference_features
-    if path is None and has_statistics_alone(Path(arguments.reference)):
+    if path is None and is_statistics_file(Path(arguments.reference)):
         path = arguments.reference
     if path and arguments.reference_split:
         raise UserError(f"--reference_split is for images; {path} holds features")
@@ -359,7 +363,7 @@ def of_images(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
         real = source(arguments.reference, how, arguments.reference_split, whole=False)
         row = {"compared": f"{compared}{len(real.split)} of {real}"}
         row |= score_images(fake, real, extractor, names, options.seed)
-    return Scores(row, not shown(row, names))
+    return Scores(row, not print_row(row, names))
 
 
 def source(name: str, how: Any, which: Any, whole: bool) -> Any:
@@ -384,7 +388,7 @@ def source(name: str, how: Any, which: Any, whole: bool) -> Any:
     return Source(name, which, load_split(contents, how, which), contents.class_names)
 
 
-def of_features(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
+def evaluate_features(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
     import numpy as np
 
     from compare_gan.evaluation.sources import read_features, score_features
@@ -402,4 +406,4 @@ def of_features(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
     )
     row: dict[str, Any] = {"compared": " against ".join(sides)}
     row |= score_features(fake, real, names, options.seed)
-    return Scores(row, not shown(row, names))
+    return Scores(row, not print_row(row, names))

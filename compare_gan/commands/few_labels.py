@@ -11,12 +11,12 @@ from compare_gan.commands.studies import (
     add_inference,
     add_methods,
     add_training,
-    carry_out,
-    compile_quickly,
-    given_data,
-    given_options,
+    data_fields,
+    option_fields,
     plan_lines,
     read_inputs,
+    reduce_compile_time,
+    run_and_report,
     study_folder,
 )
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         few_labels,
         "few-labels",
         "Infer labels from few, train GANs on them, score them and write a report.",
         "--data my_images/ --labels few.csv --model_dir runs/mine",
     )
-    add_data(made)
-    add_methods(made, ["s3gan"])
-    add_labels(made)
-    made.add_argument("--label_file", help="label file in place of inferred labels")
-    add_inference(made)
-    add_training(made)
-    made.add_argument(
+    add_data(parser)
+    add_methods(parser, ["s3gan"])
+    add_labels(parser)
+    parser.add_argument("--label_file", help="label file in place of inferred labels")
+    add_inference(parser)
+    add_training(parser)
+    parser.add_argument(
         "--verify_no_leak",
         nargs="?",
         const="stages",
@@ -48,8 +48,8 @@ def add(commands) -> None:
     )
 
 
-def add_labels(made: Parser) -> None:
-    kept = made.add_mutually_exclusive_group()
+def add_labels(parser: Parser) -> None:
+    kept = parser.add_mutually_exclusive_group()
     kept.add_argument(
         "--label_fraction",
         type=float,
@@ -57,13 +57,13 @@ def add_labels(made: Parser) -> None:
         "where images without a label are there, 0.1 where every image has one",
     )
     kept.add_argument("--labels_per_class", type=int, help="labels of each class that are kept")
-    made.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
 
 
 def few_labels(arguments: argparse.Namespace) -> int:
     if arguments.quick:
-        compile_quickly()
-    request = request_of(arguments, **given_data(arguments), label_file=arguments.label_file)
+        reduce_compile_time()
+    request = request_of(arguments, **data_fields(arguments), label_file=arguments.label_file)
     return run_few_labels(request, Path(arguments.model_dir), arguments.verify_no_leak)
 
 
@@ -76,7 +76,7 @@ def request_of(arguments: argparse.Namespace, **given: Any) -> "StudyRequest":
         per_class=() if arguments.labels_per_class is None else (arguments.labels_per_class,),
         seeds=(arguments.seed,),
         **given,
-        **given_options(arguments),
+        **option_fields(arguments),
     )
 
 
@@ -99,13 +99,13 @@ def run_few_labels(
     from compare_gan.studies import open_study, settings_of
 
     dataset, configured = read_inputs(request, model_dir)
-    there = overview(dataset)
-    methods, left_out = usable_methods(request.methods, there)
+    data = overview(dataset)
+    methods, left_out = usable_methods(request.methods, data)
     budget_given = bool(request.fractions or request.per_class)
     request = dataclasses.replace(
         request,
         methods=tuple(methods),
-        fractions=request.fractions if budget_given else (there.fraction(None),),
+        fractions=request.fractions if budget_given else (data.fraction(None),),
     )
     settings = settings_of(request, dataset, left_out)
     folder = study_folder(model_dir, settings, varying=("methods",))
@@ -114,7 +114,7 @@ def run_few_labels(
         refuse_unverifiable(study, gans=verify == "gans")
     run_folder(folder)
     print("\n".join([*plan_lines(study, budget_given), *left_out]))
-    code = carry_out("few-labels", study)
+    code = run_and_report("few-labels", study)
     if code or verify is None:
         return code
     return verify_no_leak(study, gans=verify == "gans")

@@ -7,15 +7,15 @@ from compare_gan.commands.shared import declare
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         prepare,
         "prepare",
         "Download a data set and have TensorFlow Datasets prepare it; --data and dataset.name then find it.",
         "cifar10",
     )
-    made.add_argument("name", help="cifar10, celeb_a, imagenet_128, ..., or tfds:NAME or tfds:NAME/CONFIG")
-    made.add_argument("--tfds_data_dir", help="where to; default: $TFDS_DATA_DIR or ~/tensorflow_datasets")
+    parser.add_argument("name", help="cifar10, celeb_a, imagenet_128, ..., or tfds:NAME or tfds:NAME/CONFIG")
+    parser.add_argument("--tfds_data_dir", help="where to; default: $TFDS_DATA_DIR or ~/tensorflow_datasets")
 
 
 def prepare(arguments: argparse.Namespace) -> None:

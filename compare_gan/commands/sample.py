@@ -15,7 +15,7 @@ ROWS = COLUMNS = 10  # of a picture, by default
 ARRAYS = ".npz"
 
 
-class Wanted(NamedTuple):
+class Selection(NamedTuple):
     """Which images to draw."""
 
     images: int
@@ -24,35 +24,35 @@ class Wanted(NamedTuple):
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         sample,
         "sample",
         "Draw images from a run, or from an export of one; the same from either.",
         "runs/demo/s3gan --classes 3 7 --per_class 100 --out samples/",
     )
-    made.add_argument("run", help="run folder, or folder that compare-gan export made")
-    made.add_argument(
+    parser.add_argument("run", help="run folder, or folder that compare-gan export made")
+    parser.add_argument(
         "--out",
         required=True,
         help="a folder for one PNG file per image, in a folder per class if there are classes; a .npz file "
         "for images and labels; or a .png, .jpg or .webp file for one picture of all",
     )
-    made.add_argument(
+    parser.add_argument(
         "--classes",
         action="extend",
         nargs="+",
         metavar="CLASS",
         help="names or numbers of classes; default: all, the first 10 for a picture",
     )
-    amount = made.add_mutually_exclusive_group()
+    amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--per_class", type=int, metavar="N", help="images of each class; default: 10")
     amount.add_argument("--count", type=int, metavar="N", help="images in all, classes in turn")
-    made.add_argument(
+    parser.add_argument(
         "--columns", type=int, help="columns of a picture; with classes the same as --per_class"
     )
-    made.add_argument("--seed", type=int, default=0, help="of the latent vectors")
-    made.add_argument(
+    parser.add_argument("--seed", type=int, default=0, help="of the latent vectors")
+    parser.add_argument(
         "--truncation",
         type=float,
         default=1.0,
@@ -60,23 +60,23 @@ def add(commands) -> None:
         help="multiply latent vectors by this: less than 1 gives more typical and less varied images; meant "
         "for normal latent vectors",
     )
-    add_choice(made)
+    add_choice(parser)
 
 
 def sample(arguments: argparse.Namespace) -> None:
     from compare_gan.export.folder import is_export
 
-    out = checked_out(arguments)
+    out = validate_options(arguments)
     source = Path(arguments.run)
-    sampler = (of_export if is_export(source) else of_run)(source, arguments)
+    sampler = (sampler_from_export if is_export(source) else sampler_from_run)(source, arguments)
     picture = not is_folder(arguments.out) and out.suffix.lower() != ARRAYS
-    wanted = chosen(arguments, sampler.class_names, picture)
+    selection = select(arguments, sampler.class_names, picture)
     if is_folder(arguments.out):
-        write_folder(out, sampler, wanted, arguments)
+        write_folder(out, sampler, selection, arguments)
     elif out.suffix.lower() == ARRAYS:
-        write_arrays(out, sampler, wanted, arguments)
+        write_arrays(out, sampler, selection, arguments)
     else:
-        write_sheet(out, sampler, wanted, arguments)
+        write_sheet(out, sampler, selection, arguments)
     print(f"samples: {out}")
 
 
@@ -86,7 +86,7 @@ def is_folder(text: str) -> bool:
     return path.is_dir() or not path.exists() and (text.endswith("/") or not path.suffix)
 
 
-def checked_out(arguments: argparse.Namespace) -> Path:
+def validate_options(arguments: argparse.Namespace) -> Path:
     """Where to write. Mistakes are found before anything is drawn.
 
     Raises:
@@ -107,7 +107,7 @@ def checked_out(arguments: argparse.Namespace) -> Path:
     return out
 
 
-def chosen(arguments: argparse.Namespace, names: tuple[str, ...], picture: bool) -> Wanted:
+def select(arguments: argparse.Namespace, names: tuple[str, ...], picture: bool) -> Selection:
     """How many images of which classes.
 
     Raises:
@@ -119,7 +119,7 @@ def chosen(arguments: argparse.Namespace, names: tuple[str, ...], picture: bool)
                 raise UserError(f"{arguments.run}: takes no labels, so there is no --{option}; use --count")
         columns = arguments.columns or COLUMNS
         count = arguments.count or columns * ROWS
-        return Wanted(count, -(-count // min(columns, count)), None)
+        return Selection(count, -(-count // min(columns, count)), None)
     if arguments.columns and (arguments.per_class or arguments.count):
         raise UserError("--columns is the number of images of each class; leave out --per_class and --count")
     if arguments.classes:
@@ -130,7 +130,7 @@ def chosen(arguments: argparse.Namespace, names: tuple[str, ...], picture: bool)
             classes = classes[:ROWS]
             print(f"shows the first {ROWS} of {len(names):,} classes; --classes chooses others")
     count = arguments.count or (arguments.per_class or arguments.columns or COLUMNS) * len(classes)
-    return Wanted(count, min(len(classes), count), classes[:count])
+    return Selection(count, min(len(classes), count), classes[:count])
 
 
 def class_number(word: str, names: tuple[str, ...]) -> int:
@@ -142,31 +142,31 @@ def class_number(word: str, names: tuple[str, ...]) -> int:
     raise UserError(f"--classes {word}: no such class{did_you_mean(word, names)}")
 
 
-def write_sheet(path: Path, sampler: Any, wanted: Wanted, arguments: argparse.Namespace) -> None:
+def write_sheet(path: Path, sampler: Any, selection: Selection, arguments: argparse.Namespace) -> None:
     """One picture: a row for each class, or any rows where there are none."""
     from compare_gan.core.pictures import check_picture, write_picture
     from compare_gan.export.sampler import row_by_row
 
     h, w, _ = sampler.image_shape
-    columns = -(-wanted.images // wanted.rows)
-    check_picture(path, wanted.rows * h, columns * w)
-    images, _ = sampler.images(wanted.images, arguments.seed, wanted.classes, arguments.truncation)
-    write_picture(path, row_by_row(images, wanted.rows), wanted.rows, columns)
+    columns = -(-selection.images // selection.rows)
+    check_picture(path, selection.rows * h, columns * w)
+    images, _ = sampler.images(selection.images, arguments.seed, selection.classes, arguments.truncation)
+    write_picture(path, row_by_row(images, selection.rows), selection.rows, columns)
 
 
-def write_arrays(path: Path, sampler: Any, wanted: Wanted, arguments: argparse.Namespace) -> None:
+def write_arrays(path: Path, sampler: Any, selection: Selection, arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from compare_gan.core.files import atomic, run_folder
 
     run_folder(path.parent)
-    images, labels = sampler.images(wanted.images, arguments.seed, wanted.classes, arguments.truncation)
+    images, labels = sampler.images(selection.images, arguments.seed, selection.classes, arguments.truncation)
     with atomic(path) as file:
         classes = {} if labels is None else {"labels": labels, "class_names": np.array(sampler.class_names)}
         np.savez(file, images=images, **classes)
 
 
-def write_folder(folder: Path, sampler: Any, wanted: Wanted, arguments: argparse.Namespace) -> None:
+def write_folder(folder: Path, sampler: Any, selection: Selection, arguments: argparse.Namespace) -> None:
     """A PNG file per image: 000000.png, ..., in a folder per class if there are classes.
 
     Raises:
@@ -177,17 +177,19 @@ def write_folder(folder: Path, sampler: Any, wanted: Wanted, arguments: argparse
     from compare_gan.core.progress import Progress
 
     folders = class_folders(sampler.class_names)
-    names = [folders[k] for k in wanted.classes or []]
+    names = [folders[k] for k in selection.classes or []]
     rows = len(names) or 1
     paths = [
-        folder / (names[i % rows] if names else "") / f"{i // rows:06}.png" for i in range(wanted.images)
+        folder / (names[i % rows] if names else "") / f"{i // rows:06}.png" for i in range(selection.images)
     ]
     if others := sorted({*folder.glob("*.png"), *folder.glob("*/*.png")} - set(paths)):
         raise UserError(f"{folder}: holds other images already, such as {others[0]}; choose an empty folder")
     for name in [".", *names]:
         run_folder(folder / name)
-    progress, i = Progress("sample", wanted.images, unit="images", patience=5.0), 0
-    for images, _ in sampler.batches(wanted.images, arguments.seed, wanted.classes, arguments.truncation):
+    progress, i = Progress("sample", selection.images, unit="images", patience=5.0), 0
+    for images, _ in sampler.batches(
+        selection.images, arguments.seed, selection.classes, arguments.truncation
+    ):
         for image in images:
             paths[i].write_bytes(encoded(image, ".png"))
             i += 1
@@ -202,7 +204,7 @@ def class_folders(names: Sequence[str]) -> list[str]:
     return [f"{i:04} {name}".strip() for i, name in enumerate(safe)]
 
 
-def of_export(folder: Path, arguments: argparse.Namespace) -> Any:
+def sampler_from_export(folder: Path, arguments: argparse.Namespace) -> Any:
     from compare_gan.export.folder import open_sampler
 
     if (arguments.step, arguments.statistics_examples) != (LATEST, STATISTICS_EXAMPLES):
@@ -212,7 +214,7 @@ def of_export(folder: Path, arguments: argparse.Namespace) -> Any:
     return open_sampler(folder)
 
 
-def of_run(run_dir: Path, arguments: argparse.Namespace) -> Any:
+def sampler_from_run(run_dir: Path, arguments: argparse.Namespace) -> Any:
     from compare_gan.export.write import sampler_of, with_inference_stats
     from compare_gan.runs import open_run
 

@@ -31,55 +31,57 @@ def declare(
     commands: Any, run: Callable[[argparse.Namespace], int | None], name: str, text: str, example: str
 ) -> Parser:
     """A new command, for arguments to be added to."""
-    made = commands.add_parser(
+    parser = commands.add_parser(
         name,
         help=text,
         description=text,
         epilog=f"example: compare-gan {name} {example}".rstrip(),
         formatter_class=Help,
     )
-    made.set_defaults(command=run)
-    return made
+    parser.set_defaults(command=run)
+    return parser
 
 
-def add_reading(made: Parser) -> None:
+def add_reading(parser: Parser) -> None:
     """Arguments that say how a data set is read; `reading` takes them."""
-    made.add_argument("--image_size", type=int, help="crop and resize images to this side")
-    made.add_argument(
+    parser.add_argument("--image_size", type=int, help="crop and resize images to this side")
+    parser.add_argument(
         "--resize",
         help="lanczos, bicubic, box or bilinear_tf1; default: lanczos, or what compare_gan does for the data",
     )
-    made.add_argument("--image_column", help="column of parquet files that holds the images")
-    made.add_argument("--label_column", help="column of parquet files that holds the labels; none: no labels")
-    made.add_argument(
+    parser.add_argument("--image_column", help="column of parquet files that holds the images")
+    parser.add_argument(
+        "--label_column", help="column of parquet files that holds the labels; none: no labels"
+    )
+    parser.add_argument(
         "--holdout",
         type=float,
         help="share of the images to hold out for scores where the data has no test split; default: 0.2",
     )
-    made.add_argument("--test_data", help="data set whose images are held out for scores")
-    made.add_argument(
+    parser.add_argument("--test_data", help="data set whose images are held out for scores")
+    parser.add_argument(
         "--broken",
         choices=("fail", "skip"),
         default="fail",
         help="what to do about image files that cannot be read",
     )
-    made.add_argument(
+    parser.add_argument(
         "--tfds_data_dir",
         help="where TensorFlow Datasets prepared data; default: $TFDS_DATA_DIR or ~/tensorflow_datasets",
     )
 
 
-def add_hosts(made: Parser) -> None:
+def add_hosts(parser: Parser) -> None:
     """Arguments that say which processes work together; `join` takes them."""
-    made.add_argument(
+    parser.add_argument(
         "--distributed",
         action="store_true",
         help="one of several processes with devices of their own; the environment (SLURM, Open MPI, "
         "Kubernetes, Cloud TPU) or the next three tell which",
     )
-    made.add_argument("--coordinator", help="HOST:PORT of the first process")
-    made.add_argument("--processes", type=int, help="how many there are")
-    made.add_argument("--process", type=int, help="which one this is, from 0")
+    parser.add_argument("--coordinator", help="HOST:PORT of the first process")
+    parser.add_argument("--processes", type=int, help="how many there are")
+    parser.add_argument("--process", type=int, help="which one this is, from 0")
 
 
 def join(arguments: argparse.Namespace) -> None:
@@ -94,8 +96,8 @@ def join(arguments: argparse.Namespace) -> None:
         from compare_gan.core.processes import connect
 
         connect(**given)
-    elif lost := [name for name in names if given[name] is not None]:
-        raise UserError(f"--{lost[0]} needs --distributed")
+    elif misplaced := [name for name in names if given[name] is not None]:
+        raise UserError(f"--{misplaced[0]} needs --distributed")
 
 
 def reading(arguments: argparse.Namespace, **more: Any) -> Any:
@@ -114,9 +116,9 @@ def reading(arguments: argparse.Namespace, **more: Any) -> Any:
     )
 
 
-def add_sources(made: Parser) -> None:
+def add_sources(parser: Parser) -> None:
     """The argument `data`, which must be given; `one_or_several` takes it."""
-    made.add_argument(
+    parser.add_argument(
         "--data",
         required=True,
         action="extend",
@@ -125,18 +127,18 @@ def add_sources(made: Parser) -> None:
     )
 
 
-def add_labels_file(made: Parser) -> None:
+def add_labels_file(parser: Parser) -> None:
     """The argument `labels`, to be passed on to `reading`."""
-    made.add_argument(
+    parser.add_argument(
         "--labels",
         metavar="FILE",
         help="label file (.csv, .npz, ...) with the labels of some or all images, in place of the data's own",
     )
 
 
-def add_statistics_examples(made: Parser) -> None:
+def add_statistics_examples(parser: Parser) -> None:
     """The argument `statistics_examples`."""
-    made.add_argument(
+    parser.add_argument(
         "--statistics_examples",
         type=int,
         default=STATISTICS_EXAMPLES,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from compare_gan.fewlabels.study import Configured, Study
     from compare_gan.studies import StudyRequest
 
-LABELS = {  # options that say how labels are inferred, and the fields of a recipe that they set
+RECIPE_OPTIONS = {  # options that say how labels are inferred, and the fields of a recipe that they set
     "classifier": "classifier",
     "encoder": "encoder",
     "encoder_width": "width",
@@ -33,57 +33,59 @@ LABELS = {  # options that say how labels are inferred, and the fields of a reci
 }
 
 
-def add_data(made: Parser) -> None:
+def add_data(parser: Parser) -> None:
     """Arguments that say which images and labels a study is about."""
-    add_sources(made)
-    made.add_argument("--model_dir", required=True, help="where everything is written")
-    add_labels_file(made)
-    add_reading(made)
+    add_sources(parser)
+    parser.add_argument("--model_dir", required=True, help="where everything is written")
+    add_labels_file(parser)
+    add_reading(parser)
 
 
-def add_methods(made: Parser, default: list[str]) -> None:
-    made.add_argument(
+def add_methods(parser: Parser, default: list[str]) -> None:
+    parser.add_argument(
         "--methods", "--method", nargs="+", choices=list(LABEL_METHODS), default=default, help="GANs to train"
     )
 
 
-def add_training(made: Parser) -> None:
-    made.add_argument("--steps", type=int, help="generator updates of each GAN; default: 1500, quick 40")
-    made.add_argument("--quick", action="store_true", help="every stage shrunken, for a first look")
-    made.add_argument("--gin_config", default="small.gin", help="networks and training of every GAN")
-    made.add_argument(
+def add_training(parser: Parser) -> None:
+    parser.add_argument("--steps", type=int, help="generator updates of each GAN; default: 1500, quick 40")
+    parser.add_argument("--quick", action="store_true", help="every stage shrunken, for a first look")
+    parser.add_argument("--gin_config", default="small.gin", help="networks and training of every GAN")
+    parser.add_argument(
         "--gin_bindings", action="append", default=[], help="added to every GAN's configuration"
     )
-    made.add_argument(
+    parser.add_argument(
         "--extractor",
         help="measure with this classifier; default: one that knows the data set, or the pre-trained encoder",
     )
 
 
-def add_inference(made: Parser) -> None:
-    made.add_argument(
+def add_inference(parser: Parser) -> None:
+    parser.add_argument(
         "--label_recipe",
         default="digits",
         help="how labels are inferred: digits (in seconds), photos (of some 32 pixels a side, on a CPU), "
         "photos_gpu, or paper (rotation and S4L alone)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--classifier",
         choices=["s4l", "linear"],
         help="what infers labels; default: s4l, or linear on --features",
     )
-    made.add_argument("--features", help="file of features of all images, in place of those of our encoder")
-    made.add_argument(
+    parser.add_argument("--features", help="file of features of all images, in place of those of our encoder")
+    parser.add_argument(
         "--encoder", help="small, halved, wide28 or resnet50; this and what follows change the recipe"
     )
-    made.add_argument("--encoder_width", type=int, help="channels of the encoder's first layer")
-    made.add_argument("--pretrain_steps", type=int, help="updates of the encoder by rotations")
-    made.add_argument("--classify_steps", type=int, help="updates of the classifier")
-    made.add_argument("--clusters", type=int, help="how many, for the method clustering")
-    made.add_argument("--confidence", type=float, help="leave images unlabelled whose label is less certain")
+    parser.add_argument("--encoder_width", type=int, help="channels of the encoder's first layer")
+    parser.add_argument("--pretrain_steps", type=int, help="updates of the encoder by rotations")
+    parser.add_argument("--classify_steps", type=int, help="updates of the classifier")
+    parser.add_argument("--clusters", type=int, help="how many, for the method clustering")
+    parser.add_argument(
+        "--confidence", type=float, help="leave images unlabelled whose label is less certain"
+    )
 
 
-def given_data(arguments: argparse.Namespace) -> dict[str, Any]:
+def data_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of a `StudyRequest` that `add_data` and `add_methods` set."""
     return {
         "data": one_or_several(arguments.data),
@@ -92,9 +94,9 @@ def given_data(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+def option_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of a `StudyRequest` that `add_inference` and `add_training` set."""
-    inference = {field: getattr(arguments, option) for option, field in LABELS.items()}
+    inference = {field: getattr(arguments, option) for option, field in RECIPE_OPTIONS.items()}
     names = ("label_recipe", "features", "steps", "quick", "gin_config", "extractor")
     return {name: getattr(arguments, name) for name in names} | {
         "inference": {field: value for field, value in inference.items() if value is not None},
@@ -127,8 +129,8 @@ def plan_lines(study: "Study", budget_given: bool) -> list[str]:
     from compare_gan.fewlabels.budget import choose, describe_budget
     from compare_gan.fewlabels.overview import overview
 
-    there = overview(study.dataset)
-    lines = there.lines()
+    data = overview(study.dataset)
+    lines = data.lines()
     if not any(method.from_few for method in study.methods):
         return lines
     labels, known = study.dataset.train.labels, dict[int, str]()
@@ -140,19 +142,19 @@ def plan_lines(study: "Study", budget_given: bool) -> list[str]:
             return lines
     for budget in study.budgets:
         used = len(choose(labels, budget, study.seeds[0]))
-        which = f"all {used:,}" if used == there.labelled else f"{used:,} of {there.labelled:,}"
-        default = not (budget_given or there.partly)
+        which = f"all {used:,}" if used == data.labelled else f"{used:,} of {data.labelled:,}"
+        default = not (budget_given or data.partly)
         share = f" ({describe_budget(budget)}{'; the default, for every image has one' if default else ''})"
-        why = share if used < there.labelled else ""
-        what = f" to infer one for each of the {there.train_images:,} training images" if inferring else ""
+        why = share if used < data.labelled else ""
+        what = f" to infer one for each of the {data.train_images:,} training images" if inferring else ""
         lines.append(f"labels: {which} {'is' if used == 1 else 'are'} used{why}{what}")
         if used in known:
             lines.append(f"caution: these are the same {used:,} labels as with {known[used]}")
         known.setdefault(used, describe_budget(budget))
-    return lines + (there.measured(there.labelled - max(known)) if inferring else [])
+    return lines + (data.measured(data.labelled - max(known)) if inferring else [])
 
 
-def compile_quickly() -> None:
+def reduce_compile_time() -> None:
     """Programs that run for seconds are compiled in seconds. To be called before JAX starts."""
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
@@ -172,29 +174,29 @@ def study_folder(base: Path, settings: dict[str, Any], varying: Sequence[str] | 
     if not differing:
         return base
     folder = folder_beside(base, settings, varying)
-    what = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
-    print(f"{base} holds runs with other settings ({what} changed); these go to {folder}")
+    changes = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
+    print(f"{base} holds runs with other settings ({changes} changed); these go to {folder}")
     return folder
 
 
 def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     """The command that does the same again."""
     how, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
-    given = {name: settings[name] for name in ("data", "steps", "extractor", "features", "label_file")}
-    given |= {
+    options = {name: settings[name] for name in ("data", "steps", "extractor", "features", "label_file")}
+    options |= {
         name: how.get(name) for name in ("labels", "holdout", "test_data", "image_column", "label_column")
     }
-    given |= {option: settings["inference"].get(field) for option, field in LABELS.items()}
-    given |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
-    given |= {} if how["broken"] == "fail" else {"broken": how["broken"]}
+    options |= {option: settings["inference"].get(field) for option, field in RECIPE_OPTIONS.items()}
+    options |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
+    options |= {} if how["broken"] == "fail" else {"broken": how["broken"]}
     usual = {"gin_config": "small.gin", "label_recipe": "digits"}
-    given |= {name: settings[name] for name, value in usual.items() if settings[name] != value}
+    options |= {name: settings[name] for name, value in usual.items() if settings[name] != value}
     fractions, per_class, seeds = (settings[name] or None for name in ("fractions", "per_class", "seeds"))
     if command == "study":
-        given |= {"fractions": fractions, "labels_per_class": per_class, "seeds": seeds}
+        options |= {"fractions": fractions, "labels_per_class": per_class, "seeds": seeds}
     else:
-        given |= {"label_fraction": fractions, "labels_per_class": per_class, "seed": seeds}
-    for name, value in (given | {"methods": settings["methods"]}).items():
+        options |= {"label_fraction": fractions, "labels_per_class": per_class, "seed": seeds}
+    for name, value in (options | {"methods": settings["methods"]}).items():
         if value is not None:
             words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
     for line in settings["gin_bindings"]:
@@ -202,7 +204,7 @@ def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     return [*words, *(["--quick"] if settings["quick"] else [])]
 
 
-def carry_out(
+def run_and_report(
     command: str, study: "Study", workers: int = 1, reopen: "Callable[[], Study] | None" = None
 ) -> int:
     """Does what is not done yet; writes and prints what all came to. Returns the exit code."""
@@ -213,8 +215,8 @@ def carry_out(
     from compare_gan.report.page import write_report
     from compare_gan.studies import joined
 
-    report, there = study.folder / REPORT, study.folder / SETTINGS
-    settings = joined(read_json(there) if there.exists() else study.settings, study.settings)
+    report, settings_file = study.folder / REPORT, study.folder / SETTINGS
+    settings = joined(read_json(settings_file) if settings_file.exists() else study.settings, study.settings)
     settings |= {"command": command_line(command, settings)}
     failed = []
     summary = last_summary(study.folder)

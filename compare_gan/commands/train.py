@@ -18,85 +18,87 @@ from compare_gan.core.errors import UserError
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         train,
         "train",
         "Train one GAN from a gin configuration.",
         "--model_dir runs/mine --gin_config small.gin --gin_config s3gan.gin --data digits",
     )
-    made.add_argument("--model_dir", required=True, help="where everything is written")
-    made.add_argument(
+    parser.add_argument("--model_dir", required=True, help="where everything is written")
+    parser.add_argument(
         "--gin_config",
         action="append",
         default=[],
         help="configuration file, or the name of a packaged one such as small.gin; may be given often",
     )
-    made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
-    made.add_argument(
+    parser.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
+    parser.add_argument(
         "--data",
         action="extend",
         nargs="+",
         help="name or path, or several whose images join; default: dataset.name of the configuration",
     )
-    made.add_argument(
+    parser.add_argument(
         "--data_fake_dataset", action="store_true", help="noise in the shape that dataset.name says"
     )
-    add_reading(made)
-    made.add_argument(
+    add_reading(parser)
+    parser.add_argument(
         "--labels",
         help="in place of the data's own: single, random[:SEED], clusters:FILE, or a label FILE (.csv, .npz, "
         "TFRecords); default: replace_labels.file_pattern",
     )
-    made.add_argument("--labelled_only", action="store_true", help="leave out training images without label")
-    made.add_argument(
+    parser.add_argument(
+        "--labelled_only", action="store_true", help="leave out training images without label"
+    )
+    parser.add_argument(
         "--data_workers", type=int, default=0, help="processes that read images not in memory; 0: threads"
     )
-    made.add_argument(
+    parser.add_argument(
         "--on_divergence",
         choices=("stop", "rollback", "note"),
         default="stop",
         help="if a loss explodes or is NaN; rollback resumes from the last checkpoint with a new RNG seed",
     )
-    made.add_argument(
+    parser.add_argument(
         "--on_collapse",
         choices=("stop", "rollback", "note"),
         default="note",
         help="if the discriminator has nothing left to learn, or samples are all the same",
     )
-    made.add_argument(
+    parser.add_argument(
         "--schedule",
         choices=("train", "eval_after_train", "continuous_eval"),
         default="train",
         help="eval_after_train scores all checkpoints afterwards; continuous_eval scores those that another "
         "process trains",
     )
-    made.add_argument(
+    parser.add_argument(
         "--eval_every_steps", type=int, help="score while training, every so many steps, and keep the best"
     )
-    made.add_argument("--best_by", help="score that makes a checkpoint the best; default: the first metric")
-    made.add_argument(
+    parser.add_argument("--best_by", help="score that makes a checkpoint the best; default: the first metric")
+    parser.add_argument(
         "--validation",
         type=float,
         metavar="SHARE",
         help="with --eval_every_steps: hold this share of the training images out of training and score on "
         "them, so that test images do not choose the best checkpoint",
     )
-    made.add_argument(
+    parser.add_argument(
         "--continue_with_changes",
         action="store_true",
         help="resume a run although its configuration, data or seed has changed; run.json notes the changes",
     )
-    made.add_argument(
+    parser.add_argument(
         "--fsdp",
         type=int,
         default=1,
         help="devices that share one copy of weights and moments; more of them hold larger networks",
     )
-    add_hosts(made)
-    add_settings(made)
-    made.add_argument("--sample_every", type=int, default=500, help="steps between sample grids")
-    made.add_argument(
+    add_hosts(parser)
+    add_settings(parser)
+    parser.add_argument("--sample_every", type=int, default=500, help="steps between sample grids")
+    parser.add_argument(
         "--profile",
         type=int,
         default=0,
@@ -160,7 +162,7 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
     refuse_inside(run_dir, data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name))
     dataset, origin = training_data(arguments, parsed)
     gan = parsed.gan(dataset.spec)
-    if line := about_unlabelled(dataset, gan):
+    if line := describe_unlabelled(dataset, gan):
         print(line, flush=True)
     validation = None
     if arguments.validation is not None:
@@ -215,23 +217,23 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
         labels["choice"] = f"{'clusters:' if word or file != choice else ''}{Path(file).resolve()}"
         if file == choice and meant in ("stored", "given") and not fake:  # may label held-out images, too
             how, choice = dataclasses.replace(how, labels=labels["choice"]), None
-    labelled_alone = arguments.labelled_only or meant == "given"
+    labelled_only_set = arguments.labelled_only or meant == "given"
     dataset = open_dataset(source, reading=how)
     if choice:
         dataset = relabelled(dataset, choice)
-    if labelled_alone:
+    if labelled_only_set:
         dataset = labelled_only(dataset)
     test_data = how.test_data and resolved(how.test_data)
     origin = {
         "data": resolved(source),
         "reading": dataclasses.asdict(dataclasses.replace(how, test_data=test_data)),
         "labels": labels,
-        "labelled_only": labelled_alone,
+        "labelled_only": labelled_only_set,
     }
     return dataset, origin
 
 
-def about_unlabelled(dataset: Any, gan: Any) -> str | None:
+def describe_unlabelled(dataset: Any, gan: Any) -> str | None:
     """What becomes of training images without a label in a conditional GAN, if there are any.
 
     Raises:
@@ -307,10 +309,10 @@ def scorer(
     return call
 
 
-def data_source(given: list[str] | None, fake: bool, name: str) -> str | list[str]:
+def data_source(sources: list[str] | None, fake: bool, name: str) -> str | list[str]:
     """What to train on, for `open_dataset`."""
     from compare_gan.data.source import FAKE
 
-    if fake or not given:
+    if fake or not sources:
         return FAKE + name if fake else name
-    return given[0] if len(given) == 1 else given
+    return sources[0] if len(sources) == 1 else sources

@@ -23,7 +23,7 @@ def check(owner: str, target: Callable[..., Any], values: dict[str, Any]) -> Non
     hints = typing.get_type_hints(signature_source(target), localns={"ArrayTree": Any})
     for name, value in values.items():
         if name in hints and not fits(value, hints[name]):
-            raise UserError(f"{owner}.{name} is {shown(value)}; it must be {words(hints[name])}")
+            raise UserError(f"{owner}.{name} is {gin_literal(value)}; it must be {words(hints[name])}")
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -58,8 +58,8 @@ def is_callable(hint: Any) -> bool:
     return typing.get_origin(hint) is collections.abc.Callable or getattr(hint, "_is_protocol", False)
 
 
-def shown(value: Any) -> str:
+def gin_literal(value: Any) -> str:
     """A value as a configuration would write it."""
     if isinstance(value, tuple):
-        return f"({', '.join(map(shown, value))})"
+        return f"({', '.join(map(gin_literal, value))})"
     return f"@{getattr(value, '__name__', value)}" if callable(value) else repr(value)

@@ -17,20 +17,20 @@ from compare_gan.nn.state import net_state
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class ParameterCount:
     """A part of a network: how many numbers are trained, and how many are kept beside them."""
 
     name: str
     trained: int
-    kept: int  # batch statistics, spectral vectors
+    untrained: int  # batch statistics, spectral vectors
 
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
     """Of networks and training. Bytes are those of one device; `temporaries` takes compiling to know."""
 
-    generator: tuple[Part, ...]
-    discriminator: tuple[Part, ...]
+    generator: tuple[ParameterCount, ...]
+    discriminator: tuple[ParameterCount, ...]
     parameters: int  # bytes, as are the next five
     statistics: int
     optimisers: int
@@ -43,43 +43,45 @@ class Costs:
 def costs(gan: GAN, compiled: bool = False) -> Costs:
     """The costs of `gan`; `compiled` compiles its step, which may take minutes, to learn its temporaries."""
     state = jax.eval_shape(gan.init, jax.random.key(0))
-    memory = traced(gan).lower().compile().memory_analysis() if compiled else None
+    memory = trace_step(gan).lower().compile().memory_analysis() if compiled else None
     return Costs(
-        generator=parts(lambda: gan.generator(nnx.Rngs(0))),
-        discriminator=parts(lambda: gan.discriminator(nnx.Rngs(0)).backbone)
-        + parts(lambda: gan.discriminator(nnx.Rngs(0)).heads, "head: "),
-        parameters=size((state.g.params, state.d.params)),
-        statistics=size((state.g.extra, state.d.extra)),
-        optimisers=size((state.g_opt, state.d_opt)),
-        average=size(state.g_ema),
-        images=size(batch(gan)),
+        generator=parameter_counts(lambda: gan.generator(nnx.Rngs(0))),
+        discriminator=parameter_counts(lambda: gan.discriminator(nnx.Rngs(0)).backbone)
+        + parameter_counts(lambda: gan.discriminator(nnx.Rngs(0)).heads, "head: "),
+        parameters=num_bytes((state.g.params, state.d.params)),
+        statistics=num_bytes((state.g.extra, state.d.extra)),
+        optimisers=num_bytes((state.g_opt, state.d_opt)),
+        average=num_bytes(state.g_ema),
+        images=num_bytes(batch(gan)),
         temporaries=memory.temp_size_in_bytes if memory else None,
         flops=flops(gan),
     )
 
 
-def parts(make: Callable[[], object], prefix: str = "") -> tuple[Part, ...]:
+def parameter_counts(make: Callable[[], object], prefix: str = "") -> tuple[ParameterCount, ...]:
     """The top-level parts of a network, in the order in which it makes them."""
     names: list[str] = []
 
-    def noted() -> object:
+    def build() -> object:
         network = make()
         names.extend(vars(network))  # NNX forgets the order
         return network
 
-    state = net_state(nnx.eval_shape(noted))
+    state = net_state(nnx.eval_shape(build))
     return tuple(
-        Part(f"{prefix}{name}", count(state.params.get(name)), count(state.extra.get(name)))
+        ParameterCount(
+            f"{prefix}{name}", num_elements(state.params.get(name)), num_elements(state.extra.get(name))
+        )
         for name in names
         if name in state.params or name in state.extra
     )
 
 
-def count(tree: Tree) -> int:
+def num_elements(tree: Tree) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def size(tree: Tree) -> int:
+def num_bytes(tree: Tree) -> int:
     """In bytes."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
@@ -91,7 +93,7 @@ def batch(gan: GAN) -> Any:
     return Batch(images, jax.ShapeDtypeStruct(lead, jnp.int32))  # type: ignore[arg-type]
 
 
-def traced(gan: GAN) -> jax.stages.Traced:
+def trace_step(gan: GAN) -> jax.stages.Traced:
     """The program of one step, for any platform."""
     state: GANState = jax.eval_shape(gan.init, jax.random.key(0))
     return jax.jit(functools.partial(train_step, gan)).trace(state, batch(gan), jax.random.key(0))
@@ -107,12 +109,12 @@ def flops(gan: GAN) -> float:
     gan = dataclasses.replace(gan, gradient_accumulation=1)
 
     def counted(**changes: Any) -> float:
-        program = traced(dataclasses.replace(gan, **changes)).lower(lowering_platforms=("tpu",))
+        program = trace_step(dataclasses.replace(gan, **changes)).lower(lowering_platforms=("tpu",))
         analysis: Any = program.cost_analysis()
         return analysis["flops"]
 
-    once = counted(disc_iters=1)
+    base = counted(disc_iters=1)
     if gan.disc_iters == 1:
-        return once
-    apart: dict = dict(experimental_force_graph_unroll=False, experimental_joint_gen_for_disc=False)
-    return once + (gan.disc_iters - 1) * (counted(disc_iters=2, **apart) - counted(disc_iters=1, **apart))
+        return base
+    unfused: dict = dict(experimental_force_graph_unroll=False, experimental_joint_gen_for_disc=False)
+    return base + (gan.disc_iters - 1) * (counted(disc_iters=2, **unfused) - counted(disc_iters=1, **unfused))

@@ -9,12 +9,12 @@ from typing import Any
 
 import gin
 
-from compare_gan.config.checks import shown
+from compare_gan.config.checks import gin_literal
 from compare_gan.config.costs import Costs, costs
 from compare_gan.config.gin_factories import MissingBinding, Read, exposed, label, parameters
 from compare_gan.config.legacy import IGNORED
-from compare_gan.config.lint import deciders, idle, remarks, same
-from compare_gan.config.parse import Parsed, ParseResult, attempt
+from compare_gan.config.lint import cautions, deciding_parameters, trains_identically, unused_parameters
+from compare_gan.config.parse import Parsed, ParseResult, parse_all
 from compare_gan.config.reader import Binding, find
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import DATASETS
@@ -72,27 +72,27 @@ def explain(
       num_classes: number of classes; default: the same.
       compiled: compile the step, to know all the memory that it needs.
     """
-    tried, warnings = attempt(files, bindings), list[str]()
-    if any(isinstance(mistake, MissingBinding) and GAN_CLASS in str(mistake) for mistake in tried.mistakes):
+    result, warnings = parse_all(files, bindings), list[str]()
+    if any(isinstance(mistake, MissingBinding) and GAN_CLASS in str(mistake) for mistake in result.mistakes):
         warnings.append(f"{GAN_CLASS} is not set, so this is a part of a configuration; read as @ModularGAN")
         bindings = [f"{GAN_CLASS} = @ModularGAN", *bindings]
-        tried = attempt(files, bindings)
-    errors = [str(mistake) for mistake in tried.mistakes]
+        result = parse_all(files, bindings)
+    errors = [str(mistake) for mistake in result.mistakes]
     gan = None
-    if tried.parsed is not None:
+    if result.parsed is not None:
         try:
-            gan = tried.parsed.gan(image_spec(tried.parsed.dataset.name, image_shape, num_classes))
+            gan = result.parsed.gan(image_spec(result.parsed.dataset.name, image_shape, num_classes))
         except UserError as error:
             errors.append(str(error))
-        warnings += never_read(tried)
-        warnings += without_effect(tried, gan, files, bindings)
-    if tried.parsed is not None and gan is not None:
-        warnings += remarks(tried.parsed, gan)
+        warnings += unread_bindings(result)
+        warnings += ineffective_bindings(result, gan, files, bindings)
+    if result.parsed is not None and gan is not None:
+        warnings += cautions(result.parsed, gan)
     return Explanation(
-        groups=tuple(groups(tried)),
+        groups=tuple(groups(result)),
         errors=tuple(errors),
         warnings=tuple(warnings),
-        parsed=tried.parsed,
+        parsed=result.parsed,
         gan=gan,
         costs=None if gan is None else costs(gan, compiled),
     )
@@ -115,17 +115,17 @@ def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | Non
     return ImageSpec(shape or known.image_shape, known.num_classes if classes is None else classes)
 
 
-def groups(tried: ParseResult) -> Iterator[Group]:
+def groups(result: ParseResult) -> Iterator[Group]:
     """What each configurable read, in the order in which they did."""
-    for read in {(read.item, read.scope): read for read in tried.reads}.values():
+    for read in {(read.item, read.scope): read for read in result.reads}.values():
         ignored = IGNORED.get(read.item.name, {})
         chosen, rest = [], []
         for name, parameter in parameters(read.item).items():
-            binding = winner(tried, read, name)
+            binding = effective_binding(result, read, name)
             if binding is not None:
-                chosen.append(Line(name, repr(binding.value), where(binding)))
+                chosen.append(Line(name, repr(binding.value), short_location(binding)))
             elif name not in ignored and parameter.default is not parameter.empty:
-                rest.append(Line(name, told(parameter.default)))
+                rest.append(Line(name, format_value(parameter.default)))
         scope = f"{read.scope}/" if read.scope else ""
         yield Group(f"{scope}{label(read.item)}", about(read.item.target), (*chosen, *rest))
 
@@ -136,75 +136,77 @@ def about(target: Any) -> str:
     return re.split(r"\. (?=[A-Z`])", text)[0].rstrip(".")
 
 
-def told(value: Any) -> str:
+def format_value(value: Any) -> str:
     item = exposed(value)
-    return shown(value) if item is None else f"@{label(item)}"
+    return gin_literal(value) if item is None else f"@{label(item)}"
 
 
-def winner(tried: ParseResult, read: Read, parameter: str) -> Binding | None:
+def effective_binding(result: ParseResult, read: Read, parameter: str) -> Binding | None:
     """The binding that a reader heard: the one in the narrowest scope around it."""
     around = [
         binding
-        for binding in tried.reading.bindings.values()
+        for binding in result.reading.bindings.values()
         if (binding.item, binding.parameter) == (read.item, parameter)
         and f"{read.scope}/".startswith(f"{binding.scope}/" if binding.scope else "")
     ]
     return max(around, key=lambda binding: len(binding.scope), default=None)
 
 
-def never_read(tried: ParseResult) -> Iterator[str]:
+def unread_bindings(result: ParseResult) -> Iterator[str]:
     """The bindings that nobody heard."""
-    heard = {
+    used = {
         binding.name
-        for read in tried.reads
+        for read in result.reads
         for name in read.bound
-        if (binding := winner(tried, read, name)) is not None
+        if (binding := effective_binding(result, read, name)) is not None
     }
-    values = {f"{group.name}.{line.parameter}": line.value for group in groups(tried) for line in group.lines}
-    text = " ".join(repr(binding.value) for binding in tried.reading.bindings.values())
-    for binding in tried.reading.bindings.values():
-        if binding.name in heard or (binding.item is None and re.search(rf"%{binding.name}\b", text)):
+    values = {
+        f"{group.name}.{line.parameter}": line.value for group in groups(result) for line in group.lines
+    }
+    text = " ".join(repr(binding.value) for binding in result.reading.bindings.values())
+    for binding in result.reading.bindings.values():
+        if binding.name in used or (binding.item is None and re.search(rf"%{binding.name}\b", text)):
             continue
-        names = deciders(binding.item) if binding.item else ()
+        names = deciding_parameters(binding.item) if binding.item else ()
         why = " and ".join(f"{name} is {values[name]}" for name in names if name in values)
-        yield f"{quoted(binding)} is never read{': ' if why else ''}{why}"
+        yield f"{format_binding(binding)} is never read{': ' if why else ''}{why}"
 
 
-def without_effect(
-    tried: ParseResult, gan: GAN | None, files: Sequence[Path | str], bindings: Sequence[str]
+def ineffective_bindings(
+    result: ParseResult, gan: GAN | None, files: Sequence[Path | str], bindings: Sequence[str]
 ) -> Iterator[str]:
     """The bindings that were read and change nothing, though they are not the default."""
-    assert tried.parsed is not None
+    assert result.parsed is not None
     reasons = {
-        f"{label(read.item)}.{name}": why for read in tried.reads for name, why in read.ignored().items()
+        f"{label(read.item)}.{name}": why for read in result.reads for name, why in read.ignored().items()
     }
     if gan is not None:
-        reasons = dict(idle(tried.parsed, gan)) | reasons
-    for read in tried.reads:
+        reasons = dict(unused_parameters(result.parsed, gan)) | reasons
+    for read in result.reads:
         for name in read.bound:
-            binding = winner(tried, read, name)
+            binding = effective_binding(result, read, name)
             default = parameters(read.item)[name].default
-            if binding is None or says(binding.value, default):
+            if binding is None or is_default(binding.value, default):
                 continue
             if binding.name in reasons:
-                yield f"{quoted(binding)} changes nothing: {reasons[binding.name]}"
+                yield f"{format_binding(binding)} changes nothing: {reasons[binding.name]}"
             elif gan is not None and default is not inspect.Parameter.empty:
-                other = attempt(files, bindings, without=binding.name)
-                if other.parsed is not None and same(tried.parsed, other.parsed, gan.spec):
-                    yield f"{quoted(binding)} changes nothing: training is the same without it"
+                other = parse_all(files, bindings, without=binding.name)
+                if other.parsed is not None and trains_identically(result.parsed, other.parsed, gan.spec):
+                    yield f"{format_binding(binding)} changes nothing: training is the same without it"
 
 
-def says(value: Any, default: Any) -> bool:
+def is_default(value: Any, default: Any) -> bool:
     """Does a value as gin reads it mean the default?"""
     if not isinstance(value, gin.config.ConfigurableReference):
         return value == default
     return not (value.evaluate or value.scopes) and find(value.selector).target is default
 
 
-def quoted(binding: Binding) -> str:
-    return f"{binding.name} = {binding.value!r} ({where(binding)})"
+def format_binding(binding: Binding) -> str:
+    return f"{binding.name} = {binding.value!r} ({short_location(binding)})"
 
 
-def where(binding: Binding) -> str:
+def short_location(binding: Binding) -> str:
     """The place of a binding, short: a file without its folder."""
     return "--gin_bindings" if binding.place.startswith("binding ") else binding.place.rpartition("/")[2]

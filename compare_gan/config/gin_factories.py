@@ -49,23 +49,23 @@ def configured(target: Callable[..., Any]) -> Callable[..., Any]:
     """gin's maker of `target`. `target` itself stays as Python wrote it."""
     item = exposed(target)
     assert item is not None, f"{target} is not exposed"
-    return maker(item)
+    return factory(item)
 
 
 def register_all() -> None:
     """Tells gin of all that is exposed by now."""
     for item in EXPOSED.values():
-        maker(item)
+        factory(item)
 
 
 @functools.cache
-def maker(item: Exposed) -> Callable[..., Any]:
+def factory(item: Exposed) -> Callable[..., Any]:
     ignored = IGNORED.get(item.name, {})
-    whole = dataclasses.is_dataclass(item.target) and item.name not in BOUND_ELSEWHERE
+    is_value = dataclasses.is_dataclass(item.target) and item.name not in BOUND_ELSEWHERE
 
-    def make(**given: Any) -> Any:
-        READ_LOG.append(Read(item, gin.current_scope_str(), given))
-        values = {name: resolve(value) for name, value in given.items() if name not in ignored}
+    def make(**bindings: Any) -> Any:
+        READ_LOG.append(Read(item, gin.current_scope_str(), bindings))
+        values = {name: resolve(value) for name, value in bindings.items() if name not in ignored}
         check(label(item), item.target, values)
         for name, parameter in parameters(item).items():
             if name in values or name in ignored:
@@ -74,11 +74,11 @@ def maker(item: Exposed) -> Callable[..., Any]:
                 missing = f"{label(item)}.{name}"
                 raise MissingBinding(f"{missing} is not set; add `{missing} = ...` to the configuration")
             if (inner := exposed(parameter.default)) is not None:
-                values[name] = maker(inner)()
-        return item.target(**values) if whole else bound(item.target, **values)
+                values[name] = factory(inner)()
+        return item.target(**values) if is_value else bound(item.target, **values)
 
     make.__signature__ = inspect.Signature(list(parameters(item).values()))  # type: ignore[attr-defined]
-    make.is_maker = True  # type: ignore[attr-defined]
+    make.is_factory = True  # type: ignore[attr-defined]
     return gin.external_configurable(make, name=item.name, module=item.module)
 
 
@@ -109,7 +109,7 @@ def resolve(value: Any) -> Any:
     """A value as gin hands it over, with each reference replaced by what it names."""
     if isinstance(value, (tuple, list)):
         return tuple(resolve(each) for each in value)
-    return value() if getattr(value, "is_maker", False) else value
+    return value() if getattr(value, "is_factory", False) else value
 
 
 def exposed(target: Any) -> Exposed | None:

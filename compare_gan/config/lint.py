@@ -23,7 +23,7 @@ from compare_gan.penalties.weights import no_penalty
 from compare_gan.tasks.projection import Projection
 
 
-def deciders(item: Exposed) -> tuple[str, ...]:
+def deciding_parameters(item: Exposed) -> tuple[str, ...]:
     """The parameters that say whether `item` takes part."""
     for registry, name in (
         (GAN_METHODS, "options.gan_class"),
@@ -44,7 +44,7 @@ def deciders(item: Exposed) -> tuple[str, ...]:
     }.get(item.module, ())
 
 
-def idle(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
+def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
     """Parameters whose value means nothing beside the others, and why."""
     method = getattr(parsed.method, "keywords", {})
     batch = gan.layers.batch
@@ -89,7 +89,7 @@ def idle(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
             yield f"{name}.crop_method", f"dataset.name is {parsed.dataset.name!r}"
 
 
-def same(one: Parsed, other: Parsed, spec: ImageSpec) -> bool:
+def trains_identically(one: Parsed, other: Parsed, spec: ImageSpec) -> bool:
     """Do two configurations train the same networks in the same way?"""
     if comparable(one) == comparable(other):
         return True
@@ -125,7 +125,7 @@ def spectral_norms(gan: GAN) -> list[bool]:
     return [bool(jax.tree.leaves(nnx.state(module, SpectralVector))) for module in abstract(gan)]
 
 
-def remarks(parsed: Parsed, gan: GAN) -> Iterator[str]:
+def cautions(parsed: Parsed, gan: GAN) -> Iterator[str]:
     """What is allowed, and likely a mistake."""
     _, normalised = spectral_norms(gan)
     sloped = gan.penalty in (wgangp_penalty, dragan_penalty) and gan.penalty_weight

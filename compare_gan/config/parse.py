@@ -15,7 +15,7 @@ import gin
 from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (they register themselves)
 from compare_gan.config.gin_factories import READ_LOG, MissingBinding, Read, configured, label, register_all
 from compare_gan.config.partials import arguments, bound
-from compare_gan.config.reader import ReadOptions, first_line, read
+from compare_gan.config.reader import ReadResult, first_line, read
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import (
     ARCHITECTURES,
@@ -155,7 +155,7 @@ class Parsed:
 class ParseResult:
     """What came of reading a configuration, mistakes and all."""
 
-    reading: ReadOptions
+    reading: ReadResult
     reads: tuple[Read, ...]  # what took part, in the order in which it did
     parsed: Parsed | None  # None if the values do not fit together
     mistakes: tuple[UserError, ...]
@@ -167,17 +167,17 @@ def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
     Raises:
       UserError: a mistake in the configuration, told in one line.
     """
-    tried = attempt(files, bindings)
-    if tried.mistakes:
-        raise tried.mistakes[0]
-    assert tried.parsed is not None
-    ignored = {f"{label(r.item)}.{name}": why for r in tried.reads for name, why in r.ignored().items()}
+    result = parse_all(files, bindings)
+    if result.mistakes:
+        raise result.mistakes[0]
+    assert result.parsed is not None
+    ignored = {f"{label(r.item)}.{name}": why for r in result.reads for name, why in r.ignored().items()}
     for name, why in ignored.items():
         log.warning("%s changes nothing here: %s", name, why)
-    return tried.parsed
+    return result.parsed
 
 
-def attempt(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> ParseResult:
+def parse_all(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> ParseResult:
     """As `parse`, but tells all mistakes, and what could be read in spite of them.
 
     `without` is the name of a parameter whose bindings are left out.

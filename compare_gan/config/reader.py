@@ -30,12 +30,12 @@ class Binding(NamedTuple):
 
     @property
     def name(self) -> str:
-        whole = f"{label(self.item)}.{self.parameter}" if self.item else self.parameter
-        return f"{self.scope}/{whole}" if self.scope else whole
+        full = f"{label(self.item)}.{self.parameter}" if self.item else self.parameter
+        return f"{self.scope}/{full}" if self.scope else full
 
 
 @dataclasses.dataclass
-class ReadOptions:
+class ReadResult:
     """What was read: the bindings that hold, each under its name; mistakes are left out."""
 
     bindings: dict[str, Binding] = dataclasses.field(default_factory=dict)
@@ -44,13 +44,13 @@ class ReadOptions:
     without: str = ""  # the name of what is not to be bound
 
 
-def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> ReadOptions:
+def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> ReadResult:
     """Binds what the files say, then what `bindings` say; goes on after a mistake.
 
     A file may be the name of a packaged configuration. An `include` is looked for beside the file that
     includes it, then in the working directory, then among the packaged configurations.
     """
-    reading = ReadOptions(without=without)
+    reading = ReadResult(without=without)
     for path in files:
         try:
             read_file(config_file(str(path)), reading, ())
@@ -67,7 +67,7 @@ def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = ""
     return reading
 
 
-def read_file(path: Path, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
+def read_file(path: Path, reading: ReadResult, includers: tuple[Path, ...]) -> None:
     try:
         read_text(path.read_text(), path, reading, (*includers, path.resolve()))
     except OSError as error:
@@ -76,7 +76,7 @@ def read_file(path: Path, reading: ReadOptions, includers: tuple[Path, ...]) -> 
         reading.mistakes.append(UserError(f"{path}: not a text file"))
 
 
-def read_text(text: str, path: Path | None, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
+def read_text(text: str, path: Path | None, reading: ReadResult, includers: tuple[Path, ...]) -> None:
     try:
         for statement in statements(text, path):
             try:
@@ -96,19 +96,19 @@ def statements(text: str, path: Path | None) -> Iterator[Any]:
         what = f"{token[1]} is no value; put a text in quotes, an @ before a name" if token else error.msg
         number = error.lineno or 1
         line = "".join(text.splitlines()[number - 1 : number])
-        raise UserError(f"{place(path, number, line)}: {what.splitlines()[0].rstrip('.')}") from None
+        raise UserError(f"{location(path, number, line)}: {what.splitlines()[0].rstrip('.')}") from None
     except tokenize.TokenError as error:
         message, (number, _) = error.args
-        raise UserError(f"{place(path, number, text)}: {message}") from None
+        raise UserError(f"{location(path, number, text)}: {message}") from None
     except ValueError as error:  # a reference to something unknown; gin appends where
         found = re.search(r"\n  In .*line (\d+)\n    (.*)", str(error))
-        where = place(path, int(found[1]), found[2]) if found else place(path, 1, text)
+        where = location(path, int(found[1]), found[2]) if found else location(path, 1, text)
         raise UserError(f"{where}: {first_line(error)}") from None
 
 
-def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
+def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tuple[Path, ...]) -> None:
     location = statement.location
-    where = place(path, location.line_num, location.line_content)
+    where = location(path, location.line_num, location.line_content)
     try:
         match statement:
             case config_parser.BindingStatement(scope, name, "", value):
@@ -116,7 +116,7 @@ def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tu
                 gin.bind_parameter((macro, "gin.macro", "value"), value)
                 reading.bindings[macro] = Binding(None, "", macro, value, where)
             case config_parser.BindingStatement(scope, name, parameter, value):
-                binding = Binding(checked(name, parameter, value), scope, parameter, value, where)
+                binding = Binding(validated_target(name, parameter, value), scope, parameter, value, where)
                 if binding.name != reading.without:
                     bind(binding)
                     reading.bindings[binding.name] = binding
@@ -127,9 +127,9 @@ def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tu
     except (UserError, ImportError) as error:
         raise UserError(f"{where}: {first_line(error)}") from None
     if isinstance(statement, config_parser.IncludeStatement):
-        beside = (path or Path()).parent / statement.filename
+        relative = (path or Path()).parent / statement.filename
         try:
-            included = beside if beside.is_file() else config_file(statement.filename)
+            included = relative if relative.is_file() else config_file(statement.filename)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
         if included.resolve() in includers:
@@ -137,7 +137,7 @@ def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tu
         read_file(included, reading, includers)
 
 
-def checked(name: str, parameter: str, value: Any) -> Exposed:
+def validated_target(name: str, parameter: str, value: Any) -> Exposed:
     """What `name` means, if it has this parameter and the value fits."""
     item = find(name, f"{name}.{parameter}")
     known = parameters(item)
@@ -152,19 +152,19 @@ def checked(name: str, parameter: str, value: Any) -> Exposed:
 
 def bind(binding: Binding) -> None:
     assert binding.item is not None
-    whole = f"{binding.item.module}.{binding.item.name}"
-    gin.bind_parameter((binding.scope, whole, binding.parameter), binding.value)
+    selector = f"{binding.item.module}.{binding.item.name}"
+    gin.bind_parameter((binding.scope, selector, binding.parameter), binding.value)
 
 
-def find(name: str, whole: str = "") -> Exposed:
-    """The one exposed thing that `name`, the end of its full name, means; a mistake may quote `whole`."""
+def find(name: str, quoted: str = "") -> Exposed:
+    """The one exposed thing that `name`, the end of its full name, means; a mistake may quote `quoted`."""
     if name in EXPOSED:
         return EXPOSED[name]
     matches = [item for key, item in EXPOSED.items() if key.endswith(f".{name}")]
     if not matches:
         for missing, why in MISSING.items():
             if f".{name}".endswith(f".{missing}"):
-                raise UserError(f"{whole or name}: {why}")
+                raise UserError(f"{quoted or name}: {why}")
         known = {*map(label, EXPOSED.values()), *(EXPOSED if "." in name else ())}
         raise UserError(f"nothing is called {name!r}{did_you_mean(name, known)}")
     if len(matches) > 1:
@@ -186,7 +186,7 @@ def has_reference(value: Any) -> bool:
     return isinstance(value, gin.config.ConfigurableReference)
 
 
-def place(path: Path | None, number: int | None, line: str = "") -> str:
+def location(path: Path | None, number: int | None, line: str = "") -> str:
     return f"{path}:{number}" if path else f"binding {line.strip()!r}"
 
 

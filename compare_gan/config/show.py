@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from compare_gan.config.costs import Costs, Part
+from compare_gan.config.costs import Costs, ParameterCount
 from compare_gan.config.explain import Explanation, Group
 from compare_gan.core.tables import FIRST, NBSP, WIDTH, row, wrapped
 from compare_gan.core.words import amount, counted
@@ -44,9 +44,9 @@ def cost_lines(explanation: Explanation) -> Iterator[str]:
     yield ""
     yield row("parameters", "trained", "kept beside")
     for name, network in (("generator", costs.generator), ("discriminator", costs.discriminator)):
-        yield row(name, total(network, "trained"), total(network, "kept"))
+        yield row(name, total(network, "trained"), total(network, "untrained"))
         for part in network:
-            yield row(f"  {part.name}", part.trained, part.kept)
+            yield row(f"  {part.name}", part.trained, part.untrained)
     yield ""
     yield from memory_lines(costs)
     yield ""
@@ -70,5 +70,5 @@ def memory_lines(costs: Costs) -> Iterator[str]:
     yield row("temporaries of a step", temporaries)
 
 
-def total(parts: Sequence[Part], field: str) -> int:
+def total(parts: Sequence[ParameterCount], field: str) -> int:
     return sum(getattr(part, field) for part in parts)

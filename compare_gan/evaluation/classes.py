@@ -8,7 +8,7 @@ import numpy as np
 from compare_gan.data.base import UNLABELLED, Split, hard_labels
 
 
-def translated(
+def translate_labels(
     labels: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...]
 ) -> tuple[np.ndarray | None, int]:
     """Labels of the classes `names` as indices of the classes `wanted`.
@@ -37,9 +37,9 @@ def translated(
     return (moved if (moved >= 0).any() else None), int((index >= 0).sum())
 
 
-def under_classes(split: Split, names: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
+def with_classes(split: Split, names: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
     """A split whose labels count the classes `names` under labels [N] that count the classes `wanted`."""
-    labels, _ = translated(hard_labels(split), names, wanted)
+    labels, _ = translate_labels(hard_labels(split), names, wanted)
     if labels is None:
         labels = np.full(len(split), UNLABELLED, np.int32)
     return dataclasses.replace(split, labels=labels)

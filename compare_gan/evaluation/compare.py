@@ -10,7 +10,7 @@ from compare_gan.evaluation.scores import Row, differences, higher_is_better, na
 DEVIATION = "± is the standard deviation over sets of images that one GAN generated, not over training seeds."
 
 
-def compared(run_dirs: Sequence[Path], best: str | None = None, mixed: bool = False) -> list[Row]:
+def load_rows(run_dirs: Sequence[Path], best: str | None = None, mixed: bool = False) -> list[Row]:
     """One row of each run: the best by a score, or the last.
 
     Raises:

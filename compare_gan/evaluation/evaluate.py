@@ -17,9 +17,9 @@ from compare_gan.core.registry import METRICS
 from compare_gan.core.types import Array, DiscriminatorOut, GANState
 from compare_gan.data.base import ImageDataset, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
-from compare_gan.evaluation.classes import labels_sha256, under_classes
-from compare_gan.evaluation.scores import NOT_FINITE, summarised, write_scores
-from compare_gan.evaluation.sets import cached_features, computed, warn_of_few
+from compare_gan.evaluation.classes import labels_sha256, with_classes
+from compare_gan.evaluation.scores import NOT_FINITE, summarize_runs, write_scores
+from compare_gan.evaluation.sets import cached_features, compute_scores, warn_if_few_images
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import compiled_sample, inference_state
@@ -38,7 +38,7 @@ __all__ = [
     "NotFinite",
     "evaluate",
     "generate_images",
-    "measure",
+    "protocol_columns",
     "real_scores",
     "write_scores",
 ]
@@ -85,10 +85,10 @@ def generate_images(
       NotFinite: there are pixels that are not numbers.
     """
     root = jax.random.key(seed)
-    return _generate(gan, _ready(gan, state, root, count, statistics_examples), count, root)
+    return _generate(gan, _prepare_state(gan, state, root, count, statistics_examples), count, root)
 
 
-def _ready(gan: GAN, state: GANState, root: Array, count: int, statistics_examples: int) -> GANState:
+def _prepare_state(gan: GAN, state: GANState, root: Array, count: int, statistics_examples: int) -> GANState:
     """What images are drawn with, on all devices, its statistics filled."""
     placement = Placement.create()
     return with_standing_stats(
@@ -139,17 +139,17 @@ def evaluate(
     """
     given = available(gan, dataset) | CLASSES
     check(settings.metrics, given, (len(dataset.test), settings.images))
-    row = {"step": int(state.step)} | measure(gan, dataset, extractor, settings)
+    row = {"step": int(state.step)} | protocol_columns(gan, dataset, extractor, settings)
     root, placement = jax.random.key(settings.seed), Placement.create()
-    ready = _ready(gan, state, root, settings.images, settings.statistics_examples)
-    here = dataclasses.replace(placement.gather(ready), d=placement.gather(state.d))
+    prepared = _prepare_state(gan, state, root, settings.images, settings.statistics_examples)
+    here = dataclasses.replace(placement.gather(prepared), d=placement.gather(state.d))
     real = cached_features(_under_training_classes(dataset), extractor, settings.cache)
     train = ImageSet(dataset.train.images, hard_labels(dataset.train), extractor)
     runs: list[dict[str, float | None]] = []
     all_failed: set[str] = set()
     for run in range(settings.runs):
         try:
-            images, labels = _generate(gan, ready, settings.images, _of_run(root, run))
+            images, labels = _generate(gan, prepared, settings.images, _run_key(root, run))
         except NotFinite:
             log.warning("step %d: generated images are not numbers", row["step"])
             runs.append({column: NOT_FINITE for name in settings.metrics for column in METRICS[name].columns})
@@ -163,13 +163,13 @@ def evaluate(
             settings.seed + run,
             dataset.class_names == extractor.class_names,
         )
-        scores, failed = computed(context, settings.metrics)
+        scores, failed = compute_scores(context, settings.metrics)
         if run == 0:
-            warn_of_few(context, scores)
+            warn_if_few_images(context, scores)
         all_failed |= {*failed}
         runs.append(scores)
     scored = [name for name in settings.metrics if name not in all_failed]
-    return row | summarised(runs) | {"scored": " ".join(scored)}
+    return row | summarize_runs(runs) | {"scored": " ".join(scored)}
 
 
 def real_scores(dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
@@ -196,14 +196,16 @@ def real_scores(dataset: ImageDataset, extractor: Extractor, settings: EvalSetti
         name
         for name in settings.metrics
         if METRICS[name].needs <= {"summary", "features", "images", *CLASSES}
-        and METRICS[name].fewest(max(counts)) <= min(counts)
+        and METRICS[name].min_images(max(counts)) <= min(counts)
     ]
-    scores, _ = computed(context, names)
+    scores, _ = compute_scores(context, names)
     columns = [column for name in settings.metrics for column in METRICS[name].columns]
     return {"real_images": counts[0], "train_images": count} | dict.fromkeys(columns) | scores
 
 
-def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
+def protocol_columns(
+    gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings
+) -> dict[str, Any]:
     """All that scores depend on besides the weights: the part of a row that is known beforehand."""
     moving = gan.layers.batch.use_moving_averages
     return {
@@ -258,7 +260,7 @@ def check_settings(
 
 def _under_training_classes(dataset: ImageDataset) -> Split:
     """The test images under labels that count the classes as the GAN does, -1 for classes that it lacks."""
-    return under_classes(dataset.test, dataset.test_classes, dataset.class_names)
+    return with_classes(dataset.test, dataset.test_classes, dataset.class_names)
 
 
 def generator_of(gan: GAN, state: GANState) -> Generator:
@@ -275,7 +277,7 @@ def discriminator_of(gan: GAN, state: GANState) -> Any:
     """The discriminator of a state, as metrics see it: uint8 images and labels or None to what it says."""
 
     @jax.jit
-    def say(d: Any, images: Array, y: Array | None) -> DiscriminatorOut:
+    def apply(d: Any, images: Array, y: Array | None) -> DiscriminatorOut:
         discriminator = merge_module(gan.d_def, d.params, d.extra)
         return discriminator(images.astype(np.float32) / 255, y, gan.tasks, train=False)
 
@@ -283,10 +285,10 @@ def discriminator_of(gan: GAN, state: GANState) -> Any:
         y = None
         if gan.conditional:
             y = jax.nn.one_hot(np.full(len(images), -1) if labels is None else labels, gan.y_dim)
-        return jax.tree.map(np.asarray, say(state.d, images, y))
+        return jax.tree.map(np.asarray, apply(state.d, images, y))
 
     return call
 
 
-def _of_run(root: Array, run: int) -> Array:
+def _run_key(root: Array, run: int) -> Array:
     return root if run == 0 else jax.random.fold_in(root, 2**31 - run)

@@ -50,7 +50,7 @@ def fingerprint(row: Row) -> str:
     return hashlib.sha256(protocol.encode()).hexdigest()[:12]
 
 
-def summarised(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+def summarize_runs(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
     """The scores of some sets of generated images as columns of a row."""
     if len(runs) == 1:
         return dict(runs[0])

@@ -86,7 +86,7 @@ def _extract(images: Images, extractor: Extractor) -> FeaturesAndClasses:
     )
 
 
-def computed(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, float | None], list[str]]:
+def compute_scores(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, float | None], list[str]]:
     """Scores by column, and the metrics that failed, whose scores are None and of which a line tells why.
 
     Raises:
@@ -112,7 +112,7 @@ def computed(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, fl
     return {column: found[column] for name in metrics for column in METRICS[name].columns}, list(failures)
 
 
-def warn_of_few(context: EvalContext, scores: Mapping[str, Any]) -> None:
+def warn_if_few_images(context: EvalContext, scores: Mapping[str, Any]) -> None:
     """A line if a Frechet distance was taken from fewer images than there are features."""
     if not any(scores.get(name) is not None for name in DISTANCES):
         return

@@ -12,9 +12,9 @@ from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.data.loading import deepened
-from compare_gan.evaluation.classes import labels_sha256, translated
+from compare_gan.evaluation.classes import labels_sha256, translate_labels
 from compare_gan.evaluation.scores import fingerprint
-from compare_gan.evaluation.sets import computed, warn_of_few
+from compare_gan.evaluation.sets import compute_scores, warn_if_few_images
 from compare_gan.features.base import Extractor
 from compare_gan.metrics.context import EvalContext, ImageSet, Need, check
 from compare_gan.metrics.summaries import Gaussian
@@ -86,7 +86,7 @@ def _gaussian(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:
     return Gaussian(mean.astype(np.float64), (covariance + covariance.T) / 2)
 
 
-def has_statistics_alone(path: Path) -> bool:
+def is_statistics_file(path: Path) -> bool:
     """Whether a file is an `.npz` file of mu and sigma, and no images are in it."""
     try:
         with np.load(path, allow_pickle=False) as found:
@@ -106,7 +106,7 @@ def score_features(
     Raises:
       UserError: a metric needs more than features, or the two have not as many columns.
     """
-    context = EvalContext(_set_of(real), _set_of(fake), seed=seed)
+    context = EvalContext(_image_set(real), _image_set(fake), seed=seed)
     return _scored(context, metrics, set())
 
 
@@ -125,10 +125,10 @@ def score_images(
     Raises:
       UserError: a metric needs what is not there, the images differ in size, or the extractor refuses them.
     """
-    fake_split, real_split = _alike(fake, real)
+    fake_split, real_split = _match_channels(fake, real)
     extractor(real_split.images[:1])  # raises early if it does not take them
     labels, real_labels = _labelled(fake.split), _labelled(real.split)
-    names, about = fake.class_names, _about(fake, extractor, seed)
+    names, about = fake.class_names, _protocol(fake, extractor, seed)
     about |= {
         "data": real.name,
         "data_sha256": pixels_sha256(real.split.images),
@@ -136,7 +136,7 @@ def score_images(
         "real_split": real.which,
     }
     if labels is not None and real_labels is not None:
-        labels, matched = translated(labels, names, real.class_names)
+        labels, matched = translate_labels(labels, names, real.class_names)
         about["classes_in_common"] = matched
     if real_labels is not None:
         names = real.class_names
@@ -155,13 +155,13 @@ def score_against_features(
 
     Returns, raises: as `score_images`.
     """
-    about = _about(fake, extractor, seed)
+    about = _protocol(fake, extractor, seed)
     return _of_images(
-        about, fake.split, _labelled(fake.split), fake.class_names, _set_of(real), extractor, metrics, seed
+        about, fake.split, _labelled(fake.split), fake.class_names, _image_set(real), extractor, metrics, seed
     )
 
 
-def _about(fake: Source, extractor: Extractor, seed: int) -> dict[str, Any]:
+def _protocol(fake: Source, extractor: Extractor, seed: int) -> dict[str, Any]:
     return {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
@@ -206,25 +206,25 @@ def _scored(context: EvalContext, metrics: Sequence[str], given: set[Need]) -> d
         given |= {"same_classes"}
     counts = {f"{name}_images": len(side.images) for name, side in sides.items() if side.gaussian is None}
     check(metrics, given, counts.values())
-    real, fake = (_columns(side) for side in sides.values())
+    real, fake = (_num_features(side) for side in sides.values())
     if real != fake:
         raise UserError(
             f"{fake} features of generated images do not compare with {real} of real ones; "
             f"both must come from the same extractor"
         )
-    scores, failed = computed(context, metrics)
-    warn_of_few(context, scores)
+    scores, failed = compute_scores(context, metrics)
+    warn_if_few_images(context, scores)
     return counts | {"scored": " ".join(name for name in metrics if name not in failed)} | scores
 
 
-def _columns(images: ImageSet) -> int:
+def _num_features(images: ImageSet) -> int:
     """How many features there are."""
     if images.gaussian is not None:
         return len(images.gaussian.mean)
     return images.extractor(images.images[:1]).features.shape[1]
 
 
-def _set_of(given: np.ndarray | Gaussian) -> ImageSet:
+def _image_set(given: np.ndarray | Gaussian) -> ImageSet:
     return ImageSet.of_gaussian(given) if isinstance(given, Gaussian) else ImageSet.of_features(given)
 
 
@@ -234,7 +234,7 @@ def _labelled(split: Split) -> np.ndarray | None:
     return labels if (labels != UNLABELLED).any() else None
 
 
-def _alike(fake: Source, real: Source) -> tuple[Split, Split]:
+def _match_channels(fake: Source, real: Source) -> tuple[Split, Split]:
     """Both in as many channels as they need.
 
     Raises:
@@ -245,13 +245,13 @@ def _alike(fake: Source, real: Source) -> tuple[Split, Split]:
         raise UserError(
             f"images of {fake.name} are {h}x{w}, those of {real.name} {rh}x{rw}; give --image_size for both"
         )
-    splits = [_without_colour(side.split) for side in (fake, real)]
+    splits = [_reduce_to_grey(side.split) for side in (fake, real)]
     depth = max(split.images.shape[3] for split in splits)
     one, other = (deepened(split, depth) for split in splits)
     return one, other
 
 
-def _without_colour(split: Split) -> Split:
+def _reduce_to_grey(split: Split) -> Split:
     """With one channel if all images are in memory and are grey."""
     images = split.images
     if not isinstance(images, np.ndarray) or images.shape[3] == 1:

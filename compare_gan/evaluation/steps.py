@@ -10,7 +10,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.run_files import DONE
 from compare_gan.core.types import GANState
 from compare_gan.data.base import ImageDataset
-from compare_gan.evaluation.evaluate import EvalSettings, evaluate, measure
+from compare_gan.evaluation.evaluate import EvalSettings, evaluate, protocol_columns
 from compare_gan.evaluation.scores import has_scores, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
@@ -20,7 +20,7 @@ POLL, PATIENCE = 60.0, 24 * 3600.0  # seconds, as compare_gan's
 log = logging.getLogger(__name__)
 
 
-def chosen(run_dir: Path, wanted: str = "latest", every: int = 1) -> list[int]:
+def select_steps(run_dir: Path, wanted: str = "latest", every: int = 1) -> list[int]:
     """Steps of a run that have a checkpoint.
 
     Args:
@@ -72,9 +72,9 @@ def score_steps(
     Args:
       template: a state of this GAN, with the arrays where they are wanted.
     """
-    made_of = measure(gan, dataset, extractor, settings)
+    protocol = protocol_columns(gan, dataset, extractor, settings)
     for step in steps:
-        if has_scores(run_dir, {"step": step} | made_of, settings.metrics):
+        if has_scores(run_dir, {"step": step} | protocol, settings.metrics):
             log.warning("%s: step %d is scored already", run_dir, step)
             continue
         state = Checkpoints(run_dir).restore_step(step, template)
@@ -85,7 +85,7 @@ def score_steps(
         yield row
 
 
-def as_they_come(
+def poll_steps(
     run_dir: Path,
     every: int = 1,
     wait: Callable[[float], None] = time.sleep,

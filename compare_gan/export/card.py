@@ -88,57 +88,63 @@ so here before you share it.
 
 
 def card(
-    about: ExportMetadata, run: Mapping[str, Any], config: str, rows: Sequence[Mapping[str, str]]
+    metadata: ExportMetadata, run: Mapping[str, Any], config: str, rows: Sequence[Mapping[str, str]]
 ) -> str:
     """The card as Markdown.
 
     Args:
-      about: what is exported.
+      metadata: what is exported.
       run: what `run.json` tells.
       config: the operative configuration.
       rows: the run's scores; those of the exported step are shown.
     """
-    z, y, images = f"z [B, {about.z_dim}]", f" and y [B, {about.num_classes}]", f"[B, {sizes(about)}]"
-    heads = "".join(f", heads/{name}" for name in about.heads)
+    z, y, images = (
+        f"z [B, {metadata.z_dim}]",
+        f" and y [B, {metadata.num_classes}]",
+        f"[B, {format_shape(metadata)}]",
+    )
+    heads = "".join(f", heads/{name}" for name in metadata.heads)
     return TEXT.format(
-        title=f"{about.method} ({about.architecture.removesuffix('_arch')}) of {source(run)}",
-        version=about.versions["compare_gan"],
-        by_class=f", a row for each of {min(about.num_classes, SHOWN)} classes" if about.num_classes else "",
-        facts=markdown(facts(about)),
-        generator=f"{z}{y if about.num_classes else ''} -> images {images} in [0, 1], float32",
-        discriminator=f"images{y if about.num_classes else ''} -> logits [B], features [B, F]{heads}",
-        training=markdown(trained(run)),
+        title=f"{metadata.method} ({metadata.architecture.removesuffix('_arch')}) of {source(run)}",
+        version=metadata.versions["compare_gan"],
+        by_class=f", a row for each of {min(metadata.num_classes, SHOWN)} classes"
+        if metadata.num_classes
+        else "",
+        facts=markdown(facts(metadata)),
+        generator=f"{z}{y if metadata.num_classes else ''} -> images {images} in [0, 1], float32",
+        discriminator=f"images{y if metadata.num_classes else ''} -> logits [B], features [B, F]{heads}",
+        training=markdown(training_facts(run)),
         config=config.strip(),
-        scores=scores([row for row in rows if row["step"] == str(about.step)], about.step),
+        scores=scores([row for row in rows if row["step"] == str(metadata.step)], metadata.step),
         loader=LOADER.read_text(),
-        example=example(about),
+        example=example(metadata),
     )
 
 
-def facts(about: ExportMetadata) -> dict[str, Any]:
+def facts(metadata: ExportMetadata) -> dict[str, Any]:
     found = {
-        "architecture": about.architecture,
-        "method": about.method,
-        "generator updates": about.step,
-        "images": sizes(about),
-        "weights of the generator": "averaged over training" if about.averaged_weights else "the last",
-        "batch statistics of the generator": about.batch_statistics,
-        "made with": ", ".join(f"{name} {version}" for name, version in about.versions.items()),
+        "architecture": metadata.architecture,
+        "method": metadata.method,
+        "generator updates": metadata.step,
+        "images": format_shape(metadata),
+        "weights of the generator": "averaged over training" if metadata.averaged_weights else "the last",
+        "batch statistics of the generator": metadata.batch_statistics,
+        "made with": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
     }
-    if about.num_classes:
-        shown = ", ".join(about.class_names[:NAMED])
-        more = f" and {about.num_classes - NAMED} more" if about.num_classes > NAMED else ""
-        found["classes"] = f"{about.num_classes}: {shown}{more}; y is one-hot, or a mixture"
+    if metadata.num_classes:
+        shown = ", ".join(metadata.class_names[:NAMED])
+        more = f" and {metadata.num_classes - NAMED} more" if metadata.num_classes > NAMED else ""
+        found["classes"] = f"{metadata.num_classes}: {shown}{more}; y is one-hot, or a mixture"
     return found
 
 
-def sizes(about: ExportMetadata) -> str:
-    return ", ".join(map(str, about.image_shape))
+def format_shape(metadata: ExportMetadata) -> str:
+    return ", ".join(map(str, metadata.image_shape))
 
 
-def trained(run: Mapping[str, Any]) -> dict[str, Any]:
-    told = {**run, "data": source(run), "labels": labels(run)}
-    found = {word: told.get(name) for name, word in ORIGIN.items()}
+def training_facts(run: Mapping[str, Any]) -> dict[str, Any]:
+    values = {**run, "data": source(run), "labels": labels(run)}
+    found = {word: values.get(name) for name, word in ORIGIN.items()}
     return {word: value for word, value in found.items() if value is not None and value is not False}
 
 
@@ -150,12 +156,12 @@ def source(run: Mapping[str, Any]) -> str:
 
 def labels(run: Mapping[str, Any]) -> str | None:
     """What stood in for the data's own labels, if anything: a word, or a file by name and SHA-256."""
-    told = run.get("labels")
-    if not told:
+    replaced = run.get("labels")
+    if not replaced:
         return None
-    word, colon, path = str(told["choice"]).rpartition(":")
+    word, colon, path = str(replaced["choice"]).rpartition(":")
     name = word + colon + Path(path).name
-    return f"{name}, SHA-256 {told['sha256']}" if "sha256" in told else name
+    return f"{name}, SHA-256 {replaced['sha256']}" if "sha256" in replaced else name
 
 
 def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:
@@ -173,7 +179,7 @@ def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:
     return "\n\n".join(parts)
 
 
-def example(about: ExportMetadata) -> str:
+def example(metadata: ExportMetadata) -> str:
     """Code that draws 16 images, classes in turn, as `compare-gan sample` does."""
     lines = [
         'parts = ("sampler", "generator", "discriminator")',
@@ -182,7 +188,9 @@ def example(about: ExportMetadata) -> str:
         "z = latents(np.uint32(0), numbers)  # seed 0",
     ]
     y = ""
-    if about.num_classes:
-        lines.append(f"y = np.eye({about.num_classes}, dtype=np.float32)[numbers % {about.num_classes}]")
+    if metadata.num_classes:
+        lines.append(
+            f"y = np.eye({metadata.num_classes}, dtype=np.float32)[numbers % {metadata.num_classes}]"
+        )
         y = ", y"
     return "\n".join([*lines, f"images = generator(z{y})", f'logits = discriminator(images{y})["logits"]'])

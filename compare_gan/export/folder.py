@@ -44,28 +44,28 @@ def open_sampler(folder: Path) -> Sampler:
     Raises:
       UserError: the export is damaged, of a newer format or JAX, or its programs do more than compute.
     """
-    about = read_about(folder)
-    check(folder)
+    metadata = read_metadata(folder)
+    verify_checksums(folder)
     programs = load_checked(folder, "sampler"), load_checked(folder, "generator")
-    return Sampler(*programs, about.class_names, about.image_shape)
+    return Sampler(*programs, metadata.class_names, metadata.image_shape)
 
 
-def read_about(folder: Path) -> ExportMetadata:
+def read_metadata(folder: Path) -> ExportMetadata:
     """What an export tells of itself.
 
     Raises:
       UserError: it is damaged or of a newer format.
     """
     path = folder / ABOUT
-    told = read_json(path)
-    version = told.get("format") if isinstance(told, dict) else None
+    content = read_json(path)
+    version = content.get("format") if isinstance(content, dict) else None
     if not isinstance(version, int):
         raise UserError(f"{path}: does not describe an export; export the run again")
     if version > FORMAT:
         raise UserError(f"{path}: of format {version}, this version reads {FORMAT}; update compare_gan")
     values: dict[str, Any] = {}
     for field in dataclasses.fields(ExportMetadata):
-        value = told.get(field.name)
+        value = content.get(field.name)
         value = tuple(value) if isinstance(value, list) else value
         if not isinstance(value, typing.get_origin(field.type) or field.type):  # type: ignore[arg-type]
             raise UserError(f"{path}: damaged, its {field.name} is {value!r}; export the run again")
@@ -73,7 +73,7 @@ def read_about(folder: Path) -> ExportMetadata:
     return ExportMetadata(**values)
 
 
-def check(folder: Path) -> None:
+def verify_checksums(folder: Path) -> None:
     """Compares programs and weights with the SHA-256 they had when they were written.
 
     Raises:
@@ -107,9 +107,9 @@ def load_checked(folder: Path, name: str) -> Any:
     ) as error:  # what reads it says in as many ways as there are that a file is none of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: this version of jax cannot read it ({reason}); update jax") from None
-    harm = find_side_effects(text)
-    if harm:
-        raise UserError(f"{path}: refused, it does more than compute ({harm}); no export of ours does")
+    side_effect = find_side_effects(text)
+    if side_effect:
+        raise UserError(f"{path}: refused, it does more than compute ({side_effect}); no export of ours does")
     return run
 
 

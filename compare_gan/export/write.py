@@ -56,10 +56,10 @@ def has_statistics(state: GANState) -> bool:
 
 def sampler_of(gan: GAN, state: GANState, class_names: Sequence[str]) -> Sampler:
     """What `open_sampler` makes of an export of this state, which has to be `ready`."""
-    return sampler_from(gan, programs.sampler(gan), programs.generator(gan, state), class_names)
+    return sampler_from_programs(gan, programs.sampler(gan), programs.generator(gan, state), class_names)
 
 
-def sampler_from(
+def sampler_from_programs(
     gan: GAN, latents: programs.Program, generator: programs.Program, class_names: Sequence[str]
 ) -> Sampler:
     """The two programs as one sampler; `class_names` are those of the data set."""
@@ -108,7 +108,7 @@ def write_export(
             "discriminator": programs.discriminator(gan, state),
             "sampler": programs.sampler(gan),
         }
-        about = ExportMetadata(
+        metadata = ExportMetadata(
             architecture=run["architecture"],
             method=run["method"],
             step=int(state.step),
@@ -125,14 +125,14 @@ def write_export(
             (folder / f"{name}.jax").write_bytes(code)
             if weights:
                 (folder / f"{name}.safetensors").write_bytes(save(weights, {"format": "flax"}))
-        sampler = sampler_from(gan, parts["sampler"], parts["generator"], run["class_names"])
+        sampler = sampler_from_programs(gan, parts["sampler"], parts["generator"], run["class_names"])
         shown = min(gan.y_dim, SHOWN) or SHOWN
         write_picture(folder / "samples.png", sampler.grid(shown, SHOWN, seed=0), shown, SHOWN)
-        (folder / "README.md").write_text(card(about, run, config, rows), encoding="utf-8")
+        (folder / "README.md").write_text(card(metadata, run, config, rows), encoding="utf-8")
         files = {
             path.name: sha256_of(path)
             for path in sorted(folder.iterdir())
             if path.suffix in CHECKSUMMED_SUFFIXES
         }
-        write_json(folder / ABOUT, {"format": FORMAT, **vars(about), "files": files})
-    return about
+        write_json(folder / ABOUT, {"format": FORMAT, **vars(metadata), "files": files})
+    return metadata

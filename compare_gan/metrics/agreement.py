@@ -20,5 +20,5 @@ def class_agreement(ctx: EvalContext) -> Scores:
     labels, predictions = ctx.fake.labels, ctx.fake.summary.predictions
     if not ctx.same_classes or labels is None or predictions is None or not (labels >= 0).any():
         return {"class_agreement": None}
-    right = np.concatenate(predictions.likeliest) == labels
+    right = np.concatenate(predictions.top_class) == labels
     return {"class_agreement": float(np.mean(right[labels >= 0]))}

@@ -19,8 +19,8 @@ from compare_gan.metrics.context import EvalContext, Scores, metric
 from compare_gan.metrics.frechet import frechet_distance, moments
 from compare_gan.metrics.kernel import (
     BLOCK,
-    fewest,
     kernel_distance,
+    min_images,
     pairs_of_blocks,
     polynomial_kernel,
     shuffled_features,
@@ -114,7 +114,7 @@ def fid_interval(ctx: EvalContext) -> Scores:
 
     Classes keep their shares on each side whose labels are known.
     """
-    real, fake, rng = ctx.real.seen.features, ctx.fake.seen.features, np.random.default_rng(ctx.seed)
+    real, fake, rng = ctx.real.outputs.features, ctx.fake.outputs.features, np.random.default_rng(ctx.seed)
     score = frechet_distance(*moments(real), *moments(fake))
     count = FRECHET_REPLICATES if real.shape[1] < WIDE else FRECHET_REPLICATES_WIDE
     replicates = frechet_replicates(real, fake, rng, count, ctx.real.labels, ctx.fake.labels)
@@ -122,7 +122,7 @@ def fid_interval(ctx: EvalContext) -> Scores:
     return {"fid_score_low": low, "fid_score_high": high}
 
 
-@metric("kid_interval", "kid_score_low", "kid_score_high", needs={"features"}, fewest=fewest)
+@metric("kid_interval", "kid_score_low", "kid_score_high", needs={"features"}, min_images=min_images)
 def kid_interval(ctx: EvalContext) -> Scores:
     """Where 95% of KIDs would lie with other images of this GAN and other real ones."""
     real, fake = shuffled_features(ctx)

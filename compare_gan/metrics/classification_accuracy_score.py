@@ -15,7 +15,7 @@ from compare_gan.data.base import Images
 from compare_gan.features.encoder import Encoder, EncoderSpec, TrainedEncoder
 from compare_gan.metrics.agreement import agreement
 from compare_gan.metrics.context import EvalContext, Scores, metric
-from compare_gan.metrics.learning import trained
+from compare_gan.metrics.learning import train_network
 from compare_gan.nn.images import random_shift
 from compare_gan.nn.state import merge_module, net_state
 
@@ -25,7 +25,7 @@ WIDTH = 32
 MAX_SHIFT = 1  # pixels
 
 
-def classifier_of(
+def fit_classifier(
     images: Images, labels: np.ndarray, num_classes: int, seed: int, steps: int = STEPS, width: int = WIDTH
 ) -> TrainedEncoder:
     """A classifier learned from uint8 images [N, H, W, C] and their classes [N]; -1: not learned from."""
@@ -51,7 +51,7 @@ def classifier_of(
     net = net_state(Encoder(spec, nnx.Rngs(init_rng)))
     name = "classification_accuracy_score"
     return TrainedEncoder(
-        spec, trained(name, objective, net, batch, tx=tx, steps=steps, rng=train_rng), "classifier"
+        spec, train_network(name, objective, net, batch, tx=tx, steps=steps, rng=train_rng), "classifier"
     )
 
 
@@ -62,7 +62,7 @@ def classification_accuracy_score(ctx: EvalContext) -> Scores:
     if real is None or fake is None or not (real >= 0).any() or not (fake >= 0).any():
         return {"classification_accuracy_score": None}
     num_classes = int(max(real.max(), fake.max())) + 1
-    classifier = classifier_of(ctx.fake.images, fake, num_classes, ctx.seed)
+    classifier = fit_classifier(ctx.fake.images, fake, num_classes, ctx.seed)
     labelled = np.flatnonzero(real >= 0)
     found = agreement(classifier(ctx.real.images[labelled]).classes, real[labelled])
     return {"classification_accuracy_score": found}

@@ -48,7 +48,7 @@ class ImageSet:
         return dataclasses.replace(nothing, gaussian=gaussian)
 
     @property
-    def seen(self) -> Extracted:
+    def outputs(self) -> Extracted:
         """Features [N, F] and logits [N, K] of all images."""
         if self.extracted is None:
             self.extracted = self.extractor(self.images)
@@ -143,7 +143,9 @@ class Metric:
     columns: tuple[str, ...]
     needs: frozenset[Need]
     higher_is_better: frozenset[str] = frozenset()  # columns; of the others less is
-    fewest: Callable[[int], int] = lambda larger: 2  # images of a side, where the larger side has `larger`
+    min_images: Callable[[int], int] = lambda larger: (
+        2
+    )  # images of a side, where the larger side has `larger`
 
 
 def metric(
@@ -151,19 +153,19 @@ def metric(
     *columns: str,
     needs: Collection[Need],
     higher_is_better: bool | Collection[str] = (),
-    fewest: int | Callable[[int], int] = 2,
+    min_images: int | Callable[[int], int] = 2,
 ) -> Callable[[Compute], Compute]:
     """Decorator: users name the metric `name`, and so is its score, unless its `columns` are named.
 
     Of columns in `higher_is_better` the greater is the better; True means all. Both real and generated images
-    must number `fewest`, which may depend on how many the larger side has.
+    must number `min_images`, which may depend on how many the larger side has.
     """
     columns = columns or (name,)
     more = (columns if higher_is_better else ()) if isinstance(higher_is_better, bool) else higher_is_better
 
     def decorate(compute: Compute) -> Compute:
-        least = fewest if callable(fewest) else lambda larger: fewest
-        METRICS.register(name)(Metric(compute, columns, frozenset(needs), frozenset(more), least))
+        required = min_images if callable(min_images) else lambda larger: min_images
+        METRICS.register(name)(Metric(compute, columns, frozenset(needs), frozenset(more), required))
         return compute
 
     return decorate
@@ -186,21 +188,21 @@ def check(names: Iterable[str], given: Collection[Need], counts: Collection[int]
         ]
         if missing:
             raise UserError(f"the metric {name} needs {' and '.join(missing)}; leave it out")
-        fewest = METRICS[name].fewest(max(counts, default=0))
-        if counts and min(counts) < fewest:
+        min_images = METRICS[name].min_images(max(counts, default=0))
+        if counts and min(counts) < min_images:
             raise UserError(
-                f"the metric {name} needs {fewest} real and {fewest} generated images, and one side has "
+                f"the metric {name} needs {min_images} real and {min_images} generated images, and one side has "
                 f"{min(counts)}; give more, or leave it out"
             )
 
 
-def equally_many(ctx: EvalContext) -> tuple[np.ndarray, np.ndarray]:
+def equal_size_features(ctx: EvalContext) -> tuple[np.ndarray, np.ndarray]:
     """Features [N, F] of real and of generated images, as many of both.
 
     Of the larger side some are drawn at random, for a folder of images may be sorted by class.
     """
     rng = np.random.default_rng(ctx.seed)
-    real, fake = ctx.real.seen.features, ctx.fake.seen.features
+    real, fake = ctx.real.outputs.features, ctx.fake.outputs.features
     count = min(len(real), len(fake))
 
     def drawn(features: np.ndarray) -> np.ndarray:

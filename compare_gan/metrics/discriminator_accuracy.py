@@ -17,7 +17,7 @@ def accuracy(logits: np.ndarray, real: bool) -> float:
     return float(np.mean((logits >= 0) == real))
 
 
-def judged(
+def discriminator_outputs(
     discriminator: Discriminator, images: ImageSet, take: Callable[[DiscriminatorOut], Any]
 ) -> np.ndarray:
     """What is taken of what the discriminator says of a set, a batch at a time."""
@@ -44,7 +44,7 @@ def discriminator_accuracy(ctx: EvalContext) -> Scores:
     )
 
     def share(images: ImageSet, real: bool) -> float:
-        return accuracy(judged(discriminator, images, lambda out: out.logits), real)
+        return accuracy(discriminator_outputs(discriminator, images, lambda out: out.logits), real)
 
     return {
         "train_accuracy": share(train, True),

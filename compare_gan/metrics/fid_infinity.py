@@ -13,7 +13,9 @@ from compare_gan.metrics.context import EvalContext, Scores, metric
 from compare_gan.metrics.frechet import distance, factor, moments
 
 POINTS = 15
-FEWEST = 5000  # images of the first point, as in the paper; half of all where there are fewer than twice that
+MIN_IMAGES = (
+    5000  # images of the first point, as in the paper; half of all where there are fewer than twice that
+)
 
 
 def frechet_distance_of_infinity(
@@ -28,7 +30,7 @@ def frechet_distance_of_infinity(
       points: how many distances the line is fitted to.
     """
     root, trace = factor(cov), float(np.trace(cov))
-    counts = np.linspace(min(FEWEST, len(fake) // 2), len(fake), points).astype(int)
+    counts = np.linspace(min(MIN_IMAGES, len(fake) // 2), len(fake), points).astype(int)
     progress, found = Progress("fid_infinity", points, unit="distances", patience=5.0), []
     for i, count in enumerate(counts):
         drawn = np.sort(rng.choice(len(fake), count, replace=False))
@@ -37,9 +39,9 @@ def frechet_distance_of_infinity(
     return float(np.polyfit(1 / counts, found, 1)[1])
 
 
-@metric("fid_infinity", needs={"features"}, fewest=4)  # so that the first point has two
+@metric("fid_infinity", needs={"features"}, min_images=4)  # so that the first point has two
 def fid_infinity(ctx: EvalContext) -> Scores:
     """Of the features of generated images, against all held-out real ones."""
-    mean, cov = moments(ctx.real.seen.features)
+    mean, cov = moments(ctx.real.outputs.features)
     rng = np.random.default_rng(ctx.seed)
-    return {"fid_infinity": frechet_distance_of_infinity(mean, cov, ctx.fake.seen.features, rng)}
+    return {"fid_infinity": frechet_distance_of_infinity(mean, cov, ctx.fake.outputs.features, rng)}

@@ -25,7 +25,7 @@ from scipy.special import betaln, digamma
 from compare_gan.core.types import Array, NetState, Tree
 from compare_gan.data.base import Images
 from compare_gan.metrics.context import EvalContext, Generator, Scores, metric, require
-from compare_gan.metrics.learning import trained
+from compare_gan.metrics.learning import train_network
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers
 from compare_gan.nn.state import merge_module, net_state
@@ -64,39 +64,39 @@ class Encoder(nnx.Module):
         return Betas(*jnp.split(1 + nnx.softplus(self.fc2(x) - 2), 2, axis=1))  # flat at first
 
 
-class Ranks(NamedTuple):
+class PriorCdf(NamedTuple):
     """The distribution function of one coordinate of the prior, as a table."""
 
     values: Array  # [LEVELS], ascending
     levels: Array  # [LEVELS]
 
-    def of(self, z: Array) -> Array:
+    def forward(self, z: Array) -> Array:
         return jnp.interp(z, self.values, self.levels)
 
-    def back(self, u: Array) -> Array:
+    def inverse(self, u: Array) -> Array:
         return jnp.interp(u, self.levels, self.values)
 
 
-def ranks(prior: Callable[[Array, int], Array], rng: Array) -> Ranks:
+def estimate_cdf(prior: Callable[[Array, int], Array], rng: Array) -> PriorCdf:
     """Of a prior whose coordinates are independent and all alike, as all priors here are."""
     z_dim = jax.eval_shape(lambda: prior(rng, 1)).shape[1]
     drawn = np.asarray(prior(rng, -(-DRAWS // z_dim)))
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
-    return Ranks(jnp.asarray(np.quantile(drawn, levels), jnp.float32), jnp.asarray(levels, jnp.float32))
+    return PriorCdf(jnp.asarray(np.quantile(drawn, levels), jnp.float32), jnp.asarray(levels, jnp.float32))
 
 
-class Reader(NamedTuple):
+class LatentEncoder(NamedTuple):
     """An encoder that was trained to read latent vectors."""
 
     apply: Callable[[NetState, Array], Betas]
     net: NetState
-    ranks: Ranks
+    cdf: PriorCdf
 
 
-def reader_of(generator: Generator, rng: Array, steps: int = STEPS) -> Reader:
+def train_latent_encoder(generator: Generator, rng: Array, steps: int = STEPS) -> LatentEncoder:
     """Trained on images that are drawn for the purpose."""
     init_rng, rank_rng, train_rng = jax.random.split(rng, 3)
-    table = ranks(generator.prior, rank_rng)
+    cdf = estimate_cdf(generator.prior, rank_rng)
     z, y = generator.inputs(rng, BATCH)
     h, w, c = jax.eval_shape(generator.apply, generator.state, z, y).shape[1:]
     net = net_state(Encoder((h, w, c), z.shape[1], nnx.Rngs(init_rng)))
@@ -108,9 +108,9 @@ def reader_of(generator: Generator, rng: Array, steps: int = STEPS) -> Reader:
     def objective(net: NetState, state: Tree, rng: Array) -> tuple[Array, Tree]:
         z, y = generator.inputs(rng, BATCH)
         images = jax.lax.stop_gradient(generator.apply(state, z, y))
-        return -information(apply(net, images), table.of(z)).mean(), net.extra
+        return -log_density(apply(net, images), cdf.forward(z)).mean(), net.extra
 
-    net = trained(
+    net = train_network(
         "gilbo",
         objective,
         net,
@@ -119,28 +119,28 @@ def reader_of(generator: Generator, rng: Array, steps: int = STEPS) -> Reader:
         steps=steps,
         rng=train_rng,
     )
-    return Reader(apply, net, table)
+    return LatentEncoder(apply, net, cdf)
 
 
-def information(shape: Betas, u: Array) -> Array:
+def log_density(shape: Betas, u: Array) -> Array:
     """log e(u) [B] in nats, of coordinates [B, Z] that are even in [0, 1] where nothing is known."""
     return beta.logpdf(u, shape.a, shape.b).sum(1)
 
 
-def bound(reader: Reader, generator: Generator, rng: Array, batches: int = BATCHES) -> float:
+def lower_bound(encoder: LatentEncoder, generator: Generator, rng: Array, batches: int = BATCHES) -> float:
     """The mean information of fresh latent vectors, in nats."""
 
     @jax.jit
     def of_batch(net: NetState, state: Tree, rng: Array) -> Array:
         z, y = generator.inputs(rng, BATCH)
-        return information(reader.apply(net, generator.apply(state, z, y)), reader.ranks.of(z)).mean()
+        return log_density(encoder.apply(net, generator.apply(state, z, y)), encoder.cdf.forward(z)).mean()
 
     keys = jax.random.split(rng, batches)
-    return float(np.mean([of_batch(reader.net, generator.state, key) for key in keys]))
+    return float(np.mean([of_batch(encoder.net, generator.state, key) for key in keys]))
 
 
 def consistency(
-    reader: Reader, generator: Generator, sets: Sequence[Images], rng: np.random.Generator
+    encoder: LatentEncoder, generator: Generator, sets: Sequence[Images], rng: np.random.Generator
 ) -> list[float]:
     """How far the reading of an image is from that of an image drawn from the reading, in nats, for each set.
 
@@ -149,11 +149,11 @@ def consistency(
 
     @jax.jit
     def read(net: NetState, images: Array) -> Betas:
-        return reader.apply(net, images)
+        return encoder.apply(net, images)
 
     @jax.jit
     def draw(state: Tree, u: Array, rng: Array) -> Array:
-        return generator.apply(state, reader.ranks.back(u), generator.inputs(rng, len(u))[1])
+        return generator.apply(state, encoder.cdf.inverse(u), generator.inputs(rng, len(u))[1])
 
     found = []
     for images in sets:
@@ -161,10 +161,10 @@ def consistency(
         starts = range(0, min(CONSISTENCY_BATCHES * size, len(images) - size + 1), size)
         each = []
         for start in starts:
-            p = read(reader.net, images[start : start + size].astype(np.float32) / 255)
+            p = read(encoder.net, images[start : start + size].astype(np.float32) / 255)
             u = rng.beta(p.a, p.b).astype(np.float32)
             drawn = draw(generator.state, u, jax.random.key(rng.integers(2**32)))
-            q = read(reader.net, drawn)
+            q = read(encoder.net, drawn)
             each.append((divergence(p, q) + divergence(q, p)).mean() / 2)
         found.append(float(np.mean(each)))
     return found
@@ -196,11 +196,11 @@ def gilbo(ctx: EvalContext) -> Scores:
     """The bound, and the consistency of training, held-out and generated images."""
     generator = require(ctx.generator, "a generator")
     reader_rng, bound_rng = jax.random.split(jax.random.key(ctx.seed))
-    reader = reader_of(generator, reader_rng)
+    encoder = train_latent_encoder(generator, reader_rng)
     sets = [require(ctx.train, "training images").images, ctx.real.images, ctx.fake.images]
-    of_train, of_real, of_fake = consistency(reader, generator, sets, np.random.default_rng(ctx.seed))
+    of_train, of_real, of_fake = consistency(encoder, generator, sets, np.random.default_rng(ctx.seed))
     return {
-        "gilbo": bound(reader, generator, bound_rng),
+        "gilbo": lower_bound(encoder, generator, bound_rng),
         "gilbo_train_consistency": of_train,
         "gilbo_eval_consistency": of_real,
         "gilbo_self_consistency": of_fake,

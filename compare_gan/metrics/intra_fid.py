@@ -26,6 +26,6 @@ def intra_fid_score(ctx: EvalContext) -> Scores:
     """The mean over classes; None without classes."""
     if ctx.real.labels is None or ctx.fake.labels is None:
         return {"intra_fid_score": None}
-    real, fake = ctx.real.seen.features, ctx.fake.seen.features
+    real, fake = ctx.real.outputs.features, ctx.fake.outputs.features
     found = intra_class_distances(real, ctx.real.labels, fake, ctx.fake.labels)
     return {"intra_fid_score": float(np.mean(list(found.values()))) if found else None}

@@ -14,8 +14,8 @@ from compare_gan.core.progress import Progress
 from compare_gan.core.types import Array, Tree
 from compare_gan.metrics.context import EvalContext, Generator, Scores, metric, require
 
-VECTORS = 64  # as many as compare_gan takes: a batch
-NUMBERS = 2**24  # in a Jacobian that is held
+NUM_VECTORS = 64  # as many as compare_gan takes: a batch
+MAX_ELEMENTS = 2**24  # in a Jacobian that is held
 
 
 class Spectrum(NamedTuple):
@@ -63,7 +63,7 @@ def spectrum(tensors: np.ndarray) -> Spectrum:
     )
 
 
-def tensors_of(generator: Generator, rng: Array, count: int = VECTORS) -> np.ndarray:
+def metric_tensors_of(generator: Generator, rng: Array, count: int = NUM_VECTORS) -> np.ndarray:
     """Metric tensors [count, D, D] of a generator at latent vectors drawn at random."""
 
     def image(z: Array, y: Array | None, state: Tree) -> Array:
@@ -71,7 +71,7 @@ def tensors_of(generator: Generator, rng: Array, count: int = VECTORS) -> np.nda
 
     z, y = generator.inputs(rng, count)
     outputs = jax.eval_shape(generator.apply, generator.state, z, y).size // count
-    size = max(1, NUMBERS // (outputs * z.shape[1]))
+    size = max(1, MAX_ELEMENTS // (outputs * z.shape[1]))
     program, found = derivative(image, (0, 0, None)), []
     progress = Progress("jacobian_conditioning", count, unit="vectors", patience=5.0)
     for start in range(0, count, size):
@@ -90,7 +90,7 @@ def tensors_of(generator: Generator, rng: Array, count: int = VECTORS) -> np.nda
 )
 def jacobian_conditioning(ctx: EvalContext) -> Scores:
     """How the logarithm of the condition number is spread over latent vectors."""
-    tensors = tensors_of(require(ctx.generator, "a generator"), jax.random.key(ctx.seed))
+    tensors = metric_tensors_of(require(ctx.generator, "a generator"), jax.random.key(ctx.seed))
     found = spectrum(tensors).log_condition_number
     return {
         "log_condition_number_count": len(found),

@@ -12,7 +12,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.metrics.context import EvalContext, Scores, metric
 
-FEWEST_BLOCKS = 5  # from which a standard error is told
+MIN_BLOCKS = 5  # from which a standard error is told
 BLOCK = 1024  # samples of the larger side in a block, at most
 
 
@@ -35,7 +35,7 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, max_block_size: int = BL
     estimates = [squared_discrepancy(x, y) for x, y in pairs_of_blocks(real, fake, max_block_size)]
     count = len(estimates)
     # Divided by count, not count - 1, as in compare_gan: a tenth too small for five blocks.
-    error = float(np.std(estimates) / math.sqrt(count)) if count >= FEWEST_BLOCKS else None
+    error = float(np.std(estimates) / math.sqrt(count)) if count >= MIN_BLOCKS else None
     return KernelDistance(float(np.mean(estimates)), error)
 
 
@@ -81,12 +81,12 @@ def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return k * k * k  # many times faster than a power
 
 
-def fewest(larger: int) -> int:
+def min_images(larger: int) -> int:
     """Samples of the smaller side: each block of the larger one is compared with two."""
     return 2 * max(1, math.ceil(larger / BLOCK))
 
 
-@metric("kid_score", needs={"features"}, fewest=fewest)
+@metric("kid_score", needs={"features"}, min_images=min_images)
 def kid_score(ctx: EvalContext) -> Scores:
     """Between the features of held-out real images and of generated ones, each in random order."""
     return {"kid_score": kernel_distance(*shuffled_features(ctx)).mean}
@@ -95,5 +95,5 @@ def kid_score(ctx: EvalContext) -> Scores:
 def shuffled_features(ctx: EvalContext) -> tuple[np.ndarray, np.ndarray]:
     """Those of real and of generated images, so that no block is of one class only."""
     rng = np.random.default_rng(ctx.seed)
-    real, fake = (rng.permutation(images.seen.features) for images in (ctx.real, ctx.fake))
+    real, fake = (rng.permutation(images.outputs.features) for images in (ctx.real, ctx.fake))
     return real, fake

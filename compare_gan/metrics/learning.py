@@ -13,7 +13,7 @@ from compare_gan.core.types import Array, NetState, Tree
 Objective = Callable[[NetState, Tree, Array], tuple[Array, Tree]]
 
 
-def trained(
+def train_network(
     name: str,
     objective: Objective,
     net: NetState,

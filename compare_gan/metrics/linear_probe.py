@@ -8,7 +8,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.metrics.context import EvalContext, Scores, metric, require
-from compare_gan.metrics.discriminator_accuracy import judged
+from compare_gan.metrics.discriminator_accuracy import discriminator_outputs
 from compare_gan.metrics.logistic import logistic_regression, standardisation
 
 
@@ -49,7 +49,9 @@ def linear_probe(ctx: EvalContext) -> Scores:
     if train.labels is None or ctx.real.labels is None or not (ctx.real.labels >= 0).any():
         return {"linear_probe_accuracy": None}
     seen = [
-        judged(discriminator, dataclasses.replace(images, labels=None), lambda out: out.features)
+        discriminator_outputs(
+            discriminator, dataclasses.replace(images, labels=None), lambda out: out.features
+        )
         for images in (train, ctx.real)
     ]
     return {"linear_probe_accuracy": probe_accuracy(seen[0], train.labels, seen[1], ctx.real.labels)}

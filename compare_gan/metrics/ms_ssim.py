@@ -17,7 +17,7 @@ from compare_gan.metrics.context import EvalContext, Scores, metric
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
 WINDOW, SIGMA = 11, 1.5
 GROUPS, GROUP = 5, 64  # of images that are compared with each other, as in compare_gan
-MEANT_FOR = 64  # pixels a side; the coarsest of five scales of less has but a few
+MIN_RECOMMENDED_SIZE = 64  # pixels a side; the coarsest of five scales of less has but a few
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 log = logging.getLogger(__name__)
@@ -55,19 +55,19 @@ def scales(images: np.ndarray, count: int) -> list[Scale]:
     """The images, and `count - 1` times the same at half their size."""
     found: list[Scale] = []
     for _ in range(count):
-        images = halved(found[-1].images) if found else images.astype(np.float64)
-        found.append(Scale(images, windowed(images), windowed(images**2)))
+        images = downsample(found[-1].images) if found else images.astype(np.float64)
+        found.append(Scale(images, window_mean(images), window_mean(images**2)))
     return found
 
 
-def halved(images: np.ndarray) -> np.ndarray:
+def downsample(images: np.ndarray) -> np.ndarray:
     """Means of 2x2 pixels; the last row or column of an odd size counts twice."""
     n, h, w, c = images.shape
     even = np.pad(images, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), "edge")
     return even.reshape(n, -(-h // 2), 2, -(-w // 2), 2, c).mean((2, 4))
 
 
-def windowed(images: np.ndarray) -> np.ndarray:
+def window_mean(images: np.ndarray) -> np.ndarray:
     """Means under a Gaussian window wherever it fits; it is never larger than the image."""
     size = min(WINDOW, *images.shape[1:3])
     for axis in (1, 2):
@@ -90,7 +90,7 @@ def ssim(x: Scale, y: Scale) -> tuple[np.ndarray, np.ndarray]:
     Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861.
     """
     product, squares = x.mean * y.mean, x.mean**2 + y.mean**2
-    covariance = windowed(x.images * y.images) - product
+    covariance = window_mean(x.images * y.images) - product
     contrast_structure = (2 * covariance + C2) / (x.square + y.square - squares + C2)
     similarity = (2 * product + C1) / (squares + C1) * contrast_structure
     return similarity.mean((1, 2)), contrast_structure.mean((1, 2))
@@ -111,9 +111,12 @@ def ms_ssim_of(ctx: EvalContext) -> Scores:
     Of images below 64 pixels a side it says little.
     """
     h, w = ctx.fake.images.shape[1:3]
-    if min(h, w) < MEANT_FOR:
+    if min(h, w) < MIN_RECOMMENDED_SIZE:
         log.warning(
-            "ms_ssim: says little of %dx%d images; it is meant for %d pixels or more", h, w, MEANT_FOR
+            "ms_ssim: says little of %dx%d images; it is meant for %d pixels or more",
+            h,
+            w,
+            MIN_RECOMMENDED_SIZE,
         )
     size = min(GROUP, len(ctx.fake.images))
     count = min(GROUPS, len(ctx.fake.images) // size)

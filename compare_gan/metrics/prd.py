@@ -9,7 +9,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.progress import Progress
-from compare_gan.metrics.context import EvalContext, Scores, equally_many, metric
+from compare_gan.metrics.context import EvalContext, Scores, equal_size_features, metric
 
 CLUSTERS = 20  # as in the paper
 
@@ -77,9 +77,9 @@ def histograms(fake: np.ndarray, real: np.ndarray, clusters: int, seed: int) -> 
     return of_fake / len(fake), of_real / len(real)
 
 
-@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, higher_is_better=True, fewest=CLUSTERS)
+@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, higher_is_better=True, min_images=CLUSTERS)
 def prd(ctx: EvalContext) -> Scores:
     """What stands for recall, and for precision, of as many real as generated images."""
-    real, fake = equally_many(ctx)
+    real, fake = equal_size_features(ctx)
     f8, f1_8 = best_f_betas(curve_of_features(fake, real, seed=ctx.seed))
     return {"prd_f8": f8, "prd_f1_8": f1_8}

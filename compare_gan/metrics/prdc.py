@@ -12,11 +12,11 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.progress import Progress
-from compare_gan.metrics.context import EvalContext, Scores, equally_many, metric
+from compare_gan.metrics.context import EvalContext, Scores, equal_size_features, metric
 
 BLOCK = 1024  # rows and columns of distances that are there at once
-SAME = 1e-12  # of the squares of two lengths; a squared distance below is rounding
-BALLS, COUNTED = 3, 5  # neighbours, as in the two papers
+ROUNDING = 1e-12  # of the squares of two lengths; a squared distance below is rounding
+RADIUS_K, DENSITY_K = 3, 5  # neighbours, as in the two papers
 
 
 class Manifolds(NamedTuple):
@@ -28,7 +28,9 @@ class Manifolds(NamedTuple):
     coverage: float  # of real samples: share whose ball holds a generated one
 
 
-def manifolds(real: np.ndarray, fake: np.ndarray, balls: int = BALLS, counted: int = COUNTED) -> Manifolds:
+def manifolds(
+    real: np.ndarray, fake: np.ndarray, balls: int = RADIUS_K, counted: int = DENSITY_K
+) -> Manifolds:
     """Of features [N, F] and [M, F].
 
     The ball of a sample reaches as far as its k-th nearest neighbour among its like, which is in it.
@@ -53,9 +55,9 @@ def manifolds(real: np.ndarray, fake: np.ndarray, balls: int = BALLS, counted: i
     small, large, others = of_real[:, balls - 1], of_real[:, counted - 1], of_fake[:, balls - 1]
     precise, recalled = np.zeros(len(fake), bool), np.zeros(len(real), bool)
     balls_around, closest = np.zeros(len(fake), int), np.full(len(real), np.inf)
-    for i in parts(len(real)):
+    for i in block_slices(len(real)):
         x = real[i] - center
-        for j in parts(len(fake)):
+        for j in block_slices(len(fake)):
             d = squared_distances(x, fake[j] - center)
             precise[j] |= (d <= small[i, None]).any(0)
             recalled[i] |= (d <= others[j]).any(1)
@@ -71,11 +73,11 @@ def manifolds(real: np.ndarray, fake: np.ndarray, balls: int = BALLS, counted: i
 
 def nearest(points: np.ndarray, k: int, center: np.ndarray) -> np.ndarray:
     """Squared distances [N, k] of each of [N, F] to its nearest others, in order."""
-    kept, each = np.full((len(points), k), np.inf), parts(len(points))
-    progress = Progress("neighbours", len(each), unit="blocks", patience=5.0)
-    for n, i in enumerate(each):
+    kept, blocks = np.full((len(points), k), np.inf), block_slices(len(points))
+    progress = Progress("neighbours", len(blocks), unit="blocks", patience=5.0)
+    for n, i in enumerate(blocks):
         x = points[i] - center
-        for j in each[n:]:
+        for j in blocks[n:]:
             d = squared_distances(x, points[j] - center)
             if i == j:
                 np.fill_diagonal(d, np.inf)
@@ -96,11 +98,11 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """All pairs of [B, F] and [B, F], in double precision; equal points are at zero."""
     squares = (x * x).sum(1)[:, None] + (y * y).sum(1)
     d = squares - 2 * (x @ y.T)
-    d[d < SAME * squares] = 0
+    d[d < ROUNDING * squares] = 0
     return d
 
 
-def parts(count: int) -> list[slice]:
+def block_slices(count: int) -> list[slice]:
     return [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
 
 
@@ -112,7 +114,7 @@ def parts(count: int) -> list[slice]:
     "coverage",
     needs={"features"},
     higher_is_better=True,
-    fewest=max(BALLS, COUNTED) + 1,
+    min_images=max(RADIUS_K, DENSITY_K) + 1,
 )
 def prdc(ctx: EvalContext) -> Scores:
     """Of the features of as many real as generated images, as in both papers.
@@ -120,4 +122,4 @@ def prdc(ctx: EvalContext) -> Scores:
     Recall falls and coverage rises with the number of generated images, for their balls shrink and there are
     more of them; with equal numbers, scores compare whatever number was drawn.
     """
-    return manifolds(*equally_many(ctx))._asdict()
+    return manifolds(*equal_size_features(ctx))._asdict()

@@ -69,7 +69,7 @@ class Predictions:
     count: int = 0
     probability: Any = 0.0  # [K]
     negative_entropy: float = 0.0
-    likeliest: list[np.ndarray] = dataclasses.field(default_factory=list)  # [B] of each batch
+    top_class: list[np.ndarray] = dataclasses.field(default_factory=list)  # [B] of each batch
 
     def add(self, logits: np.ndarray) -> None:
         """Takes in another batch [B, K]."""
@@ -78,7 +78,7 @@ class Predictions:
         self.count += len(logits)
         self.probability = self.probability + p.sum(0)
         self.negative_entropy += float((p * log_p).sum())
-        self.likeliest.append(logits.argmax(1))
+        self.top_class.append(logits.argmax(1))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import gin
 import pytest
 
-from compare_gan.config.parse import attempt, parse
+from compare_gan.config.parse import parse, parse_all
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 
@@ -186,7 +186,7 @@ def test_images_that_cannot_be_rotated(lines):
 def test_all_mistakes_are_found_at_once(tmp_path):
     path = tmp_path / "bad.gin"
     path.write_text(f"optoins.batch_size = 3\n{text()}options.z_dm = 64\noptions.z_dim = 32\n")
-    tried = attempt([path, tmp_path / "no.gin"], ["loss.fn = @hing"])
+    tried = parse_all([path, tmp_path / "no.gin"], ["loss.fn = @hing"])
     assert [str(mistake).rpartition(":")[0] for mistake in tried.mistakes[:2]] == [f"{path}:1", f"{path}:7"]
     assert "no.gin: no such file" in str(tried.mistakes[2]) and "'hinge'" in str(tried.mistakes[3])
     assert len(tried.mistakes) == 4

@@ -15,11 +15,17 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import Split
-from compare_gan.evaluation.evaluate import EvalSettings, evaluate, generate_images, measure, real_scores
+from compare_gan.evaluation.evaluate import (
+    EvalSettings,
+    evaluate,
+    generate_images,
+    protocol_columns,
+    real_scores,
+)
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.evaluation.sets import cached_features
 from compare_gan.evaluation.sources import Source, read_features, score_features, score_images
-from compare_gan.evaluation.steps import as_they_come, chosen, score_steps
+from compare_gan.evaluation.steps import poll_steps, score_steps, select_steps
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.inference import sample
 from compare_gan.metrics.frechet import frechet_distance
@@ -99,7 +105,7 @@ def test_images_that_are_not_numbers_are_scored_so_and_evaluation_goes_on(tmp_pa
         checkpoints.save(step, dataclasses.replace(each, step=jnp.int32(step)))
     checkpoints.wait()
     with caplog.at_level(logging.WARNING):
-        steps = chosen(tmp_path, "all")
+        steps = select_steps(tmp_path, "all")
         found = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
     assert [row["step"] for row in found] == steps == [5, 10]
     assert found[0]["frechet_distance"] == found[0]["class_agreement"] == 31337
@@ -112,18 +118,18 @@ def test_which_steps_are_chosen(tmp_path):
     checkpoints = Checkpoints(tmp_path, 2)
     state = {"x": jnp.zeros(1)}
     with pytest.raises(UserError, match="no checkpoint in .*; train it first"):
-        chosen(tmp_path)
+        select_steps(tmp_path)
     checkpoints.save(10, state)
     checkpoints.mark_best(10, 0.5)
     for step in (20, 25, 35):
         checkpoints.save(step, state)
     assert checkpoints.steps() == [10, 25, 35]  # the best, and the two newest
-    assert chosen(tmp_path) == [35] and chosen(tmp_path, "best") == [10]
-    assert chosen(tmp_path, "all") == [10, 25, 35] and chosen(tmp_path, "all", 10) == [10, 35]
-    assert chosen(tmp_path, "25,10") == [25, 10]
+    assert select_steps(tmp_path) == [35] and select_steps(tmp_path, "best") == [10]
+    assert select_steps(tmp_path, "all") == [10, 25, 35] and select_steps(tmp_path, "all", 10) == [10, 35]
+    assert select_steps(tmp_path, "25,10") == [25, 10]
     for wrong, words in (("20", "no checkpoint of step 20; there are 10, 25, 35"), ("newest", "give latest")):
         with pytest.raises(UserError, match=words):
-            chosen(tmp_path, wrong)
+            select_steps(tmp_path, wrong)
 
 
 def test_checkpoints_are_scored_as_they_come(tmp_path):
@@ -140,13 +146,13 @@ def test_checkpoints_are_scored_as_they_come(tmp_path):
             checkpoints.wait()
             (tmp_path / "TRAIN_DONE").touch()
 
-    assert list(as_they_come(tmp_path, 5, wait)) == [10, 15, 18]
+    assert list(poll_steps(tmp_path, 5, wait)) == [10, 15, 18]
     assert len(waits) == 4
 
 
 def test_a_run_that_is_not_trained_is_not_waited_for_for_ever(tmp_path):
     with pytest.raises(UserError, match="no new checkpoint in 1 hours; is it being trained"):
-        list(as_they_come(tmp_path, wait=lambda seconds: None, patience=3600))
+        list(poll_steps(tmp_path, wait=lambda seconds: None, patience=3600))
 
 
 def test_features_of_real_images_are_looked_at_once(tmp_path):
@@ -155,7 +161,7 @@ def test_features_of_real_images_are_looked_at_once(tmp_path):
     assert extractor.asked == [64]
     second = cached_features(split, extractor, tmp_path)
     assert extractor.asked == [64]
-    np.testing.assert_array_equal(first.seen.features, second.seen.features)
+    np.testing.assert_array_equal(first.outputs.features, second.outputs.features)
     np.testing.assert_array_equal(second.summary.moments.mean, Means()(split.images).features.mean(0))
     other = Split(split.images[::-1].copy(), split.labels)
     cached_features(other, extractor, tmp_path)
@@ -248,7 +254,7 @@ def test_classes_are_used_whatever_the_extractor_knows(state):
 
 def test_the_row_depends_on_test_labels_and_not_on_training_labels():
     def digest(dataset):
-        return measure(CONDITIONAL, dataset, Means(), SETTINGS)["labels_sha256"]
+        return protocol_columns(CONDITIONAL, dataset, Means(), SETTINGS)["labels_sha256"]
 
     test = blobs().test
     other = dataclasses.replace(blobs(), test=Split(test.images, np.roll(test.labels, 1)))

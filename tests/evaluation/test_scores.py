@@ -3,7 +3,7 @@
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.evaluation.compare import compared, notes, table, text
+from compare_gan.evaluation.compare import load_rows, notes, table, text
 from compare_gan.evaluation.scores import (
     PROTOCOL_FIELDS,
     differences,
@@ -11,7 +11,7 @@ from compare_gan.evaluation.scores import (
     has_scores,
     read_scores,
     score,
-    summarised,
+    summarize_runs,
     write_scores,
 )
 from compare_gan.report.scores import scores_page
@@ -58,11 +58,11 @@ def test_rows_of_old_files_still_read(tmp_path):
     lines = [",".join(["step", "fid_score", *row]), ",".join(["7", "1.5", *row.values()])]
     (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n")
     (kept,) = read_scores(tmp_path)
-    assert score(kept, "fid_score") == 1.5 and compared([tmp_path])[0]["step"] == "7"
+    assert score(kept, "fid_score") == 1.5 and load_rows([tmp_path])[0]["step"] == "7"
 
 
 def test_several_sets_are_summarised_as_in_compare_gan():
-    row = summarised([{"fid_score": 1.0, "k": None}, {"fid_score": 3.0, "k": None}])
+    row = summarize_runs([{"fid_score": 1.0, "k": None}, {"fid_score": 3.0, "k": None}])
     assert row == {
         "fid_score_mean": 2.0,
         "fid_score_std": 1.0,
@@ -73,7 +73,7 @@ def test_several_sets_are_summarised_as_in_compare_gan():
     }
     assert score(row, "fid_score") == 2.0 and score(row, "k") is None
     assert (
-        summarised([{"fid_score": 1.0}]) == {"fid_score": 1.0}
+        summarize_runs([{"fid_score": 1.0}]) == {"fid_score": 1.0}
         and score({"fid_score": "1.0"}, "fid_score") == 1
     )
 
@@ -108,28 +108,28 @@ def runs(tmp_path, **changes):
 
 def test_the_last_step_of_each_run_or_the_best(tmp_path):
     folders = runs(tmp_path)
-    assert [row["step"] for row in compared(folders)] == ["20", "10"]
-    assert [row["step"] for row in compared(folders, "frechet_distance")] == ["10", "10"]
-    assert [row["step"] for row in compared(folders, "class_agreement")] == ["20", "10"]
+    assert [row["step"] for row in load_rows(folders)] == ["20", "10"]
+    assert [row["step"] for row in load_rows(folders, "frechet_distance")] == ["10", "10"]
+    assert [row["step"] for row in load_rows(folders, "class_agreement")] == ["20", "10"]
     with pytest.raises(UserError, match="a: has no score 'frechet'; did you mean 'frechet_distance'"):
-        compared(folders, "frechet")
+        load_rows(folders, "frechet")
 
 
 def test_runs_that_were_not_measured_alike_are_refused_and_told_why(tmp_path):
     folders = runs(tmp_path, fit="crop middle, box to 8", seed=7)
     with pytest.raises(UserError, match="fit: 'x' or 'crop middle, box to 8'; seed: 'x' or '7'") as told:
-        compared(folders)
+        load_rows(folders)
     assert "\n" not in str(told.value) and "--mixed" in str(told.value)
-    assert len({row["fingerprint"] for row in compared(folders, mixed=True)}) == 2
+    assert len({row["fingerprint"] for row in load_rows(folders, mixed=True)}) == 2
 
 
 def test_a_run_without_scores(tmp_path):
     with pytest.raises(UserError, match="no scores; compare-gan evaluate"):
-        compared([tmp_path])
+        load_rows([tmp_path])
 
 
 def test_the_table(tmp_path):
-    rows = compared(runs(tmp_path))
+    rows = load_rows(runs(tmp_path))
     rows[0] = rows[0] | {"frechet_distance_mean": "2.5", "frechet_distance_std": "0.25"}
     header, body = table(rows, ["frechet_distance"])
     assert header == ["run", "step", "frechet_distance", "measured"]

@@ -12,10 +12,10 @@ from compare_gan.core.registry import METRICS
 from compare_gan.data import LoadOptions, Split
 from compare_gan.data.loading import load_split
 from compare_gan.data.records import Contents, Part, Pixels
-from compare_gan.evaluation.sets import computed
+from compare_gan.evaluation.sets import compute_scores
 from compare_gan.evaluation.sources import (
     Source,
-    has_statistics_alone,
+    is_statistics_file,
     read_features,
     score_against_features,
     score_features,
@@ -142,10 +142,10 @@ def test_images_against_statistics_of_the_same_extractor(tmp_path):
 
 def test_which_files_are_statistics_and_nothing_else(tmp_path):
     features = np.random.default_rng(0).normal(size=(20, 3))
-    assert has_statistics_alone(statistics(tmp_path / "a.npz", features))
+    assert is_statistics_file(statistics(tmp_path / "a.npz", features))
     images = np.zeros((2, 4, 4, 3), np.uint8)
-    assert not has_statistics_alone(statistics(tmp_path / "b.npz", features, arr_0=images))
-    assert not has_statistics_alone(tmp_path) and not has_statistics_alone(tmp_path / "none.npz")
+    assert not is_statistics_file(statistics(tmp_path / "b.npz", features, arr_0=images))
+    assert not is_statistics_file(tmp_path) and not is_statistics_file(tmp_path / "none.npz")
 
 
 @pytest.mark.parametrize(
@@ -173,16 +173,16 @@ def test_one_failure_leaves_the_other_scores(monkeypatch, caplog):
     features = np.random.default_rng(0).normal(size=(60, 4))
     context = EvalContext(ImageSet.of_features(features), ImageSet.of_features(features + 1))
     with caplog.at_level(logging.WARNING):
-        scores, failed = computed(context, ["fid_score", "prd"])
+        scores, failed = compute_scores(context, ["fid_score", "prd"])
     assert failed == ["prd"] and scores["prd_f8"] is None and scores["fid_score"] == pytest.approx(4)
     assert [record.getMessage() for record in caplog.records] == [
         "prd failed and has no score: of no account"
     ]
     with pytest.raises(ZeroDivisionError):
-        computed(context, ["prd"])
+        compute_scores(context, ["prd"])
     huge = ImageSet.of_features(features * 1e200)
     with pytest.raises(UserError, match="fid_score gives NaN"), np.errstate(all="ignore"):
-        computed(EvalContext(context.real, huge), ["fid_score"])
+        compute_scores(EvalContext(context.real, huge), ["fid_score"])
 
 
 def test_a_caution_where_images_are_fewer_than_features(caplog):

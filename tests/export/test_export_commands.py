@@ -19,7 +19,7 @@ from compare_gan.core.files import sha256_of
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.export.card import trained
-from compare_gan.export.folder import read_about
+from compare_gan.export.folder import read_metadata
 from compare_gan.export.loader import load
 from compare_gan.gans.inference import sample
 from compare_gan.gans.standing import with_standing_stats
@@ -134,7 +134,7 @@ def test_the_documentation_shows_the_loader():
 
 
 def test_the_card_describes_run_and_scores(run_dir, exported):
-    about, card = read_about(exported), (exported / "README.md").read_text()
+    about, card = read_metadata(exported), (exported / "README.md").read_text()
     assert (about.step, about.num_classes, about.image_shape) == (4, 4, (8, 8, 3))
     assert about.averaged_weights and about.batch_statistics == "accumulated over 256"
     assert about.heads == ("rotation",) and about.method == "S3GAN"
@@ -170,14 +170,14 @@ def test_an_export_beside_the_run_without_scores_or_classes(tmp_path):
     for _ in range(2):  # the second takes the place of the first
         told("export", tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
-    assert read_about(tmp_path / "export").step == 1
+    assert read_metadata(tmp_path / "export").step == 1
     assert "Step 1 has none." in (tmp_path / "export" / "README.md").read_text()
     for source, name in ((tmp_path, "a.png"), (tmp_path / "export", "b.png")):
         told("sample", source, "--out", tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert read_about(tmp_path / "export").num_classes == 0
+    assert read_metadata(tmp_path / "export").num_classes == 0
     told("export", tmp_path, "--step", "best")
-    assert read_about(tmp_path / "export").step == 0
+    assert read_metadata(tmp_path / "export").step == 0
 
 
 def spoil(path):

@@ -20,8 +20,8 @@ def shades(seed, n=60):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    quick = functools.partial(module.classifier_of, steps=40, width=4)
-    monkeypatch.setattr(module, "classifier_of", quick)
+    quick = functools.partial(module.fit_classifier, steps=40, width=4)
+    monkeypatch.setattr(module, "fit_classifier", quick)
 
 
 def score(real, fake):

@@ -59,11 +59,11 @@ def scores(name, ctx):
 
 @pytest.mark.parametrize("name", list(METRICS))
 def test_every_metric_fills_its_columns(name, whole, monkeypatch):
-    monkeypatch.setattr(gilbo, "reader_of", functools.partial(gilbo.reader_of, steps=2))
+    monkeypatch.setattr(gilbo, "train_latent_encoder", functools.partial(gilbo.train_latent_encoder, steps=2))
     monkeypatch.setattr(
         classification_accuracy_score,
-        "classifier_of",
-        functools.partial(classification_accuracy_score.classifier_of, steps=2, width=4),
+        "fit_classifier",
+        functools.partial(classification_accuracy_score.fit_classifier, steps=2, width=4),
     )
     assert METRICS[name].needs and METRICS[name].needs <= ALL
     found = scores(name, whole)
@@ -79,7 +79,7 @@ def test_columns_are_compare_gans_and_no_two_metrics_share_one():
 
 @pytest.mark.parametrize("name", [name for name in METRICS if METRICS[name].needs <= {"summary", "features"}])
 def test_features_alone_are_enough_for_what_needs_no_more(name, whole):
-    real, fake = (ImageSet.of_features(s.seen.features, s.labels) for s in (whole.real, whole.fake))
+    real, fake = (ImageSet.of_features(s.outputs.features, s.labels) for s in (whole.real, whole.fake))
     found = METRICS[name].compute(EvalContext(real, fake))
     assert found == pytest.approx(
         scores(name, whole), rel=1e-9

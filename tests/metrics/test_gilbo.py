@@ -12,7 +12,15 @@ import scipy.stats
 
 from compare_gan.gans.sampling import normal, uniform
 from compare_gan.metrics.context import Generator
-from compare_gan.metrics.gilbo import Betas, bound, consistency, divergence, information, ranks, reader_of
+from compare_gan.metrics.gilbo import (
+    Betas,
+    consistency,
+    divergence,
+    estimate_cdf,
+    log_density,
+    lower_bound,
+    train_latent_encoder,
+)
 
 KEY = jax.random.key(0)
 
@@ -47,18 +55,18 @@ def test_reads_signs():
     generator = Generator(
         signs, jnp.zeros(()), functools.partial(prior, functools.partial(normal, stddev=3.0))
     )
-    reader = reader_of(generator, KEY, steps=150)
-    found = bound(reader, generator, jax.random.key(1), batches=40)
+    encoder = train_latent_encoder(generator, KEY, steps=150)
+    found = lower_bound(encoder, generator, jax.random.key(1), batches=40)
     assert found == pytest.approx(2 * best_bound(), rel=0.1)
     assert found < 2 * np.log(2)  # the information
 
 
 def test_reads_nothing_where_nothing_is_shown():
     generator = Generator(nothing, jnp.zeros(()), functools.partial(prior, uniform), num_classes=3)
-    reader = reader_of(generator, KEY, steps=20)
-    assert -0.05 < bound(reader, generator, jax.random.key(1)) < 0.005
+    encoder = train_latent_encoder(generator, KEY, steps=20)
+    assert -0.05 < lower_bound(encoder, generator, jax.random.key(1)) < 0.005
     grey = np.full((7, 4, 4, 1), 128, np.uint8)
-    found = consistency(reader, generator, [grey, grey], np.random.default_rng(0))
+    found = consistency(encoder, generator, [grey, grey], np.random.default_rng(0))
     assert found == pytest.approx([0, 0], abs=1e-4)
 
 
@@ -68,7 +76,7 @@ def test_information_and_divergence_are_those_of_scipys_laws():
         Betas(np.array([[4.0, 1.1]]), np.array([[2.5, 6.0]])),
     )
     u = np.array([[0.3, 0.8]])
-    assert information(p, u) == pytest.approx(scipy.stats.beta.logpdf(u, p.a, p.b).sum(), rel=1e-5)
+    assert log_density(p, u) == pytest.approx(scipy.stats.beta.logpdf(u, p.a, p.b).sum(), rel=1e-5)
 
     def of_one(i):
         one, other = scipy.stats.beta(p.a[0, i], p.b[0, i]), scipy.stats.beta(q.a[0, i], q.b[0, i])
@@ -79,7 +87,7 @@ def test_information_and_divergence_are_those_of_scipys_laws():
 
 
 def test_ranks_are_the_distribution_function():
-    table = ranks(functools.partial(prior, normal), KEY)
+    cdf = estimate_cdf(functools.partial(prior, normal), KEY)
     z = np.array([-1.5, 0.0, 0.3, 2.0])
-    np.testing.assert_allclose(table.of(z), scipy.stats.norm.cdf(z), atol=3e-3)
-    np.testing.assert_allclose(table.back(table.of(z)), z, atol=1e-3)
+    np.testing.assert_allclose(cdf.forward(z), scipy.stats.norm.cdf(z), atol=3e-3)
+    np.testing.assert_allclose(cdf.inverse(cdf.forward(z)), z, atol=1e-3)

@@ -9,7 +9,7 @@ import pytest
 
 from compare_gan.gans.inference import sample
 from compare_gan.metrics.context import Generator
-from compare_gan.metrics.jacobian import jacobians, metric_tensors, spectrum, tensors_of
+from compare_gan.metrics.jacobian import jacobians, metric_tensors, metric_tensors_of, spectrum
 from tests.train.tiny import CONDITIONAL
 
 
@@ -55,11 +55,13 @@ def test_of_a_generator_by_differences(generator):
         ahead, behind = (np.asarray(run(z.at[:, i].add(sign * step)), np.float64) for sign in (1, -1))
         columns.append((ahead - behind) / (2 * step))
     expected = metric_tensors(np.stack(columns, axis=-1))
-    found = tensors_of(generator, jax.random.key(3), 4)
+    found = metric_tensors_of(generator, jax.random.key(3), 4)
     np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.01 * np.abs(expected).max())
 
 
 def test_parts_of_a_batch_make_the_whole(generator, monkeypatch):
-    whole = tensors_of(generator, jax.random.key(3), 5)
-    monkeypatch.setattr("compare_gan.metrics.jacobian.NUMBERS", 2 * 8 * 8 * 3 * CONDITIONAL.z_dim)
-    np.testing.assert_allclose(tensors_of(generator, jax.random.key(3), 5), whole, rtol=1e-3, atol=1e-9)
+    whole = metric_tensors_of(generator, jax.random.key(3), 5)
+    monkeypatch.setattr("compare_gan.metrics.jacobian.MAX_ELEMENTS", 2 * 8 * 8 * 3 * CONDITIONAL.z_dim)
+    np.testing.assert_allclose(
+        metric_tensors_of(generator, jax.random.key(3), 5), whole, rtol=1e-3, atol=1e-9
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from compare_gan.metrics.ms_ssim import gaussian, halved, mean_ms_ssim, ms_ssim, scales, ssim
+from compare_gan.metrics.ms_ssim import downsample, gaussian, mean_ms_ssim, ms_ssim, scales, ssim
 
 
 def images(seed, n=3, h=32, w=32, c=2):
@@ -44,7 +44,7 @@ def test_scales_are_weighted_as_powers():
     for weight, last in ((0.4, False), (0.6, True)):
         whole, part = ssim(scales(x, 1)[0], scales(y, 1)[0])
         expected *= (whole if last else part) ** weight
-        x, y = halved(x), halved(y)
+        x, y = downsample(x), downsample(y)
     found = ms_ssim(images(0), 0.7 * images(0) + 0.3 * images(1), (0.4, 0.6))
     np.testing.assert_allclose(found, expected.mean(1), rtol=1e-12)
 
@@ -66,7 +66,7 @@ def test_mean_is_over_all_pairs_in_either_order():
 
 def test_an_odd_row_counts_twice():
     image = np.array([[0.0, 2], [4, 6], [8, 10]]).reshape(1, 3, 2, 1)
-    np.testing.assert_array_equal(halved(image).ravel(), [3, 9])
+    np.testing.assert_array_equal(downsample(image).ravel(), [3, 9])
 
 
 def test_windows_sum_to_one():
