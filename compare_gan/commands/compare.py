@@ -11,17 +11,21 @@ def add(commands) -> None:
         commands,
         compare,
         "compare",
-        "Compare the scores of runs that were measured alike.",
+        "Compare the scores of runs that were evaluated with the same protocol.",
         "runs/study/s3gan runs/study/all_labels",
     )
     parser.add_argument("runs", nargs="+", help="run folders")
     parser.add_argument("--metrics", action="extend", nargs="+", help="scores to show; default: all")
     parser.add_argument(
-        "--best", metavar="SCORE", help="the step that is best by this score; default: the last one"
+        "--best",
+        metavar="SCORE",
+        help="show the step with the best value of this score; default: the last step",
     )
-    parser.add_argument("--mixed", action="store_true", help="show rows that were not measured alike, too")
-    parser.add_argument("--csv", help="file for the table")
-    parser.add_argument("--html", help="page for the table")
+    parser.add_argument(
+        "--mixed", action="store_true", help="also show rows that were evaluated with different protocols"
+    )
+    parser.add_argument("--csv", help="CSV file to write the table to")
+    parser.add_argument("--html", help="HTML file to write the table to")
 
 
 def compare(arguments: argparse.Namespace) -> None:

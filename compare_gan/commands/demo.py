@@ -1,4 +1,4 @@
-"""The whole few-labels job on embedded data."""
+"""The full few-labels pipeline on embedded data."""
 
 import argparse
 from pathlib import Path
@@ -10,9 +10,13 @@ from compare_gan.commands.studies import add_inference, add_training, reduce_com
 
 def add(commands) -> None:
     parser = declare(
-        commands, demo, "demo", "The whole few-labels job on scikit-learn's digits, with a report.", "--quick"
+        commands,
+        demo,
+        "demo",
+        "Run the full few-labels pipeline on scikit-learn's digits, with a report.",
+        "--quick",
     )
-    parser.add_argument("--model_dir", default="runs/demo", help="where everything is written")
+    parser.add_argument("--model_dir", default="runs/demo", help="output folder")
     add_labels(parser)
     add_inference(parser)
     add_training(parser)

@@ -1,4 +1,4 @@
-"""Tell what a configuration does."""
+"""Explain a configuration."""
 
 import argparse
 
@@ -11,18 +11,20 @@ def add(commands) -> None:
         commands,
         explain,
         "explain",
-        "Tell what a gin configuration does and costs, what in it is dead and what is wrong; nothing runs.",
+        "Explain a gin configuration: its values, cost, unused bindings and errors. Nothing is trained.",
         "small.gin s3gan.gin --gin_bindings 'options.disc_iters = 2'",
     )
     parser.add_argument(
         "configs", nargs="+", help="configuration files, or names of packaged ones such as small.gin"
     )
-    parser.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
+    parser.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be repeated")
     parser.add_argument(
         "--image_shape", nargs=3, type=int, metavar=("H", "W", "C"), help="default: that of dataset.name"
     )
     parser.add_argument("--num_classes", type=int, help="default: that of dataset.name")
-    parser.add_argument("--compile", action="store_true", help="compile a step, to tell all of its memory")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile a training step to report its full memory use"
+    )
 
 
 def explain(arguments: argparse.Namespace) -> None:

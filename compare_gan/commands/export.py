@@ -1,9 +1,9 @@
-"""Make a run's networks usable without the run and without this library."""
+"""Export the networks of a run for use without the run and without this library."""
 
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.shared import add_statistics_examples, declare
+from compare_gan.commands.shared import Parser, add_statistics_examples, declare
 
 LATEST = "latest"
 
@@ -13,16 +13,16 @@ def add(commands) -> None:
         commands,
         export,
         "export",
-        "Export a run's generator and discriminator as programs that need JAX alone, with a model card.",
+        "Export a run's generator and discriminator as programs that need only JAX, with a model card.",
         "runs/demo/s3gan --out digits-s3gan",
     )
     parser.add_argument("run", help="run folder")
-    parser.add_argument("--out", help="folder; default: export, in the run folder")
+    parser.add_argument("--out", help="output folder; default: export, in the run folder")
     add_choice(parser)
 
 
-def add_choice(parser) -> None:
-    """Arguments that say which generator of a run is meant."""
+def add_choice(parser: Parser) -> None:
+    """Adds the arguments that select the generator of a run."""
     parser.add_argument("--step", default=LATEST, help="checkpoint: latest, best, or a number")
     add_statistics_examples(parser)
 

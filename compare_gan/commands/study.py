@@ -34,8 +34,9 @@ def add(commands) -> None:
         commands,
         study,
         "study",
-        "Train and score methods at several label fractions and seeds; they share what they can, and what is "
-        "done already is not done again.",
+        "Train and score methods at several label fractions and seeds. Stages are shared, and completed "
+        "stages "
+        "are not repeated.",
         "--data digits --methods all_labels s3gan ssgan --fractions 0.05 0.1 0.2 --seeds 0 1 2 "
         "--model_dir runs/study",
     )
@@ -46,17 +47,15 @@ def add(commands) -> None:
         "--fractions",
         nargs="+",
         type=float,
-        help="shares of the labels to use, in (0, 1]; default: 1 where images without a label are there, "
-        "0.05 0.1 0.2 where every image has one",
+        help="fractions of the labels to use, in (0, 1]; default: 1 if some images are unlabelled, "
+        "0.05 0.1 0.2 if every image has a label",
     )
-    kept.add_argument("--labels_per_class", nargs="+", type=int, help="labels of each class that are kept")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of all that is random")
+    kept.add_argument("--labels_per_class", nargs="+", type=int, help="numbers of labels to use per class")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="random seeds")
     add_inference(parser)
     add_training(parser)
-    parser.add_argument("--workers", type=int, default=1, help="processes that share the work, on a CPU")
-    parser.add_argument(
-        "--plan", action="store_true", help="say what is to do and how long it takes, no more"
-    )
+    parser.add_argument("--workers", type=int, default=1, help="number of parallel processes, on a CPU")
+    parser.add_argument("--plan", action="store_true", help="print the plan and its duration, then exit")
 
 
 def study(arguments: argparse.Namespace) -> int:
@@ -75,16 +74,16 @@ def study(arguments: argparse.Namespace) -> int:
 
 
 def run_study(request: "StudyRequest", model_dir: Path, workers: int = 1, plan_only: bool = False) -> int:
-    """Does a study, or says what is to do. Returns the exit code.
+    """Runs a study, or prints its plan. Returns the exit code.
 
     Args:
-      request: where it has no label budgets, the data decides.
-      model_dir: the folder; another beside it if it holds runs with other settings.
-      workers: processes that share the work.
-      plan_only: print the plan and do nothing.
+      request: without label budgets, the data determines the default.
+      model_dir: the folder; a sibling folder is used if it contains runs with different settings.
+      workers: number of parallel processes.
+      plan_only: print the plan and run nothing.
 
     Raises:
-      UserError: something in the request does not fit.
+      UserError: the request is invalid.
     """
     from compare_gan.core.files import run_folder
     from compare_gan.fewlabels.overview import overview, usable_methods

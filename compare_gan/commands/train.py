@@ -25,79 +25,83 @@ def add(commands) -> None:
         "Train one GAN from a gin configuration.",
         "--model_dir runs/mine --gin_config small.gin --gin_config s3gan.gin --data digits",
     )
-    parser.add_argument("--model_dir", required=True, help="where everything is written")
+    parser.add_argument("--model_dir", required=True, help="output folder")
     parser.add_argument(
         "--gin_config",
         action="append",
         default=[],
-        help="configuration file, or the name of a packaged one such as small.gin; may be given often",
+        help="configuration file, or the name of a packaged one such as small.gin; may be repeated",
     )
-    parser.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
+    parser.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be repeated")
     parser.add_argument(
         "--data",
         action="extend",
         nargs="+",
-        help="name or path, or several whose images join; default: dataset.name of the configuration",
+        help="names or paths; several are concatenated; default: dataset.name of the configuration",
     )
     parser.add_argument(
-        "--data_fake_dataset", action="store_true", help="noise in the shape that dataset.name says"
+        "--data_fake_dataset", action="store_true", help="random images with the shape of dataset.name"
     )
     add_reading(parser)
     parser.add_argument(
         "--labels",
-        help="in place of the data's own: single, random[:SEED], clusters:FILE, or a label FILE (.csv, .npz, "
-        "TFRecords); default: replace_labels.file_pattern",
+        help="labels that replace those of the data: single, random[:SEED], clusters:FILE, or a label FILE "
+        "(.csv, .npz, TFRecords); default: replace_labels.file_pattern",
     )
+    parser.add_argument("--labelled_only", action="store_true", help="use only labelled training images")
     parser.add_argument(
-        "--labelled_only", action="store_true", help="leave out training images without label"
-    )
-    parser.add_argument(
-        "--data_workers", type=int, default=0, help="processes that read images not in memory; 0: threads"
+        "--data_workers", type=int, default=0, help="processes that load streamed images; 0: threads"
     )
     parser.add_argument(
         "--on_divergence",
         choices=("stop", "rollback", "note"),
         default="stop",
-        help="if a loss explodes or is NaN; rollback resumes from the last checkpoint with a new RNG seed",
+        help="action if a loss explodes or is NaN; rollback resumes from the last checkpoint with a new RNG "
+        "seed",
     )
     parser.add_argument(
         "--on_collapse",
         choices=("stop", "rollback", "note"),
         default="note",
-        help="if the discriminator has nothing left to learn, or samples are all the same",
+        help="action if the discriminator saturates or the generator collapses to identical samples",
     )
     parser.add_argument(
         "--schedule",
         choices=("train", "eval_after_train", "continuous_eval"),
         default="train",
-        help="eval_after_train scores all checkpoints afterwards; continuous_eval scores those that another "
-        "process trains",
+        help="eval_after_train scores all checkpoints afterwards; continuous_eval scores the checkpoints "
+        "that "
+        "another process is writing",
     )
     parser.add_argument(
-        "--eval_every_steps", type=int, help="score while training, every so many steps, and keep the best"
+        "--eval_every_steps",
+        type=int,
+        help="score every N steps during training, and keep the best checkpoint",
     )
-    parser.add_argument("--best_by", help="score that makes a checkpoint the best; default: the first metric")
+    parser.add_argument("--best_by", help="score that selects the best checkpoint; default: the first metric")
     parser.add_argument(
         "--validation",
         type=float,
-        metavar="SHARE",
-        help="with --eval_every_steps: hold this share of the training images out of training and score on "
-        "them, so that test images do not choose the best checkpoint",
+        metavar="FRACTION",
+        help="with --eval_every_steps: hold out this fraction of the training images and score on them, so "
+        "that "
+        "the best checkpoint is not selected on test images",
     )
     parser.add_argument(
         "--continue_with_changes",
         action="store_true",
-        help="resume a run although its configuration, data or seed has changed; run.json notes the changes",
+        help="resume a run although its configuration, data or seed has changed; run.json records the "
+        "changes",
     )
     parser.add_argument(
         "--fsdp",
         type=int,
         default=1,
-        help="devices that share one copy of weights and moments; more of them hold larger networks",
+        help="number of devices that each copy of weights and optimizer state is sharded over",
     )
     add_hosts(parser)
     add_settings(parser)
-    parser.add_argument("--sample_every", type=int, default=500, help="steps between sample grids")
+    parser.add_argument("--sample_every", type=int, default=500, help="number of steps between sample grids")
     parser.add_argument(
         "--profile",
         type=int,
@@ -109,14 +113,14 @@ def add(commands) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     if arguments.schedule == "continuous_eval" and arguments.distributed:
-        raise UserError("--schedule continuous_eval is done by one process; leave out --distributed")
+        raise UserError("--schedule continuous_eval runs in one process; leave out --distributed")
     if arguments.profile < 0:
-        raise UserError(f"--profile is {arguments.profile}; it is a number of steps")
+        raise UserError(f"--profile is {arguments.profile}; it must not be negative")
     if arguments.eval_every_steps is not None and arguments.eval_every_steps < 1:
         raise UserError(f"--eval_every_steps is {arguments.eval_every_steps}; it must be at least 1")
     if arguments.validation is not None and (not arguments.eval_every_steps or arguments.schedule != "train"):
         raise UserError(
-            "--validation chooses the best checkpoint while training; it needs --eval_every_steps"
+            "--validation selects the best checkpoint during training; it needs --eval_every_steps"
         )
     join(arguments)
     options = eval_options(arguments)
@@ -147,7 +151,9 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
     from compare_gan.train.schedule import TrainSchedule
 
     if not arguments.gin_config and not arguments.gin_bindings:
-        raise UserError("no configuration; give some, such as --gin_config small.gin --gin_config s3gan.gin")
+        raise UserError(
+            "no configuration; give one or more, such as --gin_config small.gin --gin_config s3gan.gin"
+        )
     placement = Placement.create(fsdp=arguments.fsdp)
     parsed = parse(arguments.gin_config, arguments.gin_bindings)
     run_dir, seed = Path(arguments.model_dir), parsed.run_config.tf_random_seed or 0
@@ -189,10 +195,10 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
 
 
 def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict[str, Any]]:
-    """The data set under the labels that training sees, and what `run.json` says of where it comes from.
+    """The data set with its training labels, and the entries of `run.json` that describe its origin.
 
     Raises:
-      UserError: the data or the labels cannot be read, or do not fit.
+      UserError: the data or the labels cannot be read, or do not match.
     """
     from compare_gan.data import open_dataset
     from compare_gan.data.facts import DATASET_INFO
@@ -208,16 +214,18 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
         eval_crop=parsed.eval_transform.crop_method,
     )
     choice = arguments.labels or parsed.labels.file_pattern
-    labels = described(choice) if choice else None  # before images are read, which may take long
-    meant = how.facts.labels if how.facts else "stored"
-    if meant == "soft" and not choice and not fake:
+    labels = described(choice) if choice else None  # fail before loading images, which may take long
+    label_kind = how.facts.labels if how.facts else "stored"
+    if label_kind == "soft" and not choice and not fake:
         raise UserError(f"{how.like}: needs a label file; give --labels or replace_labels.file_pattern")
     if labels and "sha256" in labels:
         word, _, file = choice.rpartition("clusters:")
         labels["choice"] = f"{'clusters:' if word or file != choice else ''}{Path(file).resolve()}"
-        if file == choice and meant in ("stored", "given") and not fake:  # may label held-out images, too
+        if (
+            file == choice and label_kind in ("stored", "given") and not fake
+        ):  # may also label held-out images
             how, choice = dataclasses.replace(how, labels=labels["choice"]), None
-    labelled_only_set = arguments.labelled_only or meant == "given"
+    labelled_only_set = arguments.labelled_only or label_kind == "given"
     dataset = open_dataset(source, reading=how)
     if choice:
         dataset = relabelled(dataset, choice)
@@ -234,7 +242,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
 
 
 def describe_unlabelled(dataset: Any, gan: Any) -> str | None:
-    """What becomes of training images without a label in a conditional GAN, if there are any.
+    """A line on how a conditional GAN uses unlabelled training images; None if it has none.
 
     Raises:
       UserError: no training image has a label.
@@ -251,9 +259,9 @@ def describe_unlabelled(dataset: Any, gan: Any) -> str | None:
         )
     start = f"{missing:,} of {count:,} training images have no label"
     if any(getattr(task, "use_predictor", False) for task in gan.tasks):
-        return f"{start}: the discriminator's own classifier predicts them (S3GAN.use_predictor)"
+        return f"{start}: the discriminator's classification head predicts them (S3GAN.use_predictor)"
     return (
-        f"{start}: the discriminator sees these without a class; --labelled_only leaves them out, few-labels "
+        f"{start}: the discriminator gets them without a class; --labelled_only drops them, few-labels "
         "infers their labels"
     )
 
@@ -266,13 +274,13 @@ def scorer(
     dataset: Any,
     validation: Any,
 ) -> Any:
-    """Scores a state into the run's table; returns the number of which the smallest is the best.
+    """A function that scores a state, adds a row to `scores.csv`, and returns a value to minimise.
 
     Args:
       validation: images to score on; None: the test images.
 
     Raises:
-      UserError: a metric or the extractor does not fit.
+      UserError: a metric or the extractor is incompatible with the data.
     """
     from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings, evaluate
@@ -290,12 +298,12 @@ def scorer(
     if best not in scores:
         raise UserError(f"--best_by {best}: not one of the scores {', '.join(scores)}; see --metrics")
     caution = (
-        "evaluate --steps best scores the chosen one on the test images"
+        "evaluate --steps best scores it on the test images"
         if validation is not None
-        else "so its scores on them flatter it; --validation 0.1 holds out training images for the choice"
+        else "so its scores on them are optimistic; --validation 0.1 selects on held-out training images"
     )
     print(
-        f"the best checkpoint is chosen by {best} on {len(dataset.test):,} {split} images; {caution}",
+        f"the best checkpoint is selected by {best} on {len(dataset.test):,} {split} images; {caution}",
         flush=True,
     )
 
@@ -310,7 +318,7 @@ def scorer(
 
 
 def data_source(sources: list[str] | None, fake: bool, name: str) -> str | list[str]:
-    """What to train on, for `open_dataset`."""
+    """The training data, as an argument of `open_dataset`."""
     from compare_gan.data.source import FAKE
 
     if fake or not sources:

@@ -1,4 +1,4 @@
-"""What a GAN costs: parameters, memory and arithmetic of a step, told by its shapes; nothing is run."""
+"""Parameters, memory and FLOPs of a GAN, computed from shapes without running it."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from compare_gan.nn.state import net_state
 
 @dataclasses.dataclass(frozen=True)
 class ParameterCount:
-    """A part of a network: how many numbers are trained, and how many are kept beside them."""
+    """Number of trained and of untrained values in a submodule of a network."""
 
     name: str
     trained: int
@@ -27,21 +27,21 @@ class ParameterCount:
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """Of networks and training. Bytes are those of one device; `temporaries` takes compiling to know."""
+    """Cost of networks and training. Memory is per device; `temporaries` is None unless compiled."""
 
     generator: tuple[ParameterCount, ...]
     discriminator: tuple[ParameterCount, ...]
-    parameters: int  # bytes, as are the next five
+    parameters: int  # bytes, like the next five
     statistics: int
     optimisers: int
     average: int
     images: int
     temporaries: int | None
-    flops: float  # of one step
+    flops: float  # per step
 
 
 def costs(gan: GAN, compiled: bool = False) -> Costs:
-    """The costs of `gan`; `compiled` compiles its step, which may take minutes, to learn its temporaries."""
+    """The costs of `gan`. With `compiled`, the step is compiled for `temporaries`, which may take minutes."""
     state = jax.eval_shape(gan.init, jax.random.key(0))
     memory = trace_step(gan).lower().compile().memory_analysis() if compiled else None
     return Costs(
@@ -59,12 +59,12 @@ def costs(gan: GAN, compiled: bool = False) -> Costs:
 
 
 def parameter_counts(make: Callable[[], object], prefix: str = "") -> tuple[ParameterCount, ...]:
-    """The top-level parts of a network, in the order in which it makes them."""
+    """Counts for the top-level submodules of a network, in order of creation."""
     names: list[str] = []
 
     def build() -> object:
         network = make()
-        names.extend(vars(network))  # NNX forgets the order
+        names.extend(vars(network))  # NNX does not keep the order
         return network
 
     state = net_state(nnx.eval_shape(build))
@@ -78,43 +78,46 @@ def parameter_counts(make: Callable[[], object], prefix: str = "") -> tuple[Para
 
 
 def num_elements(tree: Tree) -> int:
+    """Number of values in all arrays of a tree."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def num_bytes(tree: Tree) -> int:
-    """In bytes."""
+    """Size of all arrays of a tree in bytes."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def batch(gan: GAN) -> Any:
-    """The images and labels of one step, without their values."""
-    lead = (gan.sub_batches, gan.batch_size)
-    images = jax.ShapeDtypeStruct((*lead, *gan.spec.image_shape), jnp.uint8)
-    return Batch(images, jax.ShapeDtypeStruct(lead, jnp.int32))  # type: ignore[arg-type]
+    """Shapes of the images [S, B, H, W, C] and labels [S, B] of one step; S sub-batches."""
+    leading = (gan.sub_batches, gan.batch_size)
+    images = jax.ShapeDtypeStruct((*leading, *gan.spec.image_shape), jnp.uint8)
+    return Batch(images, jax.ShapeDtypeStruct(leading, jnp.int32))  # type: ignore[arg-type]
 
 
 def trace_step(gan: GAN) -> jax.stages.Traced:
-    """The program of one step, for any platform."""
+    """The traced program of one step, for any platform."""
     state: GANState = jax.eval_shape(gan.init, jax.random.key(0))
     return jax.jit(functools.partial(train_step, gan)).trace(state, batch(gan), jax.random.key(0))
 
 
 def flops(gan: GAN) -> float:
-    """Floating-point operations of one step, as XLA counts them in the program for an accelerator.
+    """Floating-point operations of one step, as XLA counts them in the TPU program.
 
-    So they are the same on every machine; on a CPU wide convolutions take fewer (`nn.winograd`). XLA
-    counts what is in a loop once, so the discriminator updates after the first are added here, and
-    batches are taken whole.
+    The result does not depend on the machine; on a CPU wide convolutions take fewer (`nn.winograd`). XLA
+    counts the body of a loop once. So the discriminator updates after the first are added here, and
+    gradient accumulation is disabled.
     """
     gan = dataclasses.replace(gan, gradient_accumulation=1)
 
-    def counted(**changes: Any) -> float:
+    def program_flops(**changes: Any) -> float:
         program = trace_step(dataclasses.replace(gan, **changes)).lower(lowering_platforms=("tpu",))
         analysis: Any = program.cost_analysis()
         return analysis["flops"]
 
-    base = counted(disc_iters=1)
+    base = program_flops(disc_iters=1)
     if gan.disc_iters == 1:
         return base
     unfused: dict = dict(experimental_force_graph_unroll=False, experimental_joint_gen_for_disc=False)
-    return base + (gan.disc_iters - 1) * (counted(disc_iters=2, **unfused) - counted(disc_iters=1, **unfused))
+    return base + (gan.disc_iters - 1) * (
+        program_flops(disc_iters=2, **unfused) - program_flops(disc_iters=1, **unfused)
+    )

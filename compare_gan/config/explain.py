@@ -1,4 +1,4 @@
-"""What a configuration says: who reads each binding, what takes no effect, what it costs. Nothing is run."""
+"""Explains a configuration: the reader of each binding, bindings without effect, and costs.."""
 
 import dataclasses
 import inspect
@@ -28,7 +28,7 @@ GAN_CLASS = "options.gan_class"
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A parameter with its value, and where that stands; nowhere if it is the default."""
+    """A parameter, its value, and the location of its binding; empty if the value is the default."""
 
     parameter: str
     value: str
@@ -37,7 +37,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """What one configurable read."""
+    """The parameters that one configurable read."""
 
     name: str
     about: str
@@ -46,7 +46,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """All there is to say of a configuration. Without a GAN there are no costs."""
+    """The explanation of a configuration. `costs` is None if `gan` is."""
 
     groups: tuple[Group, ...]
     errors: tuple[str, ...]
@@ -63,18 +63,18 @@ def explain(
     num_classes: int | None = None,
     compiled: bool = False,
 ) -> Explanation:
-    """Explains configuration files with bindings on top.
+    """Explains configuration files and additional bindings.
 
     Args:
       files: the files, as for `parse`.
-      bindings: single bindings, which win.
-      image_shape: H, W, C of the images; default: what is known of the data set.
-      num_classes: number of classes; default: the same.
-      compiled: compile the step, to know all the memory that it needs.
+      bindings: single bindings, which take precedence.
+      image_shape: H, W, C of the images; default: those of the data set.
+      num_classes: number of classes; default: that of the data set.
+      compiled: compile the step to find its full memory use.
     """
     result, warnings = parse_all(files, bindings), list[str]()
     if any(isinstance(mistake, MissingBinding) and GAN_CLASS in str(mistake) for mistake in result.mistakes):
-        warnings.append(f"{GAN_CLASS} is not set, so this is a part of a configuration; read as @ModularGAN")
+        warnings.append(f"{GAN_CLASS} is not set, so this is a partial configuration; assuming @ModularGAN")
         bindings = [f"{GAN_CLASS} = @ModularGAN", *bindings]
         result = parse_all(files, bindings)
     errors = [str(mistake) for mistake in result.mistakes]
@@ -99,24 +99,26 @@ def explain(
 
 
 def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | None) -> ImageSpec:
-    """The images of the data set `name`, unless the other arguments say it.
+    """The image spec of the data set `name`; `shape` and `classes` override it.
 
     Raises:
-      UserError: nothing is known of it.
+      UserError: the data set is unknown and `shape` is None.
     """
     if name in DATASET_INFO:
-        known = DATASET_INFO[name].spec
+        spec = DATASET_INFO[name].spec
     elif name in DATASETS:
-        known = open_dataset(name).spec
+        spec = open_dataset(name).spec
     elif shape is None:
-        raise UserError(f"no image shape is known of {name!r}; give --image_shape H W C and --num_classes K")
+        raise UserError(
+            f"the image shape of {name!r} is unknown; give --image_shape H W C and --num_classes K"
+        )
     else:
-        known = ImageSpec(shape)
-    return ImageSpec(shape or known.image_shape, known.num_classes if classes is None else classes)
+        spec = ImageSpec(shape)
+    return ImageSpec(shape or spec.image_shape, spec.num_classes if classes is None else classes)
 
 
 def groups(result: ParseResult) -> Iterator[Group]:
-    """What each configurable read, in the order in which they did."""
+    """The parameters that each configurable read, in order of reading."""
     for read in {(read.item, read.scope): read for read in result.reads}.values():
         ignored = IGNORED.get(read.item.name, {})
         chosen, rest = [], []
@@ -131,29 +133,30 @@ def groups(result: ParseResult) -> Iterator[Group]:
 
 
 def about(target: Any) -> str:
-    """The first sentence of what is written on it."""
+    """The first sentence of the docstring of `target`."""
     text = " ".join((target.__doc__ or "").split("\n\n")[0].split())
     return re.split(r"\. (?=[A-Z`])", text)[0].rstrip(".")
 
 
 def format_value(value: Any) -> str:
+    """A Python value in gin syntax; exposed objects by their label."""
     item = exposed(value)
     return gin_literal(value) if item is None else f"@{label(item)}"
 
 
 def effective_binding(result: ParseResult, read: Read, parameter: str) -> Binding | None:
-    """The binding that a reader heard: the one in the narrowest scope around it."""
-    around = [
+    """The binding that a reader got: the one in the innermost enclosing scope."""
+    enclosing = [
         binding
         for binding in result.reading.bindings.values()
         if (binding.item, binding.parameter) == (read.item, parameter)
         and f"{read.scope}/".startswith(f"{binding.scope}/" if binding.scope else "")
     ]
-    return max(around, key=lambda binding: len(binding.scope), default=None)
+    return max(enclosing, key=lambda binding: len(binding.scope), default=None)
 
 
 def unread_bindings(result: ParseResult) -> Iterator[str]:
-    """The bindings that nobody heard."""
+    """A message for each binding that no configurable read."""
     used = {
         binding.name
         for read in result.reads
@@ -168,14 +171,14 @@ def unread_bindings(result: ParseResult) -> Iterator[str]:
         if binding.name in used or (binding.item is None and re.search(rf"%{binding.name}\b", text)):
             continue
         names = deciding_parameters(binding.item) if binding.item else ()
-        why = " and ".join(f"{name} is {values[name]}" for name in names if name in values)
-        yield f"{format_binding(binding)} is never read{': ' if why else ''}{why}"
+        reason = " and ".join(f"{name} is {values[name]}" for name in names if name in values)
+        yield f"{format_binding(binding)} is never read{': ' if reason else ''}{reason}"
 
 
 def ineffective_bindings(
     result: ParseResult, gan: GAN | None, files: Sequence[Path | str], bindings: Sequence[str]
 ) -> Iterator[str]:
-    """The bindings that were read and change nothing, though they are not the default."""
+    """A message for each binding that was read, is not the default, and changes nothing."""
     assert result.parsed is not None
     reasons = {
         f"{label(read.item)}.{name}": why for read in result.reads for name, why in read.ignored().items()
@@ -197,16 +200,17 @@ def ineffective_bindings(
 
 
 def is_default(value: Any, default: Any) -> bool:
-    """Does a value as gin reads it mean the default?"""
+    """Whether a value, as parsed by gin, equals the default."""
     if not isinstance(value, gin.config.ConfigurableReference):
         return value == default
     return not (value.evaluate or value.scopes) and find(value.selector).target is default
 
 
 def format_binding(binding: Binding) -> str:
+    """A binding and its location, for messages."""
     return f"{binding.name} = {binding.value!r} ({short_location(binding)})"
 
 
 def short_location(binding: Binding) -> str:
-    """The place of a binding, short: a file without its folder."""
+    """The location of a binding: a file name without its folder and a line, or --gin_bindings."""
     return "--gin_bindings" if binding.place.startswith("binding ") else binding.place.rpartition("/")[2]

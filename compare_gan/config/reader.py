@@ -1,4 +1,4 @@
-"""Reads configuration files into gin's table of bindings, and says where a mistake stands."""
+"""Reads configuration files into gin's bindings, with the file and line of each error."""
 
 import dataclasses
 import importlib
@@ -20,13 +20,13 @@ from compare_gan.core.registry import EXPOSED, Exposed
 
 
 class Binding(NamedTuple):
-    """One line of a configuration. A macro is a binding of no configurable."""
+    """One binding of a configuration. `item` is None for a macro."""
 
     item: Exposed | None
     scope: str
-    parameter: str  # or the macro's name
-    value: Any  # as gin reads it; references are not resolved
-    place: str  # where it stands
+    parameter: str  # or the name of the macro
+    value: Any  # as parsed by gin; references are not resolved
+    place: str  # file:line, or "binding ..."
 
     @property
     def name(self) -> str:
@@ -36,19 +36,19 @@ class Binding(NamedTuple):
 
 @dataclasses.dataclass
 class ReadResult:
-    """What was read: the bindings that hold, each under its name; mistakes are left out."""
+    """Collects the valid bindings by name, the imports and the errors of a configuration."""
 
     bindings: dict[str, Binding] = dataclasses.field(default_factory=dict)
     imports: list[str] = dataclasses.field(default_factory=list)
     mistakes: list[UserError] = dataclasses.field(default_factory=list)
-    without: str = ""  # the name of what is not to be bound
+    without: str = ""  # name of a parameter whose bindings are ignored
 
 
 def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> ReadResult:
-    """Binds what the files say, then what `bindings` say; goes on after a mistake.
+    """Applies the bindings of the files, then `bindings`; continues after an error.
 
-    A file may be the name of a packaged configuration. An `include` is looked for beside the file that
-    includes it, then in the working directory, then among the packaged configurations.
+    A file may be the name of a packaged configuration. An `include` is searched next to the including file,
+    then in the working directory, then among the packaged configurations.
     """
     reading = ReadResult(without=without)
     for path in files:
@@ -83,7 +83,7 @@ def read_text(text: str, path: Path | None, reading: ReadResult, includers: tupl
                 apply(statement, path, reading, includers)
             except UserError as error:
                 reading.mistakes.append(error)
-    except UserError as error:  # what comes after it cannot be parsed
+    except UserError as error:  # the rest cannot be parsed
         reading.mistakes.append(error)
 
 
@@ -93,14 +93,16 @@ def statements(text: str, path: Path | None) -> Iterator[Any]:
         yield from config_parser.ConfigParser(text, Names())
     except SyntaxError as error:
         token = re.search("Failed to parse token '(.*)'", error.msg)
-        what = f"{token[1]} is no value; put a text in quotes, an @ before a name" if token else error.msg
+        what = (
+            f"{token[1]} is not a value; put strings in quotes, and an @ before names" if token else error.msg
+        )
         number = error.lineno or 1
         line = "".join(text.splitlines()[number - 1 : number])
         raise UserError(f"{location(path, number, line)}: {what.splitlines()[0].rstrip('.')}") from None
     except tokenize.TokenError as error:
         message, (number, _) = error.args
         raise UserError(f"{location(path, number, text)}: {message}") from None
-    except ValueError as error:  # a reference to something unknown; gin appends where
+    except ValueError as error:  # an unknown reference; gin appends the location
         found = re.search(r"\n  In .*line (\d+)\n    (.*)", str(error))
         where = location(path, int(found[1]), found[2]) if found else location(path, 1, text)
         raise UserError(f"{where}: {first_line(error)}") from None
@@ -138,12 +140,12 @@ def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tup
 
 
 def validated_target(name: str, parameter: str, value: Any) -> Exposed:
-    """What `name` means, if it has this parameter and the value fits."""
+    """The exposed object `name`, after checking that it has this parameter and that the value is valid."""
     item = find(name, f"{name}.{parameter}")
     known = parameters(item)
     if parameter not in known:
-        place_for = BOUND_ELSEWHERE.get(item.name, {}).get(parameter)
-        hint = f"; bind {place_for}" if place_for else did_you_mean(parameter, known) if known else ""
+        binding = BOUND_ELSEWHERE.get(item.name, {}).get(parameter)
+        hint = f"; bind {binding}" if binding else did_you_mean(parameter, known) if known else ""
         raise UserError(f"{name} has no parameter {parameter!r} to bind{hint}")
     if not has_reference(value):
         check(label(item), item.target, {parameter: value})
@@ -157,18 +159,18 @@ def bind(binding: Binding) -> None:
 
 
 def find(name: str, quoted: str = "") -> Exposed:
-    """The one exposed thing that `name`, the end of its full name, means; a mistake may quote `quoted`."""
+    """The exposed object with full name or suffix `name`. Error messages show `quoted` instead, if set."""
     if name in EXPOSED:
         return EXPOSED[name]
     matches = [item for key, item in EXPOSED.items() if key.endswith(f".{name}")]
     if not matches:
-        for missing, why in MISSING.items():
+        for missing, reason in MISSING.items():
             if f".{name}".endswith(f".{missing}"):
-                raise UserError(f"{quoted or name}: {why}")
+                raise UserError(f"{quoted or name}: {reason}")
         known = {*map(label, EXPOSED.values()), *(EXPOSED if "." in name else ())}
-        raise UserError(f"nothing is called {name!r}{did_you_mean(name, known)}")
+        raise UserError(f"nothing is named {name!r}{did_you_mean(name, known)}")
     if len(matches) > 1:
-        raise UserError(f"{name!r} may be {' or '.join(sorted(map(label, matches)))}; write which")
+        raise UserError(f"{name!r} is ambiguous; use one of {', '.join(sorted(map(label, matches)))}")
     return matches[0]
 
 
@@ -191,5 +193,5 @@ def location(path: Path | None, number: int | None, line: str = "") -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, without what gin appends."""
+    """The first line of an error, without the context that gin appends."""
     return next(iter(str(error).splitlines()), "").rstrip(".")

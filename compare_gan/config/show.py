@@ -1,4 +1,4 @@
-"""An explanation as text for a terminal."""
+"""Formats an explanation as text for a terminal."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from compare_gan.core.words import amount, counted
 
 
 def text(explanation: Explanation) -> str:
-    """Bindings by reader, then networks, memory and arithmetic, then what is wrong with it all."""
+    """Bindings by reader, then networks, memory and FLOPs, then errors and warnings."""
     lines: list[str] = []
     for group in explanation.groups:
         lines += [*group_lines(group), ""]
@@ -42,7 +42,7 @@ def cost_lines(explanation: Explanation) -> Iterator[str]:
     classes = f"{gan.spec.num_classes:,} classes" if gan.spec.num_classes else "no labels"
     yield f"{parsed.dataset.name}: {h}x{w}x{c}, {classes}"
     yield ""
-    yield row("parameters", "trained", "kept beside")
+    yield row("parameters", "trained", "untrained")
     for name, network in (("generator", costs.generator), ("discriminator", costs.discriminator)):
         yield row(name, total(network, "trained"), total(network, "untrained"))
         for part in network:
@@ -51,8 +51,8 @@ def cost_lines(explanation: Explanation) -> Iterator[str]:
     yield from memory_lines(costs)
     yield ""
     steps, batches = parsed.options.training_steps, gan.sub_batches * gan.batch_size
-    yield row("arithmetic", "FLOP", "real images")
-    yield row("a step", amount(costs.flops), batches)
+    yield row("compute", "FLOP", "real images")
+    yield row("one step", amount(costs.flops), batches)
     yield row("training", amount(costs.flops * steps), batches * steps)
     updates = f"{counted(gan.disc_iters, 'discriminator update')} and 1 generator update"
     yield f"  {counted(steps, 'step')} of {updates}, each on {counted(gan.batch_size, 'image')}"

@@ -1,4 +1,4 @@
-"""The model card of an export: a README that says what it is, what it scored, and how to load it."""
+"""The model card of an export: a README with its contents, scores and loading instructions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,17 +9,17 @@ from compare_gan.evaluation.scores import PROTOCOL_FIELDS, names, score
 from compare_gan.export.folder import ExportMetadata
 
 LOADER = Path(__file__).with_name("loader.py")
-ORIGIN = {  # of run.json
+ORIGIN = {  # key in run.json -> label on the card
     "data": "data",
     "labels": "labels",
     "labelled_only": "labelled images only",
     "method": "method",
-    "fraction": "fraction of labels that were there",
-    "per_class": "labels of each class that were there",
+    "fraction": "fraction of labels used",
+    "per_class": "labels used per class",
     "seed": "seed",
 }
-SHOWN = 10  # rows and columns of the picture
-NAMED = 20  # classes that are listed
+SHOWN = 10  # rows and columns of the sample picture
+NAMED = 20  # maximum number of listed class names
 
 TEXT = """---
 library_name: jax
@@ -31,25 +31,25 @@ tags:
 
 # {title}
 
-A GAN that was trained and exported with compare_gan {version}: its generator, its discriminator with all
-heads, and where latent vectors come from, as programs of `jax.export` with their weights beside them.
+A GAN trained and exported with compare_gan {version}: its generator, its discriminator with all heads, and a
+sampler of latent vectors, as programs of `jax.export` with their weights in separate files.
 
 ![Generated images{by_class}](samples.png)
 
-## What it is
+## Contents
 
 {facts}
 
-| file | what |
+| file | contents |
 |---|---|
 | `generator.jax`, `generator.safetensors` | {generator} |
 | `discriminator.jax`, `discriminator.safetensors` | {discriminator} |
-| `sampler.jax` | seed (uint32) and numbers of images (int32 [B]) -> z |
-| `export.json` | the above for programs, and the SHA-256 of each file |
+| `sampler.jax` | seed (uint32) and image indices (int32 [B]) -> z |
+| `export.json` | metadata and the SHA-256 of each file |
 
-B is any batch size, at each call. Programs run on CPU, CUDA and TPU.
+The batch size B may differ between calls. Programs run on CPU, CUDA and TPU.
 
-## How it was trained
+## Training
 
 {training}
 
@@ -65,9 +65,9 @@ B is any batch size, at each call. Programs run on CPU, CUDA and TPU.
 
 {scores}
 
-## How to load it
+## Loading
 
-`compare-gan sample FOLDER --out samples.png`, or without compare_gan, with `pip install jax flatbuffers`:
+`compare-gan sample FOLDER --out samples.png`, or without compare_gan, after `pip install jax flatbuffers`:
 
 ```python
 {loader}```
@@ -76,14 +76,15 @@ B is any batch size, at each call. Programs run on CPU, CUDA and TPU.
 {example}
 ```
 
-## Use and limits
+## Intended use and limitations
 
-Made to study GANs. It shows what its training images show, with their gaps and prejudices, may repeat some
-of them, and was checked for neither. What it generates is not evidence of anything. The discriminator tells
-images of this generator from its training images; it does not tell generated images from real ones at large.
+Intended for research on GANs. Images reflect the biases and gaps of the training data, and may reproduce
+training images; neither was evaluated. Generated images are not evidence of anything. The discriminator
+distinguishes images of this generator from its training images; it is not a general detector of generated
+images.
 
-The licence of the training data, and what it allows to do with this model, is not known to compare_gan: say
-so here before you share it.
+compare_gan does not know the licence of the training data or what it permits: state it here before you share
+this model.
 """
 
 
@@ -93,10 +94,10 @@ def card(
     """The card as Markdown.
 
     Args:
-      metadata: what is exported.
-      run: what `run.json` tells.
+      metadata: the metadata of the export.
+      run: the contents of `run.json`.
       config: the operative configuration.
-      rows: the run's scores; those of the exported step are shown.
+      rows: the scores of the run; those of the exported step are shown.
     """
     z, y, images = (
         f"z [B, {metadata.z_dim}]",
@@ -107,7 +108,7 @@ def card(
     return TEXT.format(
         title=f"{metadata.method} ({metadata.architecture.removesuffix('_arch')}) of {source(run)}",
         version=metadata.versions["compare_gan"],
-        by_class=f", a row for each of {min(metadata.num_classes, SHOWN)} classes"
+        by_class=f", one row for each of {min(metadata.num_classes, SHOWN)} classes"
         if metadata.num_classes
         else "",
         facts=markdown(facts(metadata)),
@@ -127,14 +128,16 @@ def facts(metadata: ExportMetadata) -> dict[str, Any]:
         "method": metadata.method,
         "generator updates": metadata.step,
         "images": format_shape(metadata),
-        "weights of the generator": "averaged over training" if metadata.averaged_weights else "the last",
+        "weights of the generator": "moving average over training"
+        if metadata.averaged_weights
+        else "last step",
         "batch statistics of the generator": metadata.batch_statistics,
-        "made with": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
+        "created with": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
     }
     if metadata.num_classes:
         shown = ", ".join(metadata.class_names[:NAMED])
         more = f" and {metadata.num_classes - NAMED} more" if metadata.num_classes > NAMED else ""
-        found["classes"] = f"{metadata.num_classes}: {shown}{more}; y is one-hot, or a mixture"
+        found["classes"] = f"{metadata.num_classes}: {shown}{more}; y is one-hot or a mixture"
     return found
 
 
@@ -149,13 +152,13 @@ def training_facts(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def source(run: Mapping[str, Any]) -> str:
-    """The data set's name; of a path the last part, since a card travels."""
-    several = [run["data"]] if isinstance(run["data"], str) else run["data"]
-    return " + ".join(Path(each).name for each in several)
+    """The name of the data set; only the last part of a path, since the card is shared."""
+    sources = [run["data"]] if isinstance(run["data"], str) else run["data"]
+    return " + ".join(Path(each).name for each in sources)
 
 
 def labels(run: Mapping[str, Any]) -> str | None:
-    """What stood in for the data's own labels, if anything: a word, or a file by name and SHA-256."""
+    """The labels that replaced those of the data, if any: a keyword, or the name and SHA-256 of a file."""
     replaced = run.get("labels")
     if not replaced:
         return None
@@ -165,32 +168,33 @@ def labels(run: Mapping[str, Any]) -> str | None:
 
 
 def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:
-    """Tables of scores, each with how it was measured and the fingerprint of that."""
+    """Tables of scores, each with its evaluation protocol and the fingerprint of the protocol."""
     if not rows:
-        return f"Step {step} has none. `compare-gan evaluate RUN` makes them; export again afterwards."
+        return f"Step {step} has no scores. Run `compare-gan evaluate RUN`, then export again."
     parts = []
     for row in rows:
-        measured = {name: row[name] for name in (*PROTOCOL_FIELDS, "batch_statistics") if row.get(name)}
+        protocol = {name: row[name] for name in (*PROTOCOL_FIELDS, "batch_statistics") if row.get(name)}
         found = {name: f"{value:.6g}" for name in names([row]) if (value := score(row, name)) is not None}
         parts.append(
-            f"Fingerprint `{row.get('fingerprint', '')}`; scores with the same fingerprint compare.\n\n"
-            f"{markdown(found)}\n\nMeasured with:\n\n{markdown(measured)}"
+            f"Fingerprint `{row.get('fingerprint', '')}`; scores with the same fingerprint are "
+            "comparable.\n\n"
+            f"{markdown(found)}\n\nEvaluation protocol:\n\n{markdown(protocol)}"
         )
     return "\n\n".join(parts)
 
 
 def example(metadata: ExportMetadata) -> str:
-    """Code that draws 16 images, classes in turn, as `compare-gan sample` does."""
+    """Code that generates 16 images, cycling through the classes, like `compare-gan sample`."""
     lines = [
         'parts = ("sampler", "generator", "discriminator")',
         'latents, generator, discriminator = (load(".", part) for part in parts)',
-        "numbers = np.arange(16, dtype=np.int32)",
-        "z = latents(np.uint32(0), numbers)  # seed 0",
+        "indices = np.arange(16, dtype=np.int32)",
+        "z = latents(np.uint32(0), indices)  # seed 0",
     ]
     y = ""
     if metadata.num_classes:
         lines.append(
-            f"y = np.eye({metadata.num_classes}, dtype=np.float32)[numbers % {metadata.num_classes}]"
+            f"y = np.eye({metadata.num_classes}, dtype=np.float32)[indices % {metadata.num_classes}]"
         )
         y = ", y"
     return "\n".join([*lines, f"images = generator(z{y})", f'logits = discriminator(images{y})["logits"]'])

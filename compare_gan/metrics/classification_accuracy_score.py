@@ -1,7 +1,7 @@
 """Classification accuracy score, CAS: train on generated images, test on real ones.
 
-Ravuri and Vinyals, https://arxiv.org/abs/1905.10887. There the classifier is a ResNet-50; here it is a
-small residual network that is trained for some minutes, so that scores compare generators among themselves.
+Ravuri and Vinyals, https://arxiv.org/abs/1905.10887. The paper uses a ResNet-50; here it is a small
+residual network trained for a few minutes. So scores are comparable only with each other.
 """
 
 import jax
@@ -28,7 +28,7 @@ MAX_SHIFT = 1  # pixels
 def fit_classifier(
     images: Images, labels: np.ndarray, num_classes: int, seed: int, steps: int = STEPS, width: int = WIDTH
 ) -> TrainedEncoder:
-    """A classifier learned from uint8 images [N, H, W, C] and their classes [N]; -1: not learned from."""
+    """A classifier trained on uint8 images [N, H, W, C] and labels [N]; -1 = unlabelled, ignored."""
     h, w, c = images.shape[1:]
     spec = EncoderSpec((h, w, c), tuple(map(str, range(num_classes))), width)
     definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
@@ -57,7 +57,7 @@ def fit_classifier(
 
 @metric("classification_accuracy_score", needs={"images", "labels", "real_labels"}, higher_is_better=True)
 def classification_accuracy_score(ctx: EvalContext) -> Scores:
-    """Accuracy on held-out real images that have a label; None without classes."""
+    """Accuracy on labelled held-out real images; None without classes."""
     real, fake = ctx.real.labels, ctx.fake.labels
     if real is None or fake is None or not (real >= 0).any() or not (fake >= 0).any():
         return {"classification_accuracy_score": None}

@@ -1,4 +1,4 @@
-"""FID within classes: Miyato and Koyama, https://arxiv.org/abs/1802.05637. Each class counts as much."""
+"""FID within classes: Miyato and Koyama, https://arxiv.org/abs/1802.05637. All classes have equal weight."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from compare_gan.metrics.frechet import distance_of_features
 def intra_class_distances(
     real: np.ndarray, real_labels: np.ndarray, fake: np.ndarray, fake_labels: np.ndarray
 ) -> dict[int, float]:
-    """Frechet distance of features [N, F] and [M, F] by class, of classes [N] and [M].
+    """Frechet distance per class, of features [N, F] and [M, F] with labels [N] and [M].
 
-    Of classes of which there are two images of either kind.
+    Only for classes with at least two real and two generated images.
     """
     found = {}
     for label in np.unique(fake_labels[fake_labels >= 0]):

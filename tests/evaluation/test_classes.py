@@ -1,4 +1,4 @@
-"""Labels of two sets of images whose classes are counted differently."""
+"""Mapping labels between two sets of classes."""
 
 import numpy as np
 import pytest

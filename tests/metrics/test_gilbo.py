@@ -1,4 +1,4 @@
-"""Information of generators from which it is known what can be read."""
+"""GILBO of generators with known mutual information."""
 
 import functools
 
@@ -30,7 +30,7 @@ def prior(draw, rng, count):
 
 
 def signs(state, z, y):
-    """4x4 images whose left half tells the sign of one coordinate, and the right half that of the other."""
+    """4x4 images whose halves encode the signs of two coordinates."""
     return (
         jnp.repeat((z > 0).astype(jnp.float32), 2, axis=1)[:, None, :, None] * jnp.ones((1, 4, 1, 1))
         + 0 * state
@@ -42,7 +42,7 @@ def nothing(state, z, y):
 
 
 def best_bound():
-    """Of a Beta law with parameters above one, for a number that is even in the upper half of [0, 1]."""
+    """Of a Beta distribution with parameters above 1, for a uniform number in the upper half of [0, 1]."""
     u = (np.arange(10**4) + 0.5) / 10**4 / 2 + 0.5
 
     def loss(parameters):
@@ -51,7 +51,7 @@ def best_bound():
     return -scipy.optimize.minimize(loss, [1.5, 0.0], method="Nelder-Mead").fun
 
 
-def test_reads_signs():
+def test_decodes_signs():
     generator = Generator(
         signs, jnp.zeros(()), functools.partial(prior, functools.partial(normal, stddev=3.0))
     )
@@ -61,7 +61,7 @@ def test_reads_signs():
     assert found < 2 * np.log(2)  # the information
 
 
-def test_reads_nothing_where_nothing_is_shown():
+def test_is_zero_for_constant_images():
     generator = Generator(nothing, jnp.zeros(()), functools.partial(prior, uniform), num_classes=3)
     encoder = train_latent_encoder(generator, KEY, steps=20)
     assert -0.05 < lower_bound(encoder, generator, jax.random.key(1)) < 0.005
@@ -70,7 +70,7 @@ def test_reads_nothing_where_nothing_is_shown():
     assert found == pytest.approx([0, 0], abs=1e-4)
 
 
-def test_information_and_divergence_are_those_of_scipys_laws():
+def test_log_density_and_divergence_agree_with_scipy():
     p, q = (
         Betas(np.array([[1.5, 3.0]]), np.array([[2.0, 1.2]])),
         Betas(np.array([[4.0, 1.1]]), np.array([[2.5, 6.0]])),
@@ -86,7 +86,7 @@ def test_information_and_divergence_are_those_of_scipys_laws():
     assert divergence(p, p)[0] == pytest.approx(0, abs=1e-12)
 
 
-def test_ranks_are_the_distribution_function():
+def test_the_cdf_of_the_prior():
     cdf = estimate_cdf(functools.partial(prior, normal), KEY)
     z = np.array([-1.5, 0.0, 0.3, 2.0])
     np.testing.assert_allclose(cdf.forward(z), scipy.stats.norm.cdf(z), atol=3e-3)

@@ -1,4 +1,4 @@
-"""Sums over batches against all at once."""
+"""Streaming statistics against those of all rows."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def extractor(rows):
     return FeaturesAndClasses(rows[:], rows[:, :2])
 
 
-def test_a_summary_holds_a_batch_at_a_time_and_is_made_once():
+def test_a_summary_is_computed_once_in_batches():
     images = Watched()
     found = ImageSet(images, None, extractor)
     assert found.summary.moments.count == len(images)
@@ -84,9 +84,9 @@ def test_features_that_are_there_are_not_extracted_again():
 
 def test_a_summary_of_held_features_extracts_nothing():
     images = Watched()
-    whole = ImageSet(images, None, lambda rows: extractor(np.asarray(rows[:])))
-    _ = whole.outputs
+    stored = ImageSet(images, None, lambda rows: extractor(np.asarray(rows[:])))
+    _ = stored.outputs
     np.testing.assert_allclose(
-        whole.summary.moments.covariance, ImageSet(Watched(), None, extractor).summary.moments.covariance
+        stored.summary.moments.covariance, ImageSet(Watched(), None, extractor).summary.moments.covariance
     )
     assert images.asked == [len(images)]
