@@ -117,7 +117,9 @@ def test_compare_requires_the_same_protocol(run_dir, tmp_path, capsys):
     assert "kid_score" in out and str(other) in out and "<table>" in page.read_text()
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 3
     (other / "scores.csv").write_text(text.replace(",42,", ",43,"))
-    assert "evaluated with different protocols (seed: '42' or '43')" in run_command(capsys, 2, "compare", run_dir, other)
+    assert "evaluated with different protocols (seed: '42' or '43')" in run_command(
+        capsys, 2, "compare", run_dir, other
+    )
     assert "kid_score" in run_command(capsys, 0, "compare", run_dir, other, "--mixed")
 
 

@@ -46,17 +46,17 @@ def dataset(arguments: argparse.Namespace) -> None:
 
     for path in filter(None, (arguments.out, arguments.json)):
         run_folder(Path(path).parent)
-    how = reading(arguments, labels=arguments.labels)
+    load_options = reading(arguments, labels=arguments.labels)
     if len(arguments.source) == 1:
-        how = as_known(arguments.source[0], how)
-    source = find(arguments.source, how)
-    contents = divided(source, how)
-    report = survey(contents, how, held_out=source.test is None)
+        load_options = as_known(arguments.source[0], load_options)
+    source = find(arguments.source, load_options)
+    contents = divided(source, load_options)
+    report = survey(contents, load_options, held_out=source.test is None)
     print("\n".join(lines(report)))
     if arguments.json:
         write_json(Path(arguments.json), dataclasses.asdict(report))
     if arguments.out:
-        write_picture(Path(arguments.out), *contact_sheet(contents, how))
+        write_picture(Path(arguments.out), *contact_sheet(contents, load_options))
         print(f"contact sheet: {arguments.out}")
     if report.problems:
         raise UserError(f"{report.path}: cannot be used as it is; see the errors above")

@@ -235,26 +235,26 @@ def evaluate_run(request: EvalRequest) -> Scores:
     run = open_run(run_dir)
     steps: Any = None if request.continuous else select_steps(run_dir, request.steps, request.every)
     dataset = data_of_run(run_dir, run.about, request.data, request.reading)
-    extractor, how = open_extractor(options.extractor), eval_settings(options, dataset)
-    if any("train" in METRICS[name].needs for name in how.metrics):
+    extractor, settings = open_extractor(options.extractor), eval_settings(options, dataset)
+    if any("train" in METRICS[name].needs for name in settings.metrics):
         dataset = with_training_labels(dataset, run_dir, run.about)
     dataset = with_training_classes(dataset, tuple(run.about["class_names"]))
-    check_settings(how, run.gan, dataset, extractor, lenient=options.metrics is None)
+    check_settings(settings, run.gan, dataset, extractor, lenient=options.metrics is None)
     template = Placement.create().replicate(run.template())
     if steps is None:
         steps = poll_steps(run_dir, request.every)
     complete = True
-    for row in score_steps(run_dir, steps, run.gan, template, dataset, extractor, how):
-        complete &= print_row(row, how.metrics)
+    for row in score_steps(run_dir, steps, run.gan, template, dataset, extractor, settings):
+        complete &= print_row(row, settings.metrics)
     return Scores(read_scores(run_dir), not complete)
 
 
-def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "LoadOptions") -> Any:
+def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, load_options: "LoadOptions") -> Any:
     """Opens `data`, or the data set that a run was trained on.
 
     Args:
       about: the contents of `run.json`.
-      how: non-default fields override how the run loaded its data.
+      load_options: non-default fields override how the run loaded its data.
 
     Raises:
       UserError: the data is missing, its images have another size, or its label file has changed.
@@ -265,7 +265,7 @@ def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "Lo
 
     if about["reading"].get("labels"):
         check_label_file(run_dir, about)
-    options = dataclasses.asdict(how)
+    options = dataclasses.asdict(load_options)
     changed = {name: value for name, value in options.items() if value != getattr(LoadOptions(), name)}
     source = data or about["data"]
     try:
@@ -278,13 +278,13 @@ def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "Lo
             f"{run_dir / ABOUT} names data that cannot be opened: {reason}; if the data has moved, give "
             "--data"
         ) from None
-    shape, wanted = dataset.spec.image_shape, tuple(about["image_shape"])
-    if shape == (*wanted[:2], 1):  # greyscale data for a GAN of colour images
-        train, test = (deepened(split, wanted[2]) for split in (dataset.train, dataset.test))
+    shape, expected = dataset.spec.image_shape, tuple(about["image_shape"])
+    if shape == (*expected[:2], 1):  # greyscale data for a GAN of colour images
+        train, test = (deepened(split, expected[2]) for split in (dataset.train, dataset.test))
         return dataclasses.replace(dataset, train=train, test=test)
-    if shape != wanted:
+    if shape != expected:
         raise UserError(
-            f"{run_dir} generates images {'x'.join(map(str, wanted))}, but those of {source} are "
+            f"{run_dir} generates images {'x'.join(map(str, expected))}, but those of {source} are "
             f"{'x'.join(map(str, shape))}; give --image_size or a different --data"
         )
     return dataset
@@ -355,22 +355,22 @@ def evaluate_images(arguments: argparse.Namespace, options: EvalOptions) -> Scor
         path = arguments.reference
     if path and arguments.reference_split:
         raise UserError(f"--reference_split is for images; {path} holds features")
-    extractor, how = open_extractor(options.extractor), reading(arguments)
+    extractor, load_options = open_extractor(options.extractor), reading(arguments)
     names = options.metrics or IMAGE_METRICS
     reference: Any = read_features(Path(path)) if path else None
-    fake = source(arguments.images_from, how, None, use_all=True)
+    fake = source(arguments.images_from, load_options, None, use_all=True)
     compared = f"{len(fake.split)} images of {fake} against "
     if path:
         row = {"compared": f"{compared}{path}, which must contain features of {extractor.name}"}
         row |= score_against_features(fake, reference, extractor, names, options.seed)
     else:
-        real = source(arguments.reference, how, arguments.reference_split, use_all=False)
+        real = source(arguments.reference, load_options, arguments.reference_split, use_all=False)
         row = {"compared": f"{compared}{len(real.split)} of {real}"}
         row |= score_images(fake, real, extractor, names, options.seed)
     return Scores(row, not print_row(row, names))
 
 
-def source(name: str, how: Any, which: Any, use_all: bool) -> Any:
+def source(name: str, load_options: Any, which: Any, use_all: bool) -> Any:
     """Opens images to score or to use as reference.
 
     Args:
@@ -382,15 +382,15 @@ def source(name: str, how: Any, which: Any, use_all: bool) -> Any:
     from compare_gan.data.source import as_known, find
     from compare_gan.evaluation.sources import Source
 
-    how = as_known(name, how)
-    contents = find(name, how)
+    load_options = as_known(name, load_options)
+    contents = find(name, load_options)
     if which is None:
-        held_out = how.test_data or how.holdout
+        held_out = load_options.test_data or load_options.holdout
         if use_all:
             which = "all" if contents.test is None else "train"
         else:
             which = "test" if contents.test is not None or held_out else "all"
-    return Source(name, which, load_split(contents, how, which), contents.class_names)
+    return Source(name, which, load_split(contents, load_options, which), contents.class_names)
 
 
 def evaluate_features(arguments: argparse.Namespace, options: EvalOptions) -> Scores:

@@ -188,14 +188,18 @@ def study_folder(base: Path, settings: dict[str, Any], varying: Sequence[str] | 
 
 def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     """The command line that reproduces a study."""
-    how, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
+    loading, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
     options = {name: settings[name] for name in ("data", "steps", "extractor", "features", "label_file")}
     options |= {
-        name: how.get(name) for name in ("labels", "holdout", "test_data", "image_column", "label_column")
+        name: loading.get(name) for name in ("labels", "holdout", "test_data", "image_column", "label_column")
     }
     options |= {option: settings["inference"].get(field) for option, field in RECIPE_OPTIONS.items()}
-    options |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
-    options |= {} if how["broken"] == "fail" else {"broken": how["broken"]}
+    options |= {
+        "image_size": loading["image_size"],
+        "resize": loading["resize"],
+        "tfds_data_dir": loading["data_dir"],
+    }
+    options |= {} if loading["broken"] == "fail" else {"broken": loading["broken"]}
     usual = {"gin_config": "small.gin", "label_recipe": "digits"}
     options |= {name: settings[name] for name, value in usual.items() if settings[name] != value}
     fractions, per_class, seeds = (settings[name] or None for name in ("fractions", "per_class", "seeds"))

@@ -207,7 +207,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
 
     fake = arguments.data_fake_dataset
     source = data_source(arguments.data, fake, parsed.dataset.name)
-    how = reading(
+    load_options = reading(
         arguments,
         like=source if isinstance(source, str) and source in DATASET_INFO else parsed.dataset.name,
         train_crop=parsed.train_transform.crop_method,
@@ -215,28 +215,30 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
     )
     choice = arguments.labels or parsed.labels.file_pattern
     labels = described(choice) if choice else None  # fail before loading images, which may take long
-    label_kind = how.facts.labels if how.facts else "stored"
+    label_kind = load_options.facts.labels if load_options.facts else "stored"
     if label_kind == "soft" and not choice and not fake:
-        raise UserError(f"{how.like}: needs a label file; give --labels or replace_labels.file_pattern")
+        raise UserError(
+            f"{load_options.like}: needs a label file; give --labels or replace_labels.file_pattern"
+        )
     if labels and "sha256" in labels:
         word, _, file = choice.rpartition("clusters:")
         labels["choice"] = f"{'clusters:' if word or file != choice else ''}{Path(file).resolve()}"
         if (
             file == choice and label_kind in ("stored", "given") and not fake
         ):  # may also label held-out images
-            how, choice = dataclasses.replace(how, labels=labels["choice"]), None
-    labelled_only_set = arguments.labelled_only or label_kind == "given"
-    dataset = open_dataset(source, reading=how)
+            load_options, choice = dataclasses.replace(load_options, labels=labels["choice"]), None
+    labelled_alone = arguments.labelled_only or label_kind == "given"
+    dataset = open_dataset(source, reading=load_options)
     if choice:
         dataset = relabelled(dataset, choice)
-    if labelled_only_set:
+    if labelled_alone:
         dataset = labelled_only(dataset)
-    test_data = how.test_data and resolved(how.test_data)
+    test_data = load_options.test_data and resolved(load_options.test_data)
     origin = {
         "data": resolved(source),
-        "reading": dataclasses.asdict(dataclasses.replace(how, test_data=test_data)),
+        "reading": dataclasses.asdict(dataclasses.replace(load_options, test_data=test_data)),
         "labels": labels,
-        "labelled_only": labelled_only_set,
+        "labelled_only": labelled_alone,
     }
     return dataset, origin
 
@@ -290,10 +292,10 @@ def scorer(
     split = "test" if validation is None else "validation"
     if validation is not None:
         dataset = dataclasses.replace(dataset, test=validation, test_class_names=None)
-    how, extractor = eval_settings(options, dataset), open_extractor(options.extractor)
-    check_settings(how, gan, dataset, extractor, lenient=options.metrics is None)
+    settings, extractor = eval_settings(options, dataset), open_extractor(options.extractor)
+    check_settings(settings, gan, dataset, extractor, lenient=options.metrics is None)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
-    scores = [column for name in how.metrics for column in METRICS[name].columns]
+    scores = [column for name in settings.metrics for column in METRICS[name].columns]
     best = arguments.best_by or scores[0]
     if best not in scores:
         raise UserError(f"--best_by {best}: not one of the scores {', '.join(scores)}; see --metrics")
@@ -308,7 +310,7 @@ def scorer(
     )
 
     def call(state: Any, step: int) -> float | None:
-        row = evaluate(evaluated, state, dataset, extractor, how) | {"split": split}
+        row = evaluate(evaluated, state, dataset, extractor, settings) | {"split": split}
         write_scores(Path(arguments.model_dir), row)
         value = score(row, best)
         print(f"{arguments.model_dir}: step {step}, {best} {value} ({split} images)", flush=True)

@@ -157,7 +157,7 @@ class ParseResult:
 
     reading: ReadResult
     reads: tuple[Read, ...]  # calls of factories, in order
-    parsed: Parsed | None  # None if there was an error
+    parsed: Parsed | None  # None if the values are invalid
     mistakes: tuple[UserError, ...]
 
 

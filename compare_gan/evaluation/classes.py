@@ -9,9 +9,9 @@ from compare_gan.data.base import UNLABELLED, Split, hard_labels
 
 
 def translate_labels(
-    labels: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...]
+    labels: np.ndarray, names: tuple[str, ...], target: tuple[str, ...]
 ) -> tuple[np.ndarray | None, int]:
-    """Maps labels that index `names` to indices into `wanted`.
+    """Maps labels that index `names` to indices into `target`.
 
     Classes match by name, or by number if all names of one side are numbers.
 
@@ -19,17 +19,17 @@ def translate_labels(
       labels: [N] class indices, -1 = unlabelled.
 
     Returns:
-      Labels [N], -1 if `wanted` lacks the class, or None if no label is left; and the number of matches.
+      Labels [N], -1 if `target` lacks the class, or None if no label is left; and the number of matches.
     """
-    if names == wanted:
+    if names == target:
         index = np.arange(len(names))
     else:
-        ours, theirs = _numbers(names), _numbers(wanted)
+        ours, theirs = _numbers(names), _numbers(target)
         if ours is None and theirs is None:
-            index_of = {name: i for i, name in enumerate(wanted)}
+            index_of = {name: i for i, name in enumerate(target)}
             found = [index_of.get(name, UNLABELLED) for name in names]
         else:
-            index_of_number = {number: i for i, number in enumerate(theirs or range(len(wanted)))}
+            index_of_number = {number: i for i, number in enumerate(theirs or range(len(target)))}
             found = [index_of_number.get(number, UNLABELLED) for number in ours or range(len(names))]
         index = np.array(found, np.int64)
     # Index -1 (unlabelled) selects the last entry.
@@ -37,9 +37,9 @@ def translate_labels(
     return (mapped if (mapped >= 0).any() else None), int((index >= 0).sum())
 
 
-def with_classes(split: Split, names: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
-    """A split with labels that index `names` mapped to indices into `wanted`."""
-    labels, _ = translate_labels(hard_labels(split), names, wanted)
+def with_classes(split: Split, names: tuple[str, ...], target: tuple[str, ...]) -> Split:
+    """A split with labels that index `names` mapped to indices into `target`."""
+    labels, _ = translate_labels(hard_labels(split), names, target)
     if labels is None:
         labels = np.full(len(split), UNLABELLED, np.int32)
     return dataclasses.replace(split, labels=labels)

@@ -40,17 +40,17 @@ def _select_row(run_dir: Path, best: str | None) -> dict[str, str]:
     return (max if higher_is_better(best) else min)(scored, key=lambda pair: pair[0])[1]
 
 
-def table(rows: Sequence[Row], wanted: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
+def table(rows: Sequence[Row], selected: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
     """Header and body: the run, its step, each score (with its standard deviation), the fingerprint.
 
     Raises:
       UserError: no row has a requested score.
     """
     known = names(rows)
-    for name in wanted or ():
+    for name in selected or ():
         if name not in known:
             raise UserError(f"no run has a score {name!r}{did_you_mean(name, known)}")
-    shown = list(wanted or known)
+    shown = list(selected or known)
     body = [
         [row["run"], row["step"], *(_cell(row, name) for name in shown), row.get("fingerprint", "")]
         for row in rows

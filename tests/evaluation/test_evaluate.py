@@ -109,7 +109,9 @@ def test_nan_images_get_a_special_score_and_evaluation_continues(tmp_path, state
         found = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
     assert [row["step"] for row in found] == steps == [5, 10]
     assert found[0]["frechet_distance"] == found[0]["class_agreement"] == 31337
-    assert found[1]["frechet_distance"] < 31337 and "step 5: generated images contain NaN or Inf" in caplog.text
+    assert (
+        found[1]["frechet_distance"] < 31337 and "step 5: generated images contain NaN or Inf" in caplog.text
+    )
     again = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
     assert not again and [row["step"] for row in read_scores(tmp_path)] == ["5", "10"]
 

@@ -253,6 +253,8 @@ def test_errors_are_one_line(run_dir, exported, tmp_path, capsys):
     refused(capsys, ["sample", exported, "--out", tmp_path / "x.png", "--seed", "-1"], "seed -1 is not in")
     for choice in (("--step", "4"), FEW):
         refused(
-            capsys, ["sample", exported, "--out", tmp_path / "x.png", *choice], "an export has a single generator"
+            capsys,
+            ["sample", exported, "--out", tmp_path / "x.png", *choice],
+            "an export has a single generator",
         )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
