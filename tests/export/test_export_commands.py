@@ -171,7 +171,7 @@ def test_an_export_in_the_run_folder_without_scores_or_classes(tmp_path):
         run_command("export", tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert read_metadata(tmp_path / "export").step == 1
-    assert "Step 1 has none." in (tmp_path / "export" / "README.md").read_text()
+    assert "Step 1 has no scores." in (tmp_path / "export" / "README.md").read_text()
     for source, name in ((tmp_path, "a.png"), (tmp_path / "export", "b.png")):
         run_command("sample", source, "--out", tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
