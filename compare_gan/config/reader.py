@@ -98,19 +98,21 @@ def statements(text: str, path: Path | None) -> Iterator[Any]:
         )
         number = error.lineno or 1
         line = "".join(text.splitlines()[number - 1 : number])
-        raise UserError(f"{location(path, number, line)}: {what.splitlines()[0].rstrip('.')}") from None
+        raise UserError(
+            f"{format_location(path, number, line)}: {what.splitlines()[0].rstrip('.')}"
+        ) from None
     except tokenize.TokenError as error:
         message, (number, _) = error.args
-        raise UserError(f"{location(path, number, text)}: {message}") from None
+        raise UserError(f"{format_location(path, number, text)}: {message}") from None
     except ValueError as error:  # an unknown reference; gin appends the location
         found = re.search(r"\n  In .*line (\d+)\n    (.*)", str(error))
-        where = location(path, int(found[1]), found[2]) if found else location(path, 1, text)
+        where = format_location(path, int(found[1]), found[2]) if found else format_location(path, 1, text)
         raise UserError(f"{where}: {first_line(error)}") from None
 
 
 def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tuple[Path, ...]) -> None:
     location = statement.location
-    where = location(path, location.line_num, location.line_content)
+    where = format_location(path, location.line_num, location.line_content)
     try:
         match statement:
             case config_parser.BindingStatement(scope, name, "", value):
@@ -188,7 +190,7 @@ def has_reference(value: Any) -> bool:
     return isinstance(value, gin.config.ConfigurableReference)
 
 
-def location(path: Path | None, number: int | None, line: str = "") -> str:
+def format_location(path: Path | None, number: int | None, line: str = "") -> str:
     return f"{path}:{number}" if path else f"binding {line.strip()!r}"
 
 

@@ -108,7 +108,7 @@ def read_scores(run_dir: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_format_row())))
+        rows = list(csv.DictReader(io.StringIO(path.read_text())))
         for row in rows:
             int(row["step"])
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
