@@ -1,4 +1,4 @@
-"""The command line: `compare_gan.commands` has the commands, this file runs one."""
+"""Entry point of the command line; the commands are in `compare_gan.commands`."""
 
 import errno
 import logging
@@ -20,27 +20,27 @@ CANNOT_WRITE = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCE
 
 
 def run() -> NoReturn:
-    """The console command: exit code 0, 2 for a mistake that the user can mend, 130 if stopped."""
+    """The console command: exit code 0, 2 for an error that the user can fix, 130 if interrupted."""
     keep_freed_memory()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a word, also where there is nothing to save
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # exit cleanly even with nothing to save
     sys.unraisablehook = unraisable
     sys.exit(main(sys.argv[1:]))
 
 
-def unraisable(told: Any) -> None:
-    """Passes on what cannot be raised, but for what follows a checkpoint that could not be written.
+def unraisable(event: Any) -> None:
+    """`sys.unraisablehook` that hides a follow-up error of a failed checkpoint write.
 
-    Where one write fails Orbax stops waiting for the others, and TensorStore, when they end, finds nobody
-    there to tell. The failure itself is raised, and told in a line.
+    When one write fails, Orbax closes its event loop, and the remaining TensorStore writes then fail to
+    report to it. The original failure is raised and reported separately.
     """
-    if not (isinstance(told.exc_value, RuntimeError) and str(told.exc_value) == "Event loop is closed"):
-        sys.__unraisablehook__(told)
+    if not (isinstance(event.exc_value, RuntimeError) and str(event.exc_value) == "Event loop is closed"):
+        sys.__unraisablehook__(event)
 
 
 def main(argv: Sequence[str]) -> int:
-    arguments = parser().parse_args([underscored(word) for word in argv])
+    arguments = parser().parse_args([normalize_option(argument) for argument in argv])
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for name in ("absl", "asyncio"):  # what Orbax and TensorStore log they also raise
+    for name in ("absl", "asyncio"):  # Orbax and TensorStore also raise what they log here
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         use_compilation_cache()
@@ -51,14 +51,14 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        told = f"{error.filename or 'a file'}: {error.strerror}; fix this and give the same command again"
-        print(f"compare-gan: {told}", file=sys.stderr)
+        message = f"{error.filename or 'a file'}: {error.strerror}; fix this and rerun the same command"
+        print(f"compare-gan: {message}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(f"{stop}; the same command resumes from there")
+        print(f"{stop}; rerun the same command to resume")
         return 130
     except KeyboardInterrupt:
-        print("\nstopped; the same command resumes from the last checkpoint")
+        print("\nstopped; rerun the same command to resume from the last checkpoint")
         return 130
 
 
@@ -72,17 +72,17 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def underscored(word: str) -> str:
-    """`--label-fraction=0.1` -> `--label_fraction=0.1`; both spellings are welcome."""
-    if not word.startswith("--"):
-        return word
-    name, equals, value = word.partition("=")
+def normalize_option(argument: str) -> str:
+    """`--label-fraction=0.1` -> `--label_fraction=0.1`; both spellings are accepted."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
     return "--" + name[2:].replace("-", "_") + equals + value
 
 
 def parser() -> Parser:
     top = Parser(
-        prog="compare-gan", description="Train, evaluate and compare GANs, above all when labels are scarce."
+        prog="compare-gan", description="Train, evaluate and compare GANs, in particular with few labels."
     )
     top.add_argument("--version", action="version", version=f"compare-gan {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")

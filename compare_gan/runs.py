@@ -11,7 +11,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import GAN_METHODS
 from compare_gan.core.run_files import CONFIG
 from compare_gan.core.types import GANState, ImageSpec
-from compare_gan.evaluation.steps import chosen
+from compare_gan.evaluation.steps import select_steps
 from compare_gan.gans.gan import GAN
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.run_dir import read_run
@@ -40,7 +40,7 @@ class Run:
         """
         if step not in ("latest", "best") and not step.isdecimal():
             raise UserError(f"step {step!r}: give latest, best, or one number")
-        number, *_ = chosen(self.run_dir, step)
+        number, *_ = select_steps(self.run_dir, step)
         checkpoints, template = Checkpoints(self.run_dir), self.template()
         state = (
             checkpoints.restore(template) if step == "latest" else checkpoints.restore_step(number, template)

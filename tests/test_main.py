@@ -1,4 +1,4 @@
-"""The command line as a user meets it: every mistake is one line and exit code 2, before any work."""
+"""The command line: every user error is one line and exit code 2, before any work."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.commands.studies import study_folder
-from compare_gan.main import main, underscored
+from compare_gan.main import main, normalize_option
 from tests.helpers.commands import bindings, config, refused
 from tests.helpers.tiers import slow_unless
 
@@ -166,8 +166,8 @@ def test_commands_refuse_folders_without_runs(tmp_path, capsys):
 
 
 def test_options_are_spelled_with_hyphens_or_underscores():
-    assert underscored("--label-fraction=0.1-x") == "--label_fraction=0.1-x"
-    assert underscored("few-labels") == "few-labels"
+    assert normalize_option("--label-fraction=0.1-x") == "--label_fraction=0.1-x"
+    assert normalize_option("few-labels") == "few-labels"
 
 
 def test_changed_settings_get_a_folder_of_their_own(tmp_path, capsys):
@@ -204,12 +204,12 @@ def as_typed(folder):
     scope="module", params=slow_unless(lambda run: run is in_this_process, [in_this_process, as_typed])
 )
 def demo(request, tmp_path_factory):
-    """What runs the demo, its folder, and what it printed."""
+    """A function that runs the demo, its folder, and its output."""
     folder = tmp_path_factory.mktemp("demo") / "runs" / "demo"
     return request.param, folder, request.param(folder)
 
 
-def test_the_demo_leaves_what_it_promises(demo):
+def test_the_demo_writes_its_results(demo):
     _, folder, output = demo
     summary = json.loads((folder / "summary.json").read_text())
     assert [row["method"] for row in summary["runs"]] == ["all_labels", "s3gan", "no_labels"]
@@ -228,7 +228,7 @@ def test_the_demo_leaves_what_it_promises(demo):
     assert "http://" not in page.replace("http://www.w3.org", "") and "base64" in page
 
 
-def test_a_finished_demo_is_not_run_again(demo):
+def test_a_finished_demo_is_not_repeated(demo):
     run, folder, first = demo
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     output = run(folder)
@@ -248,7 +248,7 @@ def test_a_run_can_be_scored_and_sampled_again(demo, capsys):
         assert picture.size == (4 * 8, 10 * 8)
 
 
-def test_unraisable_errors_are_printed_but_for_a_closed_event_loop():
+def test_unraisable_errors_are_printed_except_a_closed_event_loop():
     lines = """
 import sys
 from compare_gan.main import unraisable

@@ -1,4 +1,4 @@
-"""The command that has data sets prepared."""
+"""The command `compare-gan prepare`."""
 
 import io
 import sys
@@ -34,7 +34,7 @@ def failing():
 
 
 class Source:
-    """What the data sets below are made from."""
+    """The source of the data sets below."""
 
     rows = staticmethod(rows)
 
@@ -69,9 +69,11 @@ def run(root, name=NAME):
 
 def refused(capsys, root, name, *words):
     assert run(root, name) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("compare-gan: ") and said.err.count("\n") == 1 and not said.out, said
-    assert all(word in said.err for word in words), said.err
+    captured = capsys.readouterr()
+    assert captured.err.startswith("compare-gan: ") and captured.err.count("\n") == 1 and not captured.out, (
+        captured
+    )
+    assert all(word in captured.err for word in words), captured.err
 
 
 def test_prepared_data_is_found_by_its_name(root, capsys):
@@ -79,11 +81,11 @@ def test_prepared_data_is_found_by_its_name(root, capsys):
     folder = root / BUILDER / "1.0.0"
     assert capsys.readouterr().out == f"prepared: {folder}\n"
     data = open_dataset(NAME, reading=LoadOptions(data_dir=str(root)))
-    whole = {image.tobytes() for split in (data.train, data.test) for image in split.images}
-    assert whole == {pixels(i, 8, 8).tobytes() for i in range(6)} and data.class_names == ("a", "b")
+    images = {image.tobytes() for split in (data.train, data.test) for image in split.images}
+    assert images == {pixels(i, 8, 8).tobytes() for i in range(6)} and data.class_names == ("a", "b")
 
 
-def test_what_is_prepared_stays(root, capsys):
+def test_prepared_data_is_kept(root, capsys):
     assert run(root) == 0
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert run(root) == 0
@@ -91,7 +93,7 @@ def test_what_is_prepared_stays(root, capsys):
     assert capsys.readouterr().out.count("prepared: ") == 2
 
 
-def test_what_is_prepared_otherwise(root, capsys):
+def test_data_prepared_by_other_means(root, capsys):
     assert run(root) == 0
     file = root / BUILDER / "1.0.0" / "dataset_info.json"
     file.write_text(file.read_text().replace("array_record", "tfrecord"))
@@ -102,13 +104,13 @@ def test_what_is_prepared_otherwise(root, capsys):
 def test_stopped_and_continued(root, capsys, monkeypatch):
     monkeypatch.setattr(Source, "rows", staticmethod(stopped))
     assert run(root) == 130
-    assert "stopped; what was downloaded is kept; the same command resumes" in capsys.readouterr().out
+    assert "stopped; what was downloaded is kept; rerun the same command to resume" in capsys.readouterr().out
     assert not list(root.rglob("*.array_record*"))
     monkeypatch.setattr(Source, "rows", staticmethod(rows))
     assert run(root) == 0 and (root / BUILDER / "1.0.0" / "dataset_info.json").exists()
 
 
-def test_remains_of_what_was_killed_are_not_taken_for_data(root):
+def test_leftovers_of_a_killed_run_are_ignored(root):
     folder = root / BUILDER
     (folder / "incomplete.ABCDEF_1.0.0").mkdir(parents=True)
     (folder / "incomplete.ABCDEF_1.0.0" / "dataset_info.json").write_text("{}")
@@ -122,21 +124,21 @@ def test_remains_of_what_was_killed_are_not_taken_for_data(root):
         (failing, [NAME, "cannot be prepared in", "(put the tar files into a folder)"]),
     ],
 )
-def test_what_fails_on_the_way(root, capsys, monkeypatch, make, words):
+def test_failures_while_preparing(root, capsys, monkeypatch, make, words):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     monkeypatch.setattr(Source, "rows", staticmethod(make))
     refused(capsys, root, NAME, *words)
     assert not list(root.rglob("1.0.0"))
 
 
-def test_what_is_known_to_need_tensorflow_is_told_before_the_download(tmp_path, capsys, monkeypatch):
+def test_data_that_needs_tensorflow_is_refused_before_the_download(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     refused(capsys, tmp_path, "cifar10", "cifar10: TensorFlow Datasets needs tensorflow", "[prepare]")
     refused(capsys, tmp_path, "tfds:fashion_mnist", "needs tensorflow", "[prepare]")
     assert not list(tmp_path.iterdir())
 
 
-def test_files_that_must_be_there_first(tmp_path, capsys):
+def test_required_manual_downloads(tmp_path, capsys):
     manual = tmp_path / "downloads" / "manual"
     refused(
         capsys, tmp_path, "imagenet_128", "ILSVRC2012_img_train.tar", "https://image-net.org", f"{manual}"
@@ -145,7 +147,7 @@ def test_files_that_must_be_there_first(tmp_path, capsys):
     refused(capsys, tmp_path, "lsun-bedroom", "tensorflow-io", "--data")
 
 
-def test_names_that_there_are_not(tmp_path, capsys):
+def test_unknown_names(tmp_path, capsys):
     refused(capsys, tmp_path, "cifr10", "called 'cifr10'", "tfds:NAME", "did you mean 'cifar10'?")
     refused(
         capsys, tmp_path, "tfds:no_such_set", "tfds:no_such_set: TensorFlow Datasets has no such data set"

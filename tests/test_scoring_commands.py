@@ -1,4 +1,4 @@
-"""Scores by the command line: while training, afterwards, of features; and side by side."""
+"""Scoring commands: during training, afterwards, on features, and the comparison of runs."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from compare_gan.main import main
 from tests.helpers.commands import bindings, config
 
 
-def told(capsys, code, *words):
+def run_command(capsys, code, *words):
     assert main([str(word) for word in words]) == code
     captured = capsys.readouterr()
     return captured.err if code else captured.out
@@ -44,8 +44,8 @@ def test_training_scores_and_keeps_the_best(run_dir):
 def test_evaluate_adds_scores_and_does_not_repeat_them(run_dir, capsys):
     words = ["evaluate", run_dir, "--extractor", "random", "--images", 20, "--metrics", "prdc"]
     words += ["--num-eval-averaging-runs", 1]
-    assert "coverage:" in told(capsys, 0, *words)
-    assert "coverage:" not in told(capsys, 0, *words)
+    assert "coverage:" in run_command(capsys, 0, *words)
+    assert "coverage:" not in run_command(capsys, 0, *words)
     rows = read_scores(run_dir)
     assert len(rows) == 2 and rows[1]["coverage"] and rows[1]["kid_score"] and not rows[0]["coverage"]
 
@@ -57,19 +57,19 @@ def test_a_run_whose_label_file_has_changed_is_not_scored(run_dir, tmp_path, cap
     about["labels"] = {"choice": str(file), "sha256": "0" * 64}
     about["reading"]["labels"] = str(file)
     (moved / "run.json").write_text(json.dumps(about))
-    message = told(capsys, 2, "evaluate", moved, "--extractor", "random")
+    message = run_command(capsys, 2, "evaluate", moved, "--extractor", "random")
     assert "run.json names a label file" in message and message.count("\n") == 1
     file.write_text("index,label\n0,0\n")
-    message = told(capsys, 2, "evaluate", moved, "--extractor", "random")
+    message = run_command(capsys, 2, "evaluate", moved, "--extractor", "random")
     assert "labels.csv: has changed since" in message and message.count("\n") == 1
 
 
-def test_mistakes_about_the_best_checkpoint_are_found_before_training(tmp_path, capsys):
+def test_invalid_options_of_the_best_checkpoint_are_refused_before_training(tmp_path, capsys):
     words = ["train", *config(), "--model_dir", tmp_path / "run", "--data", "blobs", "--extractor", "random"]
-    message = told(capsys, 2, *words, "--eval_every_steps", 0)
+    message = run_command(capsys, 2, *words, "--eval_every_steps", 0)
     assert "--eval_every_steps is 0; it must be at least 1" in message
     words += ["--eval_every_steps", 2, "--metrics", "prdc", "--best_by", "prdc"]
-    message = told(capsys, 2, *words)
+    message = run_command(capsys, 2, *words)
     assert "--best_by prdc: not one of the scores precision, recall, density, coverage" in message
     assert not (tmp_path / "run").exists()
 
@@ -79,25 +79,29 @@ def test_a_run_whose_data_is_gone_names_run_json_and_the_option(run_dir, tmp_pat
     shutil.copytree(run_dir, moved)
     about = json.loads((moved / "run.json").read_text())
     (moved / "run.json").write_text(json.dumps(about | {"data": "no/such/folder"}))
-    message = told(capsys, 2, "evaluate", moved, "--extractor", "random")
+    message = run_command(capsys, 2, "evaluate", moved, "--extractor", "random")
     assert "run.json names data that cannot be opened" in message and "give --data" in message
     assert message.count("\n") == 1
 
 
 def test_tables_that_cannot_be_written_are_refused(run_dir, tmp_path, capsys):
-    message = told(capsys, 2, "compare", run_dir, "--csv", tmp_path / "none" / "x.csv")
-    assert "x.csv: cannot write there; choose another --csv" in message
-    assert "is a folder; --html names a file" in told(capsys, 2, "compare", run_dir, "--html", tmp_path)
-    assert "is a folder; --json names a file" in told(capsys, 2, "evaluate", run_dir, "--json", tmp_path)
+    message = run_command(capsys, 2, "compare", run_dir, "--csv", tmp_path / "none" / "x.csv")
+    assert "x.csv: not writable; choose another --csv" in message
+    assert "is a folder; --html must name a file" in run_command(
+        capsys, 2, "compare", run_dir, "--html", tmp_path
+    )
+    assert "is a folder; --json must name a file" in run_command(
+        capsys, 2, "evaluate", run_dir, "--json", tmp_path
+    )
 
 
-def test_compare_shows_what_was_measured_alike(run_dir, tmp_path, capsys):
+def test_compare_requires_the_same_protocol(run_dir, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()
     text = (run_dir / "scores.csv").read_text()
     (other / "scores.csv").write_text(text)
     page = tmp_path / "scores.html"
-    out = told(
+    out = run_command(
         capsys,
         0,
         "compare",
@@ -113,8 +117,10 @@ def test_compare_shows_what_was_measured_alike(run_dir, tmp_path, capsys):
     assert "kid_score" in out and str(other) in out and "<table>" in page.read_text()
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 3
     (other / "scores.csv").write_text(text.replace(",42,", ",43,"))
-    assert "not measured alike (seed: '42' or '43')" in told(capsys, 2, "compare", run_dir, other)
-    assert "kid_score" in told(capsys, 0, "compare", run_dir, other, "--mixed")
+    assert "evaluated with different protocols (seed: '42' or '43')" in run_command(
+        capsys, 2, "compare", run_dir, other
+    )
+    assert "kid_score" in run_command(capsys, 0, "compare", run_dir, other, "--mixed")
 
 
 def test_features_from_files(tmp_path, capsys):
@@ -122,7 +128,7 @@ def test_features_from_files(tmp_path, capsys):
     for name in "ab":
         np.save(tmp_path / f"{name}.npy", rng.normal(size=(60, 5)))
     words = ["evaluate", "--features", tmp_path / "a.npy", "--reference-features", tmp_path / "b.npy"]
-    told(capsys, 0, *words, "--metrics", "fid_score,kid_score", "--json", tmp_path / "out.json")
+    run_command(capsys, 0, *words, "--metrics", "fid_score,kid_score", "--json", tmp_path / "out.json")
     scores = json.loads((tmp_path / "out.json").read_text())
     assert scores["fid_score"] > 0 and scores["kid_score"] is not None
     assert (scores["generated_images"], scores["real_images"]) == (60, 60)
@@ -131,17 +137,17 @@ def test_features_from_files(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["evaluate"], "give one of: a run folder, --images_from, --features"),
+        (["evaluate"], "give exactly one of: a run folder, --images_from, --features"),
         (["evaluate", "--features", "a.npy"], "--features needs --reference_features"),
         (["evaluate", "--features", "a.npy", "--reference_features", "b.npy"], "a.npy: cannot be read"),
-        (["evaluate", "--images_from", "x"], "--images_from needs --reference"),
+        (["evaluate", "--images_from", "x"], "--images_from needs exactly one of --reference"),
         (["evaluate", "no/such/run"], "not a run folder"),
         (["compare", "no/such/run"], "no scores"),
     ],
 )
-def test_mistakes_are_one_line(words, expected, capsys, tmp_path, monkeypatch):
+def test_errors_are_one_line(words, expected, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(Path(tmp_path))
-    message = told(capsys, 2, *words)
+    message = run_command(capsys, 2, *words)
     assert expected in message and message.count("\n") == 1
 
 
@@ -150,25 +156,25 @@ def test_schedules_of_compare_gan(tmp_path, capsys):
     words = ["train", *config(), "--model_dir", folder, "--data", "blobs", "--extractor", "random"]
     words += bindings("options.training_steps = 2", "run_config.save_checkpoints_steps = 1")
     words += ["--images", "20", "--metrics", "frechet_distance"]
-    told(capsys, 0, *words, "--schedule", "eval_after_train")
+    run_command(capsys, 0, *words, "--schedule", "eval_after_train")
     rows = read_scores(folder)
     assert [row["step"] for row in rows] == ["1", "2"]
     assert len(rows[0]["frechet_distance_list"].split("_")) == 3  # sets, as in compare_gan
     (folder / "scores.csv").unlink()
-    told(capsys, 0, *words, "--schedule", "continuous_eval")  # training is done, so it ends
+    run_command(capsys, 0, *words, "--schedule", "continuous_eval")  # training is done, so it ends
     again = read_scores(folder)
     assert [row["frechet_distance_mean"] for row in again] == [row["frechet_distance_mean"] for row in rows]
 
 
 def test_a_folder_with_itself(tmp_path, capsys):
-    """Without a test split of its own it is used whole, and is at no distance from itself."""
+    """A folder without a test split is used in full, and its distance to itself is 0."""
     np.save(tmp_path / "x.npy", open_dataset("digits").test.images)
     words = ["evaluate", "--images_from", tmp_path / "x.npy", "--reference", tmp_path / "x.npy"]
-    told(capsys, 0, *words, "--metrics", "fid_score", "--json", tmp_path / "out.json")
+    run_command(capsys, 0, *words, "--metrics", "fid_score", "--json", tmp_path / "out.json")
     row = json.loads((tmp_path / "out.json").read_text())
     assert row["fid_score"] == pytest.approx(0, abs=1e-6) and row["real_split"] == "all"
     assert row["real_images"] == row["generated_images"] == 450
-    told(
+    run_command(
         capsys,
         0,
         *words,
@@ -188,6 +194,6 @@ def test_a_folder_of_images_against_a_data_set(tmp_path, capsys):
     for i in range(len(images)):
         Image.fromarray(images[i]).save(tmp_path / f"{i:03}.png")
     words = ["evaluate", "--images_from", tmp_path, "--reference", "blobs", "--extractor", "random"]
-    out = told(capsys, 0, *words, "--metrics", "frechet_distance", "prdc")
+    out = run_command(capsys, 0, *words, "--metrics", "frechet_distance", "prdc")
     scores = dict(line.split(": ") for line in out.splitlines())
     assert float(scores["frechet_distance"]) < 1e-6 and float(scores["coverage"]) == 1

@@ -16,7 +16,7 @@ from compare_gan import studies
 from compare_gan.config.parse import parse
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.data import open_dataset
-from compare_gan.main import main, parser, underscored
+from compare_gan.main import main, normalize_option, parser
 from compare_gan.studies import StudyRequest, joined, settings_of
 from tests.helpers.commands import TINY
 from tests.helpers.tiers import slow_unless
@@ -63,7 +63,7 @@ def test_another_method_uses_the_same_labels(few, capsys):
 
 def test_the_command_in_the_settings_does_the_same(few):
     command = json.loads((few / "settings.json").read_text())["command"]
-    arguments = parser().parse_args([underscored(word) for word in command[1:]])
+    arguments = parser().parse_args([normalize_option(word) for word in command[1:]])
     assert command[:2] == ["compare-gan", "few-labels"]
     assert (arguments.data, arguments.steps, arguments.quick, arguments.seed) == (["blobs"], 3, True, 0)
     assert arguments.gin_bindings == TINY and arguments.encoder_width == 4 and arguments.label_fraction == 0.1
@@ -164,7 +164,7 @@ def test_an_interrupted_study_resumes(tmp_path, capsys):
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    assert call(*words) == 130 and "the same command resumes from there" in capsys.readouterr().out
+    assert call(*words) == 130 and "rerun the same command to resume" in capsys.readouterr().out
     assert results(tmp_path) == set()
     assert call(*words) == 0 and "no_labels: resuming from step" in capsys.readouterr().out
     assert results(tmp_path) == {"seed-0/no_labels"}

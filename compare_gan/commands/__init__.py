@@ -1,8 +1,8 @@
-"""The commands, one file each; a file that is dropped in here is found.
+"""The commands, one module each; every module of this package is discovered.
 
-A file has `add(commands)`, which declares the command and its arguments, and a function that runs it: it
-checks the arguments, then hands plain values to the library. JAX takes a second to import, so the library
-is imported by that function and not at the top.
+A module has `add(commands)`, which declares the command and its arguments, and a function that runs it: it
+checks the arguments, then passes plain values to the library. Importing JAX takes a second, so that function
+imports the library, not the top of the module.
 """
 
 import importlib

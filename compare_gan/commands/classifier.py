@@ -1,4 +1,4 @@
-"""Train a classifier to measure with."""
+"""Train a classifier to use as feature extractor."""
 
 import argparse
 from pathlib import Path
@@ -17,20 +17,20 @@ from compare_gan.core.errors import UserError
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         classifier,
         "classifier",
-        "Train a classifier on all labels that there are, to measure scores with.",
+        "Train a classifier on all available labels, to use as feature extractor for scores.",
         "--data digits --out digits.npz",
     )
-    add_sources(made)
-    made.add_argument("--out", required=True, help="file to write")
-    add_labels_file(made)
-    add_reading(made)
-    made.add_argument("--width", type=int, default=32, help="channels of the first layer")
-    made.add_argument("--steps", type=int, default=800, help="updates")
-    made.add_argument("--seed", type=int, default=0, help="of weights and order")
+    add_sources(parser)
+    parser.add_argument("--out", required=True, help="file to write")
+    add_labels_file(parser)
+    add_reading(parser)
+    parser.add_argument("--width", type=int, default=32, help="channels of the first layer")
+    parser.add_argument("--steps", type=int, default=800, help="number of updates")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights and of the data order")
 
 
 def classifier(arguments: argparse.Namespace) -> None:
@@ -50,18 +50,20 @@ def classifier(arguments: argparse.Namespace) -> None:
     refuse_inside(out, arguments.data)
     run_folder(out.parent)
     check_writable("out", arguments.out)
-    whole = open_dataset(one_or_several(arguments.data), reading=reading(arguments, labels=arguments.labels))
-    dataset = labelled_only(whole)
-    if len(dataset.train) < len(whole.train):
-        print(f"learns from the {len(dataset.train):,} of {len(whole.train):,} training images with a label")
+    full = open_dataset(one_or_several(arguments.data), reading=reading(arguments, labels=arguments.labels))
+    dataset = labelled_only(full)
+    if len(dataset.train) < len(full.train):
+        print(
+            f"trains on the {len(dataset.train):,} of {len(full.train):,} training images that have a label"
+        )
     folder = out.with_suffix(".run")
     encoder = train_classifier(dataset, arguments.width, arguments.steps, arguments.seed, folder)
     known = hard_labels(dataset.test)
     test = np.flatnonzero(known != UNLABELLED)
-    right = None
+    accuracy = None
     if len(test):
         predicted = encoder(dataset.test.images).classes.argmax(1)
-        right = float(np.mean(predicted[test] == known[test]))
+        accuracy = float(np.mean(predicted[test] == known[test]))
     labels = "" if arguments.labels is None else f" --labels {arguments.labels}"
     provenance = {
         "command": f"compare-gan classifier --data {' '.join(arguments.data)}{labels} "
@@ -69,10 +71,12 @@ def classifier(arguments: argparse.Namespace) -> None:
         "compare_gan": __version__,
         "train_images": len(dataset.train),
         "test_images": len(test),
-        "test_accuracy": None if right is None else round(right, 4),
+        "test_accuracy": None if accuracy is None else round(accuracy, 4),
     }
     encoder.save(out, provenance)
     result = (
-        f"{right:.2%} of {len(test):,} held-out images right" if right is not None else "no held-out label"
+        f"{accuracy:.2%} accuracy on {len(test):,} held-out images"
+        if accuracy is not None
+        else "no labelled held-out images"
     )
     print(f"classifier: {out}, {result}")

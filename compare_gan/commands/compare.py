@@ -7,31 +7,35 @@ from compare_gan.commands.shared import check_writable, declare
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         compare,
         "compare",
-        "Compare the scores of runs that were measured alike.",
+        "Compare the scores of runs that were evaluated with the same protocol.",
         "runs/study/s3gan runs/study/all_labels",
     )
-    made.add_argument("runs", nargs="+", help="run folders")
-    made.add_argument("--metrics", action="extend", nargs="+", help="scores to show; default: all")
-    made.add_argument(
-        "--best", metavar="SCORE", help="the step that is best by this score; default: the last one"
+    parser.add_argument("runs", nargs="+", help="run folders")
+    parser.add_argument("--metrics", action="extend", nargs="+", help="scores to show; default: all")
+    parser.add_argument(
+        "--best",
+        metavar="SCORE",
+        help="show the step with the best value of this score; default: the last step",
     )
-    made.add_argument("--mixed", action="store_true", help="show rows that were not measured alike, too")
-    made.add_argument("--csv", help="file for the table")
-    made.add_argument("--html", help="page for the table")
+    parser.add_argument(
+        "--mixed", action="store_true", help="also show rows that were evaluated with different protocols"
+    )
+    parser.add_argument("--csv", help="CSV file to write the table to")
+    parser.add_argument("--html", help="HTML file to write the table to")
 
 
 def compare(arguments: argparse.Namespace) -> None:
     from compare_gan.core.files import write_csv
-    from compare_gan.evaluation.compare import compared, notes, table, text
+    from compare_gan.evaluation.compare import load_rows, notes, table, text
     from compare_gan.report.scores import scores_page
 
     check_writable("csv", arguments.csv)
     check_writable("html", arguments.html)
-    rows = compared([Path(run) for run in arguments.runs], arguments.best, arguments.mixed)
+    rows = load_rows([Path(run) for run in arguments.runs], arguments.best, arguments.mixed)
     header, body = table(rows, arguments.metrics)
     print(text(header, body))
     if arguments.csv:

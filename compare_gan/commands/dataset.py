@@ -1,4 +1,4 @@
-"""Tell what a data set holds."""
+"""Report the contents of a data set."""
 
 import argparse
 import dataclasses
@@ -16,25 +16,25 @@ from compare_gan.core.words import amount, counted
 if TYPE_CHECKING:
     from compare_gan.data.survey import Survey
 
-CLASSES = 20  # of more, only the largest and smallest are listed
-ENDS = 3  # so many of each
-NAME = 24  # letters of a class that are shown
-BROKEN = 10  # broken images that are listed
+MAX_CLASSES = 20  # with more, only the largest and the smallest classes are listed
+NUM_EXTREMES = 3  # number of largest and of smallest classes listed
+MAX_NAME = 24  # characters of a class name that are shown
+MAX_BROKEN = 10  # broken images listed on the terminal
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         dataset,
         "dataset",
-        "Try every image of a data set, and tell what was found: splits, classes, sizes, broken files.",
+        "Decode every image of a data set and report its splits, classes, sizes and broken files.",
         "path/to/images --image_size 64 --out contact.png",
     )
-    made.add_argument("source", metavar="PATH_OR_NAME", nargs="+", help="as --data of other commands")
-    made.add_argument("--out", help="PNG file for some of the images, a row for each class if these are few")
-    made.add_argument("--json", help="file for all that is told, and every broken file")
-    add_labels_file(made)
-    add_reading(made)
+    parser.add_argument("source", metavar="PATH_OR_NAME", nargs="+", help="data set, as for --data")
+    parser.add_argument("--out", help="PNG file for a contact sheet, one row per class if there are few")
+    parser.add_argument("--json", help="JSON file for the full report, with every broken file")
+    add_labels_file(parser)
+    add_reading(parser)
 
 
 def dataset(arguments: argparse.Namespace) -> None:
@@ -46,24 +46,24 @@ def dataset(arguments: argparse.Namespace) -> None:
 
     for path in filter(None, (arguments.out, arguments.json)):
         run_folder(Path(path).parent)
-    how = reading(arguments, labels=arguments.labels)
+    load_options = reading(arguments, labels=arguments.labels)
     if len(arguments.source) == 1:
-        how = as_known(arguments.source[0], how)
-    source = find(arguments.source, how)
-    contents = divided(source, how)
-    found = survey(contents, how, held_out=source.test is None)
-    print("\n".join(lines(found)))
+        load_options = as_known(arguments.source[0], load_options)
+    source = find(arguments.source, load_options)
+    contents = divided(source, load_options)
+    report = survey(contents, load_options, held_out=source.test is None)
+    print("\n".join(lines(report)))
     if arguments.json:
-        write_json(Path(arguments.json), dataclasses.asdict(found))
+        write_json(Path(arguments.json), dataclasses.asdict(report))
     if arguments.out:
-        write_picture(Path(arguments.out), *contact_sheet(contents, how))
+        write_picture(Path(arguments.out), *contact_sheet(contents, load_options))
         print(f"contact sheet: {arguments.out}")
-    if found.problems:
-        raise UserError(f"{found.path}: cannot be used as it is; see the errors above")
+    if report.problems:
+        raise UserError(f"{report.path}: cannot be used as it is; see the errors above")
 
 
 def lines(found: "Survey") -> Iterator[str]:
-    """A survey as text for a terminal."""
+    """The survey as text for a terminal."""
     splits = (found.train, found.test)
     yield printable(found.path)
     yield ""
@@ -86,19 +86,19 @@ def lines(found: "Survey") -> Iterator[str]:
     yield from class_lines(found)
     yield ""
     if found.image_shape is not None:
-        yield row("as networks see them", *["x".join(map(str, found.image_shape))] * 2)
+        yield row("as network input", *["x".join(map(str, found.image_shape))] * 2)
         sizes = (math.prod(found.image_shape) * (split.images - len(split.broken)) for split in splits)
         yield row(f"  bytes, of {amount(found.memory)}", *map(amount, sizes))
-        yield row("  read", *("when needed" if split.streams else "into memory" for split in splits))
+        yield row("  read", *("on demand" if split.streams else "into memory" for split in splits))
         for name, split in zip(("train", "test"), splits, strict=True):
             yield f"  {name} images: {split.fit}"
     for note in found.notes:
         yield from wrapped(note, "note:    ")
     broken = [*found.train.broken, *found.test.broken]
-    for message in broken[:BROKEN]:
+    for message in broken[:MAX_BROKEN]:
         yield f"broken:  {message}"
-    if len(broken) > BROKEN:
-        yield f"         and {counted(len(broken) - BROKEN, 'more image')}; --json lists all"
+    if len(broken) > MAX_BROKEN:
+        yield f"         and {counted(len(broken) - MAX_BROKEN, 'more image')}; --json lists all"
     for message in found.problems:
         yield from wrapped(message, "error:   ")
 
@@ -108,7 +108,7 @@ def size_lines(found: "Survey") -> Iterator[str]:
     if all(split.sizes == 1 for split in splits.values()):
         yield row("stored as", *(f"{s.heights.least}x{s.widths.least}" for s in splits.values()))
         return
-    yield row("stored as", "least", "median", "most")
+    yield row("stored as", "min", "median", "max")
     for name, split in splits.items():
         for side, of in (("height", split.heights), ("width", split.widths)):
             yield row(f"  {name}, {side}", of.least, f"{of.median:,g}", of.most)
@@ -116,18 +116,18 @@ def size_lines(found: "Survey") -> Iterator[str]:
 
 
 def class_lines(found: "Survey") -> Iterator[str]:
-    """Each class with its images; of many, the largest and the smallest."""
+    """Images per class; with many classes, only for the largest and the smallest."""
     names, train, test = found.class_names, found.train.class_counts, found.test.class_counts
     if not names:
         yield "no classes"
         return
-    order = sorted(range(len(names)), key=lambda i: -train[i])
+    by_size = sorted(range(len(names)), key=lambda i: -train[i])
     yield row("class", "train", "test")
-    for i in range(len(names)) if len(names) <= CLASSES else order[:ENDS]:
+    for i in range(len(names)) if len(names) <= MAX_CLASSES else by_size[:NUM_EXTREMES]:
         yield row(shortened(names[i]), train[i], test[i])
-    if len(names) > CLASSES:
-        yield f"  ... {len(names) - 2 * ENDS:,} more ..."
-        for i in order[-ENDS:]:
+    if len(names) > MAX_CLASSES:
+        yield f"  ... {len(names) - 2 * NUM_EXTREMES:,} more ..."
+        for i in by_size[-NUM_EXTREMES:]:
             yield row(shortened(names[i]), train[i], test[i])
     if len(names) > 1:
         least, most, median = min(train), max(train), statistics.median(train)
@@ -136,4 +136,4 @@ def class_lines(found: "Survey") -> Iterator[str]:
 
 def shortened(name: str) -> str:
     name = printable(name)
-    return f"  {name if len(name) <= NAME else name[: NAME - 3] + '...'}"
+    return f"  {name if len(name) <= MAX_NAME else name[: MAX_NAME - 3] + '...'}"

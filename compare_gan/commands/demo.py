@@ -1,25 +1,29 @@
-"""The whole few-labels job on embedded data."""
+"""The full few-labels pipeline on embedded data."""
 
 import argparse
 from pathlib import Path
 
 from compare_gan.commands.few_labels import add_labels, request_of, run_few_labels
 from compare_gan.commands.shared import declare
-from compare_gan.commands.studies import add_inference, add_training, compile_quickly
+from compare_gan.commands.studies import add_inference, add_training, reduce_compile_time
 
 
 def add(commands) -> None:
-    made = declare(
-        commands, demo, "demo", "The whole few-labels job on scikit-learn's digits, with a report.", "--quick"
+    parser = declare(
+        commands,
+        demo,
+        "demo",
+        "Run the full few-labels pipeline on scikit-learn's digits, with a report.",
+        "--quick",
     )
-    made.add_argument("--model_dir", default="runs/demo", help="where everything is written")
-    add_labels(made)
-    add_inference(made)
-    add_training(made)
+    parser.add_argument("--model_dir", default="runs/demo", help="output folder")
+    add_labels(parser)
+    add_inference(parser)
+    add_training(parser)
 
 
 def demo(arguments: argparse.Namespace) -> int:
     if arguments.quick:
-        compile_quickly()
+        reduce_compile_time()
     request = request_of(arguments, data="digits", methods=("all_labels", "s3gan", "no_labels"))
     return run_few_labels(request, Path(arguments.model_dir))

@@ -1,4 +1,4 @@
-"""Tell what a configuration does."""
+"""Explain a configuration."""
 
 import argparse
 
@@ -7,22 +7,24 @@ from compare_gan.core.errors import UserError
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         explain,
         "explain",
-        "Tell what a gin configuration does and costs, what in it is dead and what is wrong; nothing runs.",
+        "Explain a gin configuration: its values, cost, unused bindings and errors. Nothing is trained.",
         "small.gin s3gan.gin --gin_bindings 'options.disc_iters = 2'",
     )
-    made.add_argument(
+    parser.add_argument(
         "configs", nargs="+", help="configuration files, or names of packaged ones such as small.gin"
     )
-    made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
-    made.add_argument(
+    parser.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be repeated")
+    parser.add_argument(
         "--image_shape", nargs=3, type=int, metavar=("H", "W", "C"), help="default: that of dataset.name"
     )
-    made.add_argument("--num_classes", type=int, help="default: that of dataset.name")
-    made.add_argument("--compile", action="store_true", help="compile a step, to tell all of its memory")
+    parser.add_argument("--num_classes", type=int, help="default: that of dataset.name")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile a training step to report its full memory use"
+    )
 
 
 def explain(arguments: argparse.Namespace) -> None:

@@ -1,30 +1,30 @@
-"""Make a run's networks usable without the run and without this library."""
+"""Export the networks of a run for use without the run and without this library."""
 
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.shared import add_statistics_examples, declare
+from compare_gan.commands.shared import Parser, add_statistics_examples, declare
 
 LATEST = "latest"
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         export,
         "export",
-        "Export a run's generator and discriminator as programs that need JAX alone, with a model card.",
+        "Export a run's generator and discriminator as programs that need only JAX, with a model card.",
         "runs/demo/s3gan --out digits-s3gan",
     )
-    made.add_argument("run", help="run folder")
-    made.add_argument("--out", help="folder; default: export, in the run folder")
-    add_choice(made)
+    parser.add_argument("run", help="run folder")
+    parser.add_argument("--out", help="output folder; default: export, in the run folder")
+    add_choice(parser)
 
 
-def add_choice(made) -> None:
-    """Arguments that say which generator of a run is meant."""
-    made.add_argument("--step", default=LATEST, help="checkpoint: latest, best, or a number")
-    add_statistics_examples(made)
+def add_choice(parser: Parser) -> None:
+    """Adds the arguments that select the generator of a run."""
+    parser.add_argument("--step", default=LATEST, help="checkpoint: latest, best, or a number")
+    add_statistics_examples(parser)
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -38,5 +38,5 @@ def export(arguments: argparse.Namespace) -> None:
     run = open_run(run_dir)
     state = run.restore(arguments.step)
     config, rows = (run_dir / CONFIG).read_text(), read_scores(run_dir)
-    made = write_export(out, run.gan, state, run.about, config, rows, arguments.statistics_examples)
-    print(f"step {made.step} of {run_dir}: {out}")
+    metadata = write_export(out, run.gan, state, run.about, config, rows, arguments.statistics_examples)
+    print(f"step {metadata.step} of {run_dir}: {out}")

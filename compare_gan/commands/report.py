@@ -1,4 +1,4 @@
-"""Write a report again."""
+"""Regenerate a report."""
 
 import argparse
 from pathlib import Path
@@ -7,9 +7,9 @@ from compare_gan.commands.shared import declare
 
 
 def add(commands) -> None:
-    made = declare(commands, report, "report", "Write the report of a study folder again.", "runs/demo")
-    made.add_argument("study", help="folder of demo or few-labels")
-    made.add_argument("--out", help="HTML file; default: report.html in the folder")
+    parser = declare(commands, report, "report", "Regenerate the report of a study folder.", "runs/demo")
+    parser.add_argument("study", help="output folder of demo, few-labels or study")
+    parser.add_argument("--out", help="HTML file; default: report.html in the folder")
 
 
 def report(arguments: argparse.Namespace) -> None:

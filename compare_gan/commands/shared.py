@@ -1,4 +1,4 @@
-"""What commands share: how one is declared, and arguments that name data."""
+"""Shared by the commands: the parser class and arguments that several commands have."""
 
 import argparse
 import os
@@ -11,14 +11,14 @@ from compare_gan.core.errors import UserError
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults that say something."""
+    """Shows defaults, except for None, False and empty lists."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, False, []) else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a mistake in one line. Options are not abbreviated: `--label` must not mean another option."""
+    """Reports an error in one line. Abbreviations are disabled: `--label` must not select another option."""
 
     def __init__(self, **settings: Any):
         super().__init__(**({"allow_abbrev": False} | settings))
@@ -30,75 +30,78 @@ class Parser(argparse.ArgumentParser):
 def declare(
     commands: Any, run: Callable[[argparse.Namespace], int | None], name: str, text: str, example: str
 ) -> Parser:
-    """A new command, for arguments to be added to."""
-    made = commands.add_parser(
+    """Adds a command and returns its parser."""
+    parser = commands.add_parser(
         name,
         help=text,
         description=text,
         epilog=f"example: compare-gan {name} {example}".rstrip(),
         formatter_class=Help,
     )
-    made.set_defaults(command=run)
-    return made
+    parser.set_defaults(command=run)
+    return parser
 
 
-def add_reading(made: Parser) -> None:
-    """Arguments that say how a data set is read; `reading` takes them."""
-    made.add_argument("--image_size", type=int, help="crop and resize images to this side")
-    made.add_argument(
+def add_reading(parser: Parser) -> None:
+    """Adds the arguments for loading a data set, which `reading` reads."""
+    parser.add_argument("--image_size", type=int, help="crop and resize images to this side length")
+    parser.add_argument(
         "--resize",
-        help="lanczos, bicubic, box or bilinear_tf1; default: lanczos, or what compare_gan does for the data",
+        help="lanczos, bicubic, box or bilinear_tf1; default: lanczos, or compare_gan's choice for the data "
+        "set",
     )
-    made.add_argument("--image_column", help="column of parquet files that holds the images")
-    made.add_argument("--label_column", help="column of parquet files that holds the labels; none: no labels")
-    made.add_argument(
+    parser.add_argument("--image_column", help="image column of parquet files")
+    parser.add_argument("--label_column", help="label column of parquet files; none: no labels")
+    parser.add_argument(
         "--holdout",
         type=float,
-        help="share of the images to hold out for scores where the data has no test split; default: 0.2",
+        help="fraction of the images to hold out for evaluation if the data has no test split; default: 0.2",
     )
-    made.add_argument("--test_data", help="data set whose images are held out for scores")
-    made.add_argument(
+    parser.add_argument("--test_data", help="data set to use as test split")
+    parser.add_argument(
         "--broken",
         choices=("fail", "skip"),
         default="fail",
-        help="what to do about image files that cannot be read",
+        help="what to do with image files that cannot be read",
     )
-    made.add_argument(
+    parser.add_argument(
         "--tfds_data_dir",
-        help="where TensorFlow Datasets prepared data; default: $TFDS_DATA_DIR or ~/tensorflow_datasets",
+        help="data folder of TensorFlow Datasets; default: $TFDS_DATA_DIR or ~/tensorflow_datasets",
     )
 
 
-def add_hosts(made: Parser) -> None:
-    """Arguments that say which processes work together; `join` takes them."""
-    made.add_argument(
+def add_hosts(parser: Parser) -> None:
+    """Adds the arguments for multi-process runs, which `join` reads."""
+    parser.add_argument(
         "--distributed",
         action="store_true",
-        help="one of several processes with devices of their own; the environment (SLURM, Open MPI, "
-        "Kubernetes, Cloud TPU) or the next three tell which",
+        help="run as one of several processes, each with its own devices; configured by the environment "
+        "(SLURM, "
+        "Open MPI, Kubernetes, Cloud TPU) or by the next three options",
     )
-    made.add_argument("--coordinator", help="HOST:PORT of the first process")
-    made.add_argument("--processes", type=int, help="how many there are")
-    made.add_argument("--process", type=int, help="which one this is, from 0")
+    parser.add_argument("--coordinator", help="HOST:PORT of process 0")
+    parser.add_argument("--processes", type=int, help="number of processes")
+    parser.add_argument("--process", type=int, help="index of this process, from 0")
 
 
 def join(arguments: argparse.Namespace) -> None:
-    """Joins the other processes, if there are any; before anything asks for devices.
+    """Connects to the other processes, if any. Must run before devices are used.
 
     Raises:
-      UserError: the arguments do not fit, or the others are not to be had.
+      UserError: the arguments are inconsistent, or the other processes are unreachable.
     """
     names = ("coordinator", "processes", "process")
-    given = {name: getattr(arguments, name) for name in names}
+    options = {name: getattr(arguments, name) for name in names}
     if arguments.distributed:
         from compare_gan.core.processes import connect
 
-        connect(**given)
-    elif lost := [name for name in names if given[name] is not None]:
-        raise UserError(f"--{lost[0]} needs --distributed")
+        connect(**options)
+    elif misplaced := [name for name in names if options[name] is not None]:
+        raise UserError(f"--{misplaced[0]} needs --distributed")
 
 
 def reading(arguments: argparse.Namespace, **more: Any) -> Any:
+    """The `LoadOptions` of the arguments that `add_reading` adds; `more` sets further fields."""
     from compare_gan.data import LoadOptions
 
     return LoadOptions(
@@ -114,50 +117,50 @@ def reading(arguments: argparse.Namespace, **more: Any) -> Any:
     )
 
 
-def add_sources(made: Parser) -> None:
-    """The argument `data`, which must be given; `one_or_several` takes it."""
-    made.add_argument(
+def add_sources(parser: Parser) -> None:
+    """Adds the required argument `data`, which `one_or_several` reads."""
+    parser.add_argument(
         "--data",
         required=True,
         action="extend",
         nargs="+",
-        help="name, or path of a folder, archive, parquet or NumPy file; several join, labelled or not",
+        help="name, or path of a folder, archive, parquet or NumPy file; several are concatenated",
     )
 
 
-def add_labels_file(made: Parser) -> None:
-    """The argument `labels`, to be passed on to `reading`."""
-    made.add_argument(
+def add_labels_file(parser: Parser) -> None:
+    """Adds the argument `labels`, to pass on to `reading`."""
+    parser.add_argument(
         "--labels",
         metavar="FILE",
-        help="label file (.csv, .npz, ...) with the labels of some or all images, in place of the data's own",
+        help="label file (.csv, .npz, ...) with labels of some or all images, replacing those of the data",
     )
 
 
-def add_statistics_examples(made: Parser) -> None:
-    """The argument `statistics_examples`."""
-    made.add_argument(
+def add_statistics_examples(parser: Parser) -> None:
+    """Adds the argument `statistics_examples`."""
+    parser.add_argument(
         "--statistics_examples",
         type=int,
         default=STATISTICS_EXAMPLES,
-        help="images from which accumulated batch statistics are taken",
+        help="number of generated images for accumulated batch statistics",
     )
 
 
 def check_writable(option: str, path: str | None) -> None:
-    """Refuses a file that cannot be written, before the work whose result it is to hold.
+    """Checks that an output file can be written, before any long work.
 
     Raises:
-      UserError: it is a folder, or its folder is not there or cannot be written to.
+      UserError: it is a folder, or its folder is missing or not writable.
     """
     if path is None:
         return
     if Path(path).is_dir():
-        raise UserError(f"{path}: is a folder; --{option} names a file")
+        raise UserError(f"{path}: is a folder; --{option} must name a file")
     if not os.access(Path(path).absolute().parent, os.W_OK):
-        raise UserError(f"{path}: cannot write there; choose another --{option}")
+        raise UserError(f"{path}: not writable; choose another --{option}")
 
 
 def one_or_several(sources: list[str]) -> str | list[str]:
-    """What the words of `--data` name."""
+    """The argument of `open_dataset` for the values of `--data`."""
     return sources[0] if len(sources) == 1 else sources

@@ -1,4 +1,4 @@
-"""What `few-labels`, `study` and `demo` share: arguments, and the study that they describe."""
+"""Shared by `few-labels`, `study` and `demo`: their arguments and the study that these describe."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from compare_gan.fewlabels.study import Configured, Study
     from compare_gan.studies import StudyRequest
 
-LABELS = {  # options that say how labels are inferred, and the fields of a recipe that they set
+RECIPE_OPTIONS = {  # option -> field of a label recipe
     "classifier": "classifier",
     "encoder": "encoder",
     "encoder_width": "width",
@@ -33,57 +33,66 @@ LABELS = {  # options that say how labels are inferred, and the fields of a reci
 }
 
 
-def add_data(made: Parser) -> None:
-    """Arguments that say which images and labels a study is about."""
-    add_sources(made)
-    made.add_argument("--model_dir", required=True, help="where everything is written")
-    add_labels_file(made)
-    add_reading(made)
+def add_data(parser: Parser) -> None:
+    """Adds the arguments for the images and labels of a study."""
+    add_sources(parser)
+    parser.add_argument("--model_dir", required=True, help="output folder")
+    add_labels_file(parser)
+    add_reading(parser)
 
 
-def add_methods(made: Parser, default: list[str]) -> None:
-    made.add_argument(
+def add_methods(parser: Parser, default: list[str]) -> None:
+    parser.add_argument(
         "--methods", "--method", nargs="+", choices=list(LABEL_METHODS), default=default, help="GANs to train"
     )
 
 
-def add_training(made: Parser) -> None:
-    made.add_argument("--steps", type=int, help="generator updates of each GAN; default: 1500, quick 40")
-    made.add_argument("--quick", action="store_true", help="every stage shrunken, for a first look")
-    made.add_argument("--gin_config", default="small.gin", help="networks and training of every GAN")
-    made.add_argument(
-        "--gin_bindings", action="append", default=[], help="added to every GAN's configuration"
+def add_training(parser: Parser) -> None:
+    parser.add_argument("--steps", type=int, help="generator updates of each GAN; default: 1500, quick 40")
+    parser.add_argument("--quick", action="store_true", help="shorten every stage, for a quick test")
+    parser.add_argument(
+        "--gin_config", default="small.gin", help="configuration of networks and training, for every GAN"
     )
-    made.add_argument(
+    parser.add_argument(
+        "--gin_bindings", action="append", default=[], help="bindings added to the configuration of every GAN"
+    )
+    parser.add_argument(
         "--extractor",
-        help="measure with this classifier; default: one that knows the data set, or the pre-trained encoder",
+        help="feature extractor for scores; default: one made for the data set, or the pre-trained encoder",
     )
 
 
-def add_inference(made: Parser) -> None:
-    made.add_argument(
+def add_inference(parser: Parser) -> None:
+    parser.add_argument(
         "--label_recipe",
         default="digits",
-        help="how labels are inferred: digits (in seconds), photos (of some 32 pixels a side, on a CPU), "
-        "photos_gpu, or paper (rotation and S4L alone)",
+        help="how labels are inferred: digits (takes seconds), photos (about 32 pixels a side, on a CPU), "
+        "photos_gpu, or paper (rotation and S4L only)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--classifier",
         choices=["s4l", "linear"],
-        help="what infers labels; default: s4l, or linear on --features",
+        help="classifier that infers labels; default: s4l, or linear with --features",
     )
-    made.add_argument("--features", help="file of features of all images, in place of those of our encoder")
-    made.add_argument(
-        "--encoder", help="small, halved, wide28 or resnet50; this and what follows change the recipe"
+    parser.add_argument(
+        "--features", help="file with features of all images, replacing those of the pre-trained encoder"
     )
-    made.add_argument("--encoder_width", type=int, help="channels of the encoder's first layer")
-    made.add_argument("--pretrain_steps", type=int, help="updates of the encoder by rotations")
-    made.add_argument("--classify_steps", type=int, help="updates of the classifier")
-    made.add_argument("--clusters", type=int, help="how many, for the method clustering")
-    made.add_argument("--confidence", type=float, help="leave images unlabelled whose label is less certain")
+    parser.add_argument(
+        "--encoder",
+        help="small, halved, wide28 or resnet50; this and the following options override the recipe",
+    )
+    parser.add_argument("--encoder_width", type=int, help="channels of the first layer of the encoder")
+    parser.add_argument("--pretrain_steps", type=int, help="rotation pre-training steps of the encoder")
+    parser.add_argument("--classify_steps", type=int, help="training steps of the classifier")
+    parser.add_argument("--clusters", type=int, help="number of clusters, for the method clustering")
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        help="minimum confidence of an inferred label; images below it stay unlabelled",
+    )
 
 
-def given_data(arguments: argparse.Namespace) -> dict[str, Any]:
+def data_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of a `StudyRequest` that `add_data` and `add_methods` set."""
     return {
         "data": one_or_several(arguments.data),
@@ -92,9 +101,9 @@ def given_data(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+def option_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of a `StudyRequest` that `add_inference` and `add_training` set."""
-    inference = {field: getattr(arguments, option) for option, field in LABELS.items()}
+    inference = {field: getattr(arguments, option) for option, field in RECIPE_OPTIONS.items()}
     names = ("label_recipe", "features", "steps", "quick", "gin_config", "extractor")
     return {name: getattr(arguments, name) for name in names} | {
         "inference": {field: value for field, value in inference.items() if value is not None},
@@ -103,10 +112,10 @@ def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_inputs(request: "StudyRequest", model_dir: Path) -> tuple["ImageDataset", dict[str, "Configured"]]:
-    """The data set and the GANs of a request. Mistakes in the configuration are found before images are read.
+    """The data set and the GANs of a request. The configuration is validated before images are loaded.
 
     Raises:
-      UserError: an option does not fit, or the data cannot be read.
+      UserError: an option is invalid, or the data cannot be read.
     """
     from compare_gan.data import open_dataset
     from compare_gan.data.source import refuse_inside
@@ -119,51 +128,51 @@ def read_inputs(request: "StudyRequest", model_dir: Path) -> tuple["ImageDataset
 
 
 def plan_lines(study: "Study", budget_given: bool) -> list[str]:
-    """What data a study has, and how many labels each budget uses.
+    """Lines that describe the data of a study and the number of labels of each budget.
 
     Args:
-      budget_given: whether the user said how many labels to use.
+      budget_given: whether the user chose the label budgets.
     """
     from compare_gan.fewlabels.budget import choose, describe_budget
     from compare_gan.fewlabels.overview import overview
 
-    there = overview(study.dataset)
-    lines = there.lines()
+    data = overview(study.dataset)
+    lines = data.lines()
     if not any(method.from_few for method in study.methods):
         return lines
     labels, known = study.dataset.train.labels, dict[int, str]()
     inferring = any(method.labels in ("inferred", "soft") for method in study.methods)
     if inferring and study.label_file is not None:
-        lines.append(f"labels: {study.label_file} is used as it is, no label is inferred")
+        lines.append(f"labels: {study.label_file} is used unchanged, no label is inferred")
         inferring = False
         if not any(method.labels == "few" for method in study.methods):
             return lines
     for budget in study.budgets:
         used = len(choose(labels, budget, study.seeds[0]))
-        which = f"all {used:,}" if used == there.labelled else f"{used:,} of {there.labelled:,}"
-        default = not (budget_given or there.partly)
-        share = f" ({describe_budget(budget)}{'; the default, for every image has one' if default else ''})"
-        why = share if used < there.labelled else ""
-        what = f" to infer one for each of the {there.train_images:,} training images" if inferring else ""
+        which = f"all {used:,}" if used == data.labelled else f"{used:,} of {data.labelled:,}"
+        default = not (budget_given or data.partly)
+        share = f" ({describe_budget(budget)}{'; the default if every image has a label' if default else ''})"
+        why = share if used < data.labelled else ""
+        what = f" to infer one for each of the {data.train_images:,} training images" if inferring else ""
         lines.append(f"labels: {which} {'is' if used == 1 else 'are'} used{why}{what}")
         if used in known:
             lines.append(f"caution: these are the same {used:,} labels as with {known[used]}")
         known.setdefault(used, describe_budget(budget))
-    return lines + (there.measured(there.labelled - max(known)) if inferring else [])
+    return lines + (data.measured(data.labelled - max(known)) if inferring else [])
 
 
-def compile_quickly() -> None:
-    """Programs that run for seconds are compiled in seconds. To be called before JAX starts."""
+def reduce_compile_time() -> None:
+    """Lowers the XLA optimization level, for short runs. Must run before JAX starts."""
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 
 def study_folder(base: Path, settings: dict[str, Any], varying: Sequence[str] | None = None) -> Path:
-    """`base`, or beside it a folder named after the settings if `base` holds runs with others.
+    """`base`, or a sibling folder named after the settings if `base` contains runs with different ones.
 
     Args:
-      base: what the user asked for.
-      settings: what the user chose.
-      varying: settings in which runs of one folder may differ; None: those in which a study grows.
+      base: the requested folder.
+      settings: the settings of the study.
+      varying: settings that may differ between runs of one folder; None: `GROWING`.
     """
     from compare_gan.studies import GROWING, changed_settings, folder_beside
 
@@ -172,29 +181,33 @@ def study_folder(base: Path, settings: dict[str, Any], varying: Sequence[str] | 
     if not differing:
         return base
     folder = folder_beside(base, settings, varying)
-    what = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
-    print(f"{base} holds runs with other settings ({what} changed); these go to {folder}")
+    changes = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
+    print(f"{base} contains runs with different settings ({changes} changed); writing to {folder}")
     return folder
 
 
 def command_line(command: str, settings: dict[str, Any]) -> list[str]:
-    """The command that does the same again."""
-    how, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
-    given = {name: settings[name] for name in ("data", "steps", "extractor", "features", "label_file")}
-    given |= {
-        name: how.get(name) for name in ("labels", "holdout", "test_data", "image_column", "label_column")
+    """The command line that reproduces a study."""
+    loading, words = settings["reading"], ["compare-gan", command, "--model_dir", "runs/again"]
+    options = {name: settings[name] for name in ("data", "steps", "extractor", "features", "label_file")}
+    options |= {
+        name: loading.get(name) for name in ("labels", "holdout", "test_data", "image_column", "label_column")
     }
-    given |= {option: settings["inference"].get(field) for option, field in LABELS.items()}
-    given |= {"image_size": how["image_size"], "resize": how["resize"], "tfds_data_dir": how["data_dir"]}
-    given |= {} if how["broken"] == "fail" else {"broken": how["broken"]}
+    options |= {option: settings["inference"].get(field) for option, field in RECIPE_OPTIONS.items()}
+    options |= {
+        "image_size": loading["image_size"],
+        "resize": loading["resize"],
+        "tfds_data_dir": loading["data_dir"],
+    }
+    options |= {} if loading["broken"] == "fail" else {"broken": loading["broken"]}
     usual = {"gin_config": "small.gin", "label_recipe": "digits"}
-    given |= {name: settings[name] for name, value in usual.items() if settings[name] != value}
+    options |= {name: settings[name] for name, value in usual.items() if settings[name] != value}
     fractions, per_class, seeds = (settings[name] or None for name in ("fractions", "per_class", "seeds"))
     if command == "study":
-        given |= {"fractions": fractions, "labels_per_class": per_class, "seeds": seeds}
+        options |= {"fractions": fractions, "labels_per_class": per_class, "seeds": seeds}
     else:
-        given |= {"label_fraction": fractions, "labels_per_class": per_class, "seed": seeds}
-    for name, value in (given | {"methods": settings["methods"]}).items():
+        options |= {"label_fraction": fractions, "labels_per_class": per_class, "seed": seeds}
+    for name, value in (options | {"methods": settings["methods"]}).items():
         if value is not None:
             words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
     for line in settings["gin_bindings"]:
@@ -202,10 +215,10 @@ def command_line(command: str, settings: dict[str, Any]) -> list[str]:
     return [*words, *(["--quick"] if settings["quick"] else [])]
 
 
-def carry_out(
+def run_and_report(
     command: str, study: "Study", workers: int = 1, reopen: "Callable[[], Study] | None" = None
 ) -> int:
-    """Does what is not done yet; writes and prints what all came to. Returns the exit code."""
+    """Runs the remaining tasks, then writes and prints the results. Returns the exit code."""
     from compare_gan.core.files import read_json, run_folder, write_json
     from compare_gan.fewlabels.results import last_summary, summarise, table
     from compare_gan.fewlabels.run import run_study
@@ -213,8 +226,8 @@ def carry_out(
     from compare_gan.report.page import write_report
     from compare_gan.studies import joined
 
-    report, there = study.folder / REPORT, study.folder / SETTINGS
-    settings = joined(read_json(there) if there.exists() else study.settings, study.settings)
+    report, settings_file = study.folder / REPORT, study.folder / SETTINGS
+    settings = joined(read_json(settings_file) if settings_file.exists() else study.settings, study.settings)
     settings |= {"command": command_line(command, settings)}
     failed = []
     summary = last_summary(study.folder)

@@ -12,12 +12,12 @@ from compare_gan.commands.studies import (
     add_inference,
     add_methods,
     add_training,
-    carry_out,
-    compile_quickly,
-    given_data,
-    given_options,
+    data_fields,
+    option_fields,
     plan_lines,
     read_inputs,
+    reduce_compile_time,
+    run_and_report,
     study_folder,
 )
 from compare_gan.core.errors import UserError
@@ -30,59 +30,60 @@ FRACTIONS = (0.05, 0.1, 0.2)  # of the labels of a fully labelled data set
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         study,
         "study",
-        "Train and score methods at several label fractions and seeds; they share what they can, and what is "
-        "done already is not done again.",
+        "Train and score methods at several label fractions and seeds. Stages are shared, and completed "
+        "stages "
+        "are not repeated.",
         "--data digits --methods all_labels s3gan ssgan --fractions 0.05 0.1 0.2 --seeds 0 1 2 "
         "--model_dir runs/study",
     )
-    add_data(made)
-    add_methods(made, list(LABEL_METHODS))
-    kept = made.add_mutually_exclusive_group()
+    add_data(parser)
+    add_methods(parser, list(LABEL_METHODS))
+    kept = parser.add_mutually_exclusive_group()
     kept.add_argument(
         "--fractions",
         nargs="+",
         type=float,
-        help="shares of the labels to use, in (0, 1]; default: 1 where images without a label are there, "
-        "0.05 0.1 0.2 where every image has one",
+        help="fractions of the labels to use, in (0, 1]; default: 1 if some images are unlabelled, "
+        "0.05 0.1 0.2 if every image has a label",
     )
-    kept.add_argument("--labels_per_class", nargs="+", type=int, help="labels of each class that are kept")
-    made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of all that is random")
-    add_inference(made)
-    add_training(made)
-    made.add_argument("--workers", type=int, default=1, help="processes that share the work, on a CPU")
-    made.add_argument("--plan", action="store_true", help="say what is to do and how long it takes, no more")
+    kept.add_argument("--labels_per_class", nargs="+", type=int, help="numbers of labels to use per class")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="random seeds")
+    add_inference(parser)
+    add_training(parser)
+    parser.add_argument("--workers", type=int, default=1, help="number of parallel processes, on a CPU")
+    parser.add_argument("--plan", action="store_true", help="print the plan and its duration, then exit")
 
 
 def study(arguments: argparse.Namespace) -> int:
     if arguments.quick:
-        compile_quickly()
+        reduce_compile_time()
     from compare_gan.studies import StudyRequest
 
     request = StudyRequest(
         fractions=tuple(arguments.fractions or ()),
         per_class=tuple(arguments.labels_per_class or ()),
         seeds=tuple(arguments.seeds),
-        **given_data(arguments),
-        **given_options(arguments),
+        **data_fields(arguments),
+        **option_fields(arguments),
     )
     return run_study(request, Path(arguments.model_dir), arguments.workers, arguments.plan)
 
 
 def run_study(request: "StudyRequest", model_dir: Path, workers: int = 1, plan_only: bool = False) -> int:
-    """Does a study, or says what is to do. Returns the exit code.
+    """Runs a study, or prints its plan. Returns the exit code.
 
     Args:
-      request: where it has no label budgets, the data decides.
-      model_dir: the folder; another beside it if it holds runs with other settings.
-      workers: processes that share the work.
-      plan_only: print the plan and do nothing.
+      request: without label budgets, the data determines the default.
+      model_dir: the folder; a sibling folder is used if it contains runs with different settings.
+      workers: number of parallel processes.
+      plan_only: print the plan and run nothing.
 
     Raises:
-      UserError: something in the request does not fit.
+      UserError: the request is invalid.
     """
     from compare_gan.core.files import run_folder
     from compare_gan.fewlabels.overview import overview, usable_methods
@@ -92,10 +93,10 @@ def run_study(request: "StudyRequest", model_dir: Path, workers: int = 1, plan_o
     if workers < 1:
         raise UserError(f"workers is {workers}; it must be at least 1")
     dataset, configured = read_inputs(request, model_dir)
-    there = overview(dataset)
-    methods, left_out = usable_methods(request.methods, there)
+    data = overview(dataset)
+    methods, left_out = usable_methods(request.methods, data)
     budget_given = bool(request.fractions or request.per_class)
-    default = (1.0,) if there.partly else FRACTIONS
+    default = (1.0,) if data.partly else FRACTIONS
     request = dataclasses.replace(
         request, methods=tuple(methods), fractions=request.fractions if budget_given else default
     )
@@ -111,7 +112,7 @@ def run_study(request: "StudyRequest", model_dir: Path, workers: int = 1, plan_o
             print(text(known, workers))
     if not plan_only:
         reopen = functools.partial(open_study, settings, folder, False)
-        return carry_out("study", opened, workers, reopen)
+        return run_and_report("study", opened, workers, reopen)
     if not entries:
         print(f"{folder}: all done already")
     return 0

@@ -18,85 +18,91 @@ from compare_gan.core.errors import UserError
 
 
 def add(commands) -> None:
-    made = declare(
+    parser = declare(
         commands,
         train,
         "train",
         "Train one GAN from a gin configuration.",
         "--model_dir runs/mine --gin_config small.gin --gin_config s3gan.gin --data digits",
     )
-    made.add_argument("--model_dir", required=True, help="where everything is written")
-    made.add_argument(
+    parser.add_argument("--model_dir", required=True, help="output folder")
+    parser.add_argument(
         "--gin_config",
         action="append",
         default=[],
-        help="configuration file, or the name of a packaged one such as small.gin; may be given often",
+        help="configuration file, or the name of a packaged one such as small.gin; may be repeated",
     )
-    made.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be given often")
-    made.add_argument(
+    parser.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be repeated")
+    parser.add_argument(
         "--data",
         action="extend",
         nargs="+",
-        help="name or path, or several whose images join; default: dataset.name of the configuration",
+        help="names or paths; several are concatenated; default: dataset.name of the configuration",
     )
-    made.add_argument(
-        "--data_fake_dataset", action="store_true", help="noise in the shape that dataset.name says"
+    parser.add_argument(
+        "--data_fake_dataset", action="store_true", help="random images with the shape of dataset.name"
     )
-    add_reading(made)
-    made.add_argument(
+    add_reading(parser)
+    parser.add_argument(
         "--labels",
-        help="in place of the data's own: single, random[:SEED], clusters:FILE, or a label FILE (.csv, .npz, "
-        "TFRecords); default: replace_labels.file_pattern",
+        help="labels that replace those of the data: single, random[:SEED], clusters:FILE, or a label FILE "
+        "(.csv, .npz, TFRecords); default: replace_labels.file_pattern",
     )
-    made.add_argument("--labelled_only", action="store_true", help="leave out training images without label")
-    made.add_argument(
-        "--data_workers", type=int, default=0, help="processes that read images not in memory; 0: threads"
+    parser.add_argument("--labelled_only", action="store_true", help="use only labelled training images")
+    parser.add_argument(
+        "--data_workers", type=int, default=0, help="processes that load streamed images; 0: threads"
     )
-    made.add_argument(
+    parser.add_argument(
         "--on_divergence",
         choices=("stop", "rollback", "note"),
         default="stop",
-        help="if a loss explodes or is NaN; rollback resumes from the last checkpoint with a new RNG seed",
+        help="action if a loss explodes or is NaN; rollback resumes from the last checkpoint with a new RNG "
+        "seed",
     )
-    made.add_argument(
+    parser.add_argument(
         "--on_collapse",
         choices=("stop", "rollback", "note"),
         default="note",
-        help="if the discriminator has nothing left to learn, or samples are all the same",
+        help="action if the discriminator saturates or the generator collapses to identical samples",
     )
-    made.add_argument(
+    parser.add_argument(
         "--schedule",
         choices=("train", "eval_after_train", "continuous_eval"),
         default="train",
-        help="eval_after_train scores all checkpoints afterwards; continuous_eval scores those that another "
-        "process trains",
+        help="eval_after_train scores all checkpoints afterwards; continuous_eval scores the checkpoints "
+        "that "
+        "another process is writing",
     )
-    made.add_argument(
-        "--eval_every_steps", type=int, help="score while training, every so many steps, and keep the best"
+    parser.add_argument(
+        "--eval_every_steps",
+        type=int,
+        help="score every N steps during training, and keep the best checkpoint",
     )
-    made.add_argument("--best_by", help="score that makes a checkpoint the best; default: the first metric")
-    made.add_argument(
+    parser.add_argument("--best_by", help="score that selects the best checkpoint; default: the first metric")
+    parser.add_argument(
         "--validation",
         type=float,
-        metavar="SHARE",
-        help="with --eval_every_steps: hold this share of the training images out of training and score on "
-        "them, so that test images do not choose the best checkpoint",
+        metavar="FRACTION",
+        help="with --eval_every_steps: hold out this fraction of the training images and score on them, so "
+        "that "
+        "the best checkpoint is not selected on test images",
     )
-    made.add_argument(
+    parser.add_argument(
         "--continue_with_changes",
         action="store_true",
-        help="resume a run although its configuration, data or seed has changed; run.json notes the changes",
+        help="resume a run although its configuration, data or seed has changed; run.json records the "
+        "changes",
     )
-    made.add_argument(
+    parser.add_argument(
         "--fsdp",
         type=int,
         default=1,
-        help="devices that share one copy of weights and moments; more of them hold larger networks",
+        help="number of devices that each copy of weights and optimizer state is sharded over",
     )
-    add_hosts(made)
-    add_settings(made)
-    made.add_argument("--sample_every", type=int, default=500, help="steps between sample grids")
-    made.add_argument(
+    add_hosts(parser)
+    add_settings(parser)
+    parser.add_argument("--sample_every", type=int, default=500, help="number of steps between sample grids")
+    parser.add_argument(
         "--profile",
         type=int,
         default=0,
@@ -107,14 +113,14 @@ def add(commands) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     if arguments.schedule == "continuous_eval" and arguments.distributed:
-        raise UserError("--schedule continuous_eval is done by one process; leave out --distributed")
+        raise UserError("--schedule continuous_eval runs in one process; leave out --distributed")
     if arguments.profile < 0:
-        raise UserError(f"--profile is {arguments.profile}; it is a number of steps")
+        raise UserError(f"--profile is {arguments.profile}; it must not be negative")
     if arguments.eval_every_steps is not None and arguments.eval_every_steps < 1:
         raise UserError(f"--eval_every_steps is {arguments.eval_every_steps}; it must be at least 1")
     if arguments.validation is not None and (not arguments.eval_every_steps or arguments.schedule != "train"):
         raise UserError(
-            "--validation chooses the best checkpoint while training; it needs --eval_every_steps"
+            "--validation selects the best checkpoint during training; it needs --eval_every_steps"
         )
     join(arguments)
     options = eval_options(arguments)
@@ -145,7 +151,9 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
     from compare_gan.train.schedule import TrainSchedule
 
     if not arguments.gin_config and not arguments.gin_bindings:
-        raise UserError("no configuration; give some, such as --gin_config small.gin --gin_config s3gan.gin")
+        raise UserError(
+            "no configuration; give one or more, such as --gin_config small.gin --gin_config s3gan.gin"
+        )
     placement = Placement.create(fsdp=arguments.fsdp)
     parsed = parse(arguments.gin_config, arguments.gin_bindings)
     run_dir, seed = Path(arguments.model_dir), parsed.run_config.tf_random_seed or 0
@@ -160,7 +168,7 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
     refuse_inside(run_dir, data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name))
     dataset, origin = training_data(arguments, parsed)
     gan = parsed.gan(dataset.spec)
-    if line := about_unlabelled(dataset, gan):
+    if line := describe_unlabelled(dataset, gan):
         print(line, flush=True)
     validation = None
     if arguments.validation is not None:
@@ -187,10 +195,10 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
 
 
 def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict[str, Any]]:
-    """The data set under the labels that training sees, and what `run.json` says of where it comes from.
+    """The data set with its training labels, and the entries of `run.json` that describe its origin.
 
     Raises:
-      UserError: the data or the labels cannot be read, or do not fit.
+      UserError: the data or the labels cannot be read, or do not match.
     """
     from compare_gan.data import open_dataset
     from compare_gan.data.facts import DATASET_INFO
@@ -199,40 +207,44 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
 
     fake = arguments.data_fake_dataset
     source = data_source(arguments.data, fake, parsed.dataset.name)
-    how = reading(
+    load_options = reading(
         arguments,
         like=source if isinstance(source, str) and source in DATASET_INFO else parsed.dataset.name,
         train_crop=parsed.train_transform.crop_method,
         eval_crop=parsed.eval_transform.crop_method,
     )
     choice = arguments.labels or parsed.labels.file_pattern
-    labels = described(choice) if choice else None  # before images are read, which may take long
-    meant = how.facts.labels if how.facts else "stored"
-    if meant == "soft" and not choice and not fake:
-        raise UserError(f"{how.like}: needs a label file; give --labels or replace_labels.file_pattern")
+    labels = described(choice) if choice else None  # fail before loading images, which may take long
+    label_kind = load_options.facts.labels if load_options.facts else "stored"
+    if label_kind == "soft" and not choice and not fake:
+        raise UserError(
+            f"{load_options.like}: needs a label file; give --labels or replace_labels.file_pattern"
+        )
     if labels and "sha256" in labels:
         word, _, file = choice.rpartition("clusters:")
         labels["choice"] = f"{'clusters:' if word or file != choice else ''}{Path(file).resolve()}"
-        if file == choice and meant in ("stored", "given") and not fake:  # may label held-out images, too
-            how, choice = dataclasses.replace(how, labels=labels["choice"]), None
-    labelled_alone = arguments.labelled_only or meant == "given"
-    dataset = open_dataset(source, reading=how)
+        if (
+            file == choice and label_kind in ("stored", "given") and not fake
+        ):  # may also label held-out images
+            load_options, choice = dataclasses.replace(load_options, labels=labels["choice"]), None
+    labelled_alone = arguments.labelled_only or label_kind == "given"
+    dataset = open_dataset(source, reading=load_options)
     if choice:
         dataset = relabelled(dataset, choice)
     if labelled_alone:
         dataset = labelled_only(dataset)
-    test_data = how.test_data and resolved(how.test_data)
+    test_data = load_options.test_data and resolved(load_options.test_data)
     origin = {
         "data": resolved(source),
-        "reading": dataclasses.asdict(dataclasses.replace(how, test_data=test_data)),
+        "reading": dataclasses.asdict(dataclasses.replace(load_options, test_data=test_data)),
         "labels": labels,
         "labelled_only": labelled_alone,
     }
     return dataset, origin
 
 
-def about_unlabelled(dataset: Any, gan: Any) -> str | None:
-    """What becomes of training images without a label in a conditional GAN, if there are any.
+def describe_unlabelled(dataset: Any, gan: Any) -> str | None:
+    """A line on how a conditional GAN uses unlabelled training images; None if it has none.
 
     Raises:
       UserError: no training image has a label.
@@ -249,9 +261,9 @@ def about_unlabelled(dataset: Any, gan: Any) -> str | None:
         )
     start = f"{missing:,} of {count:,} training images have no label"
     if any(getattr(task, "use_predictor", False) for task in gan.tasks):
-        return f"{start}: the discriminator's own classifier predicts them (S3GAN.use_predictor)"
+        return f"{start}: the discriminator's classification head predicts them (S3GAN.use_predictor)"
     return (
-        f"{start}: the discriminator sees these without a class; --labelled_only leaves them out, few-labels "
+        f"{start}: the discriminator gets them without a class; --labelled_only drops them, few-labels "
         "infers their labels"
     )
 
@@ -264,13 +276,13 @@ def scorer(
     dataset: Any,
     validation: Any,
 ) -> Any:
-    """Scores a state into the run's table; returns the number of which the smallest is the best.
+    """A function that scores a state, adds a row to `scores.csv`, and returns a value to minimise.
 
     Args:
       validation: images to score on; None: the test images.
 
     Raises:
-      UserError: a metric or the extractor does not fit.
+      UserError: a metric or the extractor is incompatible with the data.
     """
     from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings, evaluate
@@ -280,25 +292,25 @@ def scorer(
     split = "test" if validation is None else "validation"
     if validation is not None:
         dataset = dataclasses.replace(dataset, test=validation, test_class_names=None)
-    how, extractor = eval_settings(options, dataset), open_extractor(options.extractor)
-    check_settings(how, gan, dataset, extractor, lenient=options.metrics is None)
+    settings, extractor = eval_settings(options, dataset), open_extractor(options.extractor)
+    check_settings(settings, gan, dataset, extractor, lenient=options.metrics is None)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
-    scores = [column for name in how.metrics for column in METRICS[name].columns]
+    scores = [column for name in settings.metrics for column in METRICS[name].columns]
     best = arguments.best_by or scores[0]
     if best not in scores:
         raise UserError(f"--best_by {best}: not one of the scores {', '.join(scores)}; see --metrics")
     caution = (
-        "evaluate --steps best scores the chosen one on the test images"
+        "evaluate --steps best scores it on the test images"
         if validation is not None
-        else "so its scores on them flatter it; --validation 0.1 holds out training images for the choice"
+        else "so its scores on them are optimistic; --validation 0.1 selects on held-out training images"
     )
     print(
-        f"the best checkpoint is chosen by {best} on {len(dataset.test):,} {split} images; {caution}",
+        f"the best checkpoint is selected by {best} on {len(dataset.test):,} {split} images; {caution}",
         flush=True,
     )
 
     def call(state: Any, step: int) -> float | None:
-        row = evaluate(evaluated, state, dataset, extractor, how) | {"split": split}
+        row = evaluate(evaluated, state, dataset, extractor, settings) | {"split": split}
         write_scores(Path(arguments.model_dir), row)
         value = score(row, best)
         print(f"{arguments.model_dir}: step {step}, {best} {value} ({split} images)", flush=True)
@@ -307,10 +319,10 @@ def scorer(
     return call
 
 
-def data_source(given: list[str] | None, fake: bool, name: str) -> str | list[str]:
-    """What to train on, for `open_dataset`."""
+def data_source(sources: list[str] | None, fake: bool, name: str) -> str | list[str]:
+    """The training data, as an argument of `open_dataset`."""
     from compare_gan.data.source import FAKE
 
-    if fake or not given:
+    if fake or not sources:
         return FAKE + name if fake else name
-    return given[0] if len(given) == 1 else given
+    return sources[0] if len(sources) == 1 else sources

@@ -1,1 +1,1 @@
-"""Where configurations are read. The only folder that knows gin."""
+"""Configuration parsing. The only package that uses gin."""

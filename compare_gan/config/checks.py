@@ -1,4 +1,4 @@
-"""Does a value from a configuration fit the parameter it is meant for?"""
+"""Checks values of a configuration against the type annotations of their parameters."""
 
 import collections.abc
 import inspect
@@ -10,23 +10,24 @@ from typing import Any
 from compare_gan.config.partials import signature_source
 from compare_gan.core.errors import UserError
 
-WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text in quotes"}
+DESCRIPTIONS = {int: "an integer", float: "a number", bool: "True or False", str: "a string in quotes"}
 
 
 def check(owner: str, target: Callable[..., Any], values: dict[str, Any]) -> None:
-    """Compares `values` with the annotations of `target`.
+    """Checks `values` against the annotations of `target`; `owner` is its name in messages.
 
     Raises:
-      UserError: a value is of the wrong kind.
+      UserError: a value has the wrong type.
     """
-    # optax means a type of chex's by its bare name
+    # optax annotates with the unqualified name of a chex type
     hints = typing.get_type_hints(signature_source(target), localns={"ArrayTree": Any})
     for name, value in values.items():
         if name in hints and not fits(value, hints[name]):
-            raise UserError(f"{owner}.{name} is {shown(value)}; it must be {words(hints[name])}")
+            raise UserError(f"{owner}.{name} is {gin_literal(value)}; it must be {describe(hints[name])}")
 
 
 def fits(value: Any, hint: Any) -> bool:
+    """Whether a value has the type of a hint. Integers are valid floats; lists are valid tuples."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, each) for each in inner)
@@ -39,27 +40,30 @@ def fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) if inspect.isclass(hint) and hint is not Any else True
 
 
-def words(hint: Any) -> str:
+def describe(hint: Any) -> str:
+    """What values a type hint allows, for messages."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        # a configuration cannot write arrays, which optax allows too
+        # optax also allows arrays, which cannot be written in a configuration
         writable = [
-            each for each in inner if each in WORDS or not inspect.isclass(each) or each is types.NoneType
+            each
+            for each in inner
+            if each in DESCRIPTIONS or not inspect.isclass(each) or each is types.NoneType
         ]
-        return " or ".join(words(each) for each in writable)
+        return " or ".join(describe(each) for each in writable)
     if is_callable(hint):
         return "a reference, such as @name"
     if origin is tuple:
         return "a tuple, such as (@Name(),)"
-    return "None" if hint is types.NoneType else WORDS.get(hint, str(hint))
+    return "None" if hint is types.NoneType else DESCRIPTIONS.get(hint, str(hint))
 
 
 def is_callable(hint: Any) -> bool:
     return typing.get_origin(hint) is collections.abc.Callable or getattr(hint, "_is_protocol", False)
 
 
-def shown(value: Any) -> str:
-    """A value as a configuration would write it."""
+def gin_literal(value: Any) -> str:
+    """A value in gin syntax."""
     if isinstance(value, tuple):
-        return f"({', '.join(map(shown, value))})"
+        return f"({', '.join(map(gin_literal, value))})"
     return f"@{getattr(value, '__name__', value)}" if callable(value) else repr(value)

@@ -1,4 +1,4 @@
-"""What a GAN costs: parameters, memory and arithmetic of a step, told by its shapes; nothing is run."""
+"""Parameters, memory and FLOPs of a GAN, computed from shapes without running it."""
 
 import dataclasses
 import functools
@@ -17,102 +17,107 @@ from compare_gan.nn.state import net_state
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """A part of a network: how many numbers are trained, and how many are kept beside them."""
+class ParameterCount:
+    """Number of trained and of untrained values in a submodule of a network."""
 
     name: str
     trained: int
-    kept: int  # batch statistics, spectral vectors
+    untrained: int  # batch statistics, spectral vectors
 
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """Of networks and training. Bytes are those of one device; `temporaries` takes compiling to know."""
+    """Cost of networks and training. Memory is per device; `temporaries` is None unless compiled."""
 
-    generator: tuple[Part, ...]
-    discriminator: tuple[Part, ...]
-    parameters: int  # bytes, as are the next five
+    generator: tuple[ParameterCount, ...]
+    discriminator: tuple[ParameterCount, ...]
+    parameters: int  # bytes, like the next five
     statistics: int
     optimisers: int
     average: int
     images: int
     temporaries: int | None
-    flops: float  # of one step
+    flops: float  # per step
 
 
 def costs(gan: GAN, compiled: bool = False) -> Costs:
-    """The costs of `gan`; `compiled` compiles its step, which may take minutes, to learn its temporaries."""
+    """The costs of `gan`. With `compiled`, the step is compiled for `temporaries`, which may take minutes."""
     state = jax.eval_shape(gan.init, jax.random.key(0))
-    memory = traced(gan).lower().compile().memory_analysis() if compiled else None
+    memory = trace_step(gan).lower().compile().memory_analysis() if compiled else None
     return Costs(
-        generator=parts(lambda: gan.generator(nnx.Rngs(0))),
-        discriminator=parts(lambda: gan.discriminator(nnx.Rngs(0)).backbone)
-        + parts(lambda: gan.discriminator(nnx.Rngs(0)).heads, "head: "),
-        parameters=size((state.g.params, state.d.params)),
-        statistics=size((state.g.extra, state.d.extra)),
-        optimisers=size((state.g_opt, state.d_opt)),
-        average=size(state.g_ema),
-        images=size(batch(gan)),
+        generator=parameter_counts(lambda: gan.generator(nnx.Rngs(0))),
+        discriminator=parameter_counts(lambda: gan.discriminator(nnx.Rngs(0)).backbone)
+        + parameter_counts(lambda: gan.discriminator(nnx.Rngs(0)).heads, "head: "),
+        parameters=num_bytes((state.g.params, state.d.params)),
+        statistics=num_bytes((state.g.extra, state.d.extra)),
+        optimisers=num_bytes((state.g_opt, state.d_opt)),
+        average=num_bytes(state.g_ema),
+        images=num_bytes(batch(gan)),
         temporaries=memory.temp_size_in_bytes if memory else None,
         flops=flops(gan),
     )
 
 
-def parts(make: Callable[[], object], prefix: str = "") -> tuple[Part, ...]:
-    """The top-level parts of a network, in the order in which it makes them."""
+def parameter_counts(make: Callable[[], object], prefix: str = "") -> tuple[ParameterCount, ...]:
+    """Counts for the top-level submodules of a network, in order of creation."""
     names: list[str] = []
 
-    def noted() -> object:
+    def build() -> object:
         network = make()
-        names.extend(vars(network))  # NNX forgets the order
+        names.extend(vars(network))  # NNX does not keep the order
         return network
 
-    state = net_state(nnx.eval_shape(noted))
+    state = net_state(nnx.eval_shape(build))
     return tuple(
-        Part(f"{prefix}{name}", count(state.params.get(name)), count(state.extra.get(name)))
+        ParameterCount(
+            f"{prefix}{name}", num_elements(state.params.get(name)), num_elements(state.extra.get(name))
+        )
         for name in names
         if name in state.params or name in state.extra
     )
 
 
-def count(tree: Tree) -> int:
+def num_elements(tree: Tree) -> int:
+    """Number of values in all arrays of a tree."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def size(tree: Tree) -> int:
-    """In bytes."""
+def num_bytes(tree: Tree) -> int:
+    """Size of all arrays of a tree in bytes."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def batch(gan: GAN) -> Any:
-    """The images and labels of one step, without their values."""
-    lead = (gan.sub_batches, gan.batch_size)
-    images = jax.ShapeDtypeStruct((*lead, *gan.spec.image_shape), jnp.uint8)
-    return Batch(images, jax.ShapeDtypeStruct(lead, jnp.int32))  # type: ignore[arg-type]
+    """Shapes of the images [S, B, H, W, C] and labels [S, B] of one step; S sub-batches."""
+    leading = (gan.sub_batches, gan.batch_size)
+    images = jax.ShapeDtypeStruct((*leading, *gan.spec.image_shape), jnp.uint8)
+    return Batch(images, jax.ShapeDtypeStruct(leading, jnp.int32))  # type: ignore[arg-type]
 
 
-def traced(gan: GAN) -> jax.stages.Traced:
-    """The program of one step, for any platform."""
+def trace_step(gan: GAN) -> jax.stages.Traced:
+    """The traced program of one step, for any platform."""
     state: GANState = jax.eval_shape(gan.init, jax.random.key(0))
     return jax.jit(functools.partial(train_step, gan)).trace(state, batch(gan), jax.random.key(0))
 
 
 def flops(gan: GAN) -> float:
-    """Floating-point operations of one step, as XLA counts them in the program for an accelerator.
+    """Floating-point operations of one step, as XLA counts them in the TPU program.
 
-    So they are the same on every machine; on a CPU wide convolutions take fewer (`nn.winograd`). XLA
-    counts what is in a loop once, so the discriminator updates after the first are added here, and
-    batches are taken whole.
+    The result does not depend on the machine; on a CPU wide convolutions take fewer (`nn.winograd`). XLA
+    counts the body of a loop once. So the discriminator updates after the first are added here, and
+    gradient accumulation is disabled.
     """
     gan = dataclasses.replace(gan, gradient_accumulation=1)
 
-    def counted(**changes: Any) -> float:
-        program = traced(dataclasses.replace(gan, **changes)).lower(lowering_platforms=("tpu",))
+    def program_flops(**changes: Any) -> float:
+        program = trace_step(dataclasses.replace(gan, **changes)).lower(lowering_platforms=("tpu",))
         analysis: Any = program.cost_analysis()
         return analysis["flops"]
 
-    once = counted(disc_iters=1)
+    base = program_flops(disc_iters=1)
     if gan.disc_iters == 1:
-        return once
-    apart: dict = dict(experimental_force_graph_unroll=False, experimental_joint_gen_for_disc=False)
-    return once + (gan.disc_iters - 1) * (counted(disc_iters=2, **apart) - counted(disc_iters=1, **apart))
+        return base
+    unfused: dict = dict(experimental_force_graph_unroll=False, experimental_joint_gen_for_disc=False)
+    return base + (gan.disc_iters - 1) * (
+        program_flops(disc_iters=2, **unfused) - program_flops(disc_iters=1, **unfused)
+    )

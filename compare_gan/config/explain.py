@@ -1,4 +1,4 @@
-"""What a configuration says: who reads each binding, what takes no effect, what it costs. Nothing is run."""
+"""Explains a configuration: the reader of each binding, bindings without effect, and costs.."""
 
 import dataclasses
 import inspect
@@ -9,12 +9,12 @@ from typing import Any
 
 import gin
 
-from compare_gan.config.checks import shown
+from compare_gan.config.checks import gin_literal
 from compare_gan.config.costs import Costs, costs
 from compare_gan.config.gin_factories import MissingBinding, Read, exposed, label, parameters
 from compare_gan.config.legacy import IGNORED
-from compare_gan.config.lint import deciders, idle, remarks, same
-from compare_gan.config.parse import Parsed, ParseResult, attempt
+from compare_gan.config.lint import cautions, deciding_parameters, trains_identically, unused_parameters
+from compare_gan.config.parse import Parsed, ParseResult, parse_all
 from compare_gan.config.reader import Binding, find
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import DATASETS
@@ -28,7 +28,7 @@ GAN_CLASS = "options.gan_class"
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A parameter with its value, and where that stands; nowhere if it is the default."""
+    """A parameter, its value, and the location of its binding; empty if the value is the default."""
 
     parameter: str
     value: str
@@ -37,7 +37,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """What one configurable read."""
+    """The parameters that one configurable read."""
 
     name: str
     about: str
@@ -46,7 +46,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """All there is to say of a configuration. Without a GAN there are no costs."""
+    """The explanation of a configuration. `costs` is None if `gan` is."""
 
     groups: tuple[Group, ...]
     errors: tuple[str, ...]
@@ -63,148 +63,154 @@ def explain(
     num_classes: int | None = None,
     compiled: bool = False,
 ) -> Explanation:
-    """Explains configuration files with bindings on top.
+    """Explains configuration files and additional bindings.
 
     Args:
       files: the files, as for `parse`.
-      bindings: single bindings, which win.
-      image_shape: H, W, C of the images; default: what is known of the data set.
-      num_classes: number of classes; default: the same.
-      compiled: compile the step, to know all the memory that it needs.
+      bindings: single bindings, which take precedence.
+      image_shape: H, W, C of the images; default: those of the data set.
+      num_classes: number of classes; default: that of the data set.
+      compiled: compile the step to find its full memory use.
     """
-    tried, warnings = attempt(files, bindings), list[str]()
-    if any(isinstance(mistake, MissingBinding) and GAN_CLASS in str(mistake) for mistake in tried.mistakes):
-        warnings.append(f"{GAN_CLASS} is not set, so this is a part of a configuration; read as @ModularGAN")
+    result, warnings = parse_all(files, bindings), list[str]()
+    if any(isinstance(mistake, MissingBinding) and GAN_CLASS in str(mistake) for mistake in result.mistakes):
+        warnings.append(f"{GAN_CLASS} is not set, so this is a partial configuration; assuming @ModularGAN")
         bindings = [f"{GAN_CLASS} = @ModularGAN", *bindings]
-        tried = attempt(files, bindings)
-    errors = [str(mistake) for mistake in tried.mistakes]
+        result = parse_all(files, bindings)
+    errors = [str(mistake) for mistake in result.mistakes]
     gan = None
-    if tried.parsed is not None:
+    if result.parsed is not None:
         try:
-            gan = tried.parsed.gan(image_spec(tried.parsed.dataset.name, image_shape, num_classes))
+            gan = result.parsed.gan(image_spec(result.parsed.dataset.name, image_shape, num_classes))
         except UserError as error:
             errors.append(str(error))
-        warnings += never_read(tried)
-        warnings += without_effect(tried, gan, files, bindings)
-    if tried.parsed is not None and gan is not None:
-        warnings += remarks(tried.parsed, gan)
+        warnings += unread_bindings(result)
+        warnings += ineffective_bindings(result, gan, files, bindings)
+    if result.parsed is not None and gan is not None:
+        warnings += cautions(result.parsed, gan)
     return Explanation(
-        groups=tuple(groups(tried)),
+        groups=tuple(groups(result)),
         errors=tuple(errors),
         warnings=tuple(warnings),
-        parsed=tried.parsed,
+        parsed=result.parsed,
         gan=gan,
         costs=None if gan is None else costs(gan, compiled),
     )
 
 
 def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | None) -> ImageSpec:
-    """The images of the data set `name`, unless the other arguments say it.
+    """The image spec of the data set `name`; `shape` and `classes` override it.
 
     Raises:
-      UserError: nothing is known of it.
+      UserError: the data set is unknown and `shape` is None.
     """
     if name in DATASET_INFO:
-        known = DATASET_INFO[name].spec
+        spec = DATASET_INFO[name].spec
     elif name in DATASETS:
-        known = open_dataset(name).spec
+        spec = open_dataset(name).spec
     elif shape is None:
-        raise UserError(f"no image shape is known of {name!r}; give --image_shape H W C and --num_classes K")
+        raise UserError(
+            f"the image shape of {name!r} is unknown; give --image_shape H W C and --num_classes K"
+        )
     else:
-        known = ImageSpec(shape)
-    return ImageSpec(shape or known.image_shape, known.num_classes if classes is None else classes)
+        spec = ImageSpec(shape)
+    return ImageSpec(shape or spec.image_shape, spec.num_classes if classes is None else classes)
 
 
-def groups(tried: ParseResult) -> Iterator[Group]:
-    """What each configurable read, in the order in which they did."""
-    for read in {(read.item, read.scope): read for read in tried.reads}.values():
+def groups(result: ParseResult) -> Iterator[Group]:
+    """The parameters that each configurable read, in order of reading."""
+    for read in {(read.item, read.scope): read for read in result.reads}.values():
         ignored = IGNORED.get(read.item.name, {})
         chosen, rest = [], []
         for name, parameter in parameters(read.item).items():
-            binding = winner(tried, read, name)
+            binding = effective_binding(result, read, name)
             if binding is not None:
-                chosen.append(Line(name, repr(binding.value), where(binding)))
+                chosen.append(Line(name, repr(binding.value), short_location(binding)))
             elif name not in ignored and parameter.default is not parameter.empty:
-                rest.append(Line(name, told(parameter.default)))
+                rest.append(Line(name, format_value(parameter.default)))
         scope = f"{read.scope}/" if read.scope else ""
         yield Group(f"{scope}{label(read.item)}", about(read.item.target), (*chosen, *rest))
 
 
 def about(target: Any) -> str:
-    """The first sentence of what is written on it."""
+    """The first sentence of the docstring of `target`."""
     text = " ".join((target.__doc__ or "").split("\n\n")[0].split())
     return re.split(r"\. (?=[A-Z`])", text)[0].rstrip(".")
 
 
-def told(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """A Python value in gin syntax; exposed objects by their label."""
     item = exposed(value)
-    return shown(value) if item is None else f"@{label(item)}"
+    return gin_literal(value) if item is None else f"@{label(item)}"
 
 
-def winner(tried: ParseResult, read: Read, parameter: str) -> Binding | None:
-    """The binding that a reader heard: the one in the narrowest scope around it."""
-    around = [
+def effective_binding(result: ParseResult, read: Read, parameter: str) -> Binding | None:
+    """The binding that a reader got: the one in the innermost enclosing scope."""
+    enclosing = [
         binding
-        for binding in tried.reading.bindings.values()
+        for binding in result.reading.bindings.values()
         if (binding.item, binding.parameter) == (read.item, parameter)
         and f"{read.scope}/".startswith(f"{binding.scope}/" if binding.scope else "")
     ]
-    return max(around, key=lambda binding: len(binding.scope), default=None)
+    return max(enclosing, key=lambda binding: len(binding.scope), default=None)
 
 
-def never_read(tried: ParseResult) -> Iterator[str]:
-    """The bindings that nobody heard."""
-    heard = {
+def unread_bindings(result: ParseResult) -> Iterator[str]:
+    """A message for each binding that no configurable read."""
+    used = {
         binding.name
-        for read in tried.reads
+        for read in result.reads
         for name in read.bound
-        if (binding := winner(tried, read, name)) is not None
+        if (binding := effective_binding(result, read, name)) is not None
     }
-    values = {f"{group.name}.{line.parameter}": line.value for group in groups(tried) for line in group.lines}
-    text = " ".join(repr(binding.value) for binding in tried.reading.bindings.values())
-    for binding in tried.reading.bindings.values():
-        if binding.name in heard or (binding.item is None and re.search(rf"%{binding.name}\b", text)):
+    values = {
+        f"{group.name}.{line.parameter}": line.value for group in groups(result) for line in group.lines
+    }
+    text = " ".join(repr(binding.value) for binding in result.reading.bindings.values())
+    for binding in result.reading.bindings.values():
+        if binding.name in used or (binding.item is None and re.search(rf"%{binding.name}\b", text)):
             continue
-        names = deciders(binding.item) if binding.item else ()
-        why = " and ".join(f"{name} is {values[name]}" for name in names if name in values)
-        yield f"{quoted(binding)} is never read{': ' if why else ''}{why}"
+        names = deciding_parameters(binding.item) if binding.item else ()
+        reason = " and ".join(f"{name} is {values[name]}" for name in names if name in values)
+        yield f"{format_binding(binding)} is never read{': ' if reason else ''}{reason}"
 
 
-def without_effect(
-    tried: ParseResult, gan: GAN | None, files: Sequence[Path | str], bindings: Sequence[str]
+def ineffective_bindings(
+    result: ParseResult, gan: GAN | None, files: Sequence[Path | str], bindings: Sequence[str]
 ) -> Iterator[str]:
-    """The bindings that were read and change nothing, though they are not the default."""
-    assert tried.parsed is not None
+    """A message for each binding that was read, is not the default, and changes nothing."""
+    assert result.parsed is not None
     reasons = {
-        f"{label(read.item)}.{name}": why for read in tried.reads for name, why in read.ignored().items()
+        f"{label(read.item)}.{name}": why for read in result.reads for name, why in read.ignored().items()
     }
     if gan is not None:
-        reasons = dict(idle(tried.parsed, gan)) | reasons
-    for read in tried.reads:
+        reasons = dict(unused_parameters(result.parsed, gan)) | reasons
+    for read in result.reads:
         for name in read.bound:
-            binding = winner(tried, read, name)
+            binding = effective_binding(result, read, name)
             default = parameters(read.item)[name].default
-            if binding is None or says(binding.value, default):
+            if binding is None or is_default(binding.value, default):
                 continue
             if binding.name in reasons:
-                yield f"{quoted(binding)} changes nothing: {reasons[binding.name]}"
+                yield f"{format_binding(binding)} changes nothing: {reasons[binding.name]}"
             elif gan is not None and default is not inspect.Parameter.empty:
-                other = attempt(files, bindings, without=binding.name)
-                if other.parsed is not None and same(tried.parsed, other.parsed, gan.spec):
-                    yield f"{quoted(binding)} changes nothing: training is the same without it"
+                other = parse_all(files, bindings, without=binding.name)
+                if other.parsed is not None and trains_identically(result.parsed, other.parsed, gan.spec):
+                    yield f"{format_binding(binding)} changes nothing: training is the same without it"
 
 
-def says(value: Any, default: Any) -> bool:
-    """Does a value as gin reads it mean the default?"""
+def is_default(value: Any, default: Any) -> bool:
+    """Whether a value, as parsed by gin, equals the default."""
     if not isinstance(value, gin.config.ConfigurableReference):
         return value == default
     return not (value.evaluate or value.scopes) and find(value.selector).target is default
 
 
-def quoted(binding: Binding) -> str:
-    return f"{binding.name} = {binding.value!r} ({where(binding)})"
+def format_binding(binding: Binding) -> str:
+    """A binding and its location, for messages."""
+    return f"{binding.name} = {binding.value!r} ({short_location(binding)})"
 
 
-def where(binding: Binding) -> str:
-    """The place of a binding, short: a file without its folder."""
+def short_location(binding: Binding) -> str:
+    """The location of a binding: a file name without its folder and a line, or --gin_bindings."""
     return "--gin_bindings" if binding.place.startswith("binding ") else binding.place.rpartition("/")[2]

@@ -1,9 +1,8 @@
-"""What gin calls. `compare_gan.core.registry.EXPOSED` says what there is to name.
+"""Factories that gin calls, one per entry of `compare_gan.core.registry.EXPOSED`.
 
-A frozen value (`Options`, `Weights`, `Rotation`, ...) is made from its bindings. A function or
-a network is called much later, when the bindings are long gone, so its maker gives it back with
-the bound arguments chosen. Either way nothing that leaves here looks at gin again, and calling
-the Python function directly never does.
+The factory of a frozen dataclass (`Options`, `Weights`, `Rotation`, ...) returns an instance. A function or
+a network is called much later, when the bindings are cleared, so its factory returns it partially applied to
+the bound arguments. Neither result depends on gin, nor does calling the Python object directly.
 """
 
 import dataclasses
@@ -22,14 +21,14 @@ from compare_gan.core.registry import EXPOSED, Exposed
 
 
 class Read(NamedTuple):
-    """One configurable that took part, and what it was given."""
+    """A call of a factory by gin: the configurable, the scope and the bound arguments."""
 
     item: Exposed
     scope: str
-    bound: dict[str, Any]  # what a configuration chose; all else has its default
+    bound: dict[str, Any]  # all other parameters have their defaults
 
     def ignored(self) -> dict[str, str]:
-        """The parameters that were chosen and change nothing here, and why."""
+        """Bound parameters that this library ignores -> the reason, if they are not the default."""
         known = IGNORED.get(self.item.name, {})
         return {
             name: known[name].why
@@ -38,34 +37,35 @@ class Read(NamedTuple):
         }
 
 
-READ_LOG: list[Read] = []  # since the last configuration began to be read
+READ_LOG: list[Read] = []  # reset when a configuration is parsed
 
 
 class MissingBinding(UserError):
-    """Something without a default was not bound."""
+    """A parameter without a default is not bound."""
 
 
 def configured(target: Callable[..., Any]) -> Callable[..., Any]:
-    """gin's maker of `target`. `target` itself stays as Python wrote it."""
+    """The gin factory of `target`, which itself is unchanged."""
     item = exposed(target)
     assert item is not None, f"{target} is not exposed"
-    return maker(item)
+    return factory(item)
 
 
 def register_all() -> None:
-    """Tells gin of all that is exposed by now."""
+    """Registers all exposed objects with gin."""
     for item in EXPOSED.values():
-        maker(item)
+        factory(item)
 
 
 @functools.cache
-def maker(item: Exposed) -> Callable[..., Any]:
+def factory(item: Exposed) -> Callable[..., Any]:
+    """The gin factory of an exposed object, registered on the first call."""
     ignored = IGNORED.get(item.name, {})
-    whole = dataclasses.is_dataclass(item.target) and item.name not in BOUND_ELSEWHERE
+    is_value = dataclasses.is_dataclass(item.target) and item.name not in BOUND_ELSEWHERE
 
-    def make(**given: Any) -> Any:
-        READ_LOG.append(Read(item, gin.current_scope_str(), given))
-        values = {name: resolve(value) for name, value in given.items() if name not in ignored}
+    def make(**bindings: Any) -> Any:
+        READ_LOG.append(Read(item, gin.current_scope_str(), bindings))
+        values = {name: resolve(value) for name, value in bindings.items() if name not in ignored}
         check(label(item), item.target, values)
         for name, parameter in parameters(item).items():
             if name in values or name in ignored:
@@ -74,26 +74,26 @@ def maker(item: Exposed) -> Callable[..., Any]:
                 missing = f"{label(item)}.{name}"
                 raise MissingBinding(f"{missing} is not set; add `{missing} = ...` to the configuration")
             if (inner := exposed(parameter.default)) is not None:
-                values[name] = maker(inner)()
-        return item.target(**values) if whole else bound(item.target, **values)
+                values[name] = factory(inner)()
+        return item.target(**values) if is_value else bound(item.target, **values)
 
     make.__signature__ = inspect.Signature(list(parameters(item).values()))  # type: ignore[attr-defined]
-    make.is_maker = True  # type: ignore[attr-defined]
+    make.is_factory = True  # type: ignore[attr-defined]
     return gin.external_configurable(make, name=item.name, module=item.module)
 
 
 @functools.cache
 def parameters(item: Exposed) -> dict[str, inspect.Parameter]:
-    """What a configuration may bind.
+    """The parameters that a configuration may bind.
 
-    Of a frozen value that is every field. Of a function it is what has a default or can only be given
-    by name; of a network or norm, which the library gives all that it needs, what has a default.
+    For a dataclass these are all fields; for a function those with a default and those that are
+    keyword-only; for a network or norm, whose other arguments the library supplies, those with a default.
     """
-    keyword, known = inspect.Parameter.KEYWORD_ONLY, arguments(item.target)
-    network = any(p.name == "rngs" for p in known)
+    keyword, signature = inspect.Parameter.KEYWORD_ONLY, arguments(item.target)
+    network = any(p.name == "rngs" for p in signature)
     found = {
         p.name: p.replace(kind=keyword)
-        for p in known
+        for p in signature
         if dataclasses.is_dataclass(item.target)
         or p.default is not p.empty
         or (p.kind is keyword and not network)
@@ -106,17 +106,18 @@ def parameters(item: Exposed) -> dict[str, inspect.Parameter]:
 
 
 def resolve(value: Any) -> Any:
-    """A value as gin hands it over, with each reference replaced by what it names."""
+    """A value passed by gin, with each reference replaced by its target."""
     if isinstance(value, (tuple, list)):
         return tuple(resolve(each) for each in value)
-    return value() if getattr(value, "is_maker", False) else value
+    return value() if getattr(value, "is_factory", False) else value
 
 
 def exposed(target: Any) -> Exposed | None:
+    """The registry entry of a Python object, if it is exposed."""
     return next((item for item in EXPOSED.values() if item.target is target), None)
 
 
 def label(item: Exposed) -> str:
-    """The shortest name that means `item` alone."""
-    same = sum(other.name == item.name for other in EXPOSED.values())
-    return item.name if same == 1 else f"{item.module.rpartition('.')[2]}.{item.name}"
+    """The shortest unambiguous name of `item`."""
+    matches = sum(other.name == item.name for other in EXPOSED.values())
+    return item.name if matches == 1 else f"{item.module.rpartition('.')[2]}.{item.name}"

@@ -1,4 +1,4 @@
-"""Names that a configuration may not bind, or that mean nothing here."""
+"""Names of compare_gan that cannot be bound here, or that are ignored."""
 
 from typing import Any, NamedTuple
 
@@ -6,15 +6,15 @@ from compare_gan.gans.optimizers import OPTAX
 
 
 class Ignored(NamedTuple):
-    """A parameter of compare_gan that may be bound and changes nothing here."""
+    """A parameter of compare_gan that may be bound and is ignored."""
 
     default: Any
     why: str
 
 
-_TPU = "it speaks of TPUs"
-_LOCKING = {"use_locking": Ignored(False, "an update is never interrupted")}
-_SEED = {"seed": Ignored(None, "run_config.tf_random_seed is the seed of all that is drawn")}
+_TPU = "it applies only to TPUs"
+_LOCKING = {"use_locking": Ignored(False, "updates are never concurrent")}
+_SEED = {"seed": Ignored(None, "run_config.tf_random_seed seeds all random numbers")}
 _RATE = {"learning_rate": "ModularGAN.g_lr or ModularGAN.d_lr"}
 _OPTIMIZERS = ("Adam", "GradientDescent", "Momentum", "RMSProp", "Adagrad", "Adadelta")
 
@@ -24,22 +24,24 @@ IGNORED: dict[str, dict[str, Ignored]] = {
             None, "compare_gan ignores it too; bind D.batch_norm_fn or D.spectral_norm"
         )
     },
-    "dataset": {"seed": Ignored(547, "run_config.tf_random_seed decides over the order of the images too")},
+    "dataset": {"seed": Ignored(547, "run_config.tf_random_seed also seeds the order of the images")},
     "run_config": {"single_core": Ignored(False, _TPU), "iterations_per_loop": Ignored(1000, _TPU)},
-    "cross_replica_moments": {"parallel": Ignored(True, "it chose between two ways to the same sum")},
-    "S3GAN": {"use_soft_labels": Ignored(False, "the label file says whether labels are soft")},
+    "cross_replica_moments": {
+        "parallel": Ignored(True, "it selected between two implementations of the same sum")
+    },
+    "S3GAN": {"use_soft_labels": Ignored(False, "the label file determines whether labels are soft")},
     "uniform": _SEED,
     "normal": _SEED,
     "truncated_normal": _SEED,
     **{f"{name}Optimizer": _LOCKING for name in _OPTIMIZERS},
 }
 
-# What configurations of compare_gan and its forks may name and is not here, by the end of the name.
+# Names of compare_gan and its forks that are not implemented here, by their suffix.
 _CONSTANT = (
-    "compare_gan's rates are constant; to change them bind ModularGAN.lr_schedule, as to @cosine_decay"
+    "learning rates are constant by default; to decay them bind ModularGAN.lr_schedule, as in @cosine_decay"
 )
 MISSING: dict[str, str] = {
-    "DiffAugment": "differentiable augmentation is not there yet",
+    "DiffAugment": "differentiable augmentation is not implemented",
     **{
         f"train.{name}": _CONSTANT
         for name in (
@@ -56,7 +58,7 @@ MISSING: dict[str, str] = {
     },
 }
 
-# Parameters that somebody else supplies, and the binding that decides over them.
+# Parameters that the library supplies -> the binding that sets them.
 BOUND_ELSEWHERE: dict[str, dict[str, str]] = {
     "ModularGAN": {
         "spec": "dataset.name",

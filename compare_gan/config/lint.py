@@ -1,4 +1,4 @@
-"""What in a configuration takes no effect, and what does not go together."""
+"""Finds parameters of a configuration without effect, and suspicious combinations."""
 
 import dataclasses
 import functools
@@ -23,8 +23,8 @@ from compare_gan.penalties.weights import no_penalty
 from compare_gan.tasks.projection import Projection
 
 
-def deciders(item: Exposed) -> tuple[str, ...]:
-    """The parameters that say whether `item` takes part."""
+def deciding_parameters(item: Exposed) -> tuple[str, ...]:
+    """The parameters that determine whether `item` is used."""
     for registry, name in (
         (GAN_METHODS, "options.gan_class"),
         (LOSSES, "loss.fn"),
@@ -44,8 +44,8 @@ def deciders(item: Exposed) -> tuple[str, ...]:
     }.get(item.module, ())
 
 
-def idle(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
-    """Parameters whose value means nothing beside the others, and why."""
+def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
+    """Parameters whose value has no effect given the other values, and the reason."""
     method = getattr(parsed.method, "keywords", {})
     batch = gan.layers.batch
     if not gan.g_use_ema:
@@ -64,8 +64,8 @@ def idle(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
     if gan.layers.weights.initializer == "orthogonal":
         yield "weights.stddev", "weights.initializer is 'orthogonal'"
     if not any(spectral_norms(gan)):
-        yield "spectral_norm.singular_value", "no layer is under spectral normalisation"
-        yield "spectral_norm.epsilon", "no layer is under spectral normalisation"
+        yield "spectral_norm.singular_value", "no layer uses spectral normalisation"
+        yield "spectral_norm.epsilon", "no layer uses spectral normalisation"
     if not batch.use_moving_averages:
         yield "standardize_batch.decay", "standardize_batch.use_moving_averages is False"
     if batch.use_cross_replica_mean is False:
@@ -89,8 +89,8 @@ def idle(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
             yield f"{name}.crop_method", f"dataset.name is {parsed.dataset.name!r}"
 
 
-def same(one: Parsed, other: Parsed, spec: ImageSpec) -> bool:
-    """Do two configurations train the same networks in the same way?"""
+def trains_identically(one: Parsed, other: Parsed, spec: ImageSpec) -> bool:
+    """Whether two configurations train the same networks in the same way."""
     if comparable(one) == comparable(other):
         return True
     if comparable(one, base=None) != comparable(other, base=None):
@@ -111,7 +111,7 @@ def comparable(parsed: Parsed, **changes: Any) -> Parsed:
 
 
 def networks(gan: GAN) -> list[tuple[nnx.GraphDef, NetState]]:
-    """All of both networks but the values of their arrays."""
+    """Structure and array shapes of the generator and the discriminator."""
     return [(nnx.graphdef(network), net_state(network)) for network in abstract(gan)]
 
 
@@ -121,33 +121,35 @@ def abstract(gan: GAN) -> tuple[Generator, HeadedDiscriminator]:
 
 
 def spectral_norms(gan: GAN) -> list[bool]:
-    """Has the generator, has the discriminator a layer under spectral normalisation?"""
+    """Whether the generator and the discriminator have a layer with spectral normalisation."""
     return [bool(jax.tree.leaves(nnx.state(module, SpectralVector))) for module in abstract(gan)]
 
 
-def remarks(parsed: Parsed, gan: GAN) -> Iterator[str]:
-    """What is allowed, and likely a mistake."""
+def cautions(parsed: Parsed, gan: GAN) -> Iterator[str]:
+    """Messages on settings that are allowed but likely wrong."""
     _, normalised = spectral_norms(gan)
-    sloped = gan.penalty in (wgangp_penalty, dragan_penalty) and gan.penalty_weight
-    if sloped and gan.d_has_batch_statistics:
+    gradient_penalty = gan.penalty in (wgangp_penalty, dragan_penalty) and gan.penalty_weight
+    if gradient_penalty and gan.d_has_batch_statistics:
         yield (
-            "the penalty asks for the slope at each image, but with D.batch_norm_fn the output at an image "
-            "depends on the others; with D.layer_norm it does not"
+            "the penalty needs the gradient at each image, but with D.batch_norm_fn the output for an image "
+            "depends on the rest of the batch; with D.layer_norm it does not"
         )
-    if gan.loss is wasserstein and not sloped and not normalised:
-        yield "the wasserstein loss needs a bounded slope; bind penalty.fn or D.spectral_norm"
+    if gan.loss is wasserstein and not gradient_penalty and not normalised:
+        yield "the wasserstein loss needs a bounded gradient; bind penalty.fn or D.spectral_norm"
     if gan.g_use_ema and gan.ema_start_step >= parsed.options.training_steps:
         yield (
-            f"the average of the generator is a copy: ModularGAN.ema_start_step is {gan.ema_start_step} and "
-            f"options.training_steps {parsed.options.training_steps}"
+            f"the average of the generator is never updated: ModularGAN.ema_start_step is "
+            f"{gan.ema_start_step} and "
+            f"options.training_steps is {parsed.options.training_steps}"
         )
     if gan.conditional and labels_are_unused(gan):
-        yield "ModularGAN.conditional is True, but neither network looks at the labels"
+        yield "ModularGAN.conditional is True, but neither network uses the labels"
     if parsed.eval_prior != gan.prior:
-        yield "eval_z differs from z: the generator is scored on latent vectors that it was not trained on"
+        yield "eval_z differs from z: the generator is evaluated on latent vectors unlike those in training"
 
 
 def labels_are_unused(gan: GAN) -> bool:
+    """Whether neither network depends on the labels."""
     if any(isinstance(task, Projection) for task in gan.tasks):
         return False
     try:

@@ -1,7 +1,7 @@
-"""The one place where configurations are read: gin bindings in, plain values out.
+"""Parses configurations: gin bindings in, plain values out.
 
-`compare_gan.config` alone knows gin. What `parse` returns has no tie to gin's global state, so
-one process may read many configurations, and a value built from Python equals one built here.
+The result of `parse` does not depend on gin's global state. So one process may parse many configurations,
+and a value built in Python equals one built here.
 """
 
 import dataclasses
@@ -12,10 +12,10 @@ from typing import Any
 
 import gin
 
-from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (they register themselves)
+from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (register their parts)
 from compare_gan.config.gin_factories import READ_LOG, MissingBinding, Read, configured, label, register_all
 from compare_gan.config.partials import arguments, bound
-from compare_gan.config.reader import ReadOptions, first_line, read
+from compare_gan.config.reader import ReadResult, first_line, read
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import (
     ARCHITECTURES,
@@ -64,16 +64,16 @@ class Options:
 @expose("dataset", module="compare_gan.datasets")
 @dataclasses.dataclass(frozen=True)
 class DatasetChoice:
-    """What to train on, unless the command line says otherwise; compare_gan itself flips nothing."""
+    """The training data, unless given on the command line; compare_gan itself does not flip images."""
 
     name: str
-    random_flip: bool = False  # mirror training images left to right half of the time
+    random_flip: bool = False  # flip training images horizontally with probability 0.5
 
 
 @expose("replace_labels", module="compare_gan.datasets")
 @dataclasses.dataclass(frozen=True)
 class ReplaceLabels:
-    """The label file that training reads in place of the data set's labels; see `compare_gan.data.labels`."""
+    """The label file that replaces the labels of the data set; see `compare_gan.data.labels`."""
 
     file_pattern: str | None = None
 
@@ -89,7 +89,7 @@ class LossChoice:
 @expose("penalty", module="compare_gan.gans.penalty_lib")
 @dataclasses.dataclass(frozen=True)
 class PenaltyChoice:
-    """What is added to the discriminator's loss, times `options.lamba`."""
+    """The regularizer of the discriminator, weighted by `options.lamba`."""
 
     fn: Penalty = no_penalty
 
@@ -97,7 +97,7 @@ class PenaltyChoice:
 @expose("z", module="compare_gan.gans.modular_gan")
 @dataclasses.dataclass(frozen=True)
 class Prior:
-    """Where latent vectors come from; of the numbers `distribution_fn` gets those it takes."""
+    """The distribution of latent vectors; `distribution_fn` gets the parameters that it has."""
 
     distribution_fn: Callable[..., Any] = uniform
     minval: float = -1.0
@@ -113,13 +113,13 @@ class Prior:
 @expose("eval_z", module="compare_gan.eval_gan_lib")
 @dataclasses.dataclass(frozen=True)
 class EvalPrior(Prior):
-    """Where latent vectors come from when the generator is scored."""
+    """The distribution of latent vectors for evaluation."""
 
 
 @expose("run_config", module="compare_gan.main")
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """How a run is done."""
+    """Seed and checkpoints of a run."""
 
     tf_random_seed: int | None = None
     save_checkpoints_steps: int = 5000
@@ -128,7 +128,7 @@ class RunConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Parsed:
-    """What a configuration says, but for the shape of the images."""
+    """A parsed configuration, independent of the shape of the images."""
 
     dataset: DatasetChoice
     labels: ReplaceLabels
@@ -139,13 +139,13 @@ class Parsed:
     eval_prior: Callable[..., Any]
     base: Callable[..., GAN]  # the GAN without its `spec`
     method: Callable[[GAN], GAN] | None
-    operative_config: str  # every binding that took part, defaults too; `parse` reads it back
+    operative_config: str  # every binding that was used, with defaults; `parse` reads it back
 
     def gan(self, spec: ImageSpec) -> GAN:
-        """The GAN for images of this kind.
+        """The GAN for images of this shape and number of classes.
 
         Raises:
-          UserError: its parts do not fit the images or each other.
+          UserError: its parts are incompatible with the images or each other.
         """
         base = self.base(spec=spec)
         return (base if self.method is None else self.method(base)).validate()
@@ -153,34 +153,34 @@ class Parsed:
 
 @dataclasses.dataclass(frozen=True)
 class ParseResult:
-    """What came of reading a configuration, mistakes and all."""
+    """The result of parsing a configuration, including its errors."""
 
-    reading: ReadOptions
-    reads: tuple[Read, ...]  # what took part, in the order in which it did
-    parsed: Parsed | None  # None if the values do not fit together
+    reading: ReadResult
+    reads: tuple[Read, ...]  # calls of factories, in order
+    parsed: Parsed | None  # None if the values are invalid
     mistakes: tuple[UserError, ...]
 
 
 def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
-    """Reads configuration files, then single bindings, which win. Clears gin's own configuration.
+    """Parses configuration files, then single bindings, which take precedence. Clears gin's global state.
 
     Raises:
-      UserError: a mistake in the configuration, told in one line.
+      UserError: an error in the configuration; the message has one line.
     """
-    tried = attempt(files, bindings)
-    if tried.mistakes:
-        raise tried.mistakes[0]
-    assert tried.parsed is not None
-    ignored = {f"{label(r.item)}.{name}": why for r in tried.reads for name, why in r.ignored().items()}
+    result = parse_all(files, bindings)
+    if result.mistakes:
+        raise result.mistakes[0]
+    assert result.parsed is not None
+    ignored = {f"{label(r.item)}.{name}": why for r in result.reads for name, why in r.ignored().items()}
     for name, why in ignored.items():
         log.warning("%s changes nothing here: %s", name, why)
-    return tried.parsed
+    return result.parsed
 
 
-def attempt(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> ParseResult:
-    """As `parse`, but tells all mistakes, and what could be read in spite of them.
+def parse_all(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> ParseResult:
+    """Like `parse`, but returns all errors, and what could be parsed despite them.
 
-    `without` is the name of a parameter whose bindings are left out.
+    `without` is the full name of a parameter whose bindings are ignored.
     """
     register_all()
     gin.clear_config()
@@ -204,7 +204,7 @@ def attempt(files: Sequence[Path | str], bindings: Sequence[str] = (), without: 
 
 
 def build(imports: Sequence[str]) -> Parsed:
-    """The values that the current bindings of gin describe."""
+    """The values that the current gin bindings define."""
     dataset = configured(DatasetChoice)()
     options = configured(Options)()
     gan_class = one_of(GAN_METHODS, "options.gan_class", options.gan_class)
@@ -248,13 +248,15 @@ def build(imports: Sequence[str]) -> Parsed:
 
 
 def one_of(registry: Registry, name: str, part: Any) -> Any:
-    """`part`, if it is one of the registry's.
+    """Returns `part` if it is in the registry.
 
     Raises:
-      UserError: it is something else.
+      UserError: it is not.
     """
     target = getattr(part, "func", part)
     if not any(registry[known] is target for known in registry):
         known = ", ".join(f"@{known}" for known in registry)
-        raise UserError(f"{name} is {target.__name__}, which is no {registry.kind}; known: {known}")
+        raise UserError(
+            f"{name} is {target.__name__}, which is not a registered {registry.kind}; known: {known}"
+        )
     return part

@@ -1,4 +1,4 @@
-"""A callable with some of its arguments chosen, as a value."""
+"""Partial application that compares by value."""
 
 import dataclasses
 import functools
@@ -20,15 +20,15 @@ class Bound(functools.partial):
 
 
 def bound(target: Callable[..., Any], **values: Any) -> Callable[..., Any]:
-    """`target` with these arguments chosen; `target` itself where they are its defaults.
+    """`target` partially applied to keyword arguments; `target` itself if all are its defaults.
 
-    So what a configuration spells out and what it leaves unsaid are the same value.
+    So an explicit default and an unbound parameter give equal values.
     """
     if isinstance(target, functools.partial):
         return bound(target.func, **(target.keywords | values))
     defaults = {p.name: p.default for p in arguments(target)}
-    chosen = {name: value for name, value in values.items() if defaults[name] != value}
-    return Bound(target, **chosen) if chosen else target
+    changed = {name: value for name, value in values.items() if defaults[name] != value}
+    return Bound(target, **changed) if changed else target
 
 
 def arguments(target: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -40,7 +40,7 @@ def arguments(target: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def signature_source(target: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the parameters of `target` are written: NNX hides those of its classes."""
+    """The callable whose signature has the parameters of `target`; NNX hides that of its classes."""
     if inspect.isclass(target) and not dataclasses.is_dataclass(target):
         return target.__init__  # type: ignore[misc]
     return target

@@ -1,4 +1,4 @@
-"""Reads configuration files into gin's table of bindings, and says where a mistake stands."""
+"""Reads configuration files into gin's bindings, with the file and line of each error."""
 
 import dataclasses
 import importlib
@@ -20,37 +20,37 @@ from compare_gan.core.registry import EXPOSED, Exposed
 
 
 class Binding(NamedTuple):
-    """One line of a configuration. A macro is a binding of no configurable."""
+    """One binding of a configuration. `item` is None for a macro."""
 
     item: Exposed | None
     scope: str
-    parameter: str  # or the macro's name
-    value: Any  # as gin reads it; references are not resolved
-    place: str  # where it stands
+    parameter: str  # or the name of the macro
+    value: Any  # as parsed by gin; references are not resolved
+    place: str  # file:line, or "binding ..."
 
     @property
     def name(self) -> str:
-        whole = f"{label(self.item)}.{self.parameter}" if self.item else self.parameter
-        return f"{self.scope}/{whole}" if self.scope else whole
+        full = f"{label(self.item)}.{self.parameter}" if self.item else self.parameter
+        return f"{self.scope}/{full}" if self.scope else full
 
 
 @dataclasses.dataclass
-class ReadOptions:
-    """What was read: the bindings that hold, each under its name; mistakes are left out."""
+class ReadResult:
+    """Collects the valid bindings by name, the imports and the errors of a configuration."""
 
     bindings: dict[str, Binding] = dataclasses.field(default_factory=dict)
     imports: list[str] = dataclasses.field(default_factory=list)
     mistakes: list[UserError] = dataclasses.field(default_factory=list)
-    without: str = ""  # the name of what is not to be bound
+    without: str = ""  # name of a parameter whose bindings are ignored
 
 
-def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> ReadOptions:
-    """Binds what the files say, then what `bindings` say; goes on after a mistake.
+def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> ReadResult:
+    """Applies the bindings of the files, then `bindings`; continues after an error.
 
-    A file may be the name of a packaged configuration. An `include` is looked for beside the file that
-    includes it, then in the working directory, then among the packaged configurations.
+    A file may be the name of a packaged configuration. An `include` is searched next to the including file,
+    then in the working directory, then among the packaged configurations.
     """
-    reading = ReadOptions(without=without)
+    reading = ReadResult(without=without)
     for path in files:
         try:
             read_file(config_file(str(path)), reading, ())
@@ -67,7 +67,7 @@ def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = ""
     return reading
 
 
-def read_file(path: Path, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
+def read_file(path: Path, reading: ReadResult, includers: tuple[Path, ...]) -> None:
     try:
         read_text(path.read_text(), path, reading, (*includers, path.resolve()))
     except OSError as error:
@@ -76,14 +76,14 @@ def read_file(path: Path, reading: ReadOptions, includers: tuple[Path, ...]) -> 
         reading.mistakes.append(UserError(f"{path}: not a text file"))
 
 
-def read_text(text: str, path: Path | None, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
+def read_text(text: str, path: Path | None, reading: ReadResult, includers: tuple[Path, ...]) -> None:
     try:
         for statement in statements(text, path):
             try:
                 apply(statement, path, reading, includers)
             except UserError as error:
                 reading.mistakes.append(error)
-    except UserError as error:  # what comes after it cannot be parsed
+    except UserError as error:  # the rest cannot be parsed
         reading.mistakes.append(error)
 
 
@@ -93,22 +93,26 @@ def statements(text: str, path: Path | None) -> Iterator[Any]:
         yield from config_parser.ConfigParser(text, Names())
     except SyntaxError as error:
         token = re.search("Failed to parse token '(.*)'", error.msg)
-        what = f"{token[1]} is no value; put a text in quotes, an @ before a name" if token else error.msg
+        what = (
+            f"{token[1]} is not a value; put strings in quotes, and an @ before names" if token else error.msg
+        )
         number = error.lineno or 1
         line = "".join(text.splitlines()[number - 1 : number])
-        raise UserError(f"{place(path, number, line)}: {what.splitlines()[0].rstrip('.')}") from None
+        raise UserError(
+            f"{format_location(path, number, line)}: {what.splitlines()[0].rstrip('.')}"
+        ) from None
     except tokenize.TokenError as error:
         message, (number, _) = error.args
-        raise UserError(f"{place(path, number, text)}: {message}") from None
-    except ValueError as error:  # a reference to something unknown; gin appends where
+        raise UserError(f"{format_location(path, number, text)}: {message}") from None
+    except ValueError as error:  # an unknown reference; gin appends the location
         found = re.search(r"\n  In .*line (\d+)\n    (.*)", str(error))
-        where = place(path, int(found[1]), found[2]) if found else place(path, 1, text)
+        where = format_location(path, int(found[1]), found[2]) if found else format_location(path, 1, text)
         raise UserError(f"{where}: {first_line(error)}") from None
 
 
-def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tuple[Path, ...]) -> None:
+def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tuple[Path, ...]) -> None:
     location = statement.location
-    where = place(path, location.line_num, location.line_content)
+    where = format_location(path, location.line_num, location.line_content)
     try:
         match statement:
             case config_parser.BindingStatement(scope, name, "", value):
@@ -116,7 +120,7 @@ def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tu
                 gin.bind_parameter((macro, "gin.macro", "value"), value)
                 reading.bindings[macro] = Binding(None, "", macro, value, where)
             case config_parser.BindingStatement(scope, name, parameter, value):
-                binding = Binding(checked(name, parameter, value), scope, parameter, value, where)
+                binding = Binding(validated_target(name, parameter, value), scope, parameter, value, where)
                 if binding.name != reading.without:
                     bind(binding)
                     reading.bindings[binding.name] = binding
@@ -127,9 +131,9 @@ def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tu
     except (UserError, ImportError) as error:
         raise UserError(f"{where}: {first_line(error)}") from None
     if isinstance(statement, config_parser.IncludeStatement):
-        beside = (path or Path()).parent / statement.filename
+        relative = (path or Path()).parent / statement.filename
         try:
-            included = beside if beside.is_file() else config_file(statement.filename)
+            included = relative if relative.is_file() else config_file(statement.filename)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
         if included.resolve() in includers:
@@ -137,13 +141,13 @@ def apply(statement: Any, path: Path | None, reading: ReadOptions, includers: tu
         read_file(included, reading, includers)
 
 
-def checked(name: str, parameter: str, value: Any) -> Exposed:
-    """What `name` means, if it has this parameter and the value fits."""
+def validated_target(name: str, parameter: str, value: Any) -> Exposed:
+    """The exposed object `name`, after checking that it has this parameter and that the value is valid."""
     item = find(name, f"{name}.{parameter}")
     known = parameters(item)
     if parameter not in known:
-        place_for = BOUND_ELSEWHERE.get(item.name, {}).get(parameter)
-        hint = f"; bind {place_for}" if place_for else did_you_mean(parameter, known) if known else ""
+        binding = BOUND_ELSEWHERE.get(item.name, {}).get(parameter)
+        hint = f"; bind {binding}" if binding else did_you_mean(parameter, known) if known else ""
         raise UserError(f"{name} has no parameter {parameter!r} to bind{hint}")
     if not has_reference(value):
         check(label(item), item.target, {parameter: value})
@@ -152,23 +156,23 @@ def checked(name: str, parameter: str, value: Any) -> Exposed:
 
 def bind(binding: Binding) -> None:
     assert binding.item is not None
-    whole = f"{binding.item.module}.{binding.item.name}"
-    gin.bind_parameter((binding.scope, whole, binding.parameter), binding.value)
+    selector = f"{binding.item.module}.{binding.item.name}"
+    gin.bind_parameter((binding.scope, selector, binding.parameter), binding.value)
 
 
-def find(name: str, whole: str = "") -> Exposed:
-    """The one exposed thing that `name`, the end of its full name, means; a mistake may quote `whole`."""
+def find(name: str, quoted: str = "") -> Exposed:
+    """The exposed object with full name or suffix `name`. Error messages show `quoted` instead, if set."""
     if name in EXPOSED:
         return EXPOSED[name]
     matches = [item for key, item in EXPOSED.items() if key.endswith(f".{name}")]
     if not matches:
-        for missing, why in MISSING.items():
+        for missing, reason in MISSING.items():
             if f".{name}".endswith(f".{missing}"):
-                raise UserError(f"{whole or name}: {why}")
+                raise UserError(f"{quoted or name}: {reason}")
         known = {*map(label, EXPOSED.values()), *(EXPOSED if "." in name else ())}
-        raise UserError(f"nothing is called {name!r}{did_you_mean(name, known)}")
+        raise UserError(f"nothing is named {name!r}{did_you_mean(name, known)}")
     if len(matches) > 1:
-        raise UserError(f"{name!r} may be {' or '.join(sorted(map(label, matches)))}; write which")
+        raise UserError(f"{name!r} is ambiguous; use one of {', '.join(sorted(map(label, matches)))}")
     return matches[0]
 
 
@@ -186,10 +190,10 @@ def has_reference(value: Any) -> bool:
     return isinstance(value, gin.config.ConfigurableReference)
 
 
-def place(path: Path | None, number: int | None, line: str = "") -> str:
+def format_location(path: Path | None, number: int | None, line: str = "") -> str:
     return f"{path}:{number}" if path else f"binding {line.strip()!r}"
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, without what gin appends."""
+    """The first line of an error, without the context that gin appends."""
     return next(iter(str(error).splitlines()), "").rstrip(".")

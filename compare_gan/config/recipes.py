@@ -1,4 +1,4 @@
-"""Configurations that come with the library."""
+"""Configurations that are packaged with the library."""
 
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,7 @@ def recipe(name: str) -> Path:
     """The file of a packaged configuration, such as "small", or "s3gan" of the folder `methods`.
 
     Raises:
-      UserError: there is none of that name.
+      UserError: there is none with this name.
     """
     known = {path.stem: path for path in FOLDER.rglob("*.gin")}
     if name not in known:
@@ -21,14 +21,14 @@ def recipe(name: str) -> Path:
 
 
 def config_file(text: str) -> Path:
-    """The configuration file that a user means: a path, or else the name of a packaged configuration.
+    """The configuration file for a path, or for the name of a packaged configuration.
 
     Args:
       text: a path, or a name such as "small.gin", "small", "s3gan.gin" or "methods/s3gan.gin". A file that
-        exists goes first.
+        exists takes precedence.
 
     Raises:
-      UserError: there is no such file, and no packaged configuration of that name.
+      UserError: there is no such file and no packaged configuration with this name.
     """
     path = Path(text)
     if path.exists() and not path.is_dir():

@@ -1,16 +1,16 @@
-"""An explanation as text for a terminal."""
+"""Formats an explanation as text for a terminal."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from compare_gan.config.costs import Costs, Part
+from compare_gan.config.costs import Costs, ParameterCount
 from compare_gan.config.explain import Explanation, Group
 from compare_gan.core.tables import FIRST, NBSP, WIDTH, row, wrapped
 from compare_gan.core.words import amount, counted
 
 
 def text(explanation: Explanation) -> str:
-    """Bindings by reader, then networks, memory and arithmetic, then what is wrong with it all."""
+    """Bindings by reader, then networks, memory and FLOPs, then errors and warnings."""
     lines: list[str] = []
     for group in explanation.groups:
         lines += [*group_lines(group), ""]
@@ -42,17 +42,17 @@ def cost_lines(explanation: Explanation) -> Iterator[str]:
     classes = f"{gan.spec.num_classes:,} classes" if gan.spec.num_classes else "no labels"
     yield f"{parsed.dataset.name}: {h}x{w}x{c}, {classes}"
     yield ""
-    yield row("parameters", "trained", "kept beside")
+    yield row("parameters", "trained", "untrained")
     for name, network in (("generator", costs.generator), ("discriminator", costs.discriminator)):
-        yield row(name, total(network, "trained"), total(network, "kept"))
+        yield row(name, total(network, "trained"), total(network, "untrained"))
         for part in network:
-            yield row(f"  {part.name}", part.trained, part.kept)
+            yield row(f"  {part.name}", part.trained, part.untrained)
     yield ""
     yield from memory_lines(costs)
     yield ""
     steps, batches = parsed.options.training_steps, gan.sub_batches * gan.batch_size
-    yield row("arithmetic", "FLOP", "real images")
-    yield row("a step", amount(costs.flops), batches)
+    yield row("compute", "FLOP", "real images")
+    yield row("one step", amount(costs.flops), batches)
     yield row("training", amount(costs.flops * steps), batches * steps)
     updates = f"{counted(gan.disc_iters, 'discriminator update')} and 1 generator update"
     yield f"  {counted(steps, 'step')} of {updates}, each on {counted(gan.batch_size, 'image')}"
@@ -70,5 +70,5 @@ def memory_lines(costs: Costs) -> Iterator[str]:
     yield row("temporaries of a step", temporaries)
 
 
-def total(parts: Sequence[Part], field: str) -> int:
+def total(parts: Sequence[ParameterCount], field: str) -> int:
     return sum(getattr(part, field) for part in parts)

@@ -1,1 +1,1 @@
-"""From checkpoints to scores."""
+"""Scores checkpoints, images and features."""

@@ -1,4 +1,4 @@
-"""Classes of two sets of images that count them differently."""
+"""Maps class indices between two sets of images with different classes."""
 
 import dataclasses
 import hashlib
@@ -8,53 +8,53 @@ import numpy as np
 from compare_gan.data.base import UNLABELLED, Split, hard_labels
 
 
-def translated(
-    labels: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...]
+def translate_labels(
+    labels: np.ndarray, names: tuple[str, ...], target: tuple[str, ...]
 ) -> tuple[np.ndarray | None, int]:
-    """Labels of the classes `names` as indices of the classes `wanted`.
+    """Maps labels that index `names` to indices into `target`.
 
-    Classes match by name, or by number where either side only has numbers for names.
+    Classes match by name, or by number if all names of one side are numbers.
 
     Args:
       labels: [N] class indices, -1 = unlabelled.
 
     Returns:
-      Labels [N], -1 where `wanted` lacks the class; None where no label is left. And how many classes match.
+      Labels [N], -1 if `target` lacks the class, or None if no label is left; and the number of matches.
     """
-    if names == wanted:
+    if names == target:
         index = np.arange(len(names))
     else:
-        ours, theirs = _numbers(names), _numbers(wanted)
+        ours, theirs = _numbers(names), _numbers(target)
         if ours is None and theirs is None:
-            known = {name: i for i, name in enumerate(wanted)}
-            found = [known.get(name, UNLABELLED) for name in names]
+            index_of = {name: i for i, name in enumerate(target)}
+            found = [index_of.get(name, UNLABELLED) for name in names]
         else:
-            places = {number: i for i, number in enumerate(theirs or range(len(wanted)))}
-            found = [places.get(number, UNLABELLED) for number in ours or range(len(names))]
+            index_of_number = {number: i for i, number in enumerate(theirs or range(len(target)))}
+            found = [index_of_number.get(number, UNLABELLED) for number in ours or range(len(names))]
         index = np.array(found, np.int64)
-    # The last entry is what -1 picks.
-    moved = np.append(index, UNLABELLED)[labels].astype(np.int32)
-    return (moved if (moved >= 0).any() else None), int((index >= 0).sum())
+    # Index -1 (unlabelled) selects the last entry.
+    mapped = np.append(index, UNLABELLED)[labels].astype(np.int32)
+    return (mapped if (mapped >= 0).any() else None), int((index >= 0).sum())
 
 
-def under_classes(split: Split, names: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
-    """A split whose labels count the classes `names` under labels [N] that count the classes `wanted`."""
-    labels, _ = translated(hard_labels(split), names, wanted)
+def with_classes(split: Split, names: tuple[str, ...], target: tuple[str, ...]) -> Split:
+    """A split with labels that index `names` mapped to indices into `target`."""
+    labels, _ = translate_labels(hard_labels(split), names, target)
     if labels is None:
         labels = np.full(len(split), UNLABELLED, np.int32)
     return dataclasses.replace(split, labels=labels)
 
 
 def labels_sha256(labels: np.ndarray, names: tuple[str, ...]) -> str:
-    """A digest of labels [N] and of what their classes are called."""
-    words = "\0".join(names).encode()
-    return hashlib.sha256(words + b"\0\0" + np.ascontiguousarray(labels, "<i4").tobytes()).hexdigest()
+    """SHA-256 of labels [N] and of their class names."""
+    encoded = "\0".join(names).encode()
+    return hashlib.sha256(encoded + b"\0\0" + np.ascontiguousarray(labels, "<i4").tobytes()).hexdigest()
 
 
 def _numbers(names: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Names that are only numbers, as readers give them to classes without names; None for other names.
+    """Class names as integers if all are decimal numbers in ascending order, else None.
 
-    Folders called by numbers come in another order from ten on, 0, 1, 10, 2: those are names.
+    Readers number classes without names. Folders named by numbers sort as 0, 1, 10, 2: those are names.
     """
     if not all(name.isdecimal() for name in names):
         return None

@@ -1,4 +1,4 @@
-"""Scores of several runs in one table, if they were measured alike."""
+"""A table of the scores of several runs that were evaluated with the same protocol."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,27 +7,31 @@ from compare_gan.core import tables
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.evaluation.scores import Row, differences, higher_is_better, names, read_scores, score
 
-DEVIATION = "± is the standard deviation over sets of images that one GAN generated, not over training seeds."
+DEVIATION = "± is the standard deviation over generated sets of one GAN, not over training seeds."
 
 
-def compared(run_dirs: Sequence[Path], best: str | None = None, mixed: bool = False) -> list[Row]:
-    """One row of each run: the best by a score, or the last.
+def load_rows(run_dirs: Sequence[Path], best: str | None = None, mixed: bool = False) -> list[Row]:
+    """One row per run: the best one by a score, or the last one.
 
     Raises:
-      UserError: a run has no scores, or rows were not measured alike and `mixed` does not allow it.
+      UserError: a run has no scores, or the protocols differ and `mixed` is False.
     """
-    rows: list[Row] = [{"run": str(run_dir), **_chosen(run_dir, best)} for run_dir in run_dirs]
-    unlike = differences(rows)
-    if unlike and not mixed:
-        told = "; ".join(f"{name}: {' or '.join(map(repr, values))}" for name, values in unlike.items())
-        raise UserError(f"these runs were not measured alike ({told}); evaluate them alike, or give --mixed")
+    rows: list[Row] = [{"run": str(run_dir), **_select_row(run_dir, best)} for run_dir in run_dirs]
+    differing = differences(rows)
+    if differing and not mixed:
+        details = "; ".join(f"{name}: {' or '.join(map(repr, values))}" for name, values in differing.items())
+        raise UserError(
+            f"these runs were evaluated with different protocols ({details}); evaluate them again with the "
+            "same "
+            "protocol, or give --mixed"
+        )
     return rows
 
 
-def _chosen(run_dir: Path, best: str | None) -> dict[str, str]:
+def _select_row(run_dir: Path, best: str | None) -> dict[str, str]:
     rows = read_scores(run_dir)
     if not rows:
-        raise UserError(f"{run_dir}: no scores; compare-gan evaluate {run_dir} makes some")
+        raise UserError(f"{run_dir}: no scores; run compare-gan evaluate {run_dir}")
     if best is None:
         return rows[-1]
     scored = [(value, row) for row in rows if (value := score(row, best)) is not None]
@@ -36,17 +40,17 @@ def _chosen(run_dir: Path, best: str | None) -> dict[str, str]:
     return (max if higher_is_better(best) else min)(scored, key=lambda pair: pair[0])[1]
 
 
-def table(rows: Sequence[Row], wanted: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
-    """Header and body: the run, its step, each score (with its deviation over sets), the fingerprint.
+def table(rows: Sequence[Row], selected: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
+    """Header and body: the run, its step, each score (with its standard deviation), the fingerprint.
 
     Raises:
-      UserError: no row has a wanted score.
+      UserError: no row has a requested score.
     """
     known = names(rows)
-    for name in wanted or ():
+    for name in selected or ():
         if name not in known:
             raise UserError(f"no run has a score {name!r}{did_you_mean(name, known)}")
-    shown = list(wanted or known)
+    shown = list(selected or known)
     body = [
         [row["run"], row["step"], *(_cell(row, name) for name in shown), row.get("fingerprint", "")]
         for row in rows
@@ -67,5 +71,5 @@ def text(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def notes(body: Sequence[Sequence[str]]) -> list[str]:
-    """What to say below a table."""
+    """Notes to show below a table."""
     return [DEVIATION] if any("±" in cell for cells in body for cell in cells) else []

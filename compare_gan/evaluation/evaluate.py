@@ -1,4 +1,4 @@
-"""From a trained GAN to scores."""
+"""Scores a trained GAN."""
 
 import dataclasses
 import logging
@@ -17,9 +17,9 @@ from compare_gan.core.registry import METRICS
 from compare_gan.core.types import Array, DiscriminatorOut, GANState
 from compare_gan.data.base import ImageDataset, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
-from compare_gan.evaluation.classes import labels_sha256, under_classes
-from compare_gan.evaluation.scores import NOT_FINITE, summarised, write_scores
-from compare_gan.evaluation.sets import cached_features, computed, warn_of_few
+from compare_gan.evaluation.classes import labels_sha256, with_classes
+from compare_gan.evaluation.scores import NOT_FINITE, summarize_runs, write_scores
+from compare_gan.evaluation.sets import cached_features, compute_scores, warn_if_few_images
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import compiled_sample, inference_state
@@ -38,30 +38,30 @@ __all__ = [
     "NotFinite",
     "evaluate",
     "generate_images",
-    "measure",
+    "protocol_columns",
     "real_scores",
     "write_scores",
 ]
 
 BATCH = 500
-CLASSES: set[Need] = {"logits", "same_classes", "labels", "real_labels"}  # without them a score may be None
+CLASSES: set[Need] = {"logits", "same_classes", "labels", "real_labels"}  # a score may be None without them
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalSettings:
-    """How scores are made.
+    """The evaluation protocol.
 
     Raises:
-      UserError: an unknown metric, too few images or runs.
+      UserError: an unknown metric, or too few images or runs.
     """
 
-    images: int = 5000  # generated
+    images: int = 5000  # images per generated set
     seed: int = 42
-    statistics_examples: int = STATISTICS_EXAMPLES  # images from which accumulated batch statistics are taken
+    statistics_examples: int = STATISTICS_EXAMPLES  # images for accumulated statistics
     metrics: tuple[str, ...] = ("frechet_distance", "class_agreement")
-    runs: int = 1  # sets of generated images that are scored
-    cache: Path | None = None  # folder that keeps features of real images
+    runs: int = 1  # number of generated sets
+    cache: Path | None = None  # folder for cached features of real images
 
     def __post_init__(self):
         for name in self.metrics:
@@ -73,23 +73,23 @@ class EvalSettings:
 
 
 class NotFinite(Exception):
-    """A generator's images are not numbers."""
+    """Generated images contain NaN or Inf."""
 
 
 def generate_images(
     gan: GAN, state: GANState, count: int, seed: int, statistics_examples: int = PREVIEW
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """`count` images [count, H, W, C] uint8, classes in turn, and their labels [count] or None.
+    """`count` images [count, H, W, C] uint8, cycling through the classes, and their labels [count] or None.
 
     Raises:
-      NotFinite: there are pixels that are not numbers.
+      NotFinite: the images contain NaN or Inf.
     """
     root = jax.random.key(seed)
-    return _generate(gan, _ready(gan, state, root, count, statistics_examples), count, root)
+    return _generate(gan, _prepare_state(gan, state, root, count, statistics_examples), count, root)
 
 
-def _ready(gan: GAN, state: GANState, root: Array, count: int, statistics_examples: int) -> GANState:
-    """What images are drawn with, on all devices, its statistics filled."""
+def _prepare_state(gan: GAN, state: GANState, root: Array, count: int, statistics_examples: int) -> GANState:
+    """The inference state, replicated on all devices, with accumulated batch statistics."""
     placement = Placement.create()
     return with_standing_stats(
         gan,
@@ -121,66 +121,65 @@ def _generate(gan: GAN, state: GANState, count: int, root: Array) -> tuple[np.nd
 def evaluate(
     gan: GAN, state: GANState, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings
 ) -> dict[str, Any]:
-    """The scores of one state, and all that they depend on, as one row.
+    """The scores of one state and the evaluation protocol, as one row.
 
-    A generator whose images are not numbers gets 31337 for each score, as in compare_gan. All devices draw
-    images and see them; where there are several processes, all of them have to ask, and get the same row.
-    A metric that fails is named in a warning, has no score, and is missing from the `scored` of the row.
+    If images contain NaN or Inf, every score is 31337, as in compare_gan. All devices generate images and
+    extract features. With several processes, all must call this function, and all get the same row. A metric
+    that fails is logged as a warning, has no score, and is missing from the column `scored`.
 
     Args:
-      gan, state: what is scored.
-      dataset: whose test images it is compared with, under the classes that the GAN was trained on. Scores
-        that need classes which the GAN, the test images or the extractor do not have are None.
-      extractor: what scores are measured with.
-      settings: how.
+      gan, state: the GAN to score.
+      dataset: its test images are the reference; its classes are those of the GAN. Scores that need classes
+        which the GAN, the test images or the extractor lack are None.
+      extractor: the feature extractor.
+      settings: the evaluation protocol.
 
     Raises:
-      UserError: a metric needs what is not there, or more images.
+      UserError: a metric needs inputs that are missing, or more images.
     """
-    given = available(gan, dataset) | CLASSES
-    check(settings.metrics, given, (len(dataset.test), settings.images))
-    row = {"step": int(state.step)} | measure(gan, dataset, extractor, settings)
+    inputs = available_inputs(gan, dataset) | CLASSES
+    check(settings.metrics, inputs, (len(dataset.test), settings.images))
+    row = {"step": int(state.step)} | protocol_columns(gan, dataset, extractor, settings)
     root, placement = jax.random.key(settings.seed), Placement.create()
-    ready = _ready(gan, state, root, settings.images, settings.statistics_examples)
-    here = dataclasses.replace(placement.gather(ready), d=placement.gather(state.d))
+    prepared = _prepare_state(gan, state, root, settings.images, settings.statistics_examples)
+    gathered = dataclasses.replace(placement.gather(prepared), d=placement.gather(state.d))
     real = cached_features(_under_training_classes(dataset), extractor, settings.cache)
     train = ImageSet(dataset.train.images, hard_labels(dataset.train), extractor)
     runs: list[dict[str, float | None]] = []
     all_failed: set[str] = set()
     for run in range(settings.runs):
         try:
-            images, labels = _generate(gan, ready, settings.images, _of_run(root, run))
+            images, labels = _generate(gan, prepared, settings.images, _run_key(root, run))
         except NotFinite:
-            log.warning("step %d: generated images are not numbers", row["step"])
+            log.warning("step %d: generated images contain NaN or Inf", row["step"])
             runs.append({column: NOT_FINITE for name in settings.metrics for column in METRICS[name].columns})
             continue
         context = EvalContext(
             real,
             ImageSet(images, labels, extractor),
             train,
-            generator_of(gan, here),
-            discriminator_of(gan, here),
+            generator_of(gan, gathered),
+            discriminator_of(gan, gathered),
             settings.seed + run,
             dataset.class_names == extractor.class_names,
         )
-        scores, failed = computed(context, settings.metrics)
+        scores, failed = compute_scores(context, settings.metrics)
         if run == 0:
-            warn_of_few(context, scores)
+            warn_if_few_images(context, scores)
         all_failed |= {*failed}
         runs.append(scores)
     scored = [name for name in settings.metrics if name not in all_failed]
-    return row | summarised(runs) | {"scored": " ".join(scored)}
+    return row | summarize_runs(runs) | {"scored": " ".join(scored)}
 
 
 def real_scores(dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
-    """The scores of real training images in place of generated ones: what no generator need surpass.
+    """The scores of real training images in place of generated ones, as a reference for generators.
 
-    Training images under their own labels, all or as many as `settings.images` drawn at random, are compared
-    with the test images.
+    Labelled training images, all or a random subset of `settings.images`, are compared with the test images.
 
     Returns:
-      `real_images`, `train_images`: how many of both; and a score for each column of `settings.metrics`,
-      None where it takes a generator or a discriminator, classes that are not there, or more images.
+      `real_images` and `train_images`, the numbers of images; and a score for each column of
+      `settings.metrics`, None if it needs a generator, a discriminator, missing classes or more images.
     """
     labels, count = hard_labels(dataset.train), min(len(dataset.train), settings.images)
     drawn = np.random.default_rng(settings.seed).choice(len(dataset.train), count, replace=False)
@@ -196,15 +195,17 @@ def real_scores(dataset: ImageDataset, extractor: Extractor, settings: EvalSetti
         name
         for name in settings.metrics
         if METRICS[name].needs <= {"summary", "features", "images", *CLASSES}
-        and METRICS[name].fewest(max(counts)) <= min(counts)
+        and METRICS[name].min_images(max(counts)) <= min(counts)
     ]
-    scores, _ = computed(context, names)
+    scores, _ = compute_scores(context, names)
     columns = [column for name in settings.metrics for column in METRICS[name].columns]
     return {"real_images": counts[0], "train_images": count} | dict.fromkeys(columns) | scores
 
 
-def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
-    """All that scores depend on besides the weights: the part of a row that is known beforehand."""
+def protocol_columns(
+    gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings
+) -> dict[str, Any]:
+    """The columns of a row that describe the evaluation protocol, not the weights."""
     moving = gan.layers.batch.use_moving_averages
     return {
         "extractor": extractor.name,
@@ -219,15 +220,17 @@ def measure(gan: GAN, dataset: ImageDataset, extractor: Extractor, settings: Eva
         "seed": settings.seed,
         "statistics_examples": settings.statistics_examples,
         "train_labels_sha256": labels_sha256(hard_labels(dataset.train), dataset.class_names),
-        "labels_drawn": "evenly" if gan.conditional else None,  # each class as often, whatever its share
+        "labels_drawn": "evenly"
+        if gan.conditional
+        else None,  # all classes equally often, whatever their frequency
         "ema": gan.g_use_ema,
         "batch_statistics": "moving" if moving else f"accumulated over {settings.statistics_examples}",
         "compare_gan": __version__,
     }
 
 
-def available(gan: GAN, dataset: ImageDataset) -> set[Need]:
-    """What metrics may ask for, whatever the extractor."""
+def available_inputs(gan: GAN, dataset: ImageDataset) -> set[Need]:
+    """The inputs available to metrics, apart from those of the extractor."""
     found: set[Need] = {"summary", "features", "images", "train", "generator", "discriminator"}
     if gan.conditional:
         found |= {"labels"}
@@ -239,30 +242,30 @@ def available(gan: GAN, dataset: ImageDataset) -> set[Need]:
 def check_settings(
     settings: EvalSettings, gan: GAN, dataset: ImageDataset, extractor: Extractor, lenient: bool = False
 ) -> None:
-    """To be called before long work: whether the extractor takes the images, and metrics can be computed.
+    """Checks, before long work, that the extractor accepts the images and that metrics can be computed.
 
     Args:
-      lenient: scores that need classes which are not there may be None, as those of `evaluate`.
+      lenient: whether scores that need missing classes may be None, as in `evaluate`.
 
     Raises:
-      UserError: it does not, or they cannot.
+      UserError: the extractor rejects the images, or a metric cannot be computed.
     """
-    seen = extractor(dataset.test.images[:1])
-    given = available(gan, dataset) | (CLASSES if lenient else set())
-    if seen.classes.shape[1]:
-        given |= {"logits"}
+    extracted = extractor(dataset.test.images[:1])
+    inputs = available_inputs(gan, dataset) | (CLASSES if lenient else set())
+    if extracted.classes.shape[1]:
+        inputs |= {"logits"}
     if dataset.class_names and dataset.class_names == extractor.class_names:
-        given |= {"same_classes"}
-    check(settings.metrics, given, (len(dataset.test), settings.images))
+        inputs |= {"same_classes"}
+    check(settings.metrics, inputs, (len(dataset.test), settings.images))
 
 
 def _under_training_classes(dataset: ImageDataset) -> Split:
-    """The test images under labels that count the classes as the GAN does, -1 for classes that it lacks."""
-    return under_classes(dataset.test, dataset.test_classes, dataset.class_names)
+    """The test images with labels mapped to the classes of the GAN, -1 for classes that it lacks."""
+    return with_classes(dataset.test, dataset.test_classes, dataset.class_names)
 
 
 def generator_of(gan: GAN, state: GANState) -> Generator:
-    """The generator of a state whose statistics are filled, as metrics see it."""
+    """The `Generator` for metrics, from a state with batch statistics for inference."""
     return Generator(
         lambda state, z, y: compiled_sample(gan, state, z, y),
         state,
@@ -272,10 +275,10 @@ def generator_of(gan: GAN, state: GANState) -> Generator:
 
 
 def discriminator_of(gan: GAN, state: GANState) -> Any:
-    """The discriminator of a state, as metrics see it: uint8 images and labels or None to what it says."""
+    """The `Discriminator` for metrics: uint8 images and labels or None -> its outputs."""
 
     @jax.jit
-    def say(d: Any, images: Array, y: Array | None) -> DiscriminatorOut:
+    def apply(d: Any, images: Array, y: Array | None) -> DiscriminatorOut:
         discriminator = merge_module(gan.d_def, d.params, d.extra)
         return discriminator(images.astype(np.float32) / 255, y, gan.tasks, train=False)
 
@@ -283,10 +286,10 @@ def discriminator_of(gan: GAN, state: GANState) -> Any:
         y = None
         if gan.conditional:
             y = jax.nn.one_hot(np.full(len(images), -1) if labels is None else labels, gan.y_dim)
-        return jax.tree.map(np.asarray, say(state.d, images, y))
+        return jax.tree.map(np.asarray, apply(state.d, images, y))
 
     return call
 
 
-def _of_run(root: Array, run: int) -> Array:
+def _run_key(root: Array, run: int) -> Array:
     return root if run == 0 else jax.random.fold_in(root, 2**31 - run)

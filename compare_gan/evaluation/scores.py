@@ -1,9 +1,9 @@
-"""Rows of scores: what made them, a fingerprint of that, and the file that keeps them.
+"""Rows of scores with their evaluation protocol and its fingerprint, and the file that stores them.
 
-A row is a flat dictionary. Scores of one set of generated images stand under the names of their metrics; of
-several sets under NAME_mean, NAME_std and NAME_list, as compare_gan names them. These are sets that one GAN
-generated: NAME_std does not cover what another training seed changes. `scored` names the metrics of a row,
-for a score may be None.
+A row is a flat dictionary. Scores of one generated set are in columns named after their metrics; scores of
+several sets are in NAME_mean, NAME_std and NAME_list, as in compare_gan. All sets are from one GAN: NAME_std
+does not include the variation over training seeds. `scored` lists the metrics of a row, since a score may be
+None.
 """
 
 import csv
@@ -23,10 +23,10 @@ from compare_gan.core.processes import is_main_process
 from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import SCORES
 
-NOT_FINITE = 31337.0  # what compare_gan writes for each score of a generator whose images are not numbers
+NOT_FINITE = 31337.0  # compare_gan's score if generated images contain NaN or Inf
 
-# What a score depends on besides the GAN: rows that differ here do not compare. Whether weights are
-# averaged and how batch statistics are taken belongs to the GAN; a row tells that, too.
+# The evaluation protocol: rows that differ in these columns are not comparable. Weight averaging and batch
+# statistics are properties of the GAN, and have columns of their own.
 PROTOCOL_FIELDS = (
     "extractor",
     "extractor_sha256",
@@ -45,13 +45,13 @@ Row = Mapping[str, Any]
 
 
 def fingerprint(row: Row) -> str:
-    """Twelve hexadecimal digits that are equal where two rows were measured alike."""
-    protocol = json.dumps([[name, _word(row.get(name))] for name in PROTOCOL_FIELDS])
+    """Twelve hexadecimal digits that identify the evaluation protocol of a row."""
+    protocol = json.dumps([[name, _format(row.get(name))] for name in PROTOCOL_FIELDS])
     return hashlib.sha256(protocol.encode()).hexdigest()[:12]
 
 
-def summarised(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
-    """The scores of some sets of generated images as columns of a row."""
+def summarize_runs(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+    """The columns of a row for the scores of one or more generated sets."""
     if len(runs) == 1:
         return dict(runs[0])
     columns: dict[str, Any] = {}
@@ -60,33 +60,33 @@ def summarised(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
         known = [value for value in values if value is not None]
         columns[f"{name}_mean"] = float(np.mean(known)) if known else None
         columns[f"{name}_std"] = float(np.std(known)) if known else None
-        columns[f"{name}_list"] = "_".join(_word(value) for value in values)
+        columns[f"{name}_list"] = "_".join(_format(value) for value in values)
     return columns
 
 
 def score(row: Row, name: str) -> float | None:
-    """A score by the name of its column without _mean; None if the row has none."""
-    found = _word(row.get(f"{name}_mean", row.get(name)))
+    """A score by the name of its column without _mean; None if it is missing."""
+    found = _format(row.get(f"{name}_mean", row.get(name)))
     return float(found) if found else None
 
 
 def names(rows: Iterable[Row]) -> list[str]:
-    """Names of all scores in some rows, in the order in which they come."""
+    """Names of all scores in some rows, in order of appearance."""
     known = {column for metric in METRICS for column in METRICS[metric].columns}
     found = (column.removesuffix("_mean") for row in rows for column in row)
     return [name for name in dict.fromkeys(found) if name in known]
 
 
 def higher_is_better(name: str) -> bool:
-    """Whether the greater of two scores, by the name of their column, is the better one."""
+    """Whether higher values of a score are better, by the name of its column."""
     return any(name in METRICS[each].higher_is_better for each in METRICS)
 
 
 def write_scores(run_dir: Path, row: Row) -> None:
-    """Adds a row to the scores of a run, or new columns to the row of this step that was measured alike."""
+    """Adds a row to the scores of a run, or new columns to the row with the same step and protocol."""
     if not is_main_process():
         return
-    new = _text({**row, "fingerprint": fingerprint(row)})
+    new = _format_row({**row, "fingerprint": fingerprint(row)})
     rows = []
     for old in read_scores(run_dir):
         if (old["step"], old.get("fingerprint")) == (new["step"], new["fingerprint"]):
@@ -99,10 +99,10 @@ def write_scores(run_dir: Path, row: Row) -> None:
 
 
 def read_scores(run_dir: Path) -> list[dict[str, str]]:
-    """The rows of a run's scores as text, by step; none where there is no file.
+    """The rows of a run's scores as text, sorted by step; empty if there is no file.
 
     Raises:
-      UserError: the file is not such a table.
+      UserError: the file is not a table of scores.
     """
     path = run_dir / SCORES
     if not path.exists():
@@ -116,29 +116,29 @@ def read_scores(run_dir: Path) -> list[dict[str, str]]:
     return rows
 
 
-def has_scores(run_dir: Path, wanted: Row, metrics: Iterable[str]) -> bool:
-    """Whether all of `metrics` were scored for the step of `wanted`, measured alike; some may be None."""
-    for row in read_scores(run_dir):
-        if (row["step"], row.get("fingerprint")) == (_word(wanted["step"]), fingerprint(wanted)):
-            scored = row.get("scored", "").split()
+def has_scores(run_dir: Path, row: Row, metrics: Iterable[str]) -> bool:
+    """Whether all of `metrics` were scored for the step and the protocol of `row`; scores may be None."""
+    for old in read_scores(run_dir):
+        if (old["step"], old.get("fingerprint")) == (_format(row["step"]), fingerprint(row)):
+            scored = old.get("scored", "").split()
             return all(
-                name in scored or all(score(row, column) is not None for column in METRICS[name].columns)
+                name in scored or all(score(old, column) is not None for column in METRICS[name].columns)
                 for name in metrics
             )
     return False
 
 
 def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """What was not measured alike: by the name of a making, the values that rows have."""
-    found = {name: list(dict.fromkeys(_word(row.get(name)) for row in rows)) for name in PROTOCOL_FIELDS}
+    """Protocol fields in which rows differ -> the distinct values."""
+    found = {name: list(dict.fromkeys(_format(row.get(name)) for row in rows)) for name in PROTOCOL_FIELDS}
     return {name: values for name, values in found.items() if len(values) > 1}
 
 
-def _text(row: Row) -> dict[str, str]:
-    return {name: _word(value) for name, value in row.items()}
+def _format_row(row: Row) -> dict[str, str]:
+    return {name: _format(value) for name, value in row.items()}
 
 
-def _word(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, float) and math.isnan(value):
         return "nan"
     return "" if value is None else str(value)

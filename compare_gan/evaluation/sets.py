@@ -1,4 +1,4 @@
-"""Real images whose features are remembered, and the scores of two sets of images."""
+"""Cached features of real images, and the scores of two sets of images."""
 
 import hashlib
 import logging
@@ -21,20 +21,20 @@ from compare_gan.features.base import Extractor, FeaturesAndClasses
 from compare_gan.metrics.context import EvalContext, ImageSet, features_first
 
 FILES = ("features.npy", "classes.npy")
-PART = 1000  # images that are looked at before what was seen is written
+PART = 1000  # images per extractor call
 DISTANCES = ("fid_score", "frechet_distance", "fid_infinity", "fid_score_low")
 log = logging.getLogger(__name__)
 
 
 def cached_features(split: Split, extractor: Extractor, cache: Path | None) -> ImageSet:
-    """The images of a split. With a folder `cache` their features are kept in it, and stay on disk."""
+    """The images of a split. With a folder `cache`, their features are stored there and memory-mapped."""
     labels = hard_labels(split)
     if cache is None:
         return ImageSet(split.images, labels, extractor)
-    made_of = "\0".join([extractor.sha256, extractor.name, fingerprint(split.images), __version__])
-    folder = cache / hashlib.sha256(made_of.encode()).hexdigest()[:32]
+    key = "\0".join([extractor.sha256, extractor.name, fingerprint(split.images), __version__])
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:32]
     found = _read(folder, len(split))
-    all_found = all_processes(found is not None)  # processes look together or not at all
+    all_found = all_processes(found is not None)  # all processes extract, or none does
     if found is not None and all_found:
         kept = found
     elif is_main_process():
@@ -47,19 +47,19 @@ def cached_features(split: Split, extractor: Extractor, cache: Path | None) -> I
 def _read(folder: Path, count: int) -> FeaturesAndClasses | None:
     try:
         kept = FeaturesAndClasses(*(np.load(folder / name, mmap_mode="r") for name in FILES))
-    except (OSError, ValueError, EOFError):  # not there, or damaged
+    except (OSError, ValueError, EOFError):  # missing or damaged
         return None
     return kept if len(kept.features) == len(kept.classes) == count else None
 
 
 def _extract_to_cache(folder: Path, images: Images, extractor: Extractor) -> FeaturesAndClasses:
-    """Looks at all images, a part at a time, and writes what was seen."""
+    """Extracts the features of all images part by part and writes them to the cache."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}") as name:
         files: list[np.memmap] = []
         for start in range(0, len(images), PART):
-            seen = extractor(images[start : start + PART])
-            parts = (np.asarray(seen.features), np.asarray(seen.classes))
+            extracted = extractor(images[start : start + PART])
+            parts = (np.asarray(extracted.features), np.asarray(extracted.classes))
             if not files:
                 shapes = [(len(images), part.shape[1]) for part in parts]
                 files = [
@@ -72,25 +72,27 @@ def _extract_to_cache(folder: Path, images: Images, extractor: Extractor) -> Fea
             file.flush()
         shutil.rmtree(folder, ignore_errors=True)
         Path(name).rename(folder)
-        Path(name).mkdir()  # for the manager to remove
+        Path(name).mkdir()  # for the context manager to remove
     kept = _read(folder, len(images))
     assert kept is not None
     return kept
 
 
 def _extract(images: Images, extractor: Extractor) -> FeaturesAndClasses:
-    """The same without a file, of which one process is enough."""
+    """Extracts the features of all images without caching; only the main process writes the cache."""
     parts = [extractor(images[start : start + PART]) for start in range(0, len(images), PART)]
     return FeaturesAndClasses(
         np.concatenate([part.features for part in parts]), np.concatenate([part.classes for part in parts])
     )
 
 
-def computed(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, float | None], list[str]]:
-    """Scores by column, and the metrics that failed, whose scores are None and of which a line tells why.
+def compute_scores(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, float | None], list[str]]:
+    """Scores by column, and the names of metrics that failed, whose scores are None.
+
+    A failure, such as a score that is NaN, is logged as a warning.
 
     Raises:
-      Exception: that of the first metric, if all of them failed; a score that is NaN is a failure.
+      Exception: the error of the first metric, if all metrics failed.
     """
     found: dict[str, float | None] = {}
     failures: dict[str, Exception] = {}
@@ -100,7 +102,7 @@ def computed(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, fl
             if any(value is not None and math.isnan(value) for value in scores.values()):
                 raise UserError(f"the metric {name} gives NaN; the features may be too large")
             found |= scores
-        except Exception as error:  # whatever it is, the other scores are worth having
+        except Exception as error:  # any error; the other scores remain useful
             failures[name] = error
             found |= dict.fromkeys(METRICS[name].columns)
     if failures and len(failures) == len(metrics):
@@ -112,8 +114,8 @@ def computed(context: EvalContext, metrics: Sequence[str]) -> tuple[dict[str, fl
     return {column: found[column] for name in metrics for column in METRICS[name].columns}, list(failures)
 
 
-def warn_of_few(context: EvalContext, scores: Mapping[str, Any]) -> None:
-    """A line if a Frechet distance was taken from fewer images than there are features."""
+def warn_if_few_images(context: EvalContext, scores: Mapping[str, Any]) -> None:
+    """Warns if a Frechet distance was computed from fewer images than features."""
     if not any(scores.get(name) is not None for name in DISTANCES):
         return
     features = len(context.real.summary.moments.mean)
@@ -125,8 +127,8 @@ def warn_of_few(context: EvalContext, scores: Mapping[str, Any]) -> None:
     ]
     if few:
         log.warning(
-            "%s images are fewer than the %d features: the distance is biased upwards and compares only with "
-            "others from as many images",
+            "%s images are fewer than the %d features: the distance is biased upwards and comparable only to "
+            "distances from the same number of images",
             " and ".join(few),
             features,
         )

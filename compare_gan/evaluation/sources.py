@@ -1,4 +1,4 @@
-"""Images and features from folders and files, scored without a GAN."""
+"""Scores images and features from folders and files, without a GAN."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.data.loading import deepened
-from compare_gan.evaluation.classes import labels_sha256, translated
+from compare_gan.evaluation.classes import labels_sha256, translate_labels
 from compare_gan.evaluation.scores import fingerprint
-from compare_gan.evaluation.sets import computed, warn_of_few
+from compare_gan.evaluation.sets import compute_scores, warn_if_few_images
 from compare_gan.features.base import Extractor
 from compare_gan.metrics.context import EvalContext, ImageSet, Need, check
 from compare_gan.metrics.summaries import Gaussian
 
-PART = 1000  # images that are looked at together
+PART = 1000  # images that are checked together
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """Images of a folder or file that are scored or compared with."""
+    """Images of a folder or file, to score or to use as reference."""
 
     name: str
-    which: str  # of its images: all, train, test
+    which: str  # split: all, train or test
     split: Split
     class_names: tuple[str, ...]
 
@@ -36,12 +36,12 @@ class Source:
 
 
 def read_features(path: Path) -> np.ndarray | Gaussian:
-    """Features [N, F] of a `.npy` file, or of an `.npz` file with an array `features` or only one array.
+    """Features [N, F] of a `.npy` file, or of an `.npz` file with an array `features` or a single array.
 
-    Or the `mu` [F] and `sigma` [F, F] of an `.npz` file, as others publish statistics of reference images.
+    Or `mu` [F] and `sigma` [F, F] of an `.npz` file, the usual format of published reference statistics.
 
     Raises:
-      UserError: it is not such a file.
+      UserError: the file has another format.
     """
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -52,8 +52,8 @@ def read_features(path: Path) -> np.ndarray | Gaussian:
                     return _gaussian(path, found["mu"], found["sigma"])
                 if "features" not in names and len(names) != 1:
                     raise UserError(
-                        f"{path}: holds {', '.join(names) or 'nothing'}; "
-                        f"wanted an array features, or mu and sigma"
+                        f"{path}: contains {', '.join(names) or 'nothing'}; "
+                        f"expected an array features, or mu and sigma"
                     )
                 found = found["features" if "features" in names else names[0]]
     except UserError:
@@ -62,73 +62,75 @@ def read_features(path: Path) -> np.ndarray | Gaussian:
         reason = getattr(error, "strerror", None) or "damaged, or not a NumPy file of plain arrays"
         raise UserError(f"{path}: cannot be read ({reason})") from None
     if found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) < 2:
-        raise UserError(f"{path}: {found.dtype} {list(found.shape)}; wanted features [N, F] of N > 1 images")
+        raise UserError(
+            f"{path}: {found.dtype} {list(found.shape)}; expected features [N, F] of N > 1 images"
+        )
     for start in range(0, len(found), 10_000):
         if not np.isfinite(found[start : start + 10_000]).all():
-            raise UserError(f"{path}: holds values that are not finite")
+            raise UserError(f"{path}: contains NaN or Inf")
     return found
 
 
 def _gaussian(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:
-    """Checked and in double precision."""
+    """Validates mu and sigma and converts them to float64."""
     shapes = f"mu {list(mean.shape)} and sigma {list(covariance.shape)}"
     if mean.ndim != 1 or covariance.shape != 2 * mean.shape or not mean.size:
-        raise UserError(f"{path}: holds {shapes}; wanted [F] and [F, F]")
+        raise UserError(f"{path}: contains {shapes}; expected [F] and [F, F]")
     if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
         raise UserError(f"{path}: mu and sigma must be arrays of real numbers")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-        raise UserError(f"{path}: holds values that are not finite")
+        raise UserError(f"{path}: contains NaN or Inf")
     covariance = covariance.astype(np.float64)
     if not np.allclose(covariance, covariance.T, rtol=1e-3, atol=1e-6 * abs(covariance).max()):
-        raise UserError(f"{path}: sigma is not symmetric, so it is no covariance")
+        raise UserError(f"{path}: sigma is not symmetric, so it is not a covariance")
     if np.linalg.eigvalsh(covariance)[0] < -1e-3 * abs(covariance).max():
-        raise UserError(f"{path}: sigma has negative eigenvalues, so it is no covariance")
+        raise UserError(f"{path}: sigma has negative eigenvalues, so it is not a covariance")
     return Gaussian(mean.astype(np.float64), (covariance + covariance.T) / 2)
 
 
-def has_statistics_alone(path: Path) -> bool:
-    """Whether a file is an `.npz` file of mu and sigma, and no images are in it."""
+def is_statistics_file(path: Path) -> bool:
+    """Whether a file is an `.npz` file with mu and sigma and without images."""
     try:
         with np.load(path, allow_pickle=False) as found:
             return {"mu", "sigma"} <= {*found.files} and all(found[name].ndim < 3 for name in found.files)
-    except Exception:  # not such a file, whatever it is
+    except Exception:  # any other file
         return False
 
 
 def score_features(
     fake: np.ndarray | Gaussian, real: np.ndarray | Gaussian, metrics: Sequence[str], seed: int = 42
 ) -> dict[str, Any]:
-    """Scores of features [N, F] against others [M, F]; a mean and a covariance will do for either.
+    """Scores features [N, F] against features [M, F]; either may be a mean and a covariance.
 
     Returns:
-      A row: how many images there are, where that is known, the metrics that were `scored`, and the scores.
+      A row: the numbers of images if known, the metrics that were `scored`, and the scores.
 
     Raises:
-      UserError: a metric needs more than features, or the two have not as many columns.
+      UserError: a metric needs more than features, or the numbers of features differ.
     """
-    context = EvalContext(_set_of(real), _set_of(fake), seed=seed)
+    context = EvalContext(_image_set(real), _image_set(fake), seed=seed)
     return _scored(context, metrics, set())
 
 
 def score_images(
     fake: Source, real: Source, extractor: Extractor, metrics: Sequence[str], seed: int = 42
 ) -> dict[str, Any]:
-    """Scores of images against others, by an extractor.
+    """Scores images against reference images with an extractor.
 
-    Images that are grey in all of a source count as grey, however they are stored, and are repeated to three
-    channels where the other side has colours. Classes of both sides are used where there are any: they match
-    by name, or by number where a side has no names.
+    A source of only grey images counts as greyscale, however it is stored, and is repeated to three channels
+    if the other side has colours. Classes of both sides, if any, match by name, or by number if a side has no
+    names.
 
     Returns:
-      A row: what was compared, how, the metrics that were `scored`, and the scores.
+      A row: the protocol, the metrics that were `scored`, and the scores.
 
     Raises:
-      UserError: a metric needs what is not there, the images differ in size, or the extractor refuses them.
+      UserError: a metric needs missing inputs, the images differ in size, or the extractor rejects them.
     """
-    fake_split, real_split = _alike(fake, real)
-    extractor(real_split.images[:1])  # raises early if it does not take them
+    fake_split, real_split = _match_channels(fake, real)
+    extractor(real_split.images[:1])  # fails early if it rejects the images
     labels, real_labels = _labelled(fake.split), _labelled(real.split)
-    names, about = fake.class_names, _about(fake, extractor, seed)
+    names, about = fake.class_names, _protocol(fake, extractor, seed)
     about |= {
         "data": real.name,
         "data_sha256": pixels_sha256(real.split.images),
@@ -136,7 +138,7 @@ def score_images(
         "real_split": real.which,
     }
     if labels is not None and real_labels is not None:
-        labels, matched = translated(labels, names, real.class_names)
+        labels, matched = translate_labels(labels, names, real.class_names)
         about["classes_in_common"] = matched
     if real_labels is not None:
         names = real.class_names
@@ -151,17 +153,17 @@ def score_against_features(
     metrics: Sequence[str],
     seed: int = 42,
 ) -> dict[str, Any]:
-    """Scores of images against features [M, F] that the same extractor made of others, or their statistics.
+    """Scores images against reference features [M, F] of the same extractor, or their mean and covariance.
 
     Returns, raises: as `score_images`.
     """
-    about = _about(fake, extractor, seed)
+    about = _protocol(fake, extractor, seed)
     return _of_images(
-        about, fake.split, _labelled(fake.split), fake.class_names, _set_of(real), extractor, metrics, seed
+        about, fake.split, _labelled(fake.split), fake.class_names, _image_set(real), extractor, metrics, seed
     )
 
 
-def _about(fake: Source, extractor: Extractor, seed: int) -> dict[str, Any]:
+def _protocol(fake: Source, extractor: Extractor, seed: int) -> dict[str, Any]:
     return {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
@@ -182,77 +184,79 @@ def _of_images(
     metrics: Sequence[str],
     seed: int,
 ) -> dict[str, Any]:
-    """A row of images under labels of the classes `names`."""
-    given: set[Need] = {"images"}
+    """A row for images with labels that index `names`."""
+    inputs: set[Need] = {"images"}
     if extractor(fake.images[:1]).classes.shape[1]:
-        given |= {"logits"}
+        inputs |= {"logits"}
     same = bool(names) and names == extractor.class_names
     context = EvalContext(real, ImageSet(fake.images, labels, extractor), seed=seed, same_classes=same)
-    row = about | _scored(context, metrics, given)
+    row = about | _scored(context, metrics, inputs)
     return {"fingerprint": fingerprint(row)} | row
 
 
-def _scored(context: EvalContext, metrics: Sequence[str], given: set[Need]) -> dict[str, Any]:
-    """Counts and scores, if what metrics need is `given` or to be seen in the context."""
+def _scored(context: EvalContext, metrics: Sequence[str], inputs: set[Need]) -> dict[str, Any]:
+    """Counts and scores. Available are `inputs` and those that the context implies."""
     sides = {"real": context.real, "generated": context.fake}
-    given = given | {"summary"}
+    inputs = inputs | {"summary"}
     if all(side.gaussian is None for side in sides.values()):
-        given |= {"features"}
+        inputs |= {"features"}
     if context.fake.labels is not None:
-        given |= {"labels"}
+        inputs |= {"labels"}
     if context.real.labels is not None:
-        given |= {"real_labels"}
+        inputs |= {"real_labels"}
     if context.same_classes:
-        given |= {"same_classes"}
+        inputs |= {"same_classes"}
     counts = {f"{name}_images": len(side.images) for name, side in sides.items() if side.gaussian is None}
-    check(metrics, given, counts.values())
-    real, fake = (_columns(side) for side in sides.values())
+    check(metrics, inputs, counts.values())
+    real, fake = (_num_features(side) for side in sides.values())
     if real != fake:
         raise UserError(
-            f"{fake} features of generated images do not compare with {real} of real ones; "
+            f"{fake} features of generated images are incompatible with {real} of real ones; "
             f"both must come from the same extractor"
         )
-    scores, failed = computed(context, metrics)
-    warn_of_few(context, scores)
+    scores, failed = compute_scores(context, metrics)
+    warn_if_few_images(context, scores)
     return counts | {"scored": " ".join(name for name in metrics if name not in failed)} | scores
 
 
-def _columns(images: ImageSet) -> int:
-    """How many features there are."""
+def _num_features(images: ImageSet) -> int:
+    """The number of features."""
     if images.gaussian is not None:
         return len(images.gaussian.mean)
     return images.extractor(images.images[:1]).features.shape[1]
 
 
-def _set_of(given: np.ndarray | Gaussian) -> ImageSet:
-    return ImageSet.of_gaussian(given) if isinstance(given, Gaussian) else ImageSet.of_features(given)
+def _image_set(features: np.ndarray | Gaussian) -> ImageSet:
+    return (
+        ImageSet.of_gaussian(features) if isinstance(features, Gaussian) else ImageSet.of_features(features)
+    )
 
 
 def _labelled(split: Split) -> np.ndarray | None:
-    """Class indices [N], -1 = unlabelled; None if all are."""
+    """Class indices [N], -1 = unlabelled; None if all are unlabelled."""
     labels = hard_labels(split)
     return labels if (labels != UNLABELLED).any() else None
 
 
-def _alike(fake: Source, real: Source) -> tuple[Split, Split]:
-    """Both in as many channels as they need.
+def _match_channels(fake: Source, real: Source) -> tuple[Split, Split]:
+    """Both splits with the same number of channels, the smallest possible.
 
     Raises:
-      UserError: their images are of two sizes.
+      UserError: their image sizes differ.
     """
     (h, w), (rh, rw) = (side.split.images.shape[1:3] for side in (fake, real))
     if (h, w) != (rh, rw):
         raise UserError(
             f"images of {fake.name} are {h}x{w}, those of {real.name} {rh}x{rw}; give --image_size for both"
         )
-    splits = [_without_colour(side.split) for side in (fake, real)]
+    splits = [_reduce_to_grey(side.split) for side in (fake, real)]
     depth = max(split.images.shape[3] for split in splits)
     one, other = (deepened(split, depth) for split in splits)
     return one, other
 
 
-def _without_colour(split: Split) -> Split:
-    """With one channel if all images are in memory and are grey."""
+def _reduce_to_grey(split: Split) -> Split:
+    """The split with one channel if all images are in memory and grey."""
     images = split.images
     if not isinstance(images, np.ndarray) or images.shape[3] == 1:
         return split

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are scored, and when. What is scored already is not scored again."""
+"""Selects and scores checkpoints of a run; skips those already scored."""
 
 import logging
 import time
@@ -10,50 +10,50 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.run_files import DONE
 from compare_gan.core.types import GANState
 from compare_gan.data.base import ImageDataset
-from compare_gan.evaluation.evaluate import EvalSettings, evaluate, measure
+from compare_gan.evaluation.evaluate import EvalSettings, evaluate, protocol_columns
 from compare_gan.evaluation.scores import has_scores, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
 from compare_gan.train.checkpoints import Checkpoints
 
-POLL, PATIENCE = 60.0, 24 * 3600.0  # seconds, as compare_gan's
+POLL_S, TIMEOUT_S = 60.0, 24 * 3600.0  # seconds, as in compare_gan
 log = logging.getLogger(__name__)
 
 
-def chosen(run_dir: Path, wanted: str = "latest", every: int = 1) -> list[int]:
-    """Steps of a run that have a checkpoint.
+def select_steps(run_dir: Path, choice: str = "latest", every: int = 1) -> list[int]:
+    """Selects steps of a run that have a checkpoint.
 
     Args:
       run_dir: the run folder.
-      wanted: latest, all, best, or steps with commas between them.
-      every: of all, those at multiples of this, and the last.
+      choice: latest, all, best, or comma-separated steps.
+      every: with "all": only multiples of this, and the last step.
 
     Raises:
-      UserError: there are none, or one that is asked for is not there.
+      UserError: there are no checkpoints, or a requested one is missing.
     """
     checkpoints = Checkpoints(run_dir)
     steps = checkpoints.steps()
     if not steps:
         raise UserError(f"{run_dir}: no checkpoint in {checkpoints.folder}; train it first")
-    if wanted == "latest":
+    if choice == "latest":
         return steps[-1:]
-    if wanted == "all":
+    if choice == "all":
         return [step for step in steps if step % every == 0 or step == steps[-1]]
-    if wanted == "best":
+    if choice == "best":
         best = checkpoints.best()
         if best is None:
-            raise UserError(f"{run_dir}: no best step is known; train with --eval_every_steps")
+            raise UserError(f"{run_dir}: the best step is unknown; train with --eval_every_steps")
         return [best[0]]
     try:
-        asked = [int(word) for word in wanted.split(",")]
+        requested = [int(word) for word in choice.split(",")]
     except ValueError:
-        raise UserError(f"steps {wanted!r}: give latest, all, best, or numbers such as 1000,2000") from None
-    for step in asked:
+        raise UserError(f"steps {choice!r}: give latest, all, best, or numbers such as 1000,2000") from None
+    for step in requested:
         if step not in steps:
             raise UserError(
                 f"{run_dir}: no checkpoint of step {step}; there are {', '.join(map(str, steps))}"
             )
-    return asked
+    return requested
 
 
 def score_steps(
@@ -65,17 +65,17 @@ def score_steps(
     extractor: Extractor,
     settings: EvalSettings,
 ) -> Iterator[dict[str, Any]]:
-    """Scores some checkpoints of a run, each into the table of its scores as soon as it is known.
+    """Scores checkpoints of a run, writes each row to its table of scores, and yields it.
 
-    A checkpoint that is damaged is named and passed over.
+    Damaged checkpoints are skipped with a warning.
 
     Args:
-      template: a state of this GAN, with the arrays where they are wanted.
+      template: a state of this GAN with the sharding for restored arrays.
     """
-    made_of = measure(gan, dataset, extractor, settings)
+    protocol = protocol_columns(gan, dataset, extractor, settings)
     for step in steps:
-        if has_scores(run_dir, {"step": step} | made_of, settings.metrics):
-            log.warning("%s: step %d is scored already", run_dir, step)
+        if has_scores(run_dir, {"step": step} | protocol, settings.metrics):
+            log.warning("%s: step %d already has these scores", run_dir, step)
             continue
         state = Checkpoints(run_dir).restore_step(step, template)
         if state is None:
@@ -85,35 +85,37 @@ def score_steps(
         yield row
 
 
-def as_they_come(
+def poll_steps(
     run_dir: Path,
     every: int = 1,
     wait: Callable[[float], None] = time.sleep,
-    patience: float = PATIENCE,
+    timeout_s: float = TIMEOUT_S,
 ) -> Iterator[int]:
-    """Steps of a run that is being trained, one after the other; ends when training has.
+    """Yields steps of a run in training as their checkpoints appear; ends when training has finished.
 
     Raises:
-      UserError: no checkpoint came for a day.
+      UserError: no checkpoint appeared within `timeout_s`.
     """
-    told: set[int] = set()
+    yielded: set[int] = set()
     waited = 0.0
     while True:
         done = (run_dir / DONE).exists()  # before looking, so that no checkpoint is missed
         steps = Checkpoints(run_dir).steps()
         new = [
-            step for step in steps if step not in told and (step % every == 0 or done and step == steps[-1])
+            step
+            for step in steps
+            if step not in yielded and (step % every == 0 or done and step == steps[-1])
         ]
         if new:
-            told.add(new[0])
+            yielded.add(new[0])
             waited = 0.0
             yield new[0]
         elif done:
             return
-        elif waited >= patience:
+        elif waited >= timeout_s:
             raise UserError(
-                f"{run_dir}: no new checkpoint in {patience / 3600:g} hours; is it being trained?"
+                f"{run_dir}: no new checkpoint in {timeout_s / 3600:g} hours; is training still running?"
             )
         else:
-            wait(POLL)
-            waited += POLL
+            wait(POLL_S)
+            waited += POLL_S

@@ -1,4 +1,4 @@
-"""The model card of an export: a README that says what it is, what it scored, and how to load it."""
+"""The model card of an export: a README with its contents, scores and loading instructions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,17 +9,17 @@ from compare_gan.evaluation.scores import PROTOCOL_FIELDS, names, score
 from compare_gan.export.folder import ExportMetadata
 
 LOADER = Path(__file__).with_name("loader.py")
-ORIGIN = {  # of run.json
+ORIGIN = {  # key in run.json -> label on the card
     "data": "data",
     "labels": "labels",
     "labelled_only": "labelled images only",
     "method": "method",
-    "fraction": "fraction of labels that were there",
-    "per_class": "labels of each class that were there",
+    "fraction": "fraction of labels used",
+    "per_class": "labels used per class",
     "seed": "seed",
 }
-SHOWN = 10  # rows and columns of the picture
-NAMED = 20  # classes that are listed
+SHOWN = 10  # rows and columns of the sample picture
+NAMED = 20  # maximum number of listed class names
 
 TEXT = """---
 library_name: jax
@@ -31,25 +31,25 @@ tags:
 
 # {title}
 
-A GAN that was trained and exported with compare_gan {version}: its generator, its discriminator with all
-heads, and where latent vectors come from, as programs of `jax.export` with their weights beside them.
+A GAN trained and exported with compare_gan {version}: its generator, its discriminator with all heads, and a
+sampler of latent vectors, as programs of `jax.export` with their weights in separate files.
 
 ![Generated images{by_class}](samples.png)
 
-## What it is
+## Contents
 
 {facts}
 
-| file | what |
+| file | contents |
 |---|---|
 | `generator.jax`, `generator.safetensors` | {generator} |
 | `discriminator.jax`, `discriminator.safetensors` | {discriminator} |
-| `sampler.jax` | seed (uint32) and numbers of images (int32 [B]) -> z |
-| `export.json` | the above for programs, and the SHA-256 of each file |
+| `sampler.jax` | seed (uint32) and image indices (int32 [B]) -> z |
+| `export.json` | metadata and the SHA-256 of each file |
 
-B is any batch size, at each call. Programs run on CPU, CUDA and TPU.
+The batch size B may differ between calls. Programs run on CPU, CUDA and TPU.
 
-## How it was trained
+## Training
 
 {training}
 
@@ -65,9 +65,9 @@ B is any batch size, at each call. Programs run on CPU, CUDA and TPU.
 
 {scores}
 
-## How to load it
+## Loading
 
-`compare-gan sample FOLDER --out samples.png`, or without compare_gan, with `pip install jax flatbuffers`:
+`compare-gan sample FOLDER --out samples.png`, or without compare_gan, after `pip install jax flatbuffers`:
 
 ```python
 {loader}```
@@ -76,113 +76,125 @@ B is any batch size, at each call. Programs run on CPU, CUDA and TPU.
 {example}
 ```
 
-## Use and limits
+## Intended use and limitations
 
-Made to study GANs. It shows what its training images show, with their gaps and prejudices, may repeat some
-of them, and was checked for neither. What it generates is not evidence of anything. The discriminator tells
-images of this generator from its training images; it does not tell generated images from real ones at large.
+Intended for research on GANs. Images reflect the biases and gaps of the training data, and may reproduce
+training images; neither was evaluated. Generated images are not evidence of anything. The discriminator
+distinguishes images of this generator from its training images; it is not a general detector of generated
+images.
 
-The licence of the training data, and what it allows to do with this model, is not known to compare_gan: say
-so here before you share it.
+compare_gan does not know the licence of the training data or what it permits: state it here before you share
+this model.
 """
 
 
 def card(
-    about: ExportMetadata, run: Mapping[str, Any], config: str, rows: Sequence[Mapping[str, str]]
+    metadata: ExportMetadata, run: Mapping[str, Any], config: str, rows: Sequence[Mapping[str, str]]
 ) -> str:
     """The card as Markdown.
 
     Args:
-      about: what is exported.
-      run: what `run.json` tells.
+      metadata: the metadata of the export.
+      run: the contents of `run.json`.
       config: the operative configuration.
-      rows: the run's scores; those of the exported step are shown.
+      rows: the scores of the run; those of the exported step are shown.
     """
-    z, y, images = f"z [B, {about.z_dim}]", f" and y [B, {about.num_classes}]", f"[B, {sizes(about)}]"
-    heads = "".join(f", heads/{name}" for name in about.heads)
+    z, y, images = (
+        f"z [B, {metadata.z_dim}]",
+        f" and y [B, {metadata.num_classes}]",
+        f"[B, {format_shape(metadata)}]",
+    )
+    heads = "".join(f", heads/{name}" for name in metadata.heads)
     return TEXT.format(
-        title=f"{about.method} ({about.architecture.removesuffix('_arch')}) of {source(run)}",
-        version=about.versions["compare_gan"],
-        by_class=f", a row for each of {min(about.num_classes, SHOWN)} classes" if about.num_classes else "",
-        facts=markdown(facts(about)),
-        generator=f"{z}{y if about.num_classes else ''} -> images {images} in [0, 1], float32",
-        discriminator=f"images{y if about.num_classes else ''} -> logits [B], features [B, F]{heads}",
-        training=markdown(trained(run)),
+        title=f"{metadata.method} ({metadata.architecture.removesuffix('_arch')}) of {source(run)}",
+        version=metadata.versions["compare_gan"],
+        by_class=f", one row for each of {min(metadata.num_classes, SHOWN)} classes"
+        if metadata.num_classes
+        else "",
+        facts=markdown(facts(metadata)),
+        generator=f"{z}{y if metadata.num_classes else ''} -> images {images} in [0, 1], float32",
+        discriminator=f"images{y if metadata.num_classes else ''} -> logits [B], features [B, F]{heads}",
+        training=markdown(training_facts(run)),
         config=config.strip(),
-        scores=scores([row for row in rows if row["step"] == str(about.step)], about.step),
+        scores=scores([row for row in rows if row["step"] == str(metadata.step)], metadata.step),
         loader=LOADER.read_text(),
-        example=example(about),
+        example=example(metadata),
     )
 
 
-def facts(about: ExportMetadata) -> dict[str, Any]:
+def facts(metadata: ExportMetadata) -> dict[str, Any]:
     found = {
-        "architecture": about.architecture,
-        "method": about.method,
-        "generator updates": about.step,
-        "images": sizes(about),
-        "weights of the generator": "averaged over training" if about.averaged_weights else "the last",
-        "batch statistics of the generator": about.batch_statistics,
-        "made with": ", ".join(f"{name} {version}" for name, version in about.versions.items()),
+        "architecture": metadata.architecture,
+        "method": metadata.method,
+        "generator updates": metadata.step,
+        "images": format_shape(metadata),
+        "weights of the generator": "moving average over training"
+        if metadata.averaged_weights
+        else "last step",
+        "batch statistics of the generator": metadata.batch_statistics,
+        "created with": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
     }
-    if about.num_classes:
-        shown = ", ".join(about.class_names[:NAMED])
-        more = f" and {about.num_classes - NAMED} more" if about.num_classes > NAMED else ""
-        found["classes"] = f"{about.num_classes}: {shown}{more}; y is one-hot, or a mixture"
+    if metadata.num_classes:
+        shown = ", ".join(metadata.class_names[:NAMED])
+        more = f" and {metadata.num_classes - NAMED} more" if metadata.num_classes > NAMED else ""
+        found["classes"] = f"{metadata.num_classes}: {shown}{more}; y is one-hot or a mixture"
     return found
 
 
-def sizes(about: ExportMetadata) -> str:
-    return ", ".join(map(str, about.image_shape))
+def format_shape(metadata: ExportMetadata) -> str:
+    return ", ".join(map(str, metadata.image_shape))
 
 
-def trained(run: Mapping[str, Any]) -> dict[str, Any]:
-    told = {**run, "data": source(run), "labels": labels(run)}
-    found = {word: told.get(name) for name, word in ORIGIN.items()}
+def training_facts(run: Mapping[str, Any]) -> dict[str, Any]:
+    values = {**run, "data": source(run), "labels": labels(run)}
+    found = {word: values.get(name) for name, word in ORIGIN.items()}
     return {word: value for word, value in found.items() if value is not None and value is not False}
 
 
 def source(run: Mapping[str, Any]) -> str:
-    """The data set's name; of a path the last part, since a card travels."""
-    several = [run["data"]] if isinstance(run["data"], str) else run["data"]
-    return " + ".join(Path(each).name for each in several)
+    """The name of the data set; only the last part of a path, since the card is shared."""
+    sources = [run["data"]] if isinstance(run["data"], str) else run["data"]
+    return " + ".join(Path(each).name for each in sources)
 
 
 def labels(run: Mapping[str, Any]) -> str | None:
-    """What stood in for the data's own labels, if anything: a word, or a file by name and SHA-256."""
-    told = run.get("labels")
-    if not told:
+    """The labels that replaced those of the data, if any: a keyword, or the name and SHA-256 of a file."""
+    replaced = run.get("labels")
+    if not replaced:
         return None
-    word, colon, path = str(told["choice"]).rpartition(":")
+    word, colon, path = str(replaced["choice"]).rpartition(":")
     name = word + colon + Path(path).name
-    return f"{name}, SHA-256 {told['sha256']}" if "sha256" in told else name
+    return f"{name}, SHA-256 {replaced['sha256']}" if "sha256" in replaced else name
 
 
 def scores(rows: Sequence[Mapping[str, str]], step: int) -> str:
-    """Tables of scores, each with how it was measured and the fingerprint of that."""
+    """Tables of scores, each with its evaluation protocol and the fingerprint of the protocol."""
     if not rows:
-        return f"Step {step} has none. `compare-gan evaluate RUN` makes them; export again afterwards."
+        return f"Step {step} has no scores. Run `compare-gan evaluate RUN`, then export again."
     parts = []
     for row in rows:
-        measured = {name: row[name] for name in (*PROTOCOL_FIELDS, "batch_statistics") if row.get(name)}
+        protocol = {name: row[name] for name in (*PROTOCOL_FIELDS, "batch_statistics") if row.get(name)}
         found = {name: f"{value:.6g}" for name in names([row]) if (value := score(row, name)) is not None}
         parts.append(
-            f"Fingerprint `{row.get('fingerprint', '')}`; scores with the same fingerprint compare.\n\n"
-            f"{markdown(found)}\n\nMeasured with:\n\n{markdown(measured)}"
+            f"Fingerprint `{row.get('fingerprint', '')}`; scores with the same fingerprint are "
+            "comparable.\n\n"
+            f"{markdown(found)}\n\nEvaluation protocol:\n\n{markdown(protocol)}"
         )
     return "\n\n".join(parts)
 
 
-def example(about: ExportMetadata) -> str:
-    """Code that draws 16 images, classes in turn, as `compare-gan sample` does."""
+def example(metadata: ExportMetadata) -> str:
+    """Code that generates 16 images, cycling through the classes, like `compare-gan sample`."""
     lines = [
         'parts = ("sampler", "generator", "discriminator")',
         'latents, generator, discriminator = (load(".", part) for part in parts)',
-        "numbers = np.arange(16, dtype=np.int32)",
-        "z = latents(np.uint32(0), numbers)  # seed 0",
+        "indices = np.arange(16, dtype=np.int32)",
+        "z = latents(np.uint32(0), indices)  # seed 0",
     ]
     y = ""
-    if about.num_classes:
-        lines.append(f"y = np.eye({about.num_classes}, dtype=np.float32)[numbers % {about.num_classes}]")
+    if metadata.num_classes:
+        lines.append(
+            f"y = np.eye({metadata.num_classes}, dtype=np.float32)[indices % {metadata.num_classes}]"
+        )
         y = ", y"
     return "\n".join([*lines, f"images = generator(z{y})", f'logits = discriminator(images{y})["logits"]'])

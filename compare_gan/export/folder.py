@@ -1,4 +1,4 @@
-"""The folder of an export as a reader sees it. Its programs are all that is run, and they only compute."""
+"""Reads the folder of an export. Only its programs are executed, after a check for side effects."""
 
 import dataclasses
 import re
@@ -14,58 +14,60 @@ from compare_gan.export.loader import load
 from compare_gan.export.sampler import Sampler
 
 FORMAT = 1
-ABOUT = "export.json"
+METADATA_FILE = "export.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportMetadata:
-    """What `export.json` tells, beside the number of the format and the SHA-256 of programs and weights."""
+    """The contents of `export.json`, except the format version and the SHA-256 of the files."""
 
     architecture: str
     method: str
     step: int
     image_shape: tuple[int, int, int]  # H, W, C
     z_dim: int
-    num_classes: int  # 0: networks take no label
+    num_classes: int  # 0: unconditional
     class_names: tuple[str, ...]
-    averaged_weights: bool  # of the generator
-    batch_statistics: str  # of the generator outside training
-    heads: tuple[str, ...]  # of the discriminator
+    averaged_weights: bool  # whether the generator has averaged weights
+    batch_statistics: str  # source of the batch statistics of the generator
+    heads: tuple[str, ...]  # names of the heads of the discriminator
     versions: dict[str, str]
 
 
 def is_export(folder: Path) -> bool:
-    return (folder / ABOUT).exists()
+    return (folder / METADATA_FILE).exists()
 
 
 def open_sampler(folder: Path) -> Sampler:
     """The generator of an export.
 
     Raises:
-      UserError: the export is damaged, of a newer format or JAX, or its programs do more than compute.
+      UserError: the export is damaged, of a newer format or JAX, or its programs have side effects.
     """
-    about = read_about(folder)
-    check(folder)
+    metadata = read_metadata(folder)
+    verify_checksums(folder)
     programs = load_checked(folder, "sampler"), load_checked(folder, "generator")
-    return Sampler(*programs, about.class_names, about.image_shape)
+    return Sampler(*programs, metadata.class_names, metadata.image_shape)
 
 
-def read_about(folder: Path) -> ExportMetadata:
-    """What an export tells of itself.
+def read_metadata(folder: Path) -> ExportMetadata:
+    """The metadata of an export.
 
     Raises:
       UserError: it is damaged or of a newer format.
     """
-    path = folder / ABOUT
-    told = read_json(path)
-    version = told.get("format") if isinstance(told, dict) else None
+    path = folder / METADATA_FILE
+    content = read_json(path)
+    version = content.get("format") if isinstance(content, dict) else None
     if not isinstance(version, int):
         raise UserError(f"{path}: does not describe an export; export the run again")
     if version > FORMAT:
-        raise UserError(f"{path}: of format {version}, this version reads {FORMAT}; update compare_gan")
+        raise UserError(
+            f"{path}: has format {version}, but this version reads up to {FORMAT}; update compare_gan"
+        )
     values: dict[str, Any] = {}
     for field in dataclasses.fields(ExportMetadata):
-        value = told.get(field.name)
+        value = content.get(field.name)
         value = tuple(value) if isinstance(value, list) else value
         if not isinstance(value, typing.get_origin(field.type) or field.type):  # type: ignore[arg-type]
             raise UserError(f"{path}: damaged, its {field.name} is {value!r}; export the run again")
@@ -73,15 +75,15 @@ def read_about(folder: Path) -> ExportMetadata:
     return ExportMetadata(**values)
 
 
-def check(folder: Path) -> None:
-    """Compares programs and weights with the SHA-256 they had when they were written.
+def verify_checksums(folder: Path) -> None:
+    """Checks programs and weights against the SHA-256 in `export.json`.
 
     Raises:
-      UserError: one is missing or not as it was.
+      UserError: a file is missing or has changed.
     """
-    files = read_json(folder / ABOUT).get("files")
+    files = read_json(folder / METADATA_FILE).get("files")
     if not isinstance(files, dict):
-        raise UserError(f"{folder / ABOUT}: damaged, it lists no files; export the run again")
+        raise UserError(f"{folder / METADATA_FILE}: damaged, it lists no files; export the run again")
     for name, expected in files.items():
         path = folder / Path(name).name
         try:
@@ -89,35 +91,35 @@ def check(folder: Path) -> None:
         except UserError as error:
             raise UserError(f"{error}; export the run again") from None
         if found != expected:
-            raise UserError(f"{path}: damaged, not as it was written; export the run again")
+            raise UserError(f"{path}: damaged, its SHA-256 does not match; export the run again")
 
 
 def load_checked(folder: Path, name: str) -> Any:
-    """A program of an export as a function of arrays, once it is known to be harmless.
+    """A program of an export as a function of arrays, after a check for side effects.
 
     Raises:
-      UserError: it cannot be read, or does more than compute.
+      UserError: it cannot be read, or has side effects.
     """
     path = folder / f"{name}.jax"
     try:
         text = export.deserialize(bytearray(path.read_bytes())).mlir_module()
         run = load(folder, name)
-    except (
-        Exception
-    ) as error:  # what reads it says in as many ways as there are that a file is none of its own
+    except Exception as error:  # deserialization raises various types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: this version of jax cannot read it ({reason}); update jax") from None
-    harm = find_side_effects(text)
-    if harm:
-        raise UserError(f"{path}: refused, it does more than compute ({harm}); no export of ours does")
+    side_effect = find_side_effects(text)
+    if side_effect:
+        raise UserError(
+            f"{path}: refused, the program has side effects ({side_effect}); exports of compare_gan have none"
+        )
     return run
 
 
 def find_side_effects(text: str) -> str | None:
-    """An operation of a StableHLO program that reaches outside of it, or None.
+    """An operation of a StableHLO program with side effects, or None.
 
-    Custom calls hand their inputs to machine code by its name; the one that programs of ours hold checks
-    shapes. The others talk to the host.
+    Custom calls run native code by name; the one that our programs contain checks shapes. The other
+    operations communicate with the host.
     """
     rest = text.replace("stablehlo.custom_call @shape_assertion(", "")
     found = re.search(r'custom_call"?( @[^(]*)?|stablehlo\.(infeed|outfeed|send|recv)\b', rest)

@@ -1,8 +1,7 @@
-"""The networks of a trained GAN as programs, each with its weights beside it.
+"""Programs of the networks of a trained GAN, each with its weights.
 
-A program is what `jax.export` makes of a function: StableHLO, for CPU, CUDA and TPU at once and for batches
-of any size. Weights are an argument of it, by name, because XLA folds what it can of weights that are
-constants, for minutes.
+A program is a function serialised by `jax.export`: StableHLO for CPU, CUDA and TPU and for any batch size.
+Weights are arguments, by name: XLA would spend minutes on constant folding if they were constants.
 """
 
 import contextlib
@@ -23,14 +22,14 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 class Program(NamedTuple):
-    code: bytes  # serialised; weights and inputs to outputs
-    weights: dict[str, np.ndarray]  # float32, by names such as "block1.conv1.kernel"
+    code: bytes  # serialised; maps weights and inputs to outputs
+    weights: dict[str, np.ndarray]  # float32, with names such as "block1.conv1.kernel"
 
 
 def generator(gan: GAN, state: GANState) -> Program:
     """z [B, Z], and y [B, K] if conditional -> images [B, H, W, C] in [0, 1], with averaged weights if any.
 
-    Accumulated batch statistics have to be filled: `gans.standing.with_statistics`.
+    Accumulated batch statistics must be present: see `gans.standing.with_standing_stats`.
     """
     net = NetState(eval_params(state), state.g.extra)
     (b,) = export.symbolic_shape("b")
@@ -42,9 +41,9 @@ def generator(gan: GAN, state: GANState) -> Program:
 
 
 def discriminator(gan: GAN, state: GANState) -> Program:
-    """images [B, H, W, C] in [0, 1], and y [B, K] if conditional -> what the discriminator says of them.
+    """images [B, H, W, C] in [0, 1], and y [B, K] if conditional -> outputs of the discriminator.
 
-    That is a dictionary of logits [B], features [B, F], and heads: a dictionary of [B, N] by task.
+    The outputs are a dictionary of logits [B], features [B, F], and heads: task name -> [B, N].
     """
     (b,) = export.symbolic_shape("b")
 
@@ -56,25 +55,25 @@ def discriminator(gan: GAN, state: GANState) -> Program:
 
 
 def heads(discriminator: Program) -> tuple[str, ...]:
-    """Names of the heads that a discriminator has."""
+    """Names of the heads of a discriminator program."""
     exported = export.deserialize(bytearray(discriminator.code))
     return tuple(jax.tree.unflatten(exported.out_tree, exported.out_avals)["heads"])
 
 
 def sampler(gan: GAN) -> Program:
-    """A seed and numbers [B] of images -> their latent vectors [B, Z].
+    """A seed and image indices [B] -> latent vectors [B, Z].
 
-    The latent vector of an image depends on the seed and its number alone, not on the batch it is in.
+    The latent vector of an image depends only on the seed and its index, not on the batch.
     """
     (b,) = export.symbolic_shape("b")
 
-    def run(net: NetState, seed: Array, numbers: Array) -> Array:
+    def run(net: NetState, seed: Array, indices: Array) -> Array:
         del net
         root = jax.random.key(seed)
-        return jax.vmap(lambda i: gan.prior(jax.random.fold_in(root, i), (gan.z_dim,)))(numbers)
+        return jax.vmap(lambda i: gan.prior(jax.random.fold_in(root, i), (gan.z_dim,)))(indices)
 
-    seed, numbers = jax.ShapeDtypeStruct((), jnp.uint32), jax.ShapeDtypeStruct((b,), jnp.int32)
-    return program(run, NetState({}, {}), seed, numbers)
+    seed, indices = jax.ShapeDtypeStruct((), jnp.uint32), jax.ShapeDtypeStruct((b,), jnp.int32)
+    return program(run, NetState({}, {}), seed, indices)
 
 
 def floats(*shape: Any) -> jax.ShapeDtypeStruct:
@@ -86,7 +85,7 @@ def labels(gan: GAN, b: Any) -> list[jax.ShapeDtypeStruct]:
 
 
 def program(run: Callable[..., Any], net: NetState, *inputs: jax.ShapeDtypeStruct) -> Program:
-    """`run(net, *inputs)` as a program of a flat dictionary of weights and the inputs."""
+    """`run(net, *inputs)` as a program whose arguments are a flat dictionary of weights, and the inputs."""
     leaves, structure = jax.tree.flatten_with_path((net.params, net.extra))
     names = [".".join(str(key.key) for key in path[1:]) for path, _ in leaves]
 
@@ -102,7 +101,7 @@ def program(run: Callable[..., Any], net: NetState, *inputs: jax.ShapeDtypeStruc
 
 @contextlib.contextmanager
 def without_source_locations() -> Iterator[None]:
-    """Programs that are made meanwhile do not tell the paths of the source files they come from."""
+    """Context manager: programs exported inside it contain no paths of source files."""
     before = jax.config.jax_traceback_in_locations_limit  # type: ignore[attr-defined]
     jax.config.update("jax_traceback_in_locations_limit", 0)
     try:

@@ -1,4 +1,4 @@
-"""Does a conditional generator draw what it was asked for?"""
+"""Agreement between the classes of generated images and their labels."""
 
 import numpy as np
 
@@ -6,19 +6,19 @@ from compare_gan.metrics.context import EvalContext, Scores, metric
 
 
 def agreement(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Share of rows of [N, K] whose greatest entry is at the label."""
+    """Fraction of rows of logits [N, K] whose argmax equals the label [N]."""
     return float(np.mean(logits.argmax(1) == labels))
 
 
 @metric("class_agreement", needs={"summary", "logits", "same_classes", "labels"}, higher_is_better=True)
 def class_agreement(ctx: EvalContext) -> Scores:
-    """How often a generated image is classified as its class; None without classes.
+    """Fraction of generated images that the extractor classifies as their label; None without classes.
 
-    The classifier is the extractor's, which has learned from real images and all their labels. It must know
-    the classes that were asked for. Images without a label do not count.
+    The extractor was trained on real images with all labels, and must have the same classes. Unlabelled
+    images are ignored.
     """
     labels, predictions = ctx.fake.labels, ctx.fake.summary.predictions
     if not ctx.same_classes or labels is None or predictions is None or not (labels >= 0).any():
         return {"class_agreement": None}
-    right = np.concatenate(predictions.likeliest) == labels
-    return {"class_agreement": float(np.mean(right[labels >= 0]))}
+    correct = np.concatenate(predictions.top_class) == labels
+    return {"class_agreement": float(np.mean(correct[labels >= 0]))}

@@ -1,11 +1,11 @@
-"""How far FID and KID would move with other images: bootstrap intervals, Efron 1979,
+"""Bootstrap confidence intervals of FID and KID: Efron 1979,
 https://doi.org/10.1214/aos/1176344552.
 
-Both sets are resampled with replacement many times. Images that are drawn twice add to a Frechet distance, so
-that the replicates lie above the score; what counts is how they differ from their mean.
+Both sets are resampled with replacement. Repeated images increase a Frechet distance, so the replicates are
+above the score; the interval uses their deviations from their mean.
 
-The intervals are about the images of one trained GAN. They do not cover what another training seed, or other
-labels, would change, which is often more.
+The intervals are for images of one trained GAN. They do not include the variation over training seeds or
+labels, which is often larger.
 
 Shape letters: N, M samples; F features.
 """
@@ -19,8 +19,8 @@ from compare_gan.metrics.context import EvalContext, Scores, metric
 from compare_gan.metrics.frechet import frechet_distance, moments
 from compare_gan.metrics.kernel import (
     BLOCK,
-    fewest,
     kernel_distance,
+    min_images,
     pairs_of_blocks,
     polynomial_kernel,
     shuffled_features,
@@ -28,8 +28,8 @@ from compare_gan.metrics.kernel import (
 
 LEVEL = 0.95
 FRECHET_REPLICATES = 200
-FRECHET_REPLICATES_WIDE = 50  # of many features, where each takes as long as the distance itself: seconds
-WIDE = 512  # features
+FRECHET_REPLICATES_WIDE = 50  # with many features, where each replicate takes seconds
+WIDE = 512  # number of features from which FRECHET_REPLICATES_WIDE applies
 KERNEL_REPLICATES = 1000
 
 
@@ -39,9 +39,9 @@ class Interval(NamedTuple):
 
 
 def interval(score: float, replicates: np.ndarray, level: float = LEVEL) -> Interval:
-    """Around a score: the quantiles of what replicates [R] differ by from their mean."""
+    """The interval around a score, from quantiles of the deviations of replicates [R] from their mean."""
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    # This estimate of a quantile allows for a few replicates reaching less far out than all would.
+    # The Weibull estimate corrects for the narrower range of few replicates.
     low, high = np.quantile(replicates - replicates.mean(), tails, method="weibull")
     return Interval(score + float(low), score + float(high))
 
@@ -54,15 +54,15 @@ def frechet_replicates(
     real_labels: np.ndarray | None = None,
     fake_labels: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Frechet distances [count] of sets drawn from [N, F] and [M, F].
+    """Frechet distances [count] of resampled features [N, F] and [M, F].
 
-    Where labels [N] or [M] are given, each class keeps its share of that side: classes of a stratified test
-    split, and of images drawn evenly, are not a matter of chance.
+    With labels [N] or [M], resampling is stratified by class: the class frequencies of a stratified test
+    split or of generated images are not random.
     """
     progress, found = Progress("fid_interval", count, unit="replicates", patience=5.0), []
     for i in range(count):
         (mean1, cov1), (mean2, cov2) = (
-            moments(x[np.sort(resampled(len(x), labels, rng))])
+            moments(x[np.sort(bootstrap_indices(len(x), labels, rng))])
             for x, labels in ((real, real_labels), (fake, fake_labels))
         )
         found.append(frechet_distance(mean1, cov1, mean2, cov2))
@@ -70,8 +70,8 @@ def frechet_replicates(
     return np.array(found)
 
 
-def resampled(count: int, labels: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
-    """Indices [count], drawn with replacement; within each class, if there are labels [count]."""
+def bootstrap_indices(count: int, labels: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    """Indices [count], drawn with replacement; stratified by class if there are labels [count]."""
     if labels is None:
         return rng.integers(count, size=count)
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -85,24 +85,28 @@ def kernel_replicates(
     count: int = KERNEL_REPLICATES,
     max_block_size: int = BLOCK,
 ) -> np.ndarray:
-    """Kernel distances [count] of sets drawn from [N, F] and [M, F], block by block.
+    """Kernel distances [count] of resampled features [N, F] and [M, F], block by block.
 
-    A kernel is computed once, and a replicate is a weight for each sample: how often it was drawn. Pairs of
-    a sample with itself do not count, however often it was drawn.
+    The kernel is computed once; a replicate weights each sample by how often it was drawn. Pairs of a sample
+    with itself are excluded.
     """
     total, blocks = np.zeros(count), 0
     for x, y in pairs_of_blocks(real, fake, max_block_size):
         u, v = (
             rng.multinomial(len(s), np.full(len(s), 1 / len(s)), size=count).astype(float) for s in (x, y)
         )
-        across = ((u @ polynomial_kernel(x, y)) * v).sum(1) / (len(x) * len(y))
-        total += within(polynomial_kernel(x, x), u) + within(polynomial_kernel(y, y), v) - 2 * across
+        cross = ((u @ polynomial_kernel(x, y)) * v).sum(1) / (len(x) * len(y))
+        total += (
+            mean_over_distinct_pairs(polynomial_kernel(x, x), u)
+            + mean_over_distinct_pairs(polynomial_kernel(y, y), v)
+            - 2 * cross
+        )
         blocks += 1
     return total / blocks
 
 
-def within(kernel: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted means [R] of a kernel [N, N] over pairs of different samples, for weights [R, N]."""
+def mean_over_distinct_pairs(kernel: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means [R] of a kernel [N, N] over pairs of distinct samples, for weights [R, N]."""
     kernel = kernel - np.diag(np.diag(kernel))
     squares = (weights**2).sum(1)
     return ((weights @ kernel) * weights).sum(1) / (weights.sum(1) ** 2 - squares)
@@ -110,11 +114,8 @@ def within(kernel: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @metric("fid_interval", "fid_score_low", "fid_score_high", needs={"features"})
 def fid_interval(ctx: EvalContext) -> Scores:
-    """Where 95% of FIDs would lie with other images of this GAN and other real ones.
-
-    Classes keep their shares on each side whose labels are known.
-    """
-    real, fake, rng = ctx.real.seen.features, ctx.fake.seen.features, np.random.default_rng(ctx.seed)
+    """95% confidence interval of FID over generated and real images, stratified by known labels."""
+    real, fake, rng = ctx.real.outputs.features, ctx.fake.outputs.features, np.random.default_rng(ctx.seed)
     score = frechet_distance(*moments(real), *moments(fake))
     count = FRECHET_REPLICATES if real.shape[1] < WIDE else FRECHET_REPLICATES_WIDE
     replicates = frechet_replicates(real, fake, rng, count, ctx.real.labels, ctx.fake.labels)
@@ -122,9 +123,9 @@ def fid_interval(ctx: EvalContext) -> Scores:
     return {"fid_score_low": low, "fid_score_high": high}
 
 
-@metric("kid_interval", "kid_score_low", "kid_score_high", needs={"features"}, fewest=fewest)
+@metric("kid_interval", "kid_score_low", "kid_score_high", needs={"features"}, min_images=min_images)
 def kid_interval(ctx: EvalContext) -> Scores:
-    """Where 95% of KIDs would lie with other images of this GAN and other real ones."""
+    """95% confidence interval of KID over generated and real images."""
     real, fake = shuffled_features(ctx)
     score = kernel_distance(real, fake).mean
     low, high = interval(score, kernel_replicates(real, fake, np.random.default_rng(ctx.seed)))

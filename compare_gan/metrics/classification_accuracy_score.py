@@ -1,7 +1,7 @@
 """Classification accuracy score, CAS: train on generated images, test on real ones.
 
-Ravuri and Vinyals, https://arxiv.org/abs/1905.10887. There the classifier is a ResNet-50; here it is a
-small residual network that is trained for some minutes, so that scores compare generators among themselves.
+Ravuri and Vinyals, https://arxiv.org/abs/1905.10887. The paper uses a ResNet-50; here it is a small
+residual network trained for a few minutes. So scores are comparable only with each other.
 """
 
 import jax
@@ -15,7 +15,7 @@ from compare_gan.data.base import Images
 from compare_gan.features.encoder import Encoder, EncoderSpec, TrainedEncoder
 from compare_gan.metrics.agreement import agreement
 from compare_gan.metrics.context import EvalContext, Scores, metric
-from compare_gan.metrics.learning import trained
+from compare_gan.metrics.learning import train_network
 from compare_gan.nn.images import random_shift
 from compare_gan.nn.state import merge_module, net_state
 
@@ -25,10 +25,10 @@ WIDTH = 32
 MAX_SHIFT = 1  # pixels
 
 
-def classifier_of(
+def fit_classifier(
     images: Images, labels: np.ndarray, num_classes: int, seed: int, steps: int = STEPS, width: int = WIDTH
 ) -> TrainedEncoder:
-    """A classifier learned from uint8 images [N, H, W, C] and their classes [N]; -1: not learned from."""
+    """A classifier trained on uint8 images [N, H, W, C] and labels [N]; -1 = unlabelled, ignored."""
     h, w, c = images.shape[1:]
     spec = EncoderSpec((h, w, c), tuple(map(str, range(num_classes))), width)
     definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
@@ -51,18 +51,18 @@ def classifier_of(
     net = net_state(Encoder(spec, nnx.Rngs(init_rng)))
     name = "classification_accuracy_score"
     return TrainedEncoder(
-        spec, trained(name, objective, net, batch, tx=tx, steps=steps, rng=train_rng), "classifier"
+        spec, train_network(name, objective, net, batch, tx=tx, steps=steps, rng=train_rng), "classifier"
     )
 
 
 @metric("classification_accuracy_score", needs={"images", "labels", "real_labels"}, higher_is_better=True)
 def classification_accuracy_score(ctx: EvalContext) -> Scores:
-    """Accuracy on held-out real images that have a label; None without classes."""
+    """Accuracy on labelled held-out real images; None without classes."""
     real, fake = ctx.real.labels, ctx.fake.labels
     if real is None or fake is None or not (real >= 0).any() or not (fake >= 0).any():
         return {"classification_accuracy_score": None}
     num_classes = int(max(real.max(), fake.max())) + 1
-    classifier = classifier_of(ctx.fake.images, fake, num_classes, ctx.seed)
+    classifier = fit_classifier(ctx.fake.images, fake, num_classes, ctx.seed)
     labelled = np.flatnonzero(real >= 0)
     found = agreement(classifier(ctx.real.images[labelled]).classes, real[labelled])
     return {"classification_accuracy_score": found}

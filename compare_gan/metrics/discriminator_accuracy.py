@@ -1,6 +1,6 @@
-"""Does the discriminator tell real images from generated ones, and images it has seen from others?
+"""Accuracy of the discriminator on training, held-out and generated images.
 
-If it takes training images for real and held-out ones for generated, it has learned them by heart.
+If it classifies training images as real but held-out images as generated, it has memorised them.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from compare_gan.metrics.context import BATCH, Discriminator, EvalContext, Image
 
 
 def accuracy(logits: np.ndarray, real: bool) -> float:
-    """Share of logits [N] on the right side of zero, which counts as real."""
+    """Fraction of logits [N] with the correct sign; 0 counts as real."""
     return float(np.mean((logits >= 0) == real))
 
 
-def judged(
+def discriminator_outputs(
     discriminator: Discriminator, images: ImageSet, take: Callable[[DiscriminatorOut], Any]
 ) -> np.ndarray:
-    """What is taken of what the discriminator says of a set, a batch at a time."""
+    """`take(output)` of the discriminator for all images of a set, computed in batches and concatenated."""
     found = []
     for start in range(0, len(images.images), BATCH):
         part = slice(start, start + BATCH)
@@ -37,17 +37,17 @@ def judged(
     needs={"discriminator", "images", "train"},
 )
 def discriminator_accuracy(ctx: EvalContext) -> Scores:
-    """On training, held-out and generated images; compare_gan takes as many training as held-out ones."""
+    """On training, held-out and generated images; compare_gan uses as many training as held-out images."""
     discriminator, train = (
         require(ctx.discriminator, "a discriminator"),
         require(ctx.train, "training images"),
     )
 
-    def share(images: ImageSet, real: bool) -> float:
-        return accuracy(judged(discriminator, images, lambda out: out.logits), real)
+    def accuracy_on(images: ImageSet, real: bool) -> float:
+        return accuracy(discriminator_outputs(discriminator, images, lambda out: out.logits), real)
 
     return {
-        "train_accuracy": share(train, True),
-        "test_accuracy": share(ctx.real, True),
-        "fake_accuracy": share(ctx.fake, False),
+        "train_accuracy": accuracy_on(train, True),
+        "test_accuracy": accuracy_on(ctx.real, True),
+        "fake_accuracy": accuracy_on(ctx.fake, False),
     }

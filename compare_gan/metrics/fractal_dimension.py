@@ -13,34 +13,32 @@ CENTERS = 100  # as in compare_gan
 
 
 def fractal_dimension(points: Images, centers: np.ndarray, bins: int = 1000, scale: float = 0.1) -> float:
-    """How log N(r) grows with log r, where N(r) counts pairs of a point and a centre nearer than r.
+    """Slope of log N(r) over log r, where N(r) counts pairs of a point and a centre closer than r.
 
-    As in compare_gan a line is fitted where N(r) is near the middle of its range, on a logarithmic scale.
+    As in compare_gan, a line is fitted around the middle of the range of log N(r).
 
     Args:
       points: [N, ...], such as images; flattened.
-      centers: [M] indices of the points that are centres.
-      bins: radii, from the least to the greatest distance.
-      scale: how far from the middle the line is fitted, as a share of the range.
+      centers: [M] indices of the centres.
+      bins: number of radii between the smallest and the largest distance.
+      scale: half-width of the fitted range, as a fraction of the full range.
 
     Raises:
-      UserError: there are too few different distances.
+      UserError: there are too few distinct distances.
     """
-    around = flat(points[centers])
+    center_points = flat(points[centers])
     parts = (points[start : start + BATCH] for start in range(0, len(points), BATCH))
-    distances = np.sort(np.concatenate([cdist(flat(part), around) for part in parts]), axis=None)
-    apart = distances[distances > 0]
-    if not len(apart):
-        raise UserError("fractal dimension of points that are all the same: there is no distance to measure")
-    radii = np.geomspace(apart[0], apart[-1], bins)[1:]
+    distances = np.sort(np.concatenate([cdist(flat(part), center_points) for part in parts]), axis=None)
+    positive = distances[distances > 0]
+    if not len(positive):
+        raise UserError("fractal dimension: all points are identical")
+    radii = np.geomspace(positive[0], positive[-1], bins)[1:]
     x, y = np.log(radii), np.log(np.searchsorted(distances, radii))
     low, high = np.log(len(centers)), np.log(len(distances))
     middle, reach = (low + high) / 2, scale * (high - low)
     start, end = np.argmax(y > middle - reach), np.argmax(y > middle + reach)
     if end - start < 2:
-        raise UserError(
-            f"fractal dimension: {len(points)} points have too few different distances; give more"
-        )
+        raise UserError(f"fractal dimension: {len(points)} points have too few distinct distances; give more")
     return float(np.polyfit(x[start:end], y[start:end], 1)[0])
 
 
@@ -50,7 +48,7 @@ def flat(points: np.ndarray) -> np.ndarray:
 
 @metric("fractal_dimension", needs={"images"})
 def fractal_dimension_of(ctx: EvalContext) -> Scores:
-    """Of the pixels of generated images; None where these are too few or too much alike."""
+    """Of the pixels of generated images; None if these are too few or too similar."""
     images = ctx.fake.images
     centers = np.random.default_rng(ctx.seed).integers(len(images), size=CENTERS)
     try:

@@ -20,8 +20,8 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> float:
     """Squared 2-Wasserstein distance of two Gaussians.
 
-    |mean1 - mean2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)), never below zero; not a number if any of the
-    moments is none. The root is not taken: see `overlap`.
+    |mean1 - mean2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)), never negative; NaN if any moment is NaN or
+    Inf. The matrix root is not computed: see `root_trace`.
     """
     if not all(np.isfinite(x).all() for x in (mean1, cov1, mean2, cov2)):
         return float("nan")
@@ -31,16 +31,16 @@ def frechet_distance(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov
 def distance(
     mean1: np.ndarray, factor1: np.ndarray, trace1: float, mean2: np.ndarray, cov2: np.ndarray
 ) -> float:
-    """The same, for whoever compares one Gaussian with many."""
-    squared = np.sum((mean1 - mean2) ** 2) + trace1 + np.trace(cov2) - 2 * overlap(factor1, cov2)
+    """The same with a precomputed factor and trace, to compare one Gaussian with many."""
+    squared = np.sum((mean1 - mean2) ** 2) + trace1 + np.trace(cov2) - 2 * root_trace(factor1, cov2)
     return max(float(squared), 0.0)
 
 
 def factor(cov: np.ndarray) -> np.ndarray:
-    """A [F, R] with A A^T = cov.
+    """A matrix A [F, R] with A A^T = cov.
 
-    Of a positive definite matrix by Cholesky. A singular one has no such factor, and gets one from its
-    eigenvectors; eigenvalues that are zero up to rounding, some of them negative, are left out.
+    By Cholesky if cov is positive definite, else from its eigenvectors; eigenvalues that are zero up to
+    rounding, some of them negative, are dropped.
     """
     try:
         return np.linalg.cholesky(cov)
@@ -50,29 +50,29 @@ def factor(cov: np.ndarray) -> np.ndarray:
         return vectors[:, kept] * np.sqrt(values[kept])
 
 
-def overlap(factor1: np.ndarray, cov2: np.ndarray) -> float:
+def root_trace(factor1: np.ndarray, cov2: np.ndarray) -> float:
     """tr (cov1 cov2)^(1/2) for cov1 = A A^T: cov1 cov2 has the eigenvalues of the symmetric A^T cov2 A.
 
-    These are real and not negative; what rounding made negative counts as zero.
+    They are real and non-negative; negative values from rounding count as zero.
     """
     return float(np.sqrt(np.maximum(np.linalg.eigvalsh(factor1.T @ cov2 @ factor1), 0)).sum())
 
 
 def distance_of_features(x: np.ndarray, y: np.ndarray) -> float:
-    """The distance of [N, F] and [M, F]. For fewer samples than features no covariance is made.
+    """Frechet distance of features [N, F] and [M, F], without covariances if samples are fewer than features.
 
-    With X, Y the deviations from the means over the root of N - 1, M - 1, the covariances are X^T X and
+    With X, Y the centred features over the square root of N - 1, M - 1, the covariances are X^T X and
     Y^T Y, and the trace of the root of their product is the sum of the singular values of X Y^T [N, M].
     """
     if min(len(x), len(y)) >= x.shape[1]:
         return frechet_distance(*moments(x), *moments(y))
     (mean1, x), (mean2, y) = deviations(x), deviations(y)
-    shared = np.linalg.svd(x @ y.T, compute_uv=False).sum()
-    return max(float(np.sum((mean1 - mean2) ** 2) + np.sum(x**2) + np.sum(y**2) - 2 * shared), 0.0)
+    nuclear_norm = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    return max(float(np.sum((mean1 - mean2) ** 2) + np.sum(x**2) + np.sum(y**2) - 2 * nuclear_norm), 0.0)
 
 
 def deviations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of [N, F], and a root [N, F] of the covariance."""
+    """The mean [F] of [N, F], and X [N, F] with X^T X the covariance."""
     x = x.astype(np.float64)
     mean = x.mean(0)
     return mean, (x - mean) / np.sqrt(len(x) - 1)
@@ -87,5 +87,5 @@ def fid_score(ctx: EvalContext) -> Scores:
 
 @metric("frechet_distance", needs={"summary"})
 def frechet_distance_of(ctx: EvalContext) -> Scores:
-    """The same under its plain name, by which studies call it: FID is for the Inception network."""
+    """The same under a generic name, which studies use: FID implies the Inception network."""
     return {"frechet_distance": fid_score(ctx)["fid_score"]}

@@ -1,12 +1,12 @@
-"""GILBO, what can be read of z from G(z): Alemi and Fisher, https://arxiv.org/abs/1802.04874.
+"""GILBO, generative information lower bound: Alemi and Fisher, https://arxiv.org/abs/1802.04874.
 
-The mutual information of z and G(z), in nats, is at least E[log e(z|G(z)) - log p(z)] whatever the encoder e.
-The better e is trained, the closer; compare_gan takes up to half a million steps, and here a few hundred are
-made, so that scores compare generators among themselves.
+For any encoder e, the mutual information of z and G(z), in nats, is at least E[log e(z|G(z)) - log p(z)].
+The better e is trained, the tighter the bound. compare_gan trains for up to half a million steps, this module
+for a few hundred, so scores are comparable only with each other.
 
-Information does not change if each coordinate of z is replaced by how much of the prior lies below it. That
-is even between 0 and 1 under any prior, so e is a Beta law for each coordinate, as in compare_gan, and p
-drops out.
+Mutual information is invariant under mapping each coordinate of z through the CDF of the prior. The result
+is uniform in [0, 1] under any prior. So e is a Beta distribution per coordinate, as in compare_gan, and
+log p is 0.
 
 Shape letters: B batch, Z latent, K classes.
 """
@@ -25,7 +25,7 @@ from scipy.special import betaln, digamma
 from compare_gan.core.types import Array, NetState, Tree
 from compare_gan.data.base import Images
 from compare_gan.metrics.context import EvalContext, Generator, Scores, metric, require
-from compare_gan.metrics.learning import trained
+from compare_gan.metrics.learning import train_network
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers
 from compare_gan.nn.state import merge_module, net_state
@@ -33,21 +33,21 @@ from compare_gan.nn.state import merge_module, net_state
 BATCH = 64
 STEPS = 500
 LEARNING_RATE = 4e-4  # as in compare_gan
-BATCHES = 50  # from which the bound is taken, none of them trained on
+BATCHES = 50  # new batches for estimating the bound
 CONSISTENCY_BATCHES = 5  # as in compare_gan
-LEVELS = 4096  # of the prior's distribution function
-DRAWS = 2**20  # from which it is estimated
+LEVELS = 4096  # table size of the CDF of the prior
+DRAWS = 2**20  # samples for estimating the CDF
 
 
 class Betas(NamedTuple):
-    """The parameters of Beta laws, each [B, Z] and above one, so that the laws have one peak."""
+    """The parameters of Beta distributions, each [B, Z] and above 1, so that they are unimodal."""
 
-    a: Any  # of JAX inside a program and of NumPy outside
+    a: Any  # JAX arrays under jit, else NumPy arrays
     b: Any
 
 
 class Encoder(nnx.Module):
-    """Images [B, H, W, C] in [0, 1] -> laws of Z coordinates. The layers are those of compare_gan."""
+    """Images [B, H, W, C] in [0, 1] -> Beta distributions of Z coordinates. Layers as in compare_gan."""
 
     def __init__(self, image_shape: tuple[int, int, int], z_dim: int, rngs: nnx.Rngs):
         h, w, c = image_shape
@@ -61,42 +61,44 @@ class Encoder(nnx.Module):
         x = nnx.leaky_relu(self.conv1(x), 0.2)
         x = nnx.leaky_relu(self.conv2(x), 0.2)
         x = nnx.leaky_relu(self.fc1(x.reshape(len(x), -1)), 0.2)
-        return Betas(*jnp.split(1 + nnx.softplus(self.fc2(x) - 2), 2, axis=1))  # flat at first
+        return Betas(
+            *jnp.split(1 + nnx.softplus(self.fc2(x) - 2), 2, axis=1)
+        )  # nearly uniform at initialisation
 
 
-class Ranks(NamedTuple):
-    """The distribution function of one coordinate of the prior, as a table."""
+class PriorCdf(NamedTuple):
+    """The CDF of one coordinate of the prior, as a table."""
 
     values: Array  # [LEVELS], ascending
     levels: Array  # [LEVELS]
 
-    def of(self, z: Array) -> Array:
+    def forward(self, z: Array) -> Array:
         return jnp.interp(z, self.values, self.levels)
 
-    def back(self, u: Array) -> Array:
+    def inverse(self, u: Array) -> Array:
         return jnp.interp(u, self.levels, self.values)
 
 
-def ranks(prior: Callable[[Array, int], Array], rng: Array) -> Ranks:
-    """Of a prior whose coordinates are independent and all alike, as all priors here are."""
+def estimate_cdf(prior: Callable[[Array, int], Array], rng: Array) -> PriorCdf:
+    """Estimates the CDF of a prior with i.i.d. coordinates, as all priors here have."""
     z_dim = jax.eval_shape(lambda: prior(rng, 1)).shape[1]
     drawn = np.asarray(prior(rng, -(-DRAWS // z_dim)))
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
-    return Ranks(jnp.asarray(np.quantile(drawn, levels), jnp.float32), jnp.asarray(levels, jnp.float32))
+    return PriorCdf(jnp.asarray(np.quantile(drawn, levels), jnp.float32), jnp.asarray(levels, jnp.float32))
 
 
-class Reader(NamedTuple):
-    """An encoder that was trained to read latent vectors."""
+class LatentEncoder(NamedTuple):
+    """A trained encoder of latent vectors."""
 
     apply: Callable[[NetState, Array], Betas]
     net: NetState
-    ranks: Ranks
+    cdf: PriorCdf
 
 
-def reader_of(generator: Generator, rng: Array, steps: int = STEPS) -> Reader:
-    """Trained on images that are drawn for the purpose."""
+def train_latent_encoder(generator: Generator, rng: Array, steps: int = STEPS) -> LatentEncoder:
+    """Trains an encoder on images that are generated on the fly."""
     init_rng, rank_rng, train_rng = jax.random.split(rng, 3)
-    table = ranks(generator.prior, rank_rng)
+    cdf = estimate_cdf(generator.prior, rank_rng)
     z, y = generator.inputs(rng, BATCH)
     h, w, c = jax.eval_shape(generator.apply, generator.state, z, y).shape[1:]
     net = net_state(Encoder((h, w, c), z.shape[1], nnx.Rngs(init_rng)))
@@ -108,9 +110,9 @@ def reader_of(generator: Generator, rng: Array, steps: int = STEPS) -> Reader:
     def objective(net: NetState, state: Tree, rng: Array) -> tuple[Array, Tree]:
         z, y = generator.inputs(rng, BATCH)
         images = jax.lax.stop_gradient(generator.apply(state, z, y))
-        return -information(apply(net, images), table.of(z)).mean(), net.extra
+        return -log_density(apply(net, images), cdf.forward(z)).mean(), net.extra
 
-    net = trained(
+    net = train_network(
         "gilbo",
         objective,
         net,
@@ -119,41 +121,42 @@ def reader_of(generator: Generator, rng: Array, steps: int = STEPS) -> Reader:
         steps=steps,
         rng=train_rng,
     )
-    return Reader(apply, net, table)
+    return LatentEncoder(apply, net, cdf)
 
 
-def information(shape: Betas, u: Array) -> Array:
-    """log e(u) [B] in nats, of coordinates [B, Z] that are even in [0, 1] where nothing is known."""
+def log_density(shape: Betas, u: Array) -> Array:
+    """log e(u) [B] in nats, for coordinates u [B, Z] in [0, 1]."""
     return beta.logpdf(u, shape.a, shape.b).sum(1)
 
 
-def bound(reader: Reader, generator: Generator, rng: Array, batches: int = BATCHES) -> float:
-    """The mean information of fresh latent vectors, in nats."""
+def lower_bound(encoder: LatentEncoder, generator: Generator, rng: Array, batches: int = BATCHES) -> float:
+    """The mean log density of new latent vectors under the encoder, in nats."""
 
     @jax.jit
     def of_batch(net: NetState, state: Tree, rng: Array) -> Array:
         z, y = generator.inputs(rng, BATCH)
-        return information(reader.apply(net, generator.apply(state, z, y)), reader.ranks.of(z)).mean()
+        return log_density(encoder.apply(net, generator.apply(state, z, y)), encoder.cdf.forward(z)).mean()
 
     keys = jax.random.split(rng, batches)
-    return float(np.mean([of_batch(reader.net, generator.state, key) for key in keys]))
+    return float(np.mean([of_batch(encoder.net, generator.state, key) for key in keys]))
 
 
 def consistency(
-    reader: Reader, generator: Generator, sets: Sequence[Images], rng: np.random.Generator
+    encoder: LatentEncoder, generator: Generator, sets: Sequence[Images], rng: np.random.Generator
 ) -> list[float]:
-    """How far the reading of an image is from that of an image drawn from the reading, in nats, for each set.
+    """Symmetric KL divergence, in nats, between encodings of an image and of its reconstruction, per set.
 
-    The mean of the two Kullback-Leibler divergences, over some batches of uint8 images.
+    The reconstruction is generated from a sample of the encoding. The mean is over a few batches of uint8
+    images.
     """
 
     @jax.jit
-    def read(net: NetState, images: Array) -> Betas:
-        return reader.apply(net, images)
+    def encode(net: NetState, images: Array) -> Betas:
+        return encoder.apply(net, images)
 
     @jax.jit
-    def draw(state: Tree, u: Array, rng: Array) -> Array:
-        return generator.apply(state, reader.ranks.back(u), generator.inputs(rng, len(u))[1])
+    def reconstruct(state: Tree, u: Array, rng: Array) -> Array:
+        return generator.apply(state, encoder.cdf.inverse(u), generator.inputs(rng, len(u))[1])
 
     found = []
     for images in sets:
@@ -161,17 +164,17 @@ def consistency(
         starts = range(0, min(CONSISTENCY_BATCHES * size, len(images) - size + 1), size)
         each = []
         for start in starts:
-            p = read(reader.net, images[start : start + size].astype(np.float32) / 255)
+            p = encode(encoder.net, images[start : start + size].astype(np.float32) / 255)
             u = rng.beta(p.a, p.b).astype(np.float32)
-            drawn = draw(generator.state, u, jax.random.key(rng.integers(2**32)))
-            q = read(reader.net, drawn)
+            drawn = reconstruct(generator.state, u, jax.random.key(rng.integers(2**32)))
+            q = encode(encoder.net, drawn)
             each.append((divergence(p, q) + divergence(q, p)).mean() / 2)
         found.append(float(np.mean(each)))
     return found
 
 
 def divergence(p: Betas, q: Betas) -> np.ndarray:
-    """KL(p, q) [B] of products of Beta laws."""
+    """KL(p, q) [B] of products of Beta distributions."""
     p, q = (Betas(*(np.asarray(x, np.float64) for x in shape)) for shape in (p, q))
     total = digamma(p.a + p.b)
     each = (
@@ -193,14 +196,14 @@ def divergence(p: Betas, q: Betas) -> np.ndarray:
     higher_is_better={"gilbo"},
 )
 def gilbo(ctx: EvalContext) -> Scores:
-    """The bound, and the consistency of training, held-out and generated images."""
+    """The lower bound, and the consistency on training, held-out and generated images."""
     generator = require(ctx.generator, "a generator")
-    reader_rng, bound_rng = jax.random.split(jax.random.key(ctx.seed))
-    reader = reader_of(generator, reader_rng)
+    encoder_rng, bound_rng = jax.random.split(jax.random.key(ctx.seed))
+    encoder = train_latent_encoder(generator, encoder_rng)
     sets = [require(ctx.train, "training images").images, ctx.real.images, ctx.fake.images]
-    of_train, of_real, of_fake = consistency(reader, generator, sets, np.random.default_rng(ctx.seed))
+    of_train, of_real, of_fake = consistency(encoder, generator, sets, np.random.default_rng(ctx.seed))
     return {
-        "gilbo": bound(reader, generator, bound_rng),
+        "gilbo": lower_bound(encoder, generator, bound_rng),
         "gilbo_train_consistency": of_train,
         "gilbo_eval_consistency": of_real,
         "gilbo_self_consistency": of_fake,

@@ -1,4 +1,4 @@
-"""FID within classes: Miyato and Koyama, https://arxiv.org/abs/1802.05637. Each class counts as much."""
+"""FID within classes: Miyato and Koyama, https://arxiv.org/abs/1802.05637. All classes have equal weight."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from compare_gan.metrics.frechet import distance_of_features
 def intra_class_distances(
     real: np.ndarray, real_labels: np.ndarray, fake: np.ndarray, fake_labels: np.ndarray
 ) -> dict[int, float]:
-    """Frechet distance of features [N, F] and [M, F] by class, of classes [N] and [M].
+    """Frechet distance per class, of features [N, F] and [M, F] with labels [N] and [M].
 
-    Of classes of which there are two images of either kind.
+    Only for classes with at least two real and two generated images.
     """
     found = {}
     for label in np.unique(fake_labels[fake_labels >= 0]):
@@ -26,6 +26,6 @@ def intra_fid_score(ctx: EvalContext) -> Scores:
     """The mean over classes; None without classes."""
     if ctx.real.labels is None or ctx.fake.labels is None:
         return {"intra_fid_score": None}
-    real, fake = ctx.real.seen.features, ctx.fake.seen.features
+    real, fake = ctx.real.outputs.features, ctx.fake.outputs.features
     found = intra_class_distances(real, ctx.real.labels, fake, ctx.fake.labels)
     return {"intra_fid_score": float(np.mean(list(found.values()))) if found else None}

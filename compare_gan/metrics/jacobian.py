@@ -1,4 +1,4 @@
-"""How well conditioned a generator is: Odena et al., https://arxiv.org/abs/1802.08768.
+"""Jacobian conditioning of a generator: Odena et al., https://arxiv.org/abs/1802.08768.
 
 Shape letters: B latent vectors, D latent dimensions, F outputs.
 """
@@ -14,12 +14,12 @@ from compare_gan.core.progress import Progress
 from compare_gan.core.types import Array, Tree
 from compare_gan.metrics.context import EvalContext, Generator, Scores, metric, require
 
-VECTORS = 64  # as many as compare_gan takes: a batch
-NUMBERS = 2**24  # in a Jacobian that is held
+NUM_VECTORS = 64  # one batch, as in compare_gan
+MAX_ELEMENTS = 2**24  # of Jacobians in memory at once
 
 
 class Spectrum(NamedTuple):
-    """What is told of metric tensors [B, D, D]."""
+    """Spectral statistics of metric tensors [B, D, D]."""
 
     eigenvalues: np.ndarray  # [B, D], ascending
     log_determinant: np.ndarray  # [B]
@@ -27,27 +27,27 @@ class Spectrum(NamedTuple):
 
 
 def jacobians(generator: Callable[[Array], Array], z: Array) -> np.ndarray:
-    """Derivative [B, F, D] of all outputs, flattened, of a function of one vector [D], at each of [B, D]."""
-    return np.asarray(derivative(generator, (0,))(z))
+    """Jacobians [B, F, D] of a function of one vector [D] with flattened outputs [F], at each of [B, D]."""
+    return np.asarray(jacobian_function(generator, (0,))(z))
 
 
-def derivative(function: Callable[..., Array], axes: tuple[int | None, ...]) -> Callable[..., Array]:
-    """The same as a program to be run on several batches. Only the first argument is differentiated by.
+def jacobian_function(function: Callable[..., Array], axes: tuple[int | None, ...]) -> Callable[..., Array]:
+    """A compiled function for Jacobians with respect to the first argument.
 
     Our convolutions have a reverse derivative only. What it maps, u to J^T u, is linear, and its own reverse
     derivative maps v to J v: a pass for each latent dimension, and not for each of many more outputs.
 
     Args:
-      function: of one vector [D], and of other things.
-      axes: 0 for each argument of which the program gets a batch; None where all share it.
+      function: a function of one vector [D] and further arguments.
+      axes: vmap axes, one per argument: 0 for a batch, None for a shared argument.
     """
 
-    def of_one(z: Array, *beside: Any) -> Array:
-        outputs, pull = jax.vjp(lambda z: function(z, *beside).ravel(), z)
+    def one_jacobian(z: Array, *rest: Any) -> Array:
+        outputs, pull = jax.vjp(lambda z: function(z, *rest).ravel(), z)
         _, push = jax.vjp(lambda u: pull(u)[0], jnp.zeros_like(outputs))
         return jax.vmap(lambda v: push(v)[0], out_axes=1)(jnp.eye(len(z), dtype=z.dtype))
 
-    return jax.jit(jax.vmap(of_one, in_axes=axes))
+    return jax.jit(jax.vmap(one_jacobian, in_axes=axes))
 
 
 def metric_tensors(jacobian: np.ndarray) -> np.ndarray:
@@ -57,26 +57,26 @@ def metric_tensors(jacobian: np.ndarray) -> np.ndarray:
 
 
 def spectrum(tensors: np.ndarray) -> Spectrum:
-    """Of each of [B, D, D]; the mean tensor's is that of `tensors.mean(0, keepdims=True)`."""
+    """Spectral statistics of each of [B, D, D]."""
     return Spectrum(
         np.linalg.eigvalsh(tensors), np.linalg.slogdet(tensors).logabsdet, np.log(np.linalg.cond(tensors))
     )
 
 
-def tensors_of(generator: Generator, rng: Array, count: int = VECTORS) -> np.ndarray:
-    """Metric tensors [count, D, D] of a generator at latent vectors drawn at random."""
+def metric_tensors_of(generator: Generator, rng: Array, count: int = NUM_VECTORS) -> np.ndarray:
+    """Metric tensors [count, D, D] of a generator at random latent vectors."""
 
     def image(z: Array, y: Array | None, state: Tree) -> Array:
         return generator.apply(state, z[None], None if y is None else y[None])
 
     z, y = generator.inputs(rng, count)
     outputs = jax.eval_shape(generator.apply, generator.state, z, y).size // count
-    size = max(1, NUMBERS // (outputs * z.shape[1]))
-    program, found = derivative(image, (0, 0, None)), []
+    size = max(1, MAX_ELEMENTS // (outputs * z.shape[1]))
+    program, found = jacobian_function(image, (0, 0, None)), []
     progress = Progress("jacobian_conditioning", count, unit="vectors", patience=5.0)
     for start in range(0, count, size):
-        given = jax.tree.map(lambda x, a=start: x[a : a + size], (z, y))
-        found.append(metric_tensors(np.asarray(program(*given, generator.state))))
+        inputs = jax.tree.map(lambda x, a=start: x[a : a + size], (z, y))
+        found.append(metric_tensors(np.asarray(program(*inputs, generator.state))))
         progress.update(min(start + size, count), {})
     return np.concatenate(found)
 
@@ -89,8 +89,8 @@ def tensors_of(generator: Generator, rng: Array, count: int = VECTORS) -> np.nda
     needs={"generator"},
 )
 def jacobian_conditioning(ctx: EvalContext) -> Scores:
-    """How the logarithm of the condition number is spread over latent vectors."""
-    tensors = tensors_of(require(ctx.generator, "a generator"), jax.random.key(ctx.seed))
+    """Mean and standard deviation of the log condition number over latent vectors."""
+    tensors = metric_tensors_of(require(ctx.generator, "a generator"), jax.random.key(ctx.seed))
     found = spectrum(tensors).log_condition_number
     return {
         "log_condition_number_count": len(found),

@@ -1,4 +1,4 @@
-"""Training the small networks that some metrics are made of."""
+"""Trains the small networks that some metrics need."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ import optax
 from compare_gan.core.progress import Progress
 from compare_gan.core.types import Array, NetState, Tree
 
-# A network, a batch and a key -> a loss, and the network's new statistics.
+# State of a network, batch, key -> loss, new non-trainable state.
 Objective = Callable[[NetState, Tree, Array], tuple[Array, Tree]]
 
 
-def trained(
+def train_network(
     name: str,
     objective: Objective,
     net: NetState,
@@ -23,16 +23,16 @@ def trained(
     steps: int,
     rng: Array,
 ) -> NetState:
-    """The network after so many steps against an objective.
+    """Minimises an objective and returns the trained network.
 
     Args:
-      name: what the progress line says.
-      objective: what becomes less.
-      net: the network before.
-      batches: what a step gets, by its number; all of one shape.
-      tx: how gradients become updates.
-      steps: how many.
-      rng: the key of a step is folded from it and the step's number.
+      name: label of the progress line.
+      objective: the loss function.
+      net: the initial network.
+      batches: step -> batch; all batches have the same shapes.
+      tx: the optimizer.
+      steps: number of steps.
+      rng: the key of a step is folded from this and the step.
     """
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""What classes a linear classifier reads from the discriminator's features: the evaluation of SSGAN,
+"""Accuracy of a linear classifier on features of the discriminator: the evaluation of SSGAN,
 Chen et al., https://arxiv.org/abs/1811.11212.
 """
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.metrics.context import EvalContext, Scores, metric, require
-from compare_gan.metrics.discriminator_accuracy import judged
+from compare_gan.metrics.discriminator_accuracy import discriminator_outputs
 from compare_gan.metrics.logistic import logistic_regression, standardisation
 
 
 def probe_accuracy(
     train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
 ) -> float:
-    """Accuracy on features [M, F] of a logistic regression learned from [N, F], of labels [M] and [N].
+    """Accuracy on `test` [M, F] of a logistic regression fitted to `train` [N, F].
 
-    Features are scaled to a deviation of one over `train`. What has no label, -1, is left out.
+    Features are standardised with the statistics of `train`. Unlabelled rows (-1) are ignored.
 
     Raises:
-      UserError: there are not two classes to tell apart, or nothing to test on.
+      UserError: `train` has fewer than two classes, or `test` has no labels.
     """
     train, train_labels = train[train_labels >= 0], train_labels[train_labels >= 0]
     test, test_labels = test[test_labels >= 0], test_labels[test_labels >= 0]
@@ -38,9 +38,9 @@ def probe_accuracy(
     higher_is_better=True,
 )
 def linear_probe(ctx: EvalContext) -> Scores:
-    """Learned from training images and the labels that the GAN was trained with; None without labels.
+    """Fitted to training images with the labels that the GAN was trained with; None without labels.
 
-    The discriminator is not told the labels: what it would be conditioned on is what is asked for.
+    The discriminator gets no labels, since these are what the probe predicts.
     """
     discriminator, train = (
         require(ctx.discriminator, "a discriminator"),
@@ -48,8 +48,10 @@ def linear_probe(ctx: EvalContext) -> Scores:
     )
     if train.labels is None or ctx.real.labels is None or not (ctx.real.labels >= 0).any():
         return {"linear_probe_accuracy": None}
-    seen = [
-        judged(discriminator, dataclasses.replace(images, labels=None), lambda out: out.features)
+    features = [
+        discriminator_outputs(
+            discriminator, dataclasses.replace(images, labels=None), lambda out: out.features
+        )
         for images in (train, ctx.real)
     ]
-    return {"linear_probe_accuracy": probe_accuracy(seen[0], train.labels, seen[1], ctx.real.labels)}
+    return {"linear_probe_accuracy": probe_accuracy(features[0], train.labels, features[1], ctx.real.labels)}

@@ -9,7 +9,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.progress import Progress
-from compare_gan.metrics.context import EvalContext, Scores, equally_many, metric
+from compare_gan.metrics.context import EvalContext, Scores, equal_size_features, metric
 
 CLUSTERS = 20  # as in the paper
 
@@ -25,23 +25,23 @@ def curve(fake: np.ndarray, real: np.ndarray, angles: int = 1001, epsilon: float
     """The curve of two histograms [K] that each sum to one: algorithm 1 of the paper.
 
     Args:
-      angles: how many slopes are looked at, at equal angles.
-      epsilon: how far the first and last angle keep from 0 and pi / 2.
+      angles: number of slopes, at equally spaced angles.
+      epsilon: distance of the first and last angle from 0 and pi / 2.
     """
     slopes = np.tan(np.linspace(epsilon, np.pi / 2 - epsilon, angles))
     precision = np.minimum(real * slopes[:, None], fake).sum(1)
-    # Rounding may carry a sum of shares past one.
+    # Sums of frequencies may exceed 1 by rounding.
     return Curve(np.clip(precision, 0, 1), np.clip(precision / slopes, 0, 1))
 
 
 def f_beta(points: Curve, beta: float) -> np.ndarray:
-    """F score [A] at each point; recall counts `beta` times as much as precision."""
+    """F score [A] at each point; recall has `beta` times the weight of precision."""
     precision, recall = points
     return (1 + beta**2) * precision * recall / (beta**2 * precision + recall + 1e-10)
 
 
 def best_f_betas(points: Curve, beta: float = 8) -> tuple[float, float]:
-    """The greatest F_beta, which stands for recall, and F_1/beta, which stands for precision."""
+    """The maximum F_beta, which summarises recall, and the maximum F_1/beta, which summarises precision."""
     return float(f_beta(points, beta).max()), float(f_beta(points, 1 / beta).max())
 
 
@@ -56,10 +56,12 @@ def curve_of_features(
     """The mean curve over `runs` clusterings of [N, F] and [N, F].
 
     Raises:
-      UserError: not as many generated as real samples: clusters would follow the greater part.
+      UserError: the sets differ in size, which would bias the clusters towards the larger one.
     """
     if len(fake) != len(real):
-        raise UserError(f"{len(fake)} generated and {len(real)} real samples; PRD needs as many of both")
+        raise UserError(
+            f"{len(fake)} generated and {len(real)} real samples; PRD needs equal numbers of both"
+        )
     progress, found = Progress("prd", runs, unit="clusterings", patience=5.0), []
     for run in range(runs):
         found.append(curve(*histograms(fake, real, clusters, seed + run), angles))
@@ -68,18 +70,20 @@ def curve_of_features(
 
 
 def histograms(fake: np.ndarray, real: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How both sets [N, F] spread over the clusters of their union: two histograms [K]."""
-    from sklearn.cluster import MiniBatchKMeans  # slow to import, so not before it is wanted
+    """Histograms [K] of both sets [N, F] over clusters of their union."""
+    from sklearn.cluster import MiniBatchKMeans  # slow to import
 
     samples = np.concatenate([fake, real]).astype(np.float64)
     labels = MiniBatchKMeans(clusters, n_init=10, random_state=seed).fit(samples).labels_
-    of_fake, of_real = (np.bincount(part, minlength=clusters) for part in np.split(labels, [len(fake)]))
-    return of_fake / len(fake), of_real / len(real)
+    fake_counts, real_counts = (
+        np.bincount(part, minlength=clusters) for part in np.split(labels, [len(fake)])
+    )
+    return fake_counts / len(fake), real_counts / len(real)
 
 
-@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, higher_is_better=True, fewest=CLUSTERS)
+@metric("prd", "prd_f8", "prd_f1_8", needs={"features"}, higher_is_better=True, min_images=CLUSTERS)
 def prd(ctx: EvalContext) -> Scores:
-    """What stands for recall, and for precision, of as many real as generated images."""
-    real, fake = equally_many(ctx)
+    """F_8 (recall) and F_1/8 (precision), from equal numbers of real and generated images."""
+    real, fake = equal_size_features(ctx)
     f8, f1_8 = best_f_betas(curve_of_features(fake, real, seed=ctx.seed))
     return {"prd_f8": f8, "prd_f1_8": f1_8}

@@ -1,4 +1,4 @@
-"""What is kept of features and logits that come in batches, so that scores need not hold them all.
+"""Streaming statistics of features and logits, so that scores do not need all of them in memory.
 
 Shape letters: N rows, B rows of a batch, F features, K classes.
 """
@@ -16,24 +16,24 @@ from compare_gan.features.base import Extracted
 
 @dataclasses.dataclass
 class Moments:
-    """Mean and covariance of rows [N, F], of which a batch is looked at at a time.
+    """Mean and covariance of rows [N, F], updated batch by batch.
 
-    Each batch is centred on its own mean, and batches are joined as in Chan et al. 1979, "Updating formulae
-    and a pairwise algorithm for computing sample variances", so that nothing is lost where the mean is
-    large. Sums are in double precision and on the host, wherever the rows come from: single precision, all
-    that some accelerators have, drowns the small eigenvalues of a covariance, whose roots count in the
-    Frechet distance; and next to the network that makes the rows these sums are cheap.
+    Each batch is centred on its own mean, and batches are merged as in Chan et al. 1979, "Updating formulae
+    and a pairwise algorithm for computing sample variances", which is accurate for large means. Sums are in
+    double precision on the host: single precision, the only one of some accelerators, loses the small
+    eigenvalues of a covariance, whose roots enter the Frechet distance. The sums are cheap compared to the
+    network.
     """
 
     count: int = 0
     mean: Any = 0.0  # [F]
-    scatter: Any = 0.0  # [F, F], sum of the squares of deviations from the mean
+    scatter: Any = 0.0  # [F, F], sum of outer products of deviations from the mean
 
     def add(self, rows: np.ndarray) -> None:
-        """Takes in another batch [B, F]."""
+        """Adds a batch [B, F]."""
         mean, count = rows.mean(0, dtype=np.float64), self.count + len(rows)
         shift = mean - self.mean
-        # The last row stands for how far the batch is from those before.
+        # The last row accounts for the shift between the batch mean and the previous mean.
         deviations = np.empty((len(rows) + 1, rows.shape[1]))
         np.subtract(rows, mean, out=deviations[:-1])
         deviations[-1] = np.sqrt(self.count * len(rows) / count) * shift
@@ -48,15 +48,15 @@ class Moments:
         """Unbiased, [F, F].
 
         Raises:
-          UserError: of fewer than two rows.
+          UserError: there are fewer than two rows.
         """
         if self.count < 2:
-            raise UserError(f"the covariance of {self.count} images: give at least two")
+            raise UserError(f"the covariance of {self.count} images is undefined; give at least two")
         return self.scatter / (self.count - 1)
 
 
 class Gaussian(NamedTuple):
-    """All that a file of reference statistics tells of features."""
+    """Mean and covariance of features, such as published reference statistics."""
 
     mean: np.ndarray  # [F]
     covariance: np.ndarray  # [F, F]
@@ -64,33 +64,33 @@ class Gaussian(NamedTuple):
 
 @dataclasses.dataclass
 class Predictions:
-    """Of logits [N, K]: the sum of p(y|x), the sum of its negative entropies, and the likeliest classes."""
+    """Statistics of logits [N, K]: sums of p(y|x) and of its negative entropies, and the top classes."""
 
     count: int = 0
     probability: Any = 0.0  # [K]
     negative_entropy: float = 0.0
-    likeliest: list[np.ndarray] = dataclasses.field(default_factory=list)  # [B] of each batch
+    top_class: list[np.ndarray] = dataclasses.field(default_factory=list)  # [B] of each batch
 
     def add(self, logits: np.ndarray) -> None:
-        """Takes in another batch [B, K]."""
+        """Adds a batch [B, K]."""
         log_p = log_softmax(logits.astype(np.float64), axis=1)
         p = np.exp(log_p)
         self.count += len(logits)
         self.probability = self.probability + p.sum(0)
         self.negative_entropy += float((p * log_p).sum())
-        self.likeliest.append(logits.argmax(1))
+        self.top_class.append(logits.argmax(1))
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """All that is kept of a set of images if its features need not be."""
+    """Statistics of the features and logits of a set of images."""
 
     moments: Moments | Gaussian
-    predictions: Predictions | None  # None where no classes are known
+    predictions: Predictions | None  # None without classes
 
 
 def summarize(batches: Iterable[Extracted]) -> Summary:
-    """Of what an extractor says of images, a batch at a time."""
+    """The summary of batches of extractor outputs."""
     moments, predictions = Moments(), Predictions()
     for batch in batches:
         moments.add(batch.features)

@@ -1,9 +1,9 @@
-"""Every mistake in a configuration is one line that says where, what, and what to do."""
+"""Every error in a configuration is one line with its location, its cause and a fix."""
 
 import gin
 import pytest
 
-from compare_gan.config.parse import attempt, parse
+from compare_gan.config.parse import parse, parse_all
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 
@@ -28,22 +28,22 @@ def message(call, *arguments) -> str:
     return str(error.value)
 
 
-# What stands in line 7 of a file, and what is said of it after "<file>:7: ".
+# Line 7 of a file -> the error message after "<file>:7: ".
 IN_A_FILE = {
-    "optoins.batch_size = 3": "nothing is called 'optoins'; did you mean 'options'?",
+    "optoins.batch_size = 3": "nothing is named 'optoins'; did you mean 'options'?",
     "options.btch_size = 3": "options has no parameter 'btch_size' to bind; did you mean 'batch_size'?",
-    "loss.fn = @hing": "nothing is called 'hing'; did you mean 'hinge'?",
-    "ModularGAN.tasks = (@Rotaton(),)": "nothing is called 'Rotaton'; did you mean 'Rotation'?",
-    "resnet_cifr.Generator.ch = 3": "nothing is called 'resnet_cifr.Generator'; "
+    "loss.fn = @hing": "nothing is named 'hing'; did you mean 'hinge'?",
+    "ModularGAN.tasks = (@Rotaton(),)": "nothing is named 'Rotaton'; did you mean 'Rotation'?",
+    "resnet_cifr.Generator.ch = 3": "nothing is named 'resnet_cifr.Generator'; "
     "did you mean 'resnet_cifar.Generator'?",
-    "options.batch_size = 'x'": "options.batch_size is 'x'; it must be a whole number",
-    "options.batch_size = 1e2": "options.batch_size is 100.0; it must be a whole number",
+    "options.batch_size = 'x'": "options.batch_size is 'x'; it must be an integer",
+    "options.batch_size = 1e2": "options.batch_size is 100.0; it must be an integer",
     "options.lamba = True": "options.lamba is True; it must be a number",
-    "options.architecture = 3": "options.architecture is 3; it must be a text in quotes",
+    "options.architecture = 3": "options.architecture is 3; it must be a string in quotes",
     "resnet_cifar.Generator.embed_y = 'yes'": "resnet_cifar.Generator.embed_y is 'yes'; "
     "it must be True or False",
     "loss.fn = 'hinge'": "loss.fn is 'hinge'; it must be a reference, such as @name",
-    "loss.fn = hinge": "hinge is no value; put a text in quotes, an @ before a name",
+    "loss.fn = hinge": "hinge is not a value; put strings in quotes, and an @ before names",
     "G.batch_norm_fn = 3": "G.batch_norm_fn is 3; it must be a reference, such as @name or None",
     "options.batch_size =": "Unable to parse value",
     "options.batch_size 3": "Couldn't parse statement, expected ':' or '='",
@@ -54,10 +54,11 @@ IN_A_FILE = {
     "batch_norm.layers = 3": "batch_norm has no parameter 'layers' to bind",
     "include 'bad.gin'": "bad.gin includes itself",
     "import no_such_module": "No module named 'no_such_module'",
-    "DiffAugment.policy = 'translation'": "DiffAugment.policy: differentiable augmentation is not there yet",
-    "ModularGAN.g_lr = @tf.train.exponential_decay()": "tf.train.exponential_decay: compare_gan's rates are "
-    "constant; to change them bind ModularGAN.lr_schedule, as to @cosine_decay",
-    "ModularGAN.g_optimizer_fn = @optax.adamv": "nothing is called 'optax.adamv'; did you mean 'optax.adam'?",
+    "DiffAugment.policy = 'translation'": "DiffAugment.policy: differentiable augmentation is not "
+    "implemented",
+    "ModularGAN.g_lr = @tf.train.exponential_decay()": "tf.train.exponential_decay: learning rates "
+    "are constant by default; to decay them bind ModularGAN.lr_schedule, as in @cosine_decay",
+    "ModularGAN.g_optimizer_fn = @optax.adamv": "nothing is named 'optax.adamv'; did you mean 'optax.adam'?",
     "optax.adamw.learning_rate = 1": "optax.adamw has no parameter 'learning_rate' to bind; "
     "bind ModularGAN.g_lr or ModularGAN.d_lr",
     "optax.adamw.weight_decay = 'much'": "adamw.weight_decay is 'much'; "
@@ -72,30 +73,32 @@ def test_a_bad_line_of_a_file(line, tmp_path):
     assert message(parse, [path]) == f"{path}:7: {IN_A_FILE[line]}"
 
 
-def test_an_include_that_is_not_there(tmp_path):
+def test_a_missing_include(tmp_path):
     (tmp_path / "bad.gin").write_text("include 'no.gin'\n")
-    told = message(parse, [tmp_path / "bad.gin"])
-    assert told.startswith(f"{tmp_path / 'bad.gin'}:1: no.gin: no such file") and "methods/s3gan.gin" in told
+    error = message(parse, [tmp_path / "bad.gin"])
+    assert (
+        error.startswith(f"{tmp_path / 'bad.gin'}:1: no.gin: no such file") and "methods/s3gan.gin" in error
+    )
 
 
 def test_an_ambiguous_name(tmp_path):
     (tmp_path / "bad.gin").write_text("Generator.ch = 3\n")
-    said = message(parse, [tmp_path / "bad.gin"])
-    assert "bad.gin:1: 'Generator' may be " in said and " or resnet_cifar.Generator or " in said
+    error = message(parse, [tmp_path / "bad.gin"])
+    assert "bad.gin:1: 'Generator' is ambiguous; " in error and ", resnet_cifar.Generator, " in error
 
 
 def test_the_innermost_file_is_named(tmp_path):
     (tmp_path / "outer.gin").write_text(f"{text()}\ninclude 'inner.gin'\n")
     (tmp_path / "inner.gin").write_text("\n\nloss.fn = @hing\n")
-    said = message(parse, [tmp_path / "outer.gin"])
-    assert said == f"{tmp_path / 'inner.gin'}:3: nothing is called 'hing'; did you mean 'hinge'?"
+    error = message(parse, [tmp_path / "outer.gin"])
+    assert error == f"{tmp_path / 'inner.gin'}:3: nothing is named 'hing'; did you mean 'hinge'?"
 
 
 def test_a_block_names_its_line(tmp_path):
     path = tmp_path / "bad.gin"
     path.write_text("options:\n  batch_size = 64\n  z_dm = 3\n")
-    said = message(parse, [path])
-    assert said == f"{path}:3: options has no parameter 'z_dm' to bind; did you mean 'z_dim'?"
+    error = message(parse, [path])
+    assert error == f"{path}:3: options has no parameter 'z_dm' to bind; did you mean 'z_dim'?"
 
 
 def test_an_open_bracket(tmp_path):
@@ -104,8 +107,8 @@ def test_an_open_bracket(tmp_path):
 
 
 def test_a_bad_binding_is_quoted():
-    said = message(parse, [], [text(), "optoins.batch_size = 3"])
-    assert said == "binding 'optoins.batch_size = 3': nothing is called 'optoins'; did you mean 'options'?"
+    error = message(parse, [], [text(), "optoins.batch_size = 3"])
+    assert error == "binding 'optoins.batch_size = 3': nothing is named 'optoins'; did you mean 'options'?"
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -116,13 +119,13 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_must_be_bound(name):
-    said = message(parse, [], [text(without=name)])
-    assert said == f"{name} is not set; add `{name} = ...` to the configuration"
+def test_required_parameters(name):
+    error = message(parse, [], [text(without=name)])
+    assert error == f"{name} is not set; add `{name} = ...` to the configuration"
 
 
-# What is wrong with the whole, and what is said of it.
-TOGETHER = {
+# Bindings that are invalid together -> the error message.
+COMBINATIONS = {
     "options.gan_class = @SSGAN": "SSGAN.rotated_batch_size is not set; "
     "add `SSGAN.rotated_batch_size = ...` to the configuration",
     "ModularGAN.tasks = (@Rotation(),)": "Rotation.num_images is not set; "
@@ -130,18 +133,19 @@ TOGETHER = {
     "ModularGAN.tasks = @Rotation()\nRotation.num_images = 4": "ModularGAN.tasks is "
     "Rotation(num_images=4, d_weight=1.0, g_weight=0.2, name='rotation'); "
     "it must be a tuple, such as (@Name(),)",
-    "options.gan_class = @hinge": "options.gan_class is hinge, which is no GAN method; "
+    "options.gan_class = @hinge": "options.gan_class is hinge, which is not a registered GAN method; "
     "known: @ModularGAN, @S3GAN, @SSGAN",
-    "penalty.fn = @hinge": "penalty.fn is hinge, which is no penalty; "
+    "penalty.fn = @hinge": "penalty.fn is hinge, which is not a registered penalty; "
     "known: @dragan_penalty, @l2_penalty, @no_penalty, @wgangp_penalty",
-    "options.batch_size = @hinge": "options.batch_size is @hinge; it must be a whole number",
-    "size = 'x'\noptions.batch_size = %size": "options.batch_size is 'x'; it must be a whole number",
+    "options.batch_size = @hinge": "options.batch_size is @hinge; it must be an integer",
+    "size = 'x'\noptions.batch_size = %size": "options.batch_size is 'x'; it must be an integer",
     "options.batch_size = %size": "configuration: %size is used but never set",
     "options.architecture = 'resnet_cifr_arch'": "unknown architecture 'resnet_cifr_arch'; "
     "did you mean 'resnet_cifar_arch'?",
     "weights.initializer = 'ortho'": "weights.initializer is 'ortho'; use normal, truncated or orthogonal",
-    "ModularGAN.lr_schedule = @hinge": "ModularGAN.lr_schedule is hinge, which is no learning-rate schedule; "
-    "known: @cosine_decay, @exponential_decay, @piecewise_constant, @polynomial_decay",
+    "ModularGAN.lr_schedule = @hinge": "ModularGAN.lr_schedule is hinge, which is not a registered "
+    "learning-rate schedule; known: @cosine_decay, @exponential_decay, @piecewise_constant, "
+    "@polynomial_decay",
     "ModularGAN.lr_schedule = @cosine_decay": "cosine_decay.steps is not set; "
     "add `cosine_decay.steps = ...` to the configuration",
     "ModularGAN.g_optimizer_fn = @tf.train.MomentumOptimizer": "MomentumOptimizer.momentum is not set; "
@@ -151,9 +155,9 @@ TOGETHER = {
 }
 
 
-@pytest.mark.parametrize("lines", TOGETHER)
-def test_parts_that_do_not_fit(lines):
-    assert message(parse, [], [text(), lines]) == TOGETHER[lines]
+@pytest.mark.parametrize("lines", COMBINATIONS)
+def test_incompatible_parts(lines):
+    assert message(parse, [], [text(), lines]) == COMBINATIONS[lines]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_parts_that_do_not_fit(lines):
         ),
     ],
 )
-def test_a_gan_that_does_not_fit_the_images(lines, expected):
+def test_a_gan_that_is_incompatible_with_the_images(lines, expected):
     assert message(parse([], [text(), lines]).gan, ImageSpec((32, 32, 3))) == expected
 
 
@@ -179,20 +183,20 @@ def test_a_gan_that_does_not_fit_the_images(lines, expected):
     ],
 )
 def test_images_that_cannot_be_rotated(lines):
-    told = message(parse([], [text(), lines]).gan, ImageSpec((16, 24, 3), 2))
-    assert told.startswith("images of 16x24 cannot be rotated by 90 degrees") and "--image_size" in told
+    error = message(parse([], [text(), lines]).gan, ImageSpec((16, 24, 3), 2))
+    assert error.startswith("images of 16x24 cannot be rotated by 90 degrees") and "--image_size" in error
 
 
-def test_all_mistakes_are_found_at_once(tmp_path):
+def test_all_errors_are_reported_together(tmp_path):
     path = tmp_path / "bad.gin"
     path.write_text(f"optoins.batch_size = 3\n{text()}options.z_dm = 64\noptions.z_dim = 32\n")
-    tried = attempt([path, tmp_path / "no.gin"], ["loss.fn = @hing"])
-    assert [str(mistake).rpartition(":")[0] for mistake in tried.mistakes[:2]] == [f"{path}:1", f"{path}:7"]
-    assert "no.gin: no such file" in str(tried.mistakes[2]) and "'hinge'" in str(tried.mistakes[3])
-    assert len(tried.mistakes) == 4
-    assert tried.parsed is not None and tried.parsed.options.z_dim == 32
+    result = parse_all([path, tmp_path / "no.gin"], ["loss.fn = @hing"])
+    assert [str(mistake).rpartition(":")[0] for mistake in result.mistakes[:2]] == [f"{path}:1", f"{path}:7"]
+    assert "no.gin: no such file" in str(result.mistakes[2]) and "'hinge'" in str(result.mistakes[3])
+    assert len(result.mistakes) == 4
+    assert result.parsed is not None and result.parsed.options.z_dim == 32
 
 
-def test_after_a_mistake_the_next_configuration_is_read():
+def test_parsing_works_again_after_an_error():
     message(parse, [], [text(), "options.z_dim = 'x'"])
     assert parse([], [text()]).options.z_dim == 128

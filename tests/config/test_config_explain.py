@@ -42,7 +42,7 @@ def explained(*lines: str):
     return explain([], [BASE, *lines])
 
 
-# Lines, and what is warned of.
+# Bindings -> part of the warning.
 RMSPROP = "ModularGAN.g_optimizer_fn = @tf.train.RMSPropOptimizer"
 WARNINGS = {
     "dcgan.Generator.ch = 3": "never read: options.architecture is 'resnet_cifar_arch'",
@@ -58,33 +58,33 @@ WARNINGS = {
     "size = 3": "size = 3 (--gin_bindings) is never read",
     "penalty.fn = @wgangp_penalty\noptions.lamba = 0": "changes nothing: options.lamba is 0",
     "options.lamba = 10": "changes nothing: penalty.fn is @no_penalty",
-    "dataset.seed = 3": "changes nothing: run_config.tf_random_seed decides",
+    "dataset.seed = 3": "changes nothing: run_config.tf_random_seed also seeds",
     "ModularGAN.ema_decay = 0.9": "changes nothing: ModularGAN.g_use_ema is False",
     "weights.initializer = 'orthogonal'\nweights.stddev = 0.1": "weights.initializer is 'orthogonal'",
     "train_imagenet_transform.crop_method = 'middle'": "changes nothing: dataset.name is 'cifar10'",
     "z.stddev = 2.0": "z.stddev = 2.0 (--gin_bindings) changes nothing: training is the same without it",
     "standardize_batch.decay = 0.9": "changes nothing: training is the same without it",
-    "spectral_norm.singular_value = 'auto'": "no layer is under spectral normalisation",
+    "spectral_norm.singular_value = 'auto'": "no layer uses spectral normalisation",
     "resnet_cifar.Generator.embed_y = True": "changes nothing: training is the same without it",
     "D.layer_norm = True\noptions.architecture = 'dcgan_arch'": "D.layer_norm = True (--gin_bindings) ch",
     f"{S3GAN}\nS3GAN.use_soft_pred = True": "changes nothing: S3GAN.use_predictor is False",
     f"{S3GAN}\nS3GAN.self_supervision = 'none'": "changes nothing: S3GAN.self_supervision is 'none'",
-    "penalty.fn = @wgangp_penalty\nD.batch_norm_fn = @batch_norm": "the output at an image depends on",
-    "loss.fn = @wasserstein": "needs a bounded slope",
-    "ModularGAN.g_use_ema = True": "the average of the generator is a copy",
-    "ModularGAN.conditional = True": "neither network looks at the labels",
+    "penalty.fn = @wgangp_penalty\nD.batch_norm_fn = @batch_norm": "the output for an image depends on",
+    "loss.fn = @wasserstein": "needs a bounded gradient",
+    "ModularGAN.g_use_ema = True": "the average of the generator is never updated",
+    "ModularGAN.conditional = True": "neither network uses the labels",
     "z.distribution_fn = @tf.random.normal": "eval_z differs from z",
 }
 
 
 @pytest.mark.parametrize("lines", WARNINGS)
-def test_lines_without_effect_are_warned_of(lines):
+def test_bindings_without_effect_cause_a_warning(lines):
     explanation = explained(lines)
     assert not explanation.errors
     assert any(WARNINGS[lines] in warning for warning in explanation.warnings), explanation.warnings
 
 
-# Lines that take effect, some of them as others do not.
+# Bindings that take effect, some in combination only.
 QUIET = [
     "G.batch_norm_fn = @batch_norm\nstandardize_batch.decay = 0.9",
     "G.spectral_norm = True\nspectral_norm.singular_value = 'auto'",
@@ -102,25 +102,25 @@ QUIET = [
 
 
 @pytest.mark.parametrize("lines", QUIET)
-def test_lines_with_effect_are_not_warned_of(lines):
+def test_bindings_with_effect_cause_no_warning(lines):
     explanation = explained(lines)
     assert not explanation.errors and not explanation.warnings
 
 
-# Contradictions, and what is said of them.
+# Invalid combinations -> part of the error.
 ERRORS = {
     "options.gan_class = @S3GAN\nS3GAN.rotated_batch_fraction = 2": "S3GAN needs labels",
     f"{S3GAN}\nS3GAN.rotated_batch_fraction = 3": "their quotient must be a multiple of 4",
     "options.z_dim = 30\nresnet_cifar.Generator.hierarchical_z = True": "options.z_dim is 30",
     f"{S3GAN}\nS3GAN.project_y = True\nresnet_cifar.Discriminator.project_y = True": "projected twice",
     "dataset.name = 'celeb_a'": "resnet_cifar_arch makes 32x32 images",
-    "dataset.name = 'unheard-of'": "no image shape is known of 'unheard-of'",
+    "dataset.name = 'unheard-of'": "the image shape of 'unheard-of' is unknown",
     "options.z_dm = 3\noptoins.z_dim = 3": "did you mean 'options'?",
 }
 
 
 @pytest.mark.parametrize("lines", ERRORS)
-def test_contradictions_are_errors(lines):
+def test_invalid_combinations_are_errors(lines):
     explanation = explained(lines)
     assert ERRORS[lines] in explanation.errors[-1] and explanation.parsed is not None
     assert ERRORS[lines] in text(explanation).replace("\n         ", " ")
@@ -143,21 +143,21 @@ def test_parameters_and_memory_are_those_of_the_state(counted):
     gan = parse([], [BASE, "D.spectral_norm = True", "ModularGAN.g_use_ema = True"]).gan(
         ImageSpec((32, 32, 3), 10)
     )
-    state, told = jax.eval_shape(gan.init, jax.random.key(0)), costs(gan)
-    assert sum(part.trained for part in told.generator) == sum(
+    state, found = jax.eval_shape(gan.init, jax.random.key(0)), costs(gan)
+    assert sum(part.trained for part in found.generator) == sum(
         x.size for x in jax.tree.leaves(state.g.params)
     )
-    assert sum(part.kept for part in told.discriminator) == sum(
+    assert sum(part.untrained for part in found.discriminator) == sum(
         x.size for x in jax.tree.leaves(state.d.extra)
     )
-    assert [part.name for part in told.generator] == ["fc_noise", "blocks", "final_conv"]
-    whole = told.parameters + told.statistics + told.optimisers + told.average
-    assert whole + 4 == sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))  # a step is int32
-    assert told.images == 8 * (32 * 32 * 3 + 4) and told.temporaries is None
+    assert [part.name for part in found.generator] == ["fc_noise", "blocks", "final_conv"]
+    total = found.parameters + found.statistics + found.optimisers + found.average
+    assert total + 4 == sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))  # a step is int32
+    assert found.images == 8 * (32 * 32 * 3 + 4) and found.temporaries is None
 
 
 def test_flops_count_every_discriminator_update(counted):
-    """XLA counts the body of a loop once, whatever its length."""
+    """XLA counts the body of a loop once, regardless of its length."""
 
     small = ["infogan.Generator.ch = 2", "infogan.Discriminator.ch = 2"]
     small += ["options.architecture = 'infogan_arch'"]

@@ -1,4 +1,4 @@
-"""gin is known to `compare_gan.config` alone."""
+"""Only `compare_gan.config` imports gin."""
 
 import ast
 from pathlib import Path
@@ -19,7 +19,7 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_only_the_edge_imports_gin():
+def test_only_the_config_package_imports_gin():
     with_gin = {path for path in ROOT.rglob("*.py") if "gin" in imported(path)}
     assert with_gin
     assert {path.parent for path in with_gin} == {ROOT / "config"}

@@ -191,7 +191,7 @@ def test_the_default_optimiser_is_configured_too():
     assert parse([], [without]).gan(CIFAR) == parse([], [RESNET_CIFAR10]).gan(CIFAR)
 
 
-def test_scopes_tell_two_uses_apart():
+def test_scopes_distinguish_two_uses():
     lines = ["ModularGAN.d_optimizer_fn = @d/tf.train.AdamOptimizer", "d/tf.train.AdamOptimizer.beta1 = 0.0"]
     gan = parse([], [RESNET_CIFAR10, *lines]).gan(CIFAR)
     assert gan.g_optimizer_fn == functools.partial(adam, beta1=0.5)
@@ -206,11 +206,11 @@ def test_scopes_tell_two_uses_apart():
         (["z.distribution_fn = @tf.random.normal", "z.minval = 0.0"], normal),
     ],
 )
-def test_a_prior_gets_the_numbers_it_takes(lines, prior):
+def test_a_prior_gets_the_parameters_it_has(lines, prior):
     assert parse([], [RESNET_CIFAR10, *lines]).gan(CIFAR).prior == prior
 
 
-def test_the_prior_of_evaluation_is_its_own():
+def test_the_evaluation_prior_is_independent():
     lines = ["eval_z.distribution_fn = @tf.random.normal", "eval_z.stddev = 0.5"]
     parsed = parse([], [RESNET_CIFAR10, *lines])
     assert parsed.gan(CIFAR).prior == uniform
@@ -218,7 +218,7 @@ def test_the_prior_of_evaluation_is_its_own():
 
 
 @pytest.mark.parametrize("bindings", [[RESNET_CIFAR10], S3GAN])
-def test_the_operative_configuration_builds_the_same(bindings, tmp_path):
+def test_the_operative_configuration_builds_the_same_gan(bindings, tmp_path):
     first = parse([], bindings)
     (tmp_path / "operative_config.gin").write_text(first.operative_config)
     second = parse([tmp_path / "operative_config.gin"])
@@ -226,7 +226,7 @@ def test_the_operative_configuration_builds_the_same(bindings, tmp_path):
     assert second.gan(CIFAR) == first.gan(CIFAR)
 
 
-def test_what_was_bound_and_what_was_not_stands_in_the_operative_configuration():
+def test_the_operative_configuration_has_bindings_and_defaults():
     text = parse([], S3GAN).operative_config
     for line in (
         "resnet_cifar.Generator.hierarchical_z = True",
@@ -253,7 +253,7 @@ def test_an_operative_configuration_of_compare_gan_is_read(caplog):
     assert not caplog.messages
 
 
-def test_parameters_without_effect_are_named_once(caplog):
+def test_ignored_parameters_are_reported_once(caplog):
     lines = [
         "run_config.iterations_per_loop = 500",
         "tf.train.AdamOptimizer.use_locking = True",
@@ -261,12 +261,12 @@ def test_parameters_without_effect_are_named_once(caplog):
     ]
     parse([], [RESNET_CIFAR10, *lines])
     assert sorted(caplog.messages) == [
-        "AdamOptimizer.use_locking changes nothing here: an update is never interrupted",
-        "run_config.iterations_per_loop changes nothing here: it speaks of TPUs",
+        "AdamOptimizer.use_locking changes nothing here: updates are never concurrent",
+        "run_config.iterations_per_loop changes nothing here: it applies only to TPUs",
     ]
 
 
-def test_later_files_and_bindings_win(tmp_path):
+def test_later_files_and_bindings_take_precedence(tmp_path):
     first, second = tmp_path / "first.gin", tmp_path / "second.gin"
     first.write_text(RESNET_CIFAR10)
     second.write_text("options.z_dim = 64\noptions.batch_size = 32\n")
@@ -274,7 +274,7 @@ def test_later_files_and_bindings_win(tmp_path):
     assert (options.z_dim, options.batch_size, options.disc_iters) == (64, 16, 5)
 
 
-def test_an_included_file_lies_beside_the_one_that_includes_it(tmp_path, monkeypatch):
+def test_an_included_file_is_next_to_the_including_file(tmp_path, monkeypatch):
     folder = tmp_path / "configs"
     folder.mkdir()
     (folder / "base.gin").write_text(RESNET_CIFAR10)
@@ -314,7 +314,7 @@ def test_a_configuration_imports_the_module_that_adds_a_loss(tmp_path, monkeypat
         sys.modules.pop("my_losses", None)
 
 
-def test_python_never_sees_a_binding():
+def test_direct_calls_ignore_bindings():
     gin.clear_config()
     register_all()
     try:

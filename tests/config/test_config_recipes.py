@@ -47,7 +47,7 @@ TASKS = {
 }
 
 
-def test_every_recipe_is_used_and_told_of_here():
+def test_every_recipe_has_expected_tasks():
     assert set(TASKS) == set(RECIPES) == {path.stem for path in (FOLDER / "methods").glob("*.gin")}
 
 
@@ -60,7 +60,7 @@ def test_tasks_are_those_of_the_paper(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_all_else_is_shared(name):
+def test_other_settings_are_shared(name):
     gan, none = build(name), build("no_labels")
     assert gan.conditional == (name not in ("no_labels", "ssgan"))
     norm = functools.partial(conditional_batch_norm, gamma_offset=1.0) if gan.conditional else batch_norm
@@ -78,7 +78,7 @@ def test_every_file_begins_with_a_header():
                 assert f"# {word}" in header, path
 
 
-def test_a_method_goes_with_other_networks():
+def test_a_method_can_use_other_networks():
     networks = ["options.architecture = 'dcgan_arch'", "options.batch_size = 16"]
     gan = parse([recipe("small"), recipe("s3gan_co")], networks).gan(ImageSpec((32, 32, 3), 7))
     assert gan.abstract_d.heads["class"].predictor is not None
@@ -98,11 +98,11 @@ def test_a_method_goes_with_other_networks():
 def test_packaged_files_are_found_by_name(name, file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert config_file(name) == FOLDER / file
-    (tmp_path / name).mkdir(parents=True)  # a folder of that name is no configuration
+    (tmp_path / name).mkdir(parents=True)  # a folder of that name is not a configuration
     assert config_file(name) == FOLDER / file
 
 
-def test_a_file_of_the_working_directory_goes_first(tmp_path, monkeypatch):
+def test_a_file_in_the_working_directory_takes_precedence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.gin").write_text("")
     assert config_file("small.gin").resolve() == tmp_path / "small.gin"
@@ -118,10 +118,10 @@ def test_an_unknown_name_lists_the_packaged_files():
 
 def test_packaged_files_are_parsed_and_included_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    whole = parse([FOLDER / "small.gin", FOLDER / "methods" / "s3gan.gin"])
+    expected = parse([FOLDER / "small.gin", FOLDER / "methods" / "s3gan.gin"])
     (tmp_path / "mine.gin").write_text('include "small.gin"\ninclude "methods/s3gan.gin"\n')
     for files in (["small.gin", "s3gan.gin"], ["mine.gin"]):
-        assert parse(files).operative_config == whole.operative_config
+        assert parse(files).operative_config == expected.operative_config
 
 
 def test_an_unknown_recipe():

@@ -1,4 +1,4 @@
-"""Every name and default that compare_gan's configurations may use."""
+"""Names and defaults of all parameters in compare_gan's configurations."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ def optimizer(name: str, *lines: str) -> str:
 
 MOMENTUM = optimizer("Momentum", "tf.train.MomentumOptimizer.momentum = 0.9")
 
-# Parameter: its default, another value, and what else it takes for that to mean something.
+# Parameter -> its default, another value, and further bindings that this value needs to take effect.
 SURFACE = {
     "dataset.name": (REQUIRED, "mnist", ""),
     "dataset.seed": (547, 3, ""),
@@ -180,7 +180,7 @@ def test_a_parameter_has_its_default(name, caplog):
 
 
 @pytest.mark.parametrize("name", SURFACE)
-def test_a_parameter_takes_effect_or_says_that_it_has_none(name, caplog):
+def test_a_parameter_takes_effect_or_is_reported_as_ignored(name, caplog):
     _, other, needs = SURFACE[name]
     changed = outcome(needs, f"{name} = {written(other)}") != outcome(
         needs if name != "options.gan_class" else ""
@@ -208,8 +208,8 @@ def test_the_data_sets_of_the_example_configurations():
     assert DATASET_INFO["imagenet_128"].spec == ImageSpec((128, 128, 3), 1000)
 
 
-def test_a_deviation_of_the_initial_weights_is_heard():
-    """In compare_gan most layers are given 0.02 whatever is bound."""
+def test_the_stddev_of_the_initial_weights_is_used():
+    """In compare_gan most layers use 0.02 regardless of the binding."""
     import jax
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Scores of a GAN as it is before training; as a program it prints them."""
+"""Scores of an untrained GAN; run as a script, it prints them."""
 
 import dataclasses
 import json

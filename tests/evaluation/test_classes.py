@@ -1,9 +1,9 @@
-"""Labels of two sets of images whose classes are counted differently."""
+"""Mapping labels between two sets of classes."""
 
 import numpy as np
 import pytest
 
-from compare_gan.evaluation.classes import labels_sha256, translated
+from compare_gan.evaluation.classes import labels_sha256, translate_labels
 
 NUMBERS = tuple(map(str, range(12)))
 
@@ -27,13 +27,13 @@ NUMBERS = tuple(map(str, range(12)))
     ],
 )
 def test_classes_match_by_name_or_by_number(names, wanted, labels, expected):
-    found, _ = translated(np.array(labels), names, wanted)
+    found, _ = translate_labels(np.array(labels), names, wanted)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_clusters_are_not_classes():
-    assert translated(np.array([0, 1]), ("cluster 0", "cluster 1"), ("cat", "dog")) == (None, 0)
-    assert translated(np.array([-1, -1]), (), ("cat", "dog")) == (None, 0)
+    assert translate_labels(np.array([0, 1]), ("cluster 0", "cluster 1"), ("cat", "dog")) == (None, 0)
+    assert translate_labels(np.array([-1, -1]), (), ("cat", "dog")) == (None, 0)
 
 
 def test_a_digest_depends_on_labels_and_on_names():

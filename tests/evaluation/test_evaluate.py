@@ -1,4 +1,4 @@
-"""What is scored: which images, which checkpoints, and what when they are not numbers."""
+"""Scoring checkpoints: the images, the selection of checkpoints, and images with NaN or Inf."""
 
 import dataclasses
 import json
@@ -15,11 +15,17 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import Split
-from compare_gan.evaluation.evaluate import EvalSettings, evaluate, generate_images, measure, real_scores
+from compare_gan.evaluation.evaluate import (
+    EvalSettings,
+    evaluate,
+    generate_images,
+    protocol_columns,
+    real_scores,
+)
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.evaluation.sets import cached_features
 from compare_gan.evaluation.sources import Source, read_features, score_features, score_images
-from compare_gan.evaluation.steps import as_they_come, chosen, score_steps
+from compare_gan.evaluation.steps import poll_steps, score_steps, select_steps
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.inference import sample
 from compare_gan.metrics.frechet import frechet_distance
@@ -49,7 +55,7 @@ def state():
     return jax.jit(CONDITIONAL.init)(jax.random.key(0))
 
 
-def test_classes_come_in_turn_and_images_are_those_of_the_sampler(state):
+def test_classes_alternate_and_images_match_the_sampler(state):
     images, labels = generate_images(CONDITIONAL, state, 10, seed=3)
     assert labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
     assert images.shape == (10, 8, 8, 3) and images.dtype == np.uint8
@@ -58,7 +64,7 @@ def test_classes_come_in_turn_and_images_are_those_of_the_sampler(state):
     np.testing.assert_allclose(images / 255, direct, atol=0.51 / 255)
 
 
-def test_settings_that_make_no_sense_are_refused():
+def test_invalid_settings_are_refused():
     with pytest.raises(UserError, match="did you mean 'frechet_distance'"):
         EvalSettings(metrics=("frechet_distanc",))
     for wrong in ({"images": 1}, {"runs": 0}):
@@ -69,7 +75,7 @@ def test_settings_that_make_no_sense_are_refused():
 SETTINGS = EvalSettings(images=60, metrics=("class_agreement", "frechet_distance"))
 
 
-def test_a_score_is_that_of_the_images_that_the_seed_gives(state):
+def test_scores_are_those_of_the_seeded_images(state):
     row = evaluate(CONDITIONAL, state, blobs(), Means(), SETTINGS)
     images, labels = generate_images(CONDITIONAL, state, 60, 42)
     fake, real = Means()(images), Means()(blobs().test.images)
@@ -79,7 +85,7 @@ def test_a_score_is_that_of_the_images_that_the_seed_gives(state):
     assert (row["step"], row["real_images"], row["generated_images"]) == (0, len(blobs().test), 60)
 
 
-def test_runs_differ_and_the_first_is_that_of_one_run(state):
+def test_runs_differ_and_the_first_equals_a_single_run(state):
     extractor = Means()
     one = evaluate(CONDITIONAL, state, blobs(), extractor, SETTINGS)
     three = evaluate(CONDITIONAL, state, blobs(), extractor, dataclasses.replace(SETTINGS, runs=3))
@@ -89,7 +95,7 @@ def test_runs_differ_and_the_first_is_that_of_one_run(state):
     assert three["frechet_distance_std"] == pytest.approx(np.std(values))
 
 
-def test_images_that_are_not_numbers_are_scored_so_and_evaluation_goes_on(tmp_path, state, caplog):
+def test_nan_images_get_a_special_score_and_evaluation_continues(tmp_path, state, caplog):
     spoiled = jax.tree.map(lambda x: x, state)
     spoiled = dataclasses.replace(
         spoiled, g_ema=jax.tree.map(lambda x: x * jnp.nan, state.g_ema), step=jnp.int32(5)
@@ -99,34 +105,36 @@ def test_images_that_are_not_numbers_are_scored_so_and_evaluation_goes_on(tmp_pa
         checkpoints.save(step, dataclasses.replace(each, step=jnp.int32(step)))
     checkpoints.wait()
     with caplog.at_level(logging.WARNING):
-        steps = chosen(tmp_path, "all")
+        steps = select_steps(tmp_path, "all")
         found = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
     assert [row["step"] for row in found] == steps == [5, 10]
     assert found[0]["frechet_distance"] == found[0]["class_agreement"] == 31337
-    assert found[1]["frechet_distance"] < 31337 and "step 5: generated images are not numbers" in caplog.text
+    assert (
+        found[1]["frechet_distance"] < 31337 and "step 5: generated images contain NaN or Inf" in caplog.text
+    )
     again = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
     assert not again and [row["step"] for row in read_scores(tmp_path)] == ["5", "10"]
 
 
-def test_which_steps_are_chosen(tmp_path):
+def test_step_selection(tmp_path):
     checkpoints = Checkpoints(tmp_path, 2)
     state = {"x": jnp.zeros(1)}
     with pytest.raises(UserError, match="no checkpoint in .*; train it first"):
-        chosen(tmp_path)
+        select_steps(tmp_path)
     checkpoints.save(10, state)
     checkpoints.mark_best(10, 0.5)
     for step in (20, 25, 35):
         checkpoints.save(step, state)
     assert checkpoints.steps() == [10, 25, 35]  # the best, and the two newest
-    assert chosen(tmp_path) == [35] and chosen(tmp_path, "best") == [10]
-    assert chosen(tmp_path, "all") == [10, 25, 35] and chosen(tmp_path, "all", 10) == [10, 35]
-    assert chosen(tmp_path, "25,10") == [25, 10]
+    assert select_steps(tmp_path) == [35] and select_steps(tmp_path, "best") == [10]
+    assert select_steps(tmp_path, "all") == [10, 25, 35] and select_steps(tmp_path, "all", 10) == [10, 35]
+    assert select_steps(tmp_path, "25,10") == [25, 10]
     for wrong, words in (("20", "no checkpoint of step 20; there are 10, 25, 35"), ("newest", "give latest")):
         with pytest.raises(UserError, match=words):
-            chosen(tmp_path, wrong)
+            select_steps(tmp_path, wrong)
 
 
-def test_checkpoints_are_scored_as_they_come(tmp_path):
+def test_new_checkpoints_are_polled(tmp_path):
     checkpoints, waits = Checkpoints(tmp_path, None), []
 
     def wait(seconds):
@@ -140,22 +148,22 @@ def test_checkpoints_are_scored_as_they_come(tmp_path):
             checkpoints.wait()
             (tmp_path / "TRAIN_DONE").touch()
 
-    assert list(as_they_come(tmp_path, 5, wait)) == [10, 15, 18]
+    assert list(poll_steps(tmp_path, 5, wait)) == [10, 15, 18]
     assert len(waits) == 4
 
 
-def test_a_run_that_is_not_trained_is_not_waited_for_for_ever(tmp_path):
-    with pytest.raises(UserError, match="no new checkpoint in 1 hours; is it being trained"):
-        list(as_they_come(tmp_path, wait=lambda seconds: None, patience=3600))
+def test_polling_times_out(tmp_path):
+    with pytest.raises(UserError, match="no new checkpoint in 1 hours; is training still running"):
+        list(poll_steps(tmp_path, wait=lambda seconds: None, timeout_s=3600))
 
 
-def test_features_of_real_images_are_looked_at_once(tmp_path):
+def test_features_of_real_images_are_cached(tmp_path):
     split, extractor = blobs().test, Means()
     first = cached_features(split, extractor, tmp_path)
     assert extractor.asked == [64]
     second = cached_features(split, extractor, tmp_path)
     assert extractor.asked == [64]
-    np.testing.assert_array_equal(first.seen.features, second.seen.features)
+    np.testing.assert_array_equal(first.outputs.features, second.outputs.features)
     np.testing.assert_array_equal(second.summary.moments.mean, Means()(split.images).features.mean(0))
     other = Split(split.images[::-1].copy(), split.labels)
     cached_features(other, extractor, tmp_path)
@@ -178,24 +186,24 @@ def test_features_from_files(tmp_path):
     assert (scores["generated_images"], scores["real_images"]) == (50, 70)
     with pytest.raises(UserError, match="ms_ssim needs images"):
         score_features(*found, ["ms_ssim"])
-    with pytest.raises(UserError, match="4 features .* do not compare with 3"):
+    with pytest.raises(UserError, match="4 features .* are incompatible with 3"):
         score_features(fake, real[:, :3], ["fid_score"])
 
 
 @pytest.mark.parametrize(
     "array, words",
     [
-        (np.zeros(3), "wanted features"),
-        (np.full((3, 2), np.nan), "not finite"),
-        (np.array(["a", "b"]), "wanted features"),
+        (np.zeros(3), "expected features"),
+        (np.full((3, 2), np.nan), "NaN or Inf"),
+        (np.array(["a", "b"]), "expected features"),
         (np.array([[None]]), "cannot be read"),
     ],
 )
-def test_files_that_hold_no_features(tmp_path, array, words):
+def test_files_without_features(tmp_path, array, words):
     np.save(tmp_path / "x.npy", array)
-    with pytest.raises(UserError, match=f"x.npy: .*{words}") as told:
+    with pytest.raises(UserError, match=f"x.npy: .*{words}") as error:
         read_features(tmp_path / "x.npy")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_images_against_images():
@@ -206,8 +214,8 @@ def test_images_against_images():
         score_images(source, source, Means(), ["jacobian_conditioning"])
 
 
-def test_every_metric_can_be_asked_of_a_gan(state):
-    """Each needs only what evaluation gives it; what it says is tested elsewhere."""
+def test_every_metric_can_be_computed_for_a_gan(state):
+    """Each needs only inputs that evaluation provides; values are tested elsewhere."""
     settings = EvalSettings(
         images=40, metrics=("fid_score", "kid_score", "inception_score", "discriminator_accuracy", "prdc")
     )
@@ -226,8 +234,8 @@ class Nameless(Means):
         return super().__call__(images)._replace(classes=np.zeros((len(images), 0)))
 
 
-def test_classes_are_used_whatever_the_extractor_knows(state):
-    """Those of the test images are the GAN's, so that they are found under other numbers, too."""
+def test_labels_are_used_regardless_of_the_classes_of_the_extractor(state):
+    """Test images have the classes of the GAN, possibly with different indices."""
     metrics = ("intra_fid_score", "class_agreement", "inception_score")
     settings = EvalSettings(images=60, metrics=metrics)
     row = evaluate(CONDITIONAL, state, blobs(), Nameless(), settings)
@@ -248,7 +256,7 @@ def test_classes_are_used_whatever_the_extractor_knows(state):
 
 def test_the_row_depends_on_test_labels_and_not_on_training_labels():
     def digest(dataset):
-        return measure(CONDITIONAL, dataset, Means(), SETTINGS)["labels_sha256"]
+        return protocol_columns(CONDITIONAL, dataset, Means(), SETTINGS)["labels_sha256"]
 
     test = blobs().test
     other = dataclasses.replace(blobs(), test=Split(test.images, np.roll(test.labels, 1)))
@@ -256,7 +264,7 @@ def test_the_row_depends_on_test_labels_and_not_on_training_labels():
     assert digest(other) != digest(blobs()) == digest(relabelled)
 
 
-def test_real_training_images_are_scored_as_generated_ones_are():
+def test_real_training_images_are_scored_like_generated_ones():
     metrics = ("frechet_distance", "class_agreement", "prdc", "discriminator_accuracy")
     found = real_scores(blobs(), Means(), EvalSettings(metrics=metrics))
     assert (found["real_images"], found["train_images"]) == (64, 256)
@@ -267,8 +275,8 @@ def test_real_training_images_are_scored_as_generated_ones_are():
     assert real_scores(blobs(), Means(), EvalSettings(images=50, metrics=metrics))["train_images"] == 50
 
 
-def test_too_few_images_are_told_before_any_is_drawn(state):
-    with pytest.raises(UserError, match="prd needs 20 real and 20 generated images, and one side has 8"):
+def test_too_few_images_are_reported_before_generation(state):
+    with pytest.raises(UserError, match="prd needs 20 real and 20 generated images, but one set has 8"):
         evaluate(CONDITIONAL, None, blobs(), Means(), EvalSettings(images=8, metrics=("fid_score", "prd")))
 
 

@@ -1,9 +1,9 @@
-"""How scores are kept, and when two compare."""
+"""The file of scores, and the comparison of rows by their protocol."""
 
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.evaluation.compare import compared, notes, table, text
+from compare_gan.evaluation.compare import load_rows, notes, table, text
 from compare_gan.evaluation.scores import (
     PROTOCOL_FIELDS,
     differences,
@@ -11,7 +11,7 @@ from compare_gan.evaluation.scores import (
     has_scores,
     read_scores,
     score,
-    summarised,
+    summarize_runs,
     write_scores,
 )
 from compare_gan.report.scores import scores_page
@@ -19,7 +19,7 @@ from compare_gan.report.scores import scores_page
 ROW = {name: "x" for name in PROTOCOL_FIELDS} | {"step": 10, "frechet_distance": 2.0, "class_agreement": None}
 
 
-def test_a_row_that_was_measured_alike_takes_the_place_of_the_old(tmp_path):
+def test_a_row_replaces_one_with_the_same_protocol(tmp_path):
     write_scores(tmp_path, ROW)
     write_scores(tmp_path, ROW | {"step": 5})
     write_scores(tmp_path, ROW | {"frechet_distance": 1.5})
@@ -30,7 +30,7 @@ def test_a_row_that_was_measured_alike_takes_the_place_of_the_old(tmp_path):
     assert rows == [("5", "2.0", "", "x"), ("10", "1.5", "", "x"), ("10", "2.0", "", "other")]
 
 
-def test_other_scores_of_the_same_measure_join_the_row(tmp_path):
+def test_further_scores_with_the_same_protocol_join_the_row(tmp_path):
     write_scores(tmp_path, ROW)
     more = {name: ROW[name] for name in (*PROTOCOL_FIELDS, "step")} | {"precision": 0.5}
     assert not has_scores(tmp_path, more, ["prdc"])
@@ -42,7 +42,7 @@ def test_other_scores_of_the_same_measure_join_the_row(tmp_path):
     assert not has_scores(tmp_path, more | {"step": 11}, ["prdc"])
 
 
-def test_a_column_of_another_row_is_no_score_of_this_one(tmp_path):
+def test_a_column_of_another_row_is_not_a_score_of_this_one(tmp_path):
     write_scores(tmp_path, ROW | {"step": 5, "scored": "frechet_distance class_agreement"})
     write_scores(tmp_path, ROW | {"step": 10, "fid_score": 1.0, "scored": "frechet_distance fid_score"})
     assert has_scores(tmp_path, ROW, ["fid_score", "frechet_distance"])
@@ -53,16 +53,16 @@ def test_a_column_of_another_row_is_no_score_of_this_one(tmp_path):
     assert has_scores(tmp_path, ROW | {"step": 5}, ["fid_score", "class_agreement"])
 
 
-def test_rows_of_old_files_still_read(tmp_path):
+def test_old_files_can_be_read(tmp_path):
     row = {name: "x" for name in PROTOCOL_FIELDS if name not in ("labels_sha256", "statistics_examples")}
     lines = [",".join(["step", "fid_score", *row]), ",".join(["7", "1.5", *row.values()])]
     (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n")
     (kept,) = read_scores(tmp_path)
-    assert score(kept, "fid_score") == 1.5 and compared([tmp_path])[0]["step"] == "7"
+    assert score(kept, "fid_score") == 1.5 and load_rows([tmp_path])[0]["step"] == "7"
 
 
 def test_several_sets_are_summarised_as_in_compare_gan():
-    row = summarised([{"fid_score": 1.0, "k": None}, {"fid_score": 3.0, "k": None}])
+    row = summarize_runs([{"fid_score": 1.0, "k": None}, {"fid_score": 3.0, "k": None}])
     assert row == {
         "fid_score_mean": 2.0,
         "fid_score_std": 1.0,
@@ -73,26 +73,26 @@ def test_several_sets_are_summarised_as_in_compare_gan():
     }
     assert score(row, "fid_score") == 2.0 and score(row, "k") is None
     assert (
-        summarised([{"fid_score": 1.0}]) == {"fid_score": 1.0}
+        summarize_runs([{"fid_score": 1.0}]) == {"fid_score": 1.0}
         and score({"fid_score": "1.0"}, "fid_score") == 1
     )
 
 
 @pytest.mark.parametrize("name", PROTOCOL_FIELDS)
-def test_all_that_scores_depend_on_is_in_the_fingerprint(name):
+def test_the_fingerprint_depends_on_every_protocol_field(name):
     other = ROW | {name: "y"}
     assert fingerprint(other) != fingerprint(ROW) == fingerprint(ROW | {"ema": True, "fid_score": 1.0})
     assert differences([ROW, ROW, other]) == {name: ["x", "y"]}
 
 
-def test_text_and_numbers_have_one_fingerprint(tmp_path):
+def test_text_and_numbers_have_the_same_fingerprint(tmp_path):
     row = ROW | {"real_images": 450, "seed": 42}
     write_scores(tmp_path, row)
     (kept,) = read_scores(tmp_path)
     assert kept["fingerprint"] == fingerprint(kept) == fingerprint(row)
 
 
-def test_a_file_that_is_no_table_of_scores(tmp_path):
+def test_a_file_that_is_not_a_table_of_scores(tmp_path):
     (tmp_path / "scores.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="scores.csv: not a table of scores"):
         read_scores(tmp_path)
@@ -108,35 +108,35 @@ def runs(tmp_path, **changes):
 
 def test_the_last_step_of_each_run_or_the_best(tmp_path):
     folders = runs(tmp_path)
-    assert [row["step"] for row in compared(folders)] == ["20", "10"]
-    assert [row["step"] for row in compared(folders, "frechet_distance")] == ["10", "10"]
-    assert [row["step"] for row in compared(folders, "class_agreement")] == ["20", "10"]
+    assert [row["step"] for row in load_rows(folders)] == ["20", "10"]
+    assert [row["step"] for row in load_rows(folders, "frechet_distance")] == ["10", "10"]
+    assert [row["step"] for row in load_rows(folders, "class_agreement")] == ["20", "10"]
     with pytest.raises(UserError, match="a: has no score 'frechet'; did you mean 'frechet_distance'"):
-        compared(folders, "frechet")
+        load_rows(folders, "frechet")
 
 
-def test_runs_that_were_not_measured_alike_are_refused_and_told_why(tmp_path):
+def test_runs_with_different_protocols_are_refused_with_the_reason(tmp_path):
     folders = runs(tmp_path, fit="crop middle, box to 8", seed=7)
-    with pytest.raises(UserError, match="fit: 'x' or 'crop middle, box to 8'; seed: 'x' or '7'") as told:
-        compared(folders)
-    assert "\n" not in str(told.value) and "--mixed" in str(told.value)
-    assert len({row["fingerprint"] for row in compared(folders, mixed=True)}) == 2
+    with pytest.raises(UserError, match="fit: 'x' or 'crop middle, box to 8'; seed: 'x' or '7'") as error:
+        load_rows(folders)
+    assert "\n" not in str(error.value) and "--mixed" in str(error.value)
+    assert len({row["fingerprint"] for row in load_rows(folders, mixed=True)}) == 2
 
 
 def test_a_run_without_scores(tmp_path):
-    with pytest.raises(UserError, match="no scores; compare-gan evaluate"):
-        compared([tmp_path])
+    with pytest.raises(UserError, match="no scores; run compare-gan evaluate"):
+        load_rows([tmp_path])
 
 
 def test_the_table(tmp_path):
-    rows = compared(runs(tmp_path))
+    rows = load_rows(runs(tmp_path))
     rows[0] = rows[0] | {"frechet_distance_mean": "2.5", "frechet_distance_std": "0.25"}
     header, body = table(rows, ["frechet_distance"])
     assert header == ["run", "step", "frechet_distance", "measured"]
     assert [line[1:3] for line in body] == [["20", "2.5 ± 0.25"], ["10", "1"]]
     assert len(text(header, body).splitlines()) == 4  # with a line that says what ± is
-    assert "images that one GAN generated" in text(header, body)
-    assert "images that one GAN" in scores_page(header, body, notes(body))
+    assert "sets of one GAN" in text(header, body)
+    assert "sets of one GAN" in scores_page(header, body, notes(body))
     assert len(text(header, [["a", "20", "2.5", "x"]]).splitlines()) == 2
     assert "<td>2.5 ± 0.25</td>" in scores_page(header, body, [])
     assert "<script" not in scores_page(["<script>"], [], ["<script>"])

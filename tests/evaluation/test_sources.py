@@ -12,10 +12,10 @@ from compare_gan.core.registry import METRICS
 from compare_gan.data import LoadOptions, Split
 from compare_gan.data.loading import load_split
 from compare_gan.data.records import Contents, Part, Pixels
-from compare_gan.evaluation.sets import computed
+from compare_gan.evaluation.sets import compute_scores
 from compare_gan.evaluation.sources import (
     Source,
-    has_statistics_alone,
+    is_statistics_file,
     read_features,
     score_against_features,
     score_features,
@@ -46,14 +46,14 @@ class Pooled:
 
 
 def source(seed=0, count=40, names=CLASSES, size=4, channels=3, name="here"):
-    """Dark and bright images in turn, under the indices that these classes have in `names`."""
+    """Alternating dark and bright images, labelled with the indices of these classes in `names`."""
     rng, bright = np.random.default_rng(seed), np.arange(count) % 2
     pixels = rng.integers(0, 100, (count, size, size, channels)) + 150 * bright[:, None, None, None]
     labels = np.full(count, -1) if not names else np.array([names.index(CLASSES[i]) for i in bright])
     return Source(name, "all", Split(pixels.astype(np.uint8), labels.astype(np.int32)), names)
 
 
-def test_a_row_says_what_was_compared():
+def test_a_row_names_its_sources():
     row = score_images(source(0), source(1, 30, name="there"), Pooled(), ["fid_score"])
     assert (row["generated_images"], row["real_images"], row["real_split"]) == (40, 30, "all")
     assert (row["generated"], row["data"], row["scored"]) == ("here", "there", "fid_score")
@@ -79,7 +79,7 @@ def test_two_sizes_are_refused_with_both_names():
 
 
 def test_classes_of_both_sides_are_used_by_name():
-    """Of classes in another order the same images have the same scores within classes."""
+    """Per-class scores do not depend on the order of classes."""
     same = score_images(source(0), source(1), Pooled(), ["intra_fid_score"])["intra_fid_score"]
     swapped = source(0, names=("bright", "dark"))
     assert score_images(swapped, source(1), Pooled(), ["intra_fid_score"])["intra_fid_score"] == same
@@ -101,10 +101,10 @@ def test_classes_of_both_sides_are_used_by_name():
         (source(), source(), (), "gilbo", "training images and a generator"),
     ],
 )
-def test_what_is_missing_is_refused_in_one_line(fake, real, names, metric, words):
-    with pytest.raises(UserError, match=words) as told:
+def test_missing_inputs_are_refused_in_one_line(fake, real, names, metric, words):
+    with pytest.raises(UserError, match=words) as error:
         score_images(fake, real, Pooled(names), ["fid_score", metric])
-    assert "\n" not in str(told.value) and metric in str(told.value)
+    assert "\n" not in str(error.value) and metric in str(error.value)
 
 
 def statistics(path, features, **more):
@@ -136,24 +136,24 @@ def test_images_against_statistics_of_the_same_extractor(tmp_path):
     expected = score_images(source(0), real, extractor, ["fid_score", "inception_score"])
     for name in ("fid_score", "inception_score"):
         assert row[name] == pytest.approx(expected[name])
-    with pytest.raises(UserError, match="6 features of generated images do not compare with 4"):
+    with pytest.raises(UserError, match="6 features of generated images are incompatible with 4"):
         score_against_features(source(0), np.zeros((50, 4)), extractor, ["fid_score"])
 
 
-def test_which_files_are_statistics_and_nothing_else(tmp_path):
+def test_statistics_files_are_recognised(tmp_path):
     features = np.random.default_rng(0).normal(size=(20, 3))
-    assert has_statistics_alone(statistics(tmp_path / "a.npz", features))
+    assert is_statistics_file(statistics(tmp_path / "a.npz", features))
     images = np.zeros((2, 4, 4, 3), np.uint8)
-    assert not has_statistics_alone(statistics(tmp_path / "b.npz", features, arr_0=images))
-    assert not has_statistics_alone(tmp_path) and not has_statistics_alone(tmp_path / "none.npz")
+    assert not is_statistics_file(statistics(tmp_path / "b.npz", features, arr_0=images))
+    assert not is_statistics_file(tmp_path) and not is_statistics_file(tmp_path / "none.npz")
 
 
 @pytest.mark.parametrize(
     "mu, sigma, words",
     [
-        (np.zeros(3), np.eye(2), "wanted \\[F\\] and \\[F, F\\]"),
-        (np.zeros((3, 3)), np.eye(3), "wanted \\[F\\] and \\[F, F\\]"),
-        (np.full(2, np.nan), np.eye(2), "not finite"),
+        (np.zeros(3), np.eye(2), "expected \\[F\\] and \\[F, F\\]"),
+        (np.zeros((3, 3)), np.eye(3), "expected \\[F\\] and \\[F, F\\]"),
+        (np.full(2, np.nan), np.eye(2), "NaN or Inf"),
         (np.zeros(2), np.array([[1, 5], [0, 1]]), "not symmetric"),
         (np.array(["a", "b"]), np.eye(2), "real numbers"),
         (np.zeros(2), np.array([[1, 2], [2, 1]]), "negative eigenvalues"),
@@ -173,19 +173,19 @@ def test_one_failure_leaves_the_other_scores(monkeypatch, caplog):
     features = np.random.default_rng(0).normal(size=(60, 4))
     context = EvalContext(ImageSet.of_features(features), ImageSet.of_features(features + 1))
     with caplog.at_level(logging.WARNING):
-        scores, failed = computed(context, ["fid_score", "prd"])
+        scores, failed = compute_scores(context, ["fid_score", "prd"])
     assert failed == ["prd"] and scores["prd_f8"] is None and scores["fid_score"] == pytest.approx(4)
     assert [record.getMessage() for record in caplog.records] == [
         "prd failed and has no score: of no account"
     ]
     with pytest.raises(ZeroDivisionError):
-        computed(context, ["prd"])
+        compute_scores(context, ["prd"])
     huge = ImageSet.of_features(features * 1e200)
     with pytest.raises(UserError, match="fid_score gives NaN"), np.errstate(all="ignore"):
-        computed(EvalContext(context.real, huge), ["fid_score"])
+        compute_scores(EvalContext(context.real, huge), ["fid_score"])
 
 
-def test_a_caution_where_images_are_fewer_than_features(caplog):
+def test_a_warning_if_images_are_fewer_than_features(caplog):
     rng = np.random.default_rng(0)
     with caplog.at_level(logging.WARNING):
         score_features(rng.normal(size=(9, 5)), rng.normal(size=(9, 5)), ["fid_score"])
@@ -204,8 +204,9 @@ def test_splits_of_a_source():
     found = {which: load_split(contents, LoadOptions(), which).labels for which in ("train", "test", "all")}
     assert {which: len(labels) for which, labels in found.items()} == {"train": 10, "test": 4, "all": 14}
     assert found["all"].tolist() == [1] * 10 + [2] * 4
-    whole = dataclasses.replace(contents, test=None)
-    assert len(load_split(whole, LoadOptions(), "all")) == 10
+    unsplit = dataclasses.replace(contents, test=None)
+    assert len(load_split(unsplit, LoadOptions(), "all")) == 10
     assert (
-        len(load_split(whole, LoadOptions(), "train")) + len(load_split(whole, LoadOptions(), "test")) == 10
+        len(load_split(unsplit, LoadOptions(), "train")) + len(load_split(unsplit, LoadOptions(), "test"))
+        == 10
     )

@@ -1,4 +1,4 @@
-"""`compare-gan export` and `compare-gan sample`, as a user meets them."""
+"""The commands `compare-gan export` and `compare-gan sample`."""
 
 import dataclasses
 import json
@@ -18,8 +18,8 @@ from compare_gan.config.parse import parse
 from compare_gan.core.files import sha256_of
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
-from compare_gan.export.card import trained
-from compare_gan.export.folder import read_about
+from compare_gan.export.card import training_facts
+from compare_gan.export.folder import read_metadata
 from compare_gan.export.loader import load
 from compare_gan.gans.inference import sample
 from compare_gan.gans.standing import with_standing_stats
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 FEW = ("--statistics_examples", "256")
 
 
-def told(*words):
+def run_command(*words):
     assert main([str(word) for word in words]) == 0
 
 
@@ -51,14 +51,14 @@ def run_dir(tmp_path_factory):
         "ModularGAN.ema_decay = 0.9",
     )
     words += ["--eval_every_steps", "4", "--images", "20", "--num_eval_averaging_runs", "1", *FEW]
-    told(*words, "--metrics", "frechet_distance")
+    run_command(*words, "--metrics", "frechet_distance")
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported(run_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported") / "blobs"
-    told("export", run_dir, "--out", out, *FEW)
+    run_command("export", run_dir, "--out", out, *FEW)
     return out
 
 
@@ -86,7 +86,7 @@ def elsewhere(code, cwd, *blocked):
 
 def test_the_same_bytes_from_the_run_and_from_the_export(run_dir, exported, tmp_path):
     for name in ("x.png", "x.npz"):
-        told("sample", run_dir, "--out", tmp_path / f"run-{name}", "--columns", 3, "--seed", 5, *FEW)
+        run_command("sample", run_dir, "--out", tmp_path / f"run-{name}", "--columns", 3, "--seed", 5, *FEW)
     blocked = [f"compare_gan.{part}" for part in ("gans", "train", "data", "config", "nn", "evaluation")]
     code = "from compare_gan.main import main\n"
     for name in ("x.png", "x.npz"):
@@ -113,14 +113,14 @@ def test_the_export_is_the_average_with_accumulated_statistics(run_dir, exported
     np.testing.assert_allclose(generator(z, y), jax.jit(lambda *a: sample(gan, *a))(state, z, y), atol=2e-6)
 
 
-def test_the_loader_of_the_documentation_needs_jax_alone(exported, tmp_path):
+def test_the_loader_of_the_documentation_needs_only_jax(exported, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)
     code = "\n".join(blocks) + "\nnp.savez('x.npz', images=images, logits=logits)\n"
     code += "assert images.shape == (16, 8, 8, 3) and str(images.dtype) == 'float32'\n"
     script = "import os\n" + code.replace('load(".", part)', f"load({str(exported)!r}, part)")
     assert script.count(str(exported)) == 1
     elsewhere(script, tmp_path, "compare_gan", "flax", "safetensors", "optax", "orbax")
-    told("sample", exported, "--out", tmp_path / "same.npz", "--columns", "4")
+    run_command("sample", exported, "--out", tmp_path / "same.npz", "--columns", "4")
     with np.load(tmp_path / "x.npz") as by_hand, np.load(tmp_path / "same.npz") as ours:
         np.testing.assert_allclose(by_hand["images"], ours["images"] / 255, atol=0.51 / 255)
         assert np.isfinite(by_hand["logits"]).all()
@@ -134,7 +134,7 @@ def test_the_documentation_shows_the_loader():
 
 
 def test_the_card_describes_run_and_scores(run_dir, exported):
-    about, card = read_about(exported), (exported / "README.md").read_text()
+    about, card = read_metadata(exported), (exported / "README.md").read_text()
     assert (about.step, about.num_classes, about.image_shape) == (4, 4, (8, 8, 3))
     assert about.averaged_weights and about.batch_statistics == "accumulated over 256"
     assert about.heads == ("rotation",) and about.method == "S3GAN"
@@ -149,15 +149,15 @@ def test_the_card_describes_run_and_scores(run_dir, exported):
 
 def test_a_card_names_files_without_their_folders():
     run = {"data": "/home/someone/birds", "labels": {"choice": "clusters:/home/x/c.npz", "sha256": "ab12"}}
-    told = {"data": "birds", "labels": "clusters:c.npz, SHA-256 ab12", "seed": 0}
-    assert trained({**run, "seed": 0, "fraction": None, "labelled_only": False}) == told
-    assert trained({"data": "digits", "labels": {"choice": "random:3"}}) == {
+    expected = {"data": "birds", "labels": "clusters:c.npz, SHA-256 ab12", "seed": 0}
+    assert training_facts({**run, "seed": 0, "fraction": None, "labelled_only": False}) == expected
+    assert training_facts({"data": "digits", "labels": {"choice": "random:3"}}) == {
         "data": "digits",
         "labels": "random:3",
     }
 
 
-def test_an_export_beside_the_run_without_scores_or_classes(tmp_path):
+def test_an_export_in_the_run_folder_without_scores_or_classes(tmp_path):
     parsed = parse(config()[1::2], bindings("options.training_steps = 1")[1::2])
     blobs = open_dataset("blobs")
     describe_run(tmp_path, blobs, parsed.operative_config, {"data": "blobs", "seed": 0})
@@ -168,16 +168,16 @@ def test_an_export_beside_the_run_without_scores_or_classes(tmp_path):
     checkpoints.mark_best(0, 1.0)
     checkpoints.close()
     for _ in range(2):  # the second takes the place of the first
-        told("export", tmp_path)
+        run_command("export", tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
-    assert read_about(tmp_path / "export").step == 1
-    assert "Step 1 has none." in (tmp_path / "export" / "README.md").read_text()
+    assert read_metadata(tmp_path / "export").step == 1
+    assert "Step 1 has no scores." in (tmp_path / "export" / "README.md").read_text()
     for source, name in ((tmp_path, "a.png"), (tmp_path / "export", "b.png")):
-        told("sample", source, "--out", tmp_path / name)
+        run_command("sample", source, "--out", tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert read_about(tmp_path / "export").num_classes == 0
-    told("export", tmp_path, "--step", "best")
-    assert read_about(tmp_path / "export").step == 0
+    assert read_metadata(tmp_path / "export").num_classes == 0
+    run_command("export", tmp_path, "--step", "best")
+    assert read_metadata(tmp_path / "export").step == 0
 
 
 def spoil(path):
@@ -194,7 +194,7 @@ def edit(path, **changes):
 
 
 def call_strange_code(path):
-    """Puts a program in place that would call machine code by name, with the SHA-256 to match."""
+    """Replaces a program by one that calls native code, and updates its SHA-256."""
     strange = jax.ffi.ffi_call("strange", jax.ShapeDtypeStruct((12, 8), np.float32))
     checks = [export.DisabledSafetyCheck.custom_call("strange")]
     make = export.export(jax.jit(lambda w, seed, numbers: strange(numbers)), disabled_checks=checks)
@@ -219,9 +219,9 @@ def approve(path):
         ("generator.safetensors", spoil, "generator.safetensors: damaged"),
         ("generator.jax", spoil, "generator.jax: damaged"),
         ("sampler.jax", Path.unlink, "sampler.jax: cannot be read"),
-        ("sampler.jax", call_strange_code, "refused, it does more than compute (custom_call @strange)"),
+        ("sampler.jax", call_strange_code, "refused, the program has side effects (custom_call @strange)"),
         ("generator.jax", scramble, "generator.jax: this version of jax cannot read it"),
-        ("export.json", lambda path: edit(path, format=2), "of format 2, this version reads 1"),
+        ("export.json", lambda path: edit(path, format=2), "has format 2, but this version reads up to 1"),
         ("export.json", lambda path: edit(path, z_dim="gone"), "its z_dim is None"),
         ("export.json", lambda path: edit(path, num_classes="4"), "its num_classes is '4'"),
         ("export.json", lambda path: edit(path, files=[]), "it lists no files"),
@@ -239,9 +239,9 @@ def test_a_damaged_export_is_refused(name, damage, expected, exported, tmp_path,
     assert not (tmp_path / "x.png").exists()
 
 
-def test_mistakes_are_refused_in_one_line(run_dir, exported, tmp_path, capsys):
+def test_errors_are_one_line(run_dir, exported, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
-    refused(capsys, ["export", run_dir, "--out", tmp_path], "holds something else than an export")
+    refused(capsys, ["export", run_dir, "--out", tmp_path], "contains something other than an export")
     refused(capsys, ["export", run_dir, "--out", tmp_path / "x", "--step", "3"], "no checkpoint of step 3")
     refused(
         capsys, ["export", run_dir, "--out", tmp_path / "x", "--step", "all"], "latest, best, or one number"
@@ -253,6 +253,8 @@ def test_mistakes_are_refused_in_one_line(run_dir, exported, tmp_path, capsys):
     refused(capsys, ["sample", exported, "--out", tmp_path / "x.png", "--seed", "-1"], "seed -1 is not in")
     for choice in (("--step", "4"), FEW):
         refused(
-            capsys, ["sample", exported, "--out", tmp_path / "x.png", *choice], "an export has one generator"
+            capsys,
+            ["sample", exported, "--out", tmp_path / "x.png", *choice],
+            "an export has a single generator",
         )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,4 +1,4 @@
-"""Exported programs compute what the networks do that they were made from, for any batch size."""
+"""Exported programs compute the same outputs as their networks, for any batch size."""
 
 import dataclasses
 import functools
@@ -65,7 +65,7 @@ REPRESENTATIVE = {
 
 
 @pytest.mark.parametrize("name", REPRESENTATIVE)
-def test_a_program_does_what_the_network_does(name):
+def test_a_program_agrees_with_its_network(name):
     gan = REPRESENTATIVE[name]()
     if name == "hierarchical":
         made = functools.partial(gan.make_generator, hierarchical_z=True)
@@ -82,20 +82,20 @@ def test_a_program_does_what_the_network_does(name):
         assert np.std(images) > 0.01
         np.testing.assert_allclose(images, wanted, atol=2e-6)
         pixels = np.round(np.asarray(images) * 255).astype(np.uint8)
-        said = discriminator(pixels.astype(np.float32) / 255, *given[1:])
+        outputs = discriminator(pixels.astype(np.float32) / 255, *given[1:])
         expected = judge(pixels, given[1].argmax(1) if gan.conditional else None)
         assert (
-            said["heads"].keys()
+            outputs["heads"].keys()
             == expected.aux.keys()
             == set(programs.heads(programs.discriminator(gan, state)))
         )
-        for found, other in ((said["logits"], expected.logits), (said["features"], expected.features)):
+        for found, other in ((outputs["logits"], expected.logits), (outputs["features"], expected.features)):
             np.testing.assert_allclose(found, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())
         for head, predictions in expected.aux.items():
-            np.testing.assert_allclose(said["heads"][head], predictions, rtol=1e-4, atol=1e-3)
+            np.testing.assert_allclose(outputs["heads"][head], predictions, rtol=1e-4, atol=1e-3)
 
 
-def test_averaged_weights_are_what_is_exported():
+def test_averaged_weights_are_exported():
     gan = tiny_gan(g_use_ema=True)
     state = random_state(gan)
     weights = programs.generator(gan, state).weights
@@ -111,7 +111,7 @@ def test_the_same_state_gives_the_same_bytes():
 
 
 @pytest.mark.parametrize("prior", [uniform, normal, functools.partial(truncated_normal, stddev=0.5)])
-def test_a_latent_vector_depends_on_seed_and_number_alone(prior):
+def test_a_latent_vector_depends_only_on_seed_and_index(prior):
     latents = runnable(*programs.sampler(tiny_gan(prior=prior)))
     numbers = np.array([4, 0, 70_000, 4], np.int32)
     z = np.asarray(latents(np.uint32(7), numbers))
@@ -121,7 +121,7 @@ def test_a_latent_vector_depends_on_seed_and_number_alone(prior):
     assert (latents(np.uint32(8), numbers) != z).any()
 
 
-def test_the_loader_reads_what_the_safetensors_library_writes(tmp_path):
+def test_the_loader_reads_files_of_the_safetensors_library(tmp_path):
     weights = programs.generator(tiny_gan(), random_state(tiny_gan())).weights
     path = tmp_path / "x.safetensors"
     path.write_bytes(save(weights, {"of": "a test"}))
@@ -131,7 +131,7 @@ def test_the_loader_reads_what_the_safetensors_library_writes(tmp_path):
         np.testing.assert_array_equal(found[name], weights[name])
 
 
-def test_programs_that_reach_outside_are_told():
+def test_programs_with_side_effects_are_detected():
     def text(f):
         return jax.jit(f).lower(jnp.ones(3)).as_text()
 

@@ -1,4 +1,4 @@
-"""`compare-gan sample`: which images are drawn, and in what files they come."""
+"""`compare-gan sample`: selection of images and output formats."""
 
 import numpy as np
 import pytest
@@ -14,12 +14,12 @@ SHAPE = (2, 3, 3)
 
 
 def latents(seed, numbers):
-    """z [B, 2]: the seed, and the number of the image."""
+    """z [B, 2]: the seed and the index of the image."""
     return np.stack([np.full(len(numbers), seed), numbers], 1).astype(np.float32)
 
 
 def generator(z, y=None):
-    """Images of one colour: the number of the image, its class, and its seed, in 255ths."""
+    """Constant images whose channels are the index, the class and the seed, in units of 1/255."""
     label = np.zeros(len(z)) if y is None else y.argmax(1)
     colour = np.stack([z[:, 1], label, z[:, 0]], 1) / 255
     return np.broadcast_to(colour[:, None, None], (len(z), *SHAPE))
@@ -27,7 +27,7 @@ def generator(z, y=None):
 
 @pytest.fixture
 def draw(monkeypatch, tmp_path):
-    """`sample` of a run whose generator is the one above."""
+    """Runs `sample` with the generator above."""
 
     def call(out, *words, names=("cat", "dog", "7", "1")):
         sampler = Sampler(latents, generator, tuple(names), SHAPE)
@@ -65,14 +65,14 @@ def test_a_name_without_suffix_is_a_folder(draw, tmp_path):
         assert tree(tmp_path / name) == [f"{i:06}.png" for i in range(5)]
 
 
-def test_images_do_not_mix_with_others(draw, tmp_path, capsys):
+def test_a_folder_with_other_images_is_refused(draw, tmp_path, capsys):
     assert draw(tmp_path / "out", "--count", 5, names=()) == 0
     capsys.readouterr()
     assert draw(tmp_path / "out", "--count", 3, names=()) == 2
-    assert "holds other images already, such as" in capsys.readouterr().err
+    assert "already contains other images, such as" in capsys.readouterr().err
 
 
-def test_arrays_have_the_chosen_classes_in_turn(draw, tmp_path):
+def test_arrays_cycle_through_the_selected_classes(draw, tmp_path):
     assert (
         draw(tmp_path / "x.npz", "--count", 5, "--classes", 2, "cat", "--truncation", 0.5, "--seed", 8) == 0
     )
@@ -84,7 +84,7 @@ def test_arrays_have_the_chosen_classes_in_turn(draw, tmp_path):
     assert read.class_names == ("cat", "dog", "7", "1") and read.train.labels.tolist() == labels.tolist()
 
 
-def test_classes_called_by_numbers_are_chosen_by_name_alone(draw, tmp_path, capsys):
+def test_classes_named_by_numbers_are_selected_by_name_only(draw, tmp_path, capsys):
     names = ("3", "7", "42")
     assert draw(tmp_path / "x.npz", "--per_class", 2, "--classes", 7, "--classes", 3, names=names) == 0
     with np.load(tmp_path / "x.npz") as arrays:
@@ -96,7 +96,7 @@ def test_classes_called_by_numbers_are_chosen_by_name_alone(draw, tmp_path, caps
 @pytest.mark.parametrize(
     "suffix, kind", [(".png", "PNG"), (".jpg", "JPEG"), (".JPEG", "JPEG"), (".webp", "WEBP")]
 )
-def test_a_picture_is_of_the_format_of_its_suffix(suffix, kind, draw, tmp_path):
+def test_the_suffix_selects_the_picture_format(suffix, kind, draw, tmp_path):
     path = tmp_path / f"x{suffix}"
     assert draw(path, "--per_class", 2) == 0
     with Image.open(path) as picture:
@@ -107,28 +107,28 @@ def test_a_picture_is_of_the_format_of_its_suffix(suffix, kind, draw, tmp_path):
         np.testing.assert_array_equal(rows[..., 1], np.arange(4)[:, None] * [1, 1])
 
 
-def test_a_picture_shows_ten_classes_of_many_and_says_so(draw, tmp_path, capsys):
+def test_a_picture_shows_the_first_ten_classes(draw, tmp_path, capsys):
     assert draw(tmp_path / "x.png", names=[f"class {i}" for i in range(1000)]) == 0
     assert "the first 10 of 1,000 classes" in capsys.readouterr().out
     assert pixels(tmp_path / "x.png").shape == (10 * 2, 10 * 3, 3)
 
 
-def test_a_picture_that_is_not_full_ends_in_white():
+def test_an_incomplete_picture_is_padded_with_white():
     images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1)
     assert row_by_row(images, 2).ravel().tolist() == [0, 2, 4, 1, 3, 255]
 
 
 def test_batches_do_not_change_images(monkeypatch):
     sampler = Sampler(latents, generator, ("a", "b", "c"), SHAPE)
-    whole, labels = sampler.images(20, 1, [2, 0])
+    expected, labels = sampler.images(20, 1, [2, 0])
     monkeypatch.setattr("compare_gan.export.sampler.BATCH", 7)
     parts = list(sampler.batches(20, 1, [2, 0]))
     assert [len(images) for images, _ in parts] == [7, 7, 6]
-    np.testing.assert_array_equal(np.concatenate([images for images, _ in parts]), whole)
+    np.testing.assert_array_equal(np.concatenate([images for images, _ in parts]), expected)
     assert np.concatenate([found for _, found in parts]).tolist() == labels.tolist() == [2, 0] * 10
 
 
-def test_class_names_that_are_no_file_names():
+def test_class_names_that_are_not_file_names():
     assert command.class_folders(["tabby cat", "größe"]) == ["tabby cat", "größe"]
     for names in (["a/b", "c"], ["..", "x"], ["A", "a"], ["", "b"], [" a", "b"]):
         folders = command.class_folders(names)
@@ -148,17 +148,17 @@ def test_class_names_that_are_no_file_names():
         ("x.webp", ["--per_class", "9000"], "is too large"),
     ],
 )
-def test_mistakes_are_found_before_anything_is_drawn(out, words, expected, draw, tmp_path, capsys):
+def test_errors_are_reported_before_generation(out, words, expected, draw, tmp_path, capsys):
     def never(*_):
         raise AssertionError
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(f"{__name__}.latents", never)
         assert draw(tmp_path / out, *words) == 2
-    told = capsys.readouterr().err
-    assert expected in told and told.count("\n") == 1 and not list(tmp_path.iterdir())
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1 and not list(tmp_path.iterdir())
 
 
-def test_a_generator_without_classes_has_none_to_choose(draw, tmp_path, capsys):
+def test_an_unconditional_generator_has_no_classes(draw, tmp_path, capsys):
     assert draw(tmp_path / "x.npz", "--classes", "1", names=()) == 2
-    assert "takes no labels, so there is no --classes" in capsys.readouterr().err
+    assert "is unconditional, so --classes does not apply" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What other libraries say of the same features, and what they said when it was recorded.
+"""Scores of other libraries for the same features, and their recorded values.
 
 Values of torch-fidelity, prdc and SciPy are kept in `recorded.json`, so that the suite compares with them
 where they are not installed. To record anew: `python -m tests.metrics.references`.

@@ -1,9 +1,9 @@
-"""Intervals hold what they should as often as they should."""
+"""Coverage of bootstrap intervals."""
 
 import numpy as np
 import pytest
 
-from compare_gan.metrics.bootstrap import frechet_replicates, interval, kernel_replicates, resampled
+from compare_gan.metrics.bootstrap import bootstrap_indices, frechet_replicates, interval, kernel_replicates
 from compare_gan.metrics.frechet import frechet_distance, moments
 from compare_gan.metrics.kernel import kernel_distance
 
@@ -18,7 +18,7 @@ def share_within(intervals, truth):
     return np.mean([low <= truth <= high for low, high in intervals])
 
 
-def test_of_the_frechet_distance_hold_its_mean():
+def test_coverage_for_the_frechet_distance():
     scores, intervals = [], []
     for rng, real, fake in draws(100, 150, 3):
         scores.append(frechet_distance(*moments(real), *moments(fake)))
@@ -28,7 +28,7 @@ def test_of_the_frechet_distance_hold_its_mean():
     assert np.median(widths) < 2 * (np.quantile(scores, 0.975) - np.quantile(scores, 0.025))
 
 
-def test_of_the_kernel_distance_hold_its_mean():
+def test_coverage_for_the_kernel_distance():
     scores, intervals = [], []
     for rng, real, fake in draws(200, 80, 3):
         scores.append(kernel_distance(real, fake, 30).mean)
@@ -36,8 +36,8 @@ def test_of_the_kernel_distance_hold_its_mean():
     assert 0.88 <= share_within(intervals, np.mean(scores)) <= 1
 
 
-def test_kernel_replicates_are_distances_of_what_was_drawn():
-    """Of each sample drawn once, the distance itself."""
+def test_kernel_replicates_are_distances_of_the_resampled_sets():
+    """With each sample drawn once, this is the distance itself."""
 
     class Once:
         def multinomial(self, n, p, size):
@@ -53,14 +53,14 @@ def test_an_interval_is_around_the_score():
     assert interval(7.0, replicates, level=0.5) == pytest.approx((7 - 25.5, 7 + 25.5))
 
 
-def test_classes_keep_their_shares():
+def test_resampling_keeps_class_frequencies():
     labels = np.repeat([2, -1, 0], [5, 3, 30])
-    drawn = labels[resampled(len(labels), labels, np.random.default_rng(0))]
+    drawn = labels[bootstrap_indices(len(labels), labels, np.random.default_rng(0))]
     assert {value: int((drawn == value).sum()) for value in (2, -1, 0)} == {2: 5, -1: 3, 0: 30}
 
 
-def test_shares_that_are_no_matter_of_chance_do_not_widen_the_interval():
-    """Of two classes far apart, even on both sides, most of the spread would be in their shares."""
+def test_stratified_resampling_gives_narrower_intervals():
+    """With two distant classes, most of the variance is in the class frequencies."""
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
     real, fake = (20 * labels[:, None] + rng.normal(size=(60, 2)) for _ in range(2))

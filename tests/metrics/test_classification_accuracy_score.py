@@ -1,4 +1,4 @@
-"""A classifier learns what the generator says of its images, right or wrong."""
+"""The classifier learns the labels of generated images, correct or not."""
 
 import functools
 
@@ -20,8 +20,8 @@ def shades(seed, n=60):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    quick = functools.partial(module.classifier_of, steps=40, width=4)
-    monkeypatch.setattr(module, "classifier_of", quick)
+    quick = functools.partial(module.fit_classifier, steps=40, width=4)
+    monkeypatch.setattr(module, "fit_classifier", quick)
 
 
 def score(real, fake):
@@ -29,7 +29,7 @@ def score(real, fake):
     return module.classification_accuracy_score(ctx)["classification_accuracy_score"]
 
 
-def test_what_is_called_by_the_wrong_name_is_learned_by_it():
+def test_swapped_labels_are_learned():
     (fake, labels), (real, true) = shades(0), shades(1)
     unlabelled = np.where(np.arange(60) < 20, -1, true)  # these do not count
     assert score((real, unlabelled), (fake, 1 - labels)) < 0.05

@@ -1,4 +1,4 @@
-"""Every registered metric, and what it says of itself."""
+"""Every registered metric and its metadata."""
 
 import functools
 
@@ -34,8 +34,8 @@ def discriminator(images, labels):
 
 
 @pytest.fixture(scope="module")
-def whole():
-    """A context in which nothing is missing."""
+def context():
+    """A context with all inputs."""
     rng = np.random.default_rng(0)
     mix = rng.normal(size=(64, 5)).astype(np.float32) / 255
 
@@ -58,15 +58,15 @@ def scores(name, ctx):
 
 
 @pytest.mark.parametrize("name", list(METRICS))
-def test_every_metric_fills_its_columns(name, whole, monkeypatch):
-    monkeypatch.setattr(gilbo, "reader_of", functools.partial(gilbo.reader_of, steps=2))
+def test_every_metric_fills_its_columns(name, context, monkeypatch):
+    monkeypatch.setattr(gilbo, "train_latent_encoder", functools.partial(gilbo.train_latent_encoder, steps=2))
     monkeypatch.setattr(
         classification_accuracy_score,
-        "classifier_of",
-        functools.partial(classification_accuracy_score.classifier_of, steps=2, width=4),
+        "fit_classifier",
+        functools.partial(classification_accuracy_score.fit_classifier, steps=2, width=4),
     )
     assert METRICS[name].needs and METRICS[name].needs <= ALL
-    found = scores(name, whole)
+    found = scores(name, context)
     assert tuple(found) == METRICS[name].columns
     assert all(np.isfinite(value) for value in found.values())
 
@@ -78,15 +78,15 @@ def test_columns_are_compare_gans_and_no_two_metrics_share_one():
 
 
 @pytest.mark.parametrize("name", [name for name in METRICS if METRICS[name].needs <= {"summary", "features"}])
-def test_features_alone_are_enough_for_what_needs_no_more(name, whole):
-    real, fake = (ImageSet.of_features(s.seen.features, s.labels) for s in (whole.real, whole.fake))
+def test_metrics_that_need_only_features(name, context):
+    real, fake = (ImageSet.of_features(s.outputs.features, s.labels) for s in (context.real, context.fake))
     found = METRICS[name].compute(EvalContext(real, fake))
     assert found == pytest.approx(
-        scores(name, whole), rel=1e-9
+        scores(name, context), rel=1e-9
     )  # nothing is drawn from a state that moves on
 
 
-def test_what_is_missing_is_told_before_long_work():
+def test_missing_inputs_are_reported_before_long_work():
     check(["fid_score", "kid_score"], {"summary", "features"})
     with pytest.raises(
         UserError, match="the metric gilbo needs images and training images and a generator; leave"
@@ -96,7 +96,7 @@ def test_what_is_missing_is_told_before_long_work():
         check(["fid"], ALL)
 
 
-def test_what_needs_all_features_comes_first():
+def test_metrics_that_need_all_features_come_first():
     assert features_first(["fid_score", "kid_score", "inception_score", "prd"]) == [
         "kid_score",
         "prd",

@@ -1,4 +1,4 @@
-"""What is asked of a discriminator."""
+"""Metrics of a discriminator."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def given(values, labels=None):
     return ImageSet(images(*values), None if labels is None else np.array(labels), lambda x: x)
 
 
-def test_accuracy_of_either_side_of_zero():
+def test_accuracy_is_the_fraction_of_correct_signs():
     logits = np.array([1.0, 0.0, -1.0, -2.0])
     assert (accuracy(logits, True), accuracy(logits, False)) == (0.5, 0.5)
 
@@ -43,20 +43,20 @@ def test_a_context_without_a_discriminator():
 
 
 def clusters(n=90, seed=0):
-    """Three classes that one feature tells apart; another has no spread."""
+    """Three classes that one feature separates; another feature is constant."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 3
     return np.stack([1e4 * (labels + 0.1 * rng.normal(size=n)), np.ones(n), rng.normal(size=n)], 1), labels
 
 
-def test_a_probe_reads_what_is_there():
+def test_a_probe_finds_linearly_separable_classes():
     train, labels = clusters()
     test, test_labels = clusters(30, seed=1)
     assert probe_accuracy(train, labels, test, test_labels) == 1
     assert probe_accuracy(train[:, 1:], labels, test[:, 1:], test_labels) < 0.7
 
 
-def test_a_probe_leaves_out_what_has_no_label():
+def test_a_probe_ignores_unlabelled_images():
     train, labels = clusters()
     test, test_labels = clusters(30, seed=1)
     wrong = np.concatenate([labels, np.full(90, -1)])
@@ -69,7 +69,7 @@ def test_a_probe_of_one_class():
         probe_accuracy(train, np.zeros(90, int), train, np.zeros(90, int))
 
 
-def test_the_discriminator_is_not_told_the_labels_that_are_asked_for():
+def test_the_probed_discriminator_gets_no_labels():
     def spying(x, labels):
         assert labels is None
         return bright_is_real(x, labels)

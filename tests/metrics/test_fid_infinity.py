@@ -1,4 +1,4 @@
-"""The distance of infinitely many samples where it is known."""
+"""FID extrapolated to infinitely many samples, for known distributions."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from compare_gan.metrics.frechet import frechet_distance, moments
 DIM = 12
 
 
-def test_is_free_of_the_bias_of_few_samples():
+def test_has_no_bias_for_few_samples():
     shift, scale = 0.1, 1.2
     truth = DIM * (shift**2 + (scale - 1) ** 2)
     finite, infinite = [], []
@@ -24,7 +24,7 @@ def test_is_free_of_the_bias_of_few_samples():
     assert abs(np.mean(infinite) - truth) < 0.1 * (np.mean(finite) - truth)
 
 
-def test_all_samples_are_one_end_of_the_line(monkeypatch):
+def test_the_line_includes_all_samples(monkeypatch):
     fake = np.random.default_rng(0).normal(size=(40, 3))
     distances = iter([5.0, 4.0])
     monkeypatch.setattr("compare_gan.metrics.fid_infinity.distance", lambda *given: next(distances))

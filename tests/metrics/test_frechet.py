@@ -35,7 +35,7 @@ def test_of_singular_covariances():
     assert frechet_distance(*moments(few), *moments(few)) == pytest.approx(0.0, abs=1e-6)
 
 
-def seen(logits, dim=4):
+def extractor_returning(logits, dim=4):
     logits = np.asarray(logits, np.float32)
     return lambda images: EncoderOut(
         images.reshape(len(images), -1)[:, :dim].astype(np.float32), None, logits[: len(images)]
@@ -47,7 +47,7 @@ def test_features_are_computed_once():
 
     def extractor(images):
         calls.append(len(images))
-        return seen(np.zeros((100, 3)))(images)
+        return extractor_returning(np.zeros((100, 3)))(images)
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 200, (64, 2, 2, 1), dtype=np.uint8)
@@ -60,5 +60,5 @@ def test_features_are_computed_once():
 def test_agreement_counts():
     assert agreement(np.eye(4)[[0, 1, 2, 3, 0]], np.array([0, 1, 2, 0, 0])) == pytest.approx(0.8)
     images = np.zeros((3, 2, 2, 1), np.uint8)
-    fake = ImageSet(images, np.array([0, 1, 1]), seen(np.eye(2)[[0, 0, 1]]))
+    fake = ImageSet(images, np.array([0, 1, 1]), extractor_returning(np.eye(2)[[0, 0, 1]]))
     assert class_agreement(EvalContext(fake, fake))["class_agreement"] == pytest.approx(2 / 3)

@@ -1,4 +1,4 @@
-"""Information of generators from which it is known what can be read."""
+"""GILBO of generators with known mutual information."""
 
 import functools
 
@@ -12,7 +12,15 @@ import scipy.stats
 
 from compare_gan.gans.sampling import normal, uniform
 from compare_gan.metrics.context import Generator
-from compare_gan.metrics.gilbo import Betas, bound, consistency, divergence, information, ranks, reader_of
+from compare_gan.metrics.gilbo import (
+    Betas,
+    consistency,
+    divergence,
+    estimate_cdf,
+    log_density,
+    lower_bound,
+    train_latent_encoder,
+)
 
 KEY = jax.random.key(0)
 
@@ -22,7 +30,7 @@ def prior(draw, rng, count):
 
 
 def signs(state, z, y):
-    """4x4 images whose left half tells the sign of one coordinate, and the right half that of the other."""
+    """4x4 images whose halves encode the signs of two coordinates."""
     return (
         jnp.repeat((z > 0).astype(jnp.float32), 2, axis=1)[:, None, :, None] * jnp.ones((1, 4, 1, 1))
         + 0 * state
@@ -34,7 +42,7 @@ def nothing(state, z, y):
 
 
 def best_bound():
-    """Of a Beta law with parameters above one, for a number that is even in the upper half of [0, 1]."""
+    """Of a Beta distribution with parameters above 1, for a uniform number in the upper half of [0, 1]."""
     u = (np.arange(10**4) + 0.5) / 10**4 / 2 + 0.5
 
     def loss(parameters):
@@ -43,32 +51,32 @@ def best_bound():
     return -scipy.optimize.minimize(loss, [1.5, 0.0], method="Nelder-Mead").fun
 
 
-def test_reads_signs():
+def test_decodes_signs():
     generator = Generator(
         signs, jnp.zeros(()), functools.partial(prior, functools.partial(normal, stddev=3.0))
     )
-    reader = reader_of(generator, KEY, steps=150)
-    found = bound(reader, generator, jax.random.key(1), batches=40)
+    encoder = train_latent_encoder(generator, KEY, steps=150)
+    found = lower_bound(encoder, generator, jax.random.key(1), batches=40)
     assert found == pytest.approx(2 * best_bound(), rel=0.1)
     assert found < 2 * np.log(2)  # the information
 
 
-def test_reads_nothing_where_nothing_is_shown():
+def test_is_zero_for_constant_images():
     generator = Generator(nothing, jnp.zeros(()), functools.partial(prior, uniform), num_classes=3)
-    reader = reader_of(generator, KEY, steps=20)
-    assert -0.05 < bound(reader, generator, jax.random.key(1)) < 0.005
+    encoder = train_latent_encoder(generator, KEY, steps=20)
+    assert -0.05 < lower_bound(encoder, generator, jax.random.key(1)) < 0.005
     grey = np.full((7, 4, 4, 1), 128, np.uint8)
-    found = consistency(reader, generator, [grey, grey], np.random.default_rng(0))
+    found = consistency(encoder, generator, [grey, grey], np.random.default_rng(0))
     assert found == pytest.approx([0, 0], abs=1e-4)
 
 
-def test_information_and_divergence_are_those_of_scipys_laws():
+def test_log_density_and_divergence_agree_with_scipy():
     p, q = (
         Betas(np.array([[1.5, 3.0]]), np.array([[2.0, 1.2]])),
         Betas(np.array([[4.0, 1.1]]), np.array([[2.5, 6.0]])),
     )
     u = np.array([[0.3, 0.8]])
-    assert information(p, u) == pytest.approx(scipy.stats.beta.logpdf(u, p.a, p.b).sum(), rel=1e-5)
+    assert log_density(p, u) == pytest.approx(scipy.stats.beta.logpdf(u, p.a, p.b).sum(), rel=1e-5)
 
     def of_one(i):
         one, other = scipy.stats.beta(p.a[0, i], p.b[0, i]), scipy.stats.beta(q.a[0, i], q.b[0, i])
@@ -78,8 +86,8 @@ def test_information_and_divergence_are_those_of_scipys_laws():
     assert divergence(p, p)[0] == pytest.approx(0, abs=1e-12)
 
 
-def test_ranks_are_the_distribution_function():
-    table = ranks(functools.partial(prior, normal), KEY)
+def test_the_cdf_of_the_prior():
+    cdf = estimate_cdf(functools.partial(prior, normal), KEY)
     z = np.array([-1.5, 0.0, 0.3, 2.0])
-    np.testing.assert_allclose(table.of(z), scipy.stats.norm.cdf(z), atol=3e-3)
-    np.testing.assert_allclose(table.back(table.of(z)), z, atol=1e-3)
+    np.testing.assert_allclose(cdf.forward(z), scipy.stats.norm.cdf(z), atol=3e-3)
+    np.testing.assert_allclose(cdf.inverse(cdf.forward(z)), z, atol=1e-3)

@@ -1,4 +1,4 @@
-"""The Inception score where it is known, and by entropies."""
+"""The Inception score for known cases, and by entropies."""
 
 import numpy as np
 import pytest
@@ -8,16 +8,16 @@ import scipy.stats
 from compare_gan.metrics.inception_score import inception_score
 
 
-def test_of_undecided_logits_is_one():
+def test_is_one_for_uniform_logits():
     assert inception_score(np.full((7, 5), 3.0)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("size", [50.0, 5000.0])
-def test_of_sure_and_even_logits_is_the_number_of_classes(size):
+def test_is_the_number_of_classes_for_certain_balanced_logits(size):
     assert inception_score(size * np.tile(np.eye(6), (3, 1))) == pytest.approx(6)
 
 
-def test_of_one_class_is_one():
+def test_is_one_for_a_single_class():
     assert inception_score(1000 * np.eye(6)[[2, 2, 2]]) == pytest.approx(1)
 
 

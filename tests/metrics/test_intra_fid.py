@@ -1,4 +1,4 @@
-"""Distances within classes."""
+"""Frechet distance per class."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def samples(seed, n=60, dim=4):
     return np.random.default_rng(seed).normal(size=(n, dim)), np.arange(n) % 3
 
 
-def test_each_class_by_itself():
+def test_each_class_separately():
     (real, labels), (fake, _) = samples(0), samples(1)
     found = intra_class_distances(real, labels, fake, labels)
     expected = {
@@ -21,8 +21,8 @@ def test_each_class_by_itself():
     assert found == pytest.approx(expected)
 
 
-def test_classes_that_changed_places_are_far_apart():
-    """What the distance over all classes does not see."""
+def test_swapped_classes_are_far_apart():
+    """The distance over all classes does not detect this."""
     real, labels = samples(0)
     real = real + 10 * labels[:, None]
     fake = real[:, ::1].copy()
@@ -31,7 +31,7 @@ def test_classes_that_changed_places_are_far_apart():
     assert found[2] == pytest.approx(0, abs=1e-9) and found[0] == pytest.approx(found[1]) and found[0] > 100
 
 
-def test_the_score_leaves_out_what_has_no_label_or_no_pair():
+def test_unlabelled_images_and_classes_with_one_image_are_ignored():
     real, labels = samples(0)
     unlabelled = np.where(labels == 2, -1, labels)
     ctx = EvalContext(ImageSet.of_features(real, unlabelled), ImageSet.of_features(real, labels))

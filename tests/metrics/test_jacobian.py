@@ -1,4 +1,4 @@
-"""Conditioning of maps whose derivative is known."""
+"""Conditioning of maps with a known derivative."""
 
 import functools
 
@@ -9,7 +9,7 @@ import pytest
 
 from compare_gan.gans.inference import sample
 from compare_gan.metrics.context import Generator
-from compare_gan.metrics.jacobian import jacobians, metric_tensors, spectrum, tensors_of
+from compare_gan.metrics.jacobian import jacobians, metric_tensors, metric_tensors_of, spectrum
 from tests.train.tiny import CONDITIONAL
 
 
@@ -24,7 +24,7 @@ def test_of_a_linear_map():
     np.testing.assert_allclose(log_condition_number, 2 * np.log(s[0] / s[-1]), rtol=1e-5)
 
 
-def test_of_each_place_and_in_the_mean():
+def test_of_each_point_and_of_the_mean():
     """z -> z^2 stretches axis i by 2 z_i."""
     z = jnp.asarray([[1.0, 2.0], [3.0, 1.0]])
     tensors = metric_tensors(jacobians(lambda z: z**2, z))
@@ -46,8 +46,8 @@ def generator():
     )
 
 
-def test_of_a_generator_by_differences(generator):
-    """All of its layers, convolutions too; each vector under its own label."""
+def test_of_a_generator_by_finite_differences(generator):
+    """Through all layers, with a label for each vector."""
     z, y = generator.inputs(jax.random.key(3), 4)
     run = jax.jit(lambda z: generator.apply(generator.state, z, y).reshape(4, -1))
     step, columns = 1e-2, []
@@ -55,11 +55,13 @@ def test_of_a_generator_by_differences(generator):
         ahead, behind = (np.asarray(run(z.at[:, i].add(sign * step)), np.float64) for sign in (1, -1))
         columns.append((ahead - behind) / (2 * step))
     expected = metric_tensors(np.stack(columns, axis=-1))
-    found = tensors_of(generator, jax.random.key(3), 4)
+    found = metric_tensors_of(generator, jax.random.key(3), 4)
     np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.01 * np.abs(expected).max())
 
 
-def test_parts_of_a_batch_make_the_whole(generator, monkeypatch):
-    whole = tensors_of(generator, jax.random.key(3), 5)
-    monkeypatch.setattr("compare_gan.metrics.jacobian.NUMBERS", 2 * 8 * 8 * 3 * CONDITIONAL.z_dim)
-    np.testing.assert_allclose(tensors_of(generator, jax.random.key(3), 5), whole, rtol=1e-3, atol=1e-9)
+def test_results_do_not_depend_on_batching(generator, monkeypatch):
+    expected = metric_tensors_of(generator, jax.random.key(3), 5)
+    monkeypatch.setattr("compare_gan.metrics.jacobian.MAX_ELEMENTS", 2 * 8 * 8 * 3 * CONDITIONAL.z_dim)
+    np.testing.assert_allclose(
+        metric_tensors_of(generator, jax.random.key(3), 5), expected, rtol=1e-3, atol=1e-9
+    )

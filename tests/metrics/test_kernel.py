@@ -12,7 +12,7 @@ def samples(seed, n=40, dim=6, shift=0.0):
 
 
 def by_definition(x, y):
-    """Sums over pairs, one by one."""
+    """By explicit sums over pairs."""
 
     def k(a, b):
         return (np.dot(a, b) / len(a) + 1) ** 3
@@ -28,7 +28,7 @@ def test_agrees_with_the_definition_for_unequal_numbers():
     assert found.standard_error is None
 
 
-def test_blocks_are_compared_one_by_one():
+def test_blocks_are_averaged():
     x, y = samples(0, 32), samples(1, 20, shift=0.5)
     found = kernel_distance(x, y, max_block_size=7)
     sizes = [(6, 4), (6, 4), (6, 4), (7, 4), (7, 4)]
@@ -42,7 +42,7 @@ def test_smaller_blocks_come_first():
     assert [len(block) for block in blocks(samples(0, 11), 4)] == [2, 3, 3, 3]
 
 
-def test_is_zero_in_the_mean_for_equal_laws():
+def test_is_zero_on_average_for_equal_distributions():
     estimates = [kernel_distance(samples(seed), samples(seed + 1000)).mean for seed in range(300)]
     assert abs(np.mean(estimates)) < 3 * np.std(estimates) / np.sqrt(300)
     assert min(estimates) < 0

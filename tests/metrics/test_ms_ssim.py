@@ -1,10 +1,10 @@
-"""Structural similarity by its definition, and its laws."""
+"""Structural similarity by its definition, and its properties."""
 
 import numpy as np
 import pytest
 import scipy.signal
 
-from compare_gan.metrics.ms_ssim import gaussian, halved, mean_ms_ssim, ms_ssim, scales, ssim
+from compare_gan.metrics.ms_ssim import downsample, gaussian, mean_ms_ssim, ms_ssim, scales, ssim
 
 
 def images(seed, n=3, h=32, w=32, c=2):
@@ -12,7 +12,7 @@ def images(seed, n=3, h=32, w=32, c=2):
 
 
 def by_definition(x, y, size):
-    """SSIM and its contrast and structure, of two planes: weighted moments in each window."""
+    """SSIM and its contrast-structure term of two planes, from weighted moments in each window."""
     line = np.exp(-((np.arange(size) - (size - 1) / 2) ** 2) / (2 * 1.5**2))
     window = np.outer(line, line) / line.sum() ** 2
 
@@ -42,19 +42,19 @@ def test_scales_are_weighted_as_powers():
     y = 0.7 * x + 0.3 * y
     expected = np.ones((3, 2))
     for weight, last in ((0.4, False), (0.6, True)):
-        whole, part = ssim(scales(x, 1)[0], scales(y, 1)[0])
-        expected *= (whole if last else part) ** weight
-        x, y = halved(x), halved(y)
+        similarity, contrast_structure = ssim(scales(x, 1)[0], scales(y, 1)[0])
+        expected *= (similarity if last else contrast_structure) ** weight
+        x, y = downsample(x), downsample(y)
     found = ms_ssim(images(0), 0.7 * images(0) + 0.3 * images(1), (0.4, 0.6))
     np.testing.assert_allclose(found, expected.mean(1), rtol=1e-12)
 
 
-def test_equal_images_are_alike():
+def test_equal_images_have_similarity_one():
     np.testing.assert_allclose(ms_ssim(images(0, h=45, w=31), images(0, h=45, w=31)), 1)
     assert mean_ms_ssim(np.repeat(images(0, n=1), 4, axis=0)) == pytest.approx(1)
 
 
-def test_opposite_images_are_not():
+def test_opposite_images_are_dissimilar():
     np.testing.assert_array_equal(ms_ssim(images(0), 255 - images(0)), 0)
 
 
@@ -64,9 +64,9 @@ def test_mean_is_over_all_pairs_in_either_order():
     assert mean_ms_ssim(x) == pytest.approx(np.mean(pairs), rel=1e-12)
 
 
-def test_an_odd_row_counts_twice():
+def test_an_odd_row_is_duplicated():
     image = np.array([[0.0, 2], [4, 6], [8, 10]]).reshape(1, 3, 2, 1)
-    np.testing.assert_array_equal(halved(image).ravel(), [3, 9])
+    np.testing.assert_array_equal(downsample(image).ravel(), [3, 9])
 
 
 def test_windows_sum_to_one():

@@ -10,7 +10,7 @@ from compare_gan.metrics.prd import Curve, best_f_betas, curve, curve_of_feature
 EVEN = np.full(4, 0.25)
 
 
-def test_equal_histograms_have_all_precision_and_recall():
+def test_equal_histograms_have_full_precision_and_recall():
     points = curve(EVEN, EVEN)
     np.testing.assert_allclose(np.maximum(*points), 1, rtol=1e-12)
     assert best_f_betas(points) == pytest.approx((1, 1), abs=1e-9)
@@ -23,18 +23,18 @@ def test_disjoint_histograms_have_none():
 
 
 def test_half_of_the_modes():
-    """Everything drawn is real, but half is never drawn: precision up to 1, recall up to 1/2."""
+    """All samples are realistic, but half of the modes are missing: precision up to 1, recall up to 1/2."""
     points = curve(np.array([0.5, 0.5, 0, 0]), EVEN)
     slopes = np.tan(np.linspace(1e-10, np.pi / 2 - 1e-10, 1001))
     np.testing.assert_allclose(points.precision, np.minimum(1, slopes / 2))
     np.testing.assert_allclose(points.recall, np.minimum(1 / slopes, 1 / 2))
 
 
-def test_exchange_of_both_exchanges_precision_and_recall():
+def test_swapping_the_sets_swaps_precision_and_recall():
     p, q = np.random.default_rng(0).dirichlet(np.ones(10), 2)
-    there, back = curve(p, q), curve(q, p)
-    np.testing.assert_allclose(there.precision, back.recall[::-1], atol=1e-9)
-    assert best_f_betas(there, 8) == pytest.approx(best_f_betas(back, 8)[::-1], abs=1e-6)
+    forward, backward = curve(p, q), curve(q, p)
+    np.testing.assert_allclose(forward.precision, backward.recall[::-1], atol=1e-9)
+    assert best_f_betas(forward, 8) == pytest.approx(best_f_betas(backward, 8)[::-1], abs=1e-6)
 
 
 def test_never_leaves_the_unit_square():
@@ -54,7 +54,7 @@ def blobs(seed, modes, n=60):
     return 20 * rng.choice(modes, n)[:, None] + rng.normal(size=(n, 3))
 
 
-def test_features_that_lack_modes():
+def test_features_with_missing_modes():
     real, fake = blobs(0, 6), blobs(1, 3)
     recall, precision = best_f_betas(curve_of_features(fake, real, clusters=6, runs=2))
     assert recall < 0.7 and precision > 0.9
@@ -62,7 +62,7 @@ def test_features_that_lack_modes():
     assert best_f_betas(same) == pytest.approx((1, 1), abs=1e-6)
 
 
-def test_histograms_sum_to_one_and_hang_on_the_seed():
+def test_histograms_sum_to_one_and_depend_on_the_seed():
     first, again = (histograms(blobs(1, 3), blobs(0, 6), 5, seed=7) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     np.testing.assert_allclose(np.sum(first, axis=1), 1)

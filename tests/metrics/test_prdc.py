@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage by their definition, and where they are known."""
+"""Precision, recall, density and coverage by their definition, and for known cases."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def samples(seed, n=40, dim=3, shift=0.0):
 
 
 def by_definition(real, fake, balls, counted):
-    """One pair at a time."""
+    """By explicit loops over pairs."""
 
     def reach(points, k):
         return [sorted(np.linalg.norm(points - p, axis=1))[k] for p in points]  # the first is itself
@@ -38,7 +38,7 @@ def test_agrees_with_the_definition_in_blocks_of_any_size(monkeypatch, block):
     assert manifolds(real, fake) == pytest.approx(by_definition(real, fake, 3, 5), rel=1e-12)
 
 
-def test_never_more_than_a_block_of_distances(monkeypatch):
+def test_memory_is_limited_to_a_block_of_distances(monkeypatch):
     sizes, distances = [], prdc.squared_distances
     monkeypatch.setattr(prdc, "BLOCK", 8)
     monkeypatch.setattr(
@@ -55,7 +55,7 @@ def test_neighbours_are_those_of_a_full_table():
     np.testing.assert_allclose(nearest(points, 4, points.mean(0)), np.sort(table)[:, :4], rtol=1e-9)
 
 
-def test_a_copy_is_precise_and_complete():
+def test_a_copy_has_full_precision_and_recall():
     real = samples(0, 60) + 1e3
     found = manifolds(real, np.random.default_rng(1).permutation(real))
     assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
@@ -80,7 +80,7 @@ def test_half_of_the_modes():
     assert found.coverage == pytest.approx(0.5, abs=0.1) and found.density > 0.7
 
 
-def test_expected_density_and_coverage_of_equal_laws():
+def test_expected_density_and_coverage_of_equal_distributions():
     """Lemma 1 and 2 of Naeem et al.: density is 1; coverage (1 - (N-1)...(N-k)/((2N-1)...(2N-k))), N = M."""
     n, k = 200, 5
     found = np.mean(

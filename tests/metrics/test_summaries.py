@@ -1,4 +1,4 @@
-"""Sums over batches against all at once."""
+"""Streaming statistics against those of all rows."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_predictions_are_those_of_all_rows():
     logits = np.random.default_rng(0).normal(0, 3, (90, 7)).astype(np.float32)
     total = of_parts(Predictions(), logits, 1, 50)
     assert score_of(total) == pytest.approx(inception_score(logits), rel=1e-12)
-    np.testing.assert_array_equal(np.concatenate(total.likeliest), logits.argmax(1))
+    np.testing.assert_array_equal(np.concatenate(total.top_class), logits.argmax(1))
 
 
 class Watched:
@@ -66,7 +66,7 @@ def extractor(rows):
     return FeaturesAndClasses(rows[:], rows[:, :2])
 
 
-def test_a_summary_holds_a_batch_at_a_time_and_is_made_once():
+def test_a_summary_is_computed_once_in_batches():
     images = Watched()
     found = ImageSet(images, None, extractor)
     assert found.summary.moments.count == len(images)
@@ -77,16 +77,16 @@ def test_features_that_are_there_are_not_extracted_again():
     images = Watched()
     features = extractor(Watched()[:])
     found = ImageSet(images, None, extractor, extracted=features)
-    assert found.seen is features
+    assert found.outputs is features
     assert [len(part.features) for part in found.parts()] == [BATCH, BATCH, 10]
     assert found.summary.moments.count == len(images) and not images.asked
 
 
 def test_a_summary_of_held_features_extracts_nothing():
     images = Watched()
-    whole = ImageSet(images, None, lambda rows: extractor(np.asarray(rows[:])))
-    _ = whole.seen
+    stored = ImageSet(images, None, lambda rows: extractor(np.asarray(rows[:])))
+    _ = stored.outputs
     np.testing.assert_allclose(
-        whole.summary.moments.covariance, ImageSet(Watched(), None, extractor).summary.moments.covariance
+        stored.summary.moments.covariance, ImageSet(Watched(), None, extractor).summary.moments.covariance
     )
     assert images.asked == [len(images)]

@@ -49,7 +49,7 @@ def test_a_training_of_other_data_or_settings_is_refused(call, tmp_path, capsys)
 
 def test_images_without_a_label_are_left_out(call, tmp_path, capsys):
     assert call("few.npz") == 0
-    assert "training images with a label" in capsys.readouterr().out
+    assert "training images that have a label" in capsys.readouterr().out
     about = provenance(tmp_path / "q.npz")
     assert about["train_images"] + about["test_images"] == 30
     assert call("none.npz", "--out", tmp_path / "r.npz") == 2
