@@ -186,7 +186,7 @@ def write_folder(folder: Path, sampler: Any, wanted: Wanted, arguments: argparse
         raise UserError(f"{folder}: holds other images already, such as {others[0]}; choose an empty folder")
     for name in [".", *names]:
         run_folder(folder / name)
-    progress, i = Progress("sample", wanted.images, unit="images", patience=5.0), 0
+    progress, i = Progress("sample", wanted.images, unit="images", show_after_s=5.0), 0
     for images, _ in sampler.batches(wanted.images, arguments.seed, wanted.classes, arguments.truncation):
         for image in images:
             paths[i].write_bytes(encoded(image, ".png"))

@@ -96,7 +96,7 @@ def _ready(gan: GAN, state: GANState, root: Array, count: int, statistics_exampl
         placement.replicate(inference_state(state)),
         jax.random.fold_in(root, count),
         statistics_examples,
-        spread=placement.shard_batch,
+        shard=placement.shard_batch,
     )
 
 

@@ -59,7 +59,7 @@ def frechet_replicates(
     Where labels [N] or [M] are given, each class keeps its share of that side: classes of a stratified test
     split, and of images drawn evenly, are not a matter of chance.
     """
-    progress, found = Progress("fid_interval", count, unit="replicates", patience=5.0), []
+    progress, found = Progress("fid_interval", count, unit="replicates", show_after_s=5.0), []
     for i in range(count):
         (mean1, cov1), (mean2, cov2) = (
             moments(x[np.sort(resampled(len(x), labels, rng))])

@@ -60,7 +60,7 @@ def curve_of_features(
     """
     if len(fake) != len(real):
         raise UserError(f"{len(fake)} generated and {len(real)} real samples; PRD needs as many of both")
-    progress, found = Progress("prd", runs, unit="clusterings", patience=5.0), []
+    progress, found = Progress("prd", runs, unit="clusterings", show_after_s=5.0), []
     for run in range(runs):
         found.append(curve(*histograms(fake, real, clusters, seed + run), angles))
         progress.update(run + 1, {})

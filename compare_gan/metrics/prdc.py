@@ -72,7 +72,7 @@ def manifolds(real: np.ndarray, fake: np.ndarray, balls: int = BALLS, counted: i
 def nearest(points: np.ndarray, k: int, center: np.ndarray) -> np.ndarray:
     """Squared distances [N, k] of each of [N, F] to its nearest others, in order."""
     kept, each = np.full((len(points), k), np.inf), parts(len(points))
-    progress = Progress("neighbours", len(each), unit="blocks", patience=5.0)
+    progress = Progress("neighbours", len(each), unit="blocks", show_after_s=5.0)
     for n, i in enumerate(each):
         x = points[i] - center
         for j in each[n:]:

@@ -125,11 +125,11 @@ def test_rows_keep_their_order_and_means_their_value():
     rows = {"x": jnp.arange(12.0).reshape(6, 2), "y": None}
 
     def fn(given, part):
-        return given["x"] * 2, {"mean": given["x"].mean(0), "part": jnp.float32(part)}
+        return batch["x"] * 2, {"mean": given["x"].mean(0), "part": jnp.float32(part)}
 
     def total(weight, parts):
         results, means = accumulate_microbatches(
-            lambda given, part: fn({"x": weight * given["x"]}, part), rows, parts
+            lambda batch, part: fn({"x": weight * batch["x"]}, part), rows, parts
         )
         return jnp.sum(results**2) + means["mean"].sum()
 

@@ -70,7 +70,7 @@ def test_more_steps_give_the_bits_of_one_long_run(tmp_path, monkeypatch):
         (wider, r"conv1/u is \[72, 1\] in the checkpoint and \[144, 1\] now, and \d+ more arrays"),
         (without_mean, r"g_ema/\S+ is \[.*\] in the checkpoint and absent now"),
     ):
-        with pytest.raises(UserError, match=f"of step 8 does not fit the changed settings .*{difference}"):
+        with pytest.raises(UserError, match=f"of step 8 does not match the changed settings .*{difference}"):
             check_fits(Path("parts"), other)
 
 

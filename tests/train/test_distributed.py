@@ -149,9 +149,12 @@ def test_two_processes_with_a_copy_each_train_biggan_as_one(tmp_path):
         (["--distributed", "--process", "1"], "give --coordinator, --processes and --process together"),
         (
             ["--distributed", "--coordinator", "a:1", "--processes", "2", "--process", "2"],
-            "it is one from 0 to 1",
+            "it must be from 0 to 1",
         ),
-        (["--distributed", "--coordinator", "a", "--processes", "2", "--process", "1"], "it is HOST:PORT"),
+        (
+            ["--distributed", "--coordinator", "a", "--processes", "2", "--process", "1"],
+            "it must be HOST:PORT",
+        ),
         (
             ["--distributed", "--coordinator", "a.invalid:1", "--processes", "2", "--process", "1"],
             "--coordinator a.invalid:1: no such address",
@@ -170,12 +173,12 @@ def test_without_a_cluster_it_says_so(tmp_path, train):
     with start(*train, "--model_dir", str(tmp_path / "run"), "--distributed") as process:
         errors = process.communicate(timeout=300)[1]
     assert process.returncode == 2
-    assert "the environment tells of no cluster; give --coordinator HOST:PORT" in errors.splitlines()[-1]
+    assert "the environment describes no cluster; give --coordinator HOST:PORT" in errors.splitlines()[-1]
 
 
 @pytest.mark.slow
 def test_a_process_that_stays_alone_gives_up_with_a_word():
-    program = "from compare_gan.core.processes import connect; connect({!r}, 2, 1, patience=1)"
+    program = "from compare_gan.core.processes import connect; connect({!r}, 2, 1, timeout_s=1)"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -184,5 +187,5 @@ def test_a_process_that_stays_alone_gives_up_with_a_word():
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(
-        "compare-gan: --distributed: not all processes came at 127.0.0.1"
+        "compare-gan: --distributed: timed out waiting for all processes at 127.0.0.1"
     )

@@ -50,7 +50,7 @@ def test_a_saturated_discriminator_is_reported_once(loss, real, fake):
     done = FINE | {"logits/real": real, "logits/fake": fake}
     found = [watch.check_metrics(each) for each in (done, done, FINE, done, done, done, done)]
     assert [incident is not None for incident in found] == [False] * 5 + [True, False]
-    assert not found[5].diverged and "nothing left to learn" in found[5].what
+    assert not found[5].diverged and "saturated" in found[5].what
 
 
 def test_a_loss_without_lower_bound_is_not_checked_for_saturation():
@@ -126,7 +126,7 @@ def test_stopping_keeps_the_last_good_checkpoint(tmp_path, log_every):
 
 def test_a_report_that_arrives_one_step_late_names_its_own_step(tmp_path):
     schedule = TrainSchedule(12, log_every=4, sample_every=100, save_every=100)
-    with pytest.raises(Diverged, match="at step 4; stopped, the last good checkpoint is that of step 0"):
+    with pytest.raises(Diverged, match="at step 4; stopped; the last good checkpoint is that of step 0"):
         trained(tmp_path, lambda number: jnp.nan, schedule=schedule)
     assert [row["step"] for row in read_log(tmp_path / "metrics.jsonl")] == [4]
 
