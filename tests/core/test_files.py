@@ -1,4 +1,4 @@
-"""Half-written files are never seen, and folders that cannot be written to are told at once."""
+"""Writes are atomic, and folders that are not writable are reported at once."""
 
 import json
 import os

@@ -167,11 +167,11 @@ def test_the_best_is_what_is_there(saved):
 
 def test_a_newer_format_is_refused_and_the_first_is_read(saved):
     manifest = saved.folder / "6" / MANIFEST
-    told = json.loads(manifest.read_text())
-    assert told["format"] == FORMAT
-    manifest.write_text(json.dumps(told["sha256"]))  # as the first format was
+    content = json.loads(manifest.read_text())
+    assert content["format"] == FORMAT
+    manifest.write_text(json.dumps(content["sha256"]))  # as the first format was
     same(saved.restore(state(0)), state(6))
-    manifest.write_text(json.dumps(told | {"format": FORMAT + 1}))
+    manifest.write_text(json.dumps(content | {"format": FORMAT + 1}))
     with pytest.raises(UserError, match=f"6: has format {FORMAT + 1}, .* update compare_gan") as caught:
         saved.restore(state(0))
     assert "\n" not in str(caught.value) and saved.steps() == [3, 6]

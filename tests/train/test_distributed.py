@@ -90,8 +90,8 @@ def pair(*words: str) -> list[tuple[int, str, str]]:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     together = ["--distributed", "--coordinator", address, "--processes", "2", "--process"]
     started = [start(*words, *together, str(i)) for i in range(2)]
-    said = [process.communicate(timeout=600) for process in started]
-    return [(process.returncode, *each) for process, each in zip(started, said, strict=True)]
+    message = [process.communicate(timeout=600) for process in started]
+    return [(process.returncode, *each) for process, each in zip(started, message, strict=True)]
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_two_processes_with_a_copy_each_train_biggan_as_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--process", "1"], "--process needs --distributed"),
         (["--distributed", "--process", "1"], "give --coordinator, --processes and --process together"),
@@ -162,10 +162,10 @@ def test_two_processes_with_a_copy_each_train_biggan_as_one(tmp_path):
         (["--fsdp", "3"], "--fsdp is 3; it must divide the 1 devices"),
     ],
 )
-def test_mistakes_are_told_in_a_line(tmp_path, train, capsys, words, said):
+def test_errors_are_reported_in_one_line(tmp_path, train, capsys, words, message):
     assert main([*train, "--model_dir", str(tmp_path / "run"), *words]) == 2
     errors = capsys.readouterr().err
-    assert said in errors and errors.count("\n") == 1
+    assert message in errors and errors.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
