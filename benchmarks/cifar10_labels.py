@@ -1,10 +1,10 @@
-"""How many labels of CIFAR-10 are inferred rightly from a tenth of them: rotation features, then S4L.
+"""Accuracy of CIFAR-10 labels inferred from a tenth of them: rotation features, then S4L.
 
   python -m benchmarks.cifar10_labels --data FOLDER --budget cpu --out runs/cifar10_labels
 
-Run again it goes on where it was stopped, so it may be given in pieces: timeout 1500 python -m ... It prints
-what it finds and writes it to result.json. The program chooses nothing by hidden labels or by test labels;
-which data the recipe itself was tuned on is not recorded.
+The same command resumes an interrupted run, so it can be run in pieces: timeout 1500 python -m ... It
+prints the result and writes it to result.json. The program selects nothing by hidden or test labels; the
+data on which the recipe itself was tuned is not recorded.
 """
 
 import argparse
@@ -56,9 +56,9 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"cifar10_labels: {error}")
     except Interrupted as stop:
-        sys.exit(f"{stop}; the same command goes on")
+        sys.exit(f"{stop}; the same command resumes")
     print(
-        "inferred rightly: {accuracy:.2%} of {labels_hidden} hidden labels, {test:.2%} on test images".format(
+        "accuracy: {accuracy:.2%} on {labels_hidden} hidden labels, {test:.2%} on test images".format(
             **result
         )
     )

@@ -1,10 +1,10 @@
-"""The few-labels study at 32x32: every method on CIFAR-10, in pieces of some minutes.
+"""The few-labels study at 32x32: every method on CIFAR-10, in pieces of a few minutes.
 
   python -m benchmarks.cifar10_study --data FOLDER --budget gpu --out runs/cifar10_study
 
-It runs `compare-gan study` for `--minutes`, stops it as Ctrl-C would, and exits with 3 while something is
-left to do; the same command goes on. With `--budget look` all is shrunken to what a CPU does in minutes:
-networks of a few channels and a few steps, to see that it works, not what it says.
+It runs `compare-gan study` for `--minutes`, stops it like Ctrl-C, and exits with code 3 while tasks remain;
+the same command resumes. `--budget look` shrinks networks and steps to what a CPU computes in minutes, as a
+smoke test.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", help="default: all")
     parser.add_argument("--extractor", help="what distances are measured with; default: the encoder")
     arguments = parser.parse_args()
-    given = BUDGETS[arguments.budget] | {
+    options = BUDGETS[arguments.budget] | {
         "--seeds": arguments.seeds,
         "--fractions": arguments.fractions,
         "--methods": arguments.methods,
@@ -54,7 +54,7 @@ def main() -> int:
     }
     command = [sys.executable, "-m", "compare_gan.main", "study", "--gin_config", "photos32.gin"]
     command += ["--data", arguments.data, "--model_dir", arguments.out]
-    for name, values in given.items():
+    for name, values in options.items():
         if name == "--gin_bindings":
             command += [word for value in values for word in (name, value)]
         elif values:
@@ -65,7 +65,7 @@ def main() -> int:
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
         code = process.wait()
-        print("this piece is over; the same command goes on")
+        print("time is up; the same command resumes")
         return UNFINISHED if code else 0
 
 

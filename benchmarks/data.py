@@ -1,10 +1,10 @@
-"""Images a second from each kind of source, beside what training steps consume.
+"""Images per second from each kind of source, compared with the consumption of training steps.
 
     python -m benchmarks.data --json out.json
 
-All sources hold made-up images in a temporary folder. Each is read through the whole of our pipeline into a
-compiled step that only adds the images up. PyTorch's DataLoader reads the same folder with Pillow where torch
-is installed. `per core` counts images per second of processor time.
+All sources hold synthetic images in a temporary folder. Each is read through the complete input pipeline
+into a compiled step that only sums the images. PyTorch's DataLoader reads the same folder with Pillow, if
+torch is installed. `per core` counts images per second of processor time.
 """
 
 import argparse

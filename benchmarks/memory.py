@@ -1,10 +1,10 @@
-"""The memory that `explain --compile` predicts for a training step, beside what it takes. Linux, on a CPU.
+"""Memory of a training step: the prediction of `explain --compile` and the measured one. Linux, on a CPU.
 
     python -m benchmarks.memory
 
-Each configuration has a process of its own, which compiles the loop that training runs, makes the state and
-takes a step, twice. Measured is how far the second time the peak of its resident memory, as the kernel counts
-it, lies above what it was without a state; predicted is the sum of explain's state, images and temporaries.
+Each configuration runs in its own process, which compiles the training step, creates the state and runs a
+step, twice. The measurement is the peak of the resident memory in the second run minus the resident memory
+before the state is created; the prediction is the sum of explain's state, images and temporaries.
 """
 
 import argparse
@@ -48,10 +48,10 @@ CASES = {
 
 
 def measure(recipes: list[str], bindings: list[str]) -> tuple[float, float]:
-    """Bytes predicted, bytes measured."""
+    """Predicted and measured bytes."""
     gan = parse([recipe(name) for name in recipes], bindings).gan(ImageSpec((32, 32, 3), 10))
-    told = costs(gan, compiled=True)
-    state_bytes = told.parameters + told.statistics + told.optimisers + told.average
+    predicted = costs(gan, compiled=True)
+    state_bytes = predicted.parameters + predicted.statistics + predicted.optimisers + predicted.average
     placement = Placement.create(jax.devices()[:1])
     job = job_of(gan, False)
     init = compile_init(job, placement).lower(jax.random.key(0)).compile()
@@ -60,12 +60,12 @@ def measure(recipes: list[str], bindings: list[str]) -> tuple[float, float]:
     key = np.asarray(jax.random.key_data(jax.random.key(1)))
     train_step = compile_step(job, placement, Feed.select)
     step = train_step.lower(shapes, (), images, key).compile()  # type: ignore[attr-defined]
-    for _ in range(2):  # the first time libraries are read in, too
+    for _ in range(2):  # the first run also loads libraries
         ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         before = resident("VmRSS")
         jax.block_until_ready(step(init(jax.random.key(0)), (), placement.make_global(images), key))
-    return state_bytes + told.images + (told.temporaries or 0), resident("VmHWM") - before
+    return state_bytes + predicted.images + (predicted.temporaries or 0), resident("VmHWM") - before
 
 
 def resident(field: str) -> int:

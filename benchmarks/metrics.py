@@ -1,12 +1,12 @@
-"""FID, KID, and precision and recall, beside torch-fidelity, prdc and SciPy's matrix root.
+"""FID, KID, precision and recall, compared with torch-fidelity, prdc and SciPy's matrix square root.
 
     python -m benchmarks.metrics --json out.json
 
-Features are made up, with a spectrum that falls as a power law. Times are of one process, in turns. Memory is
-what a process of its own grows by beyond its imports, for a quarter of the images and for all; features come
-to it in batches, as an extractor makes them. What is not installed is left out. torch-fidelity's KID is the
-mean of 100 random subsets of 1000 and ours that of all blocks of 1024 at most, so the numbers differ within
-their error; all others are equal. Memory is read as Linux tells it.
+Features are synthetic, with a power-law spectrum. Times are measured in one process, with contenders in
+turns. Memory is the growth of a separate process after its imports, as reported by Linux, for a quarter of
+the images and for all; it gets the features in batches, as from an extractor. Libraries that are not
+installed are left out. torch-fidelity's KID is the mean over 100 random subsets of 1000 and ours over all
+blocks of at most 1024, so the values differ within their error; all others are equal.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Contender = Callable[[Batches, Batches], float]
 
 
 def batches(seed: int, images: int, features: int) -> Batches:
-    """The features of so many images."""
+    """Random features of `images` images, in batches."""
     scale = np.arange(1, features + 1) ** -0.6
     mirrors = np.random.default_rng(99).normal(size=(2, features))
     mirrors /= np.linalg.norm(mirrors, axis=1, keepdims=True)
@@ -45,7 +45,7 @@ def batches(seed: int, images: int, features: int) -> Batches:
         yield x.astype(np.float32)
 
 
-def whole(parts: Batches) -> np.ndarray:
+def concatenate(parts: Batches) -> np.ndarray:
     return np.concatenate(list(parts))
 
 
@@ -61,18 +61,20 @@ def our_fid(real: Batches, fake: Batches) -> float:
 
 def scipy_fid(real: Batches, fake: Batches) -> float:
     """As in most implementations, pytorch-fid's for one."""
-    (mean1, cov1), (mean2, cov2) = ((x.mean(0), np.cov(x, rowvar=False)) for x in map(whole, (real, fake)))
+    (mean1, cov1), (mean2, cov2) = (
+        (x.mean(0), np.cov(x, rowvar=False)) for x in map(concatenate, (real, fake))
+    )
     gap = mean1 - mean2
     root = scipy.linalg.sqrtm(cov1 @ cov2)
     return float(gap @ gap + np.trace(cov1) + np.trace(cov2) - 2 * np.trace(root).real)
 
 
 def our_kid(real: Batches, fake: Batches) -> float:
-    return kernel_distance(whole(real), whole(fake)).mean
+    return kernel_distance(concatenate(real), concatenate(fake)).mean
 
 
 def our_precision(real: Batches, fake: Batches) -> float:
-    return manifolds(whole(real), whole(fake), balls=3).precision
+    return manifolds(concatenate(real), concatenate(fake), balls=3).precision
 
 
 def of_torch_fidelity() -> dict[str, dict[str, Contender]]:
@@ -83,20 +85,21 @@ def of_torch_fidelity() -> dict[str, dict[str, Contender]]:
 
     def fid(real: Batches, fake: Batches) -> float:
         statistics = [
-            library.metric_fid.fid_features_to_statistics(torch.from_numpy(whole(x))) for x in (real, fake)
+            library.metric_fid.fid_features_to_statistics(torch.from_numpy(concatenate(x)))
+            for x in (real, fake)
         ]
         return library.metric_fid.fid_statistics_to_metric(*statistics, verbose=False)[
             "frechet_inception_distance"
         ]
 
     def kid(real: Batches, fake: Batches) -> float:
-        x, y = (torch.from_numpy(whole(parts)) for parts in (real, fake))
+        x, y = (torch.from_numpy(concatenate(parts)) for parts in (real, fake))
         size = min(1000, len(x))
         found = library.metric_kid.kid_features_to_metric(x, y, kid_subset_size=size, verbose=False)
         return found["kernel_inception_distance_mean"]
 
     def precision(real: Batches, fake: Batches) -> float:
-        x, y = (torch.from_numpy(whole(parts)) for parts in (fake, real))
+        x, y = (torch.from_numpy(concatenate(parts)) for parts in (fake, real))
         return library.metric_prc.prc_features_to_metric(x, y, verbose=False)["precision"]
 
     return {name: {"torch-fidelity": f} for name, f in (("fid", fid), ("kid", kid), ("precision", precision))}
@@ -110,7 +113,7 @@ def of_prdc() -> dict[str, dict[str, Contender]]:
 
     def precision(real: Batches, fake: Batches) -> float:
         with contextlib.redirect_stdout(io.StringIO()):
-            return float(prdc.compute_prdc(whole(real), whole(fake), nearest_k=3)["precision"])
+            return float(prdc.compute_prdc(concatenate(real), concatenate(fake), nearest_k=3)["precision"])
 
     return {"precision": {"prdc": precision}}
 
@@ -144,15 +147,15 @@ def peak(score: str, library: str, images: int, features: int) -> dict[str, floa
 
 
 def resident(what: str) -> float:
-    """MiB in memory: now, VmRSS, or at most, VmHWM. `getrusage` would count the parent process, too."""
+    """Resident memory in MiB: current (VmRSS) or peak (VmHWM). `getrusage` would include the parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
 
 def peak_of_child(*words: Any) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.metrics", "--peak", *map(str, words)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(said.splitlines()[-1])  # before it there may be progress
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(output.splitlines()[-1])  # earlier lines may be progress
 
 
 def measure(images: int, features: int, rounds: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Training steps a second, ours beside those of other libraries, in turns.
+"""Training steps per second, compared with other libraries, in turns.
 
   python -m benchmarks.train --models resnet_cifar,ssgan_cifar --peers FOLDER --json out.json
 
@@ -32,7 +32,7 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 
 
 class Contender:
-    """A process that takes training steps when it is told to.
+    """A process that takes training steps on request.
 
     Raises:
       RuntimeError: it ended; the message is the end of what it printed.

@@ -1,17 +1,17 @@
-"""`python -m tests.kill --rounds N`: trainings that are killed in every way, and go on to the same bits.
+"""`python -m tests.kill --rounds N`: interrupts trainings in every way; they must resume bit-exactly.
 
-A tiny GAN is trained once undisturbed. In each round the same command is started in a folder of its own,
-disturbed, and given again, `--kills` times; then it may end, and its weights must be those of the undisturbed
-run, bit for bit. The ways take turns:
+A tiny GAN is trained once without interruption. In each round the same command is started in a new folder,
+interrupted and rerun `--kills` times; then it runs to the end, and its weights must equal those of the
+uninterrupted run, bit for bit. The kinds of interruption take turns:
 
     kill        SIGKILL at any moment, while the program starts or trains
     kill-save   SIGKILL while a checkpoint is being written
-    term, int, usr1   the signals of clusters and of Ctrl-C: it saves, says so, and ends with code 130
-    full        the disk is full: a small tmpfs where that may be mounted, else a limit on the size of files
-    read-only   nothing can be made in the folder of checkpoints any more
+    term, int, usr1   the signals of clusters and of Ctrl-C: it saves, reports it, and exits with code 130
+    full        the disk is full: a small tmpfs if that can be mounted, else a limit on file sizes
+    read-only   the folder of checkpoints becomes read-only
 
-After each way all checkpoints must be whole, and what the program said must be no traceback. Exit code 0 if
-all rounds were as they should be.
+After each interruption all checkpoints must be intact, and the output must not contain a traceback. The exit
+code is 0 if all rounds pass.
 """
 
 import argparse
@@ -51,17 +51,17 @@ SETTINGS = (
     "resnet_small.Generator.ch = 4",
     "resnet_small.Discriminator.ch = 4",
 )
-STARTING = 5.0  # seconds, about
-PATIENCE = 600  # seconds
+START_S = 5.0  # approximate seconds until training starts
+TIMEOUT_S = 600
 
 
-class Wrong(Exception):
-    """Something was not as it should be."""
+class Failure(Exception):
+    """A check failed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """A run folder, and what is known of the undisturbed run."""
+    """A run folder, and the sizes of checkpoints in the uninterrupted run."""
 
     run_dir: Path
     size: int = 0  # bytes of a checkpoint
@@ -94,7 +94,7 @@ class Training:
         return any(UNFINISHED in path.name for path in listed(self.checkpoints))
 
     def weights(self) -> list[tuple[str, bytes]]:
-        """All arrays of the last checkpoint, read by Orbax alone."""
+        """All arrays of the last checkpoint, read with Orbax directly."""
         with ocp.StandardCheckpointer() as reader:
             state = reader.restore(self.checkpoints.absolute() / str(STEPS))
         leaves = jax.tree_util.tree_leaves_with_path(state)
@@ -102,61 +102,63 @@ class Training:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What is in a folder that may not be there yet."""
+    """The contents of a folder, which may not exist yet."""
     with contextlib.suppress(FileNotFoundError):
         return list(folder.iterdir())
     return []
 
 
-def wait_until(process: subprocess.Popen, holds: Callable[[], bool]) -> None:
-    """Until something holds or the process has ended."""
-    until = time.monotonic() + PATIENCE
-    while process.poll() is None and not holds():
-        if time.monotonic() > until:
+def wait_until(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds or the process has ended."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while process.poll() is None and not condition():
+        if time.monotonic() > deadline:
             process.kill()
-            raise Wrong(f"nothing happened in {PATIENCE} seconds")
+            raise Failure(f"timed out after {TIMEOUT_S} seconds")
         time.sleep(0.001)
 
 
-def ended(process: subprocess.Popen, *codes: int) -> str:
-    """What a process said, once it has ended with one of these codes and without a traceback."""
-    said, _ = process.communicate(timeout=PATIENCE)
-    if process.returncode not in codes or "Traceback" in said:
-        raise Wrong(
-            f"ended with code {process.returncode}, not {' or '.join(map(str, codes))}: {said[-2000:]}"
-        )
-    return said
+def finish(process: subprocess.Popen, *codes: int) -> str:
+    """Waits for a process and returns its output.
+
+    Raises:
+      Failure: another exit code than `codes`, or a traceback.
+    """
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    if process.returncode not in codes or "Traceback" in output:
+        raise Failure(f"exit code {process.returncode}, not {' or '.join(map(str, codes))}: {output[-2000:]}")
+    return output
 
 
-def refused(process: subprocess.Popen) -> str:
-    """The one line with which a process said what could not be written."""
-    lines = [line for line in ended(process, 0, 2).splitlines() if line.startswith("compare-gan: ")]
+def write_error(process: subprocess.Popen) -> str:
+    """The one-line message of a process that could not write."""
+    lines = [line for line in finish(process, 0, 2).splitlines() if line.startswith("compare-gan: ")]
     if process.returncode == 0:
-        return "done before anything could go wrong"
+        return "finished before a write failed"
     if len(lines) != 1:
-        raise Wrong(f"one line should say what could not be written; there are {lines}")
+        raise Failure(f"expected one line that reports the failed write, got {lines}")
     return lines[0]
 
 
-def later(training: Training, rng: random.Random) -> int:
-    """Any step that is still to come."""
+def later_step(training: Training, rng: random.Random) -> int:
+    """A random step that is not reached yet."""
     return rng.randint(min(training.step() + 1, STEPS), STEPS)
 
 
 def kill(training: Training, rng: random.Random) -> str:
-    step = rng.choice([0, later(training, rng)])
+    step = rng.choice([0, later_step(training, rng)])
     process = training.start()
     if step:
         wait_until(process, lambda: training.step() >= step)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(rng.uniform(0, 0.2 if step else STARTING))
+        process.wait(rng.uniform(0, 0.2 if step else START_S))
     process.kill()
     process.communicate()
     return f"killed at step {training.step()}"
 
 
 def kill_save(training: Training, rng: random.Random) -> str:
-    step = later(training, rng)
+    step = later_step(training, rng)
     process = training.start()
     wait_until(process, lambda: training.step() >= step)
     wait_until(process, training.saving)
@@ -164,87 +166,87 @@ def kill_save(training: Training, rng: random.Random) -> str:
         process.wait(rng.uniform(0, 0.05))
     process.kill()
     process.communicate()
-    whole = set(Checkpoints(training.run_dir).steps())
-    begun = [
-        path.name for path in listed(training.checkpoints) if path.is_dir() and int_of(path) not in whole
+    complete = set(Checkpoints(training.run_dir).steps())
+    partial = [
+        path.name for path in listed(training.checkpoints) if path.is_dir() and step_of(path) not in complete
     ]
-    return f"killed at step {training.step()}, {f'{begun[0]} was begun' if begun else 'between saves'}"
+    return f"killed at step {training.step()}, {f'{partial[0]} is partial' if partial else 'between saves'}"
 
 
-def int_of(path: Path) -> int | None:
+def step_of(path: Path) -> int | None:
     return int(path.name) if path.name.isdigit() else None
 
 
-def asked(number: signal.Signals) -> Callable[[Training, random.Random], str]:
-    def way(training: Training, rng: random.Random) -> str:
-        step = later(training, rng)
+def send_signal(number: signal.Signals) -> Callable[[Training, random.Random], str]:
+    def interrupt(training: Training, rng: random.Random) -> str:
+        step = later_step(training, rng)
         process = training.start()
         wait_until(process, lambda: training.step() >= step)
         process.send_signal(number)
-        said = ended(process, 130, 0)
+        output = finish(process, 130, 0)
         if process.returncode == 0:
-            return "done before the signal"
-        (line,) = [line for line in said.splitlines() if "stopped at step" in line]
+            return "finished before the signal"
+        (line,) = [line for line in output.splitlines() if "stopped at step" in line]
         stopped = int(line.split("stopped at step ")[1].split()[0])
         if Checkpoints(training.run_dir).steps()[-1] != stopped:
-            raise Wrong(f"no checkpoint of the step at which it stopped: {line}")
+            raise Failure(f"no checkpoint of the step at which it stopped: {line}")
         return line
 
-    return way
+    return interrupt
 
 
 def full(training: Training, rng: random.Random) -> str:
-    room = round(rng.uniform(0.2, 2.8) * training.size)  # three checkpoints are there at most
+    capacity = round(rng.uniform(0.2, 2.8) * training.size)  # there are at most three checkpoints
     training.checkpoints.mkdir(parents=True, exist_ok=True)
-    held = used(training.checkpoints)
-    if held:  # the folder may hold two already
-        room = round(held + rng.uniform(0, 0.9) * training.size)
-    with tempfile.TemporaryDirectory() as aside:
-        kept = Path(aside) / "kept"
+    used = disk_usage(training.checkpoints)
+    if used:  # there may be two checkpoints already
+        capacity = round(used + rng.uniform(0, 0.9) * training.size)
+    with tempfile.TemporaryDirectory() as backup:
+        kept = Path(backup) / "kept"
         shutil.copytree(training.checkpoints, kept)
-        if not mounted(training.checkpoints, room):
-            most = round(rng.uniform(0.1, 0.9) * training.largest)
-            process = training.start(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
-            return f"files of at most {most} bytes: {refused(process)}"
+        if not mount_tmpfs(training.checkpoints, capacity):
+            limit = round(rng.uniform(0.1, 0.9) * training.largest)
+            process = training.start(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+            return f"files of at most {limit} bytes: {write_error(process)}"
         try:
             shutil.copytree(kept, training.checkpoints, dirs_exist_ok=True)
-            line = refused(training.start())
+            line = write_error(training.start())
             shutil.rmtree(kept)
             shutil.copytree(training.checkpoints, kept)
         finally:
             subprocess.run(["umount", training.checkpoints], check=True)
         shutil.rmtree(training.checkpoints)
         shutil.copytree(kept, training.checkpoints)
-    return f"tmpfs of {room} bytes: {line}"
+    return f"tmpfs of {capacity} bytes: {line}"
 
 
-def mounted(folder: Path, size: int) -> bool:
-    """Whether a tmpfs of this size could be put over a folder."""
+def mount_tmpfs(folder: Path, size: int) -> bool:
+    """Tries to mount a tmpfs of this size on a folder. Returns whether it succeeded."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     return shutil.which("mount") is not None and subprocess.run(command, capture_output=True).returncode == 0
 
 
-def used(folder: Path) -> int:
-    """Bytes that a folder takes on a disk, in whole pages."""
+def disk_usage(folder: Path) -> int:
+    """Disk space of the files in a folder in bytes, rounded up to pages."""
     page = resource.getpagesize()
     return sum(-(-path.stat().st_size // page) * page for path in folder.rglob("*") if path.is_file())
 
 
 def read_only(training: Training, rng: random.Random) -> str:
-    step = later(training, rng)
+    step = later_step(training, rng)
     process = training.start()
     wait_until(process, lambda: bool(listed(training.checkpoints)) and training.step() >= step)
-    with locked(training.checkpoints) as how:
+    with make_read_only(training.checkpoints) as how:
         if how is None:
             process.kill()
             process.communicate()
-            return "skipped: this user may write to a read-only folder, and cannot make it immutable"
-        return f"{how}: {refused(process)}"
+            return "skipped: this user can write to a read-only folder, and cannot make it immutable"
+        return f"{how}: {write_error(process)}"
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[str | None]:
-    """A folder in which nothing can be made; how, or None where that cannot be had."""
+def make_read_only(folder: Path) -> Iterator[str | None]:
+    """Makes a folder read-only. Yields how, or None if that is not possible for this user."""
     if os.geteuid():
         mode = folder.stat().st_mode
         folder.chmod(0o555)
@@ -264,90 +266,91 @@ def locked(folder: Path) -> Iterator[str | None]:
 WAYS: dict[str, Callable[[Training, random.Random], str]] = {
     "kill": kill,
     "kill-save": kill_save,
-    "term": asked(signal.SIGTERM),
-    "int": asked(signal.SIGINT),
-    "usr1": asked(signal.SIGUSR1),
+    "term": send_signal(signal.SIGTERM),
+    "int": send_signal(signal.SIGINT),
+    "usr1": send_signal(signal.SIGUSR1),
     "full": full,
     "read-only": read_only,
 }
 
 
-def whole(training: Training) -> None:
-    """No checkpoint that counts is damaged, and none was set aside."""
+def check_intact(training: Training) -> None:
+    """Checks that no checkpoint is damaged, and that none was quarantined."""
     for step in Checkpoints(training.run_dir).steps():
-        trouble = find_corruption(training.checkpoints / str(step))
-        if trouble:
-            raise Wrong(f"checkpoint {step}: {trouble}")
-    aside = [path.name for path in listed(training.checkpoints) if "damaged" in path.name]
-    if aside:
-        raise Wrong(f"set aside: {aside}")
+        corruption = find_corruption(training.checkpoints / str(step))
+        if corruption:
+            raise Failure(f"checkpoint {step}: {corruption}")
+    quarantined = [path.name for path in listed(training.checkpoints) if "damaged" in path.name]
+    if quarantined:
+        raise Failure(f"quarantined: {quarantined}")
 
 
-def disturbed(training: Training, ways: list[str], rng: random.Random, expected: list) -> list[str]:
-    """Disturbs a training in some ways one after another and lets it end. Returns what happened.
+def train_interrupted(training: Training, ways: list[str], rng: random.Random, expected: list) -> list[str]:
+    """Interrupts a training in several ways one after another, then runs it to the end.
+
+    Returns:
+      What happened in each interruption.
 
     Raises:
-      Wrong: a checkpoint is damaged, something was not told, or the weights are others.
+      Failure: a checkpoint is damaged, an error was not reported, or the weights differ from `expected`.
     """
-    happened = []
+    events = []
     for way in ways:
-        happened.append(f"{way}: {WAYS[way](training, rng)}")
-        whole(training)
-    ended(training.start(), 0)
-    whole(training)
+        events.append(f"{way}: {WAYS[way](training, rng)}")
+        check_intact(training)
+    finish(training.start(), 0)
+    check_intact(training)
     if training.saving():
-        raise Wrong("something unfinished is left in the folder of checkpoints")
+        raise Failure("the folder of checkpoints contains a partial checkpoint")
     found = training.weights()
     if found != expected:
-        others = [name for (name, a), (_, b) in zip(expected, found, strict=False) if a != b]
-        raise Wrong(f"{len(others)} of {len(expected)} arrays are not as undisturbed, first {others[:1]}")
-    return happened
+        differing = [name for (name, a), (_, b) in zip(expected, found, strict=False) if a != b]
+        raise Failure(f"{len(differing)} of {len(expected)} arrays differ, the first is {differing[:1]}")
+    return events
 
 
-def undisturbed(run_dir: Path) -> Training:
+def train_uninterrupted(run_dir: Path) -> Training:
     """Trains to the end."""
     training = Training(run_dir)
-    ended(training.start(), 0)
+    finish(training.start(), 0)
     last = training.checkpoints / str(STEPS)
     largest = max(path.stat().st_size for path in last.rglob("*") if path.is_file())
-    return Training(run_dir, used(last), largest)
+    return Training(run_dir, disk_usage(last), largest)
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.kill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=10, help="trainings that are disturbed")
-    parser.add_argument("--kills", type=int, default=1, help="how often each of them is")
-    parser.add_argument("--ways", default=",".join(WAYS), help="which ways take turns")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
-    parser.add_argument("--json", type=Path, help="results go here too")
+    parser.add_argument("--rounds", type=int, default=10, help="number of interrupted trainings")
+    parser.add_argument("--kills", type=int, default=1, help="interruptions per training")
+    parser.add_argument("--ways", default=",".join(WAYS), help="kinds of interruption, separated by commas")
+    parser.add_argument("--seed", type=int, default=0, help="of every random number")
+    parser.add_argument("--json", type=Path, help="file for the results")
     arguments = parser.parse_args(argv)
     ways = arguments.ways.split(",")
     unknown = sorted(set(ways) - WAYS.keys())
     if unknown:
-        parser.error(f"no such way: {', '.join(unknown)}; there are {', '.join(WAYS)}")
+        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(WAYS)}")
     turns, rng = itertools.cycle(ways), random.Random(arguments.seed)
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
-        calm = undisturbed(Path(folder) / "undisturbed")
-        expected = calm.weights()
-        print(f"undisturbed: {len(expected)} arrays", flush=True)
+        reference = train_uninterrupted(Path(folder) / "uninterrupted")
+        expected = reference.weights()
+        print(f"uninterrupted: {len(expected)} arrays", flush=True)
         for i in range(1, arguments.rounds + 1):
-            training = dataclasses.replace(calm, run_dir=Path(folder) / f"round-{i}")
+            training = dataclasses.replace(reference, run_dir=Path(folder) / f"round-{i}")
             chosen = list(itertools.islice(turns, arguments.kills))
             try:
-                happened, wrong = disturbed(training, chosen, rng, expected), None
-            except Wrong as error:
-                happened, wrong = chosen, str(error)
-            rounds.append({"round": i, "ways": chosen, "happened": happened, "wrong": wrong})
-            told = "; ".join(happened).replace(folder, "")
-            print(
-                f"round {i}: {'the same bits' if wrong is None else f'WRONG, {wrong}'} ({told})", flush=True
-            )
+                events, failure = train_interrupted(training, chosen, rng, expected), None
+            except Failure as error:
+                events, failure = chosen, str(error)
+            rounds.append({"round": i, "ways": chosen, "events": events, "failure": failure})
+            outcome = "bit-exact" if failure is None else f"FAILED, {failure}"
+            print(f"round {i}: {outcome} ({'; '.join(events).replace(folder, '')})", flush=True)
             shutil.rmtree(training.run_dir)
-    failed = sum(each["wrong"] is not None for each in rounds)
+    failed = sum(each["failure"] is not None for each in rounds)
     if arguments.json:
         result = {"passed": len(rounds) - failed, "failed": failed, "rounds": rounds}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")

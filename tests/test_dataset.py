@@ -201,5 +201,5 @@ def test_unwritable_outputs_are_reported_early(tmp_path, capsys):
         assert main(["dataset", "digits", option, str(tmp_path / "file" / "x")]) == 2
         captured = capsys.readouterr()
         assert (
-            "is a file or lies in one" in captured.err and captured.err.count("\n") == 1 and not captured.out
+            "it or a parent is a file" in captured.err and captured.err.count("\n") == 1 and not captured.out
         )

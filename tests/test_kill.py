@@ -1,4 +1,4 @@
-"""A short kill test; `python -m tests.kill` runs the full one."""
+"""A small round of `python -m tests.kill`."""
 
 import json
 
@@ -8,10 +8,10 @@ from tests import kill
 
 
 @pytest.mark.slow
-def test_killed_training_resumes_bit_exactly(tmp_path, capsys):
-    results = tmp_path / "results.json"
-    words = ["--rounds", "1", "--kills", "2", "--ways", "kill-save,full", "--json", str(results)]
+def test_a_killed_training_resumes_bit_exactly(tmp_path, capsys):
+    path = tmp_path / "results.json"
+    words = ["--rounds", "1", "--kills", "2", "--ways", "kill-save,full", "--json", str(path)]
     assert kill.main(words) == 0, capsys.readouterr().out
-    (only,) = json.loads(results.read_text())["rounds"]
-    assert only["wrong"] is None and [line.split(":")[0] for line in only["happened"]] == only["ways"]
+    (only,) = json.loads(path.read_text())["rounds"]
+    assert only["failure"] is None and [line.split(":")[0] for line in only["events"]] == only["ways"]
     assert "1 passed, 0 failed" in capsys.readouterr().out

@@ -153,7 +153,7 @@ def test_a_configuration_runs_on_fake_data(tmp_path, monkeypatch):
 
 def test_an_unwritable_folder_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "is a file or lies in one")
+    refused(capsys, ["demo", "--quick", "--model_dir", tmp_path / "file" / "run"], "it or a parent is a file")
     assert (tmp_path / "file").read_text() == ""
 
 

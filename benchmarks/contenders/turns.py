@@ -12,7 +12,7 @@ import time
 
 
 def answers():
-    """A function that writes a line to whoever started this process; what else is printed goes to stderr."""
+    """A function that sends a line to the parent process; all other output goes to stderr."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 
@@ -23,11 +23,11 @@ def answers():
 
 
 def serve(step, **about):
-    """Takes the first step, then as many as it is told.
+    """Takes the first step, then the requested number of steps for each line of standard input.
 
     Args:
       step: takes one training step and waits for its end.
-      about: what to say of the contender.
+      about: a description of the contender, sent with the first answer.
     """
     answer = answers()
     step()

@@ -1,4 +1,4 @@
-"""Every module of this folder is loaded, and so registers itself."""
+"""Architectures. Importing this package imports its modules so that they register themselves."""
 
 from compare_gan.core.registry import load_siblings
 

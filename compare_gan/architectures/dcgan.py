@@ -1,7 +1,7 @@
 """DCGAN of Radford et al., https://arxiv.org/abs/1511.06434, for images of any size.
 
 As in compare_gan: 5x5 kernels, discriminator channels 64 to 512, leaky relu 0.2, images in
-[0, 1] on both sides. Spectral normalisation reaches the discriminator only.
+[0, 1] on both sides. Spectral normalisation applies to the discriminator only.
 """
 
 import math

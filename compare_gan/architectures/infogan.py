@@ -1,8 +1,8 @@
 """The networks of InfoGAN's MNIST experiment, Chen et al., https://arxiv.org/abs/1606.03657.
 
 As in compare_gan without codes and the network that recovers them, leaky relu 0.2 on both sides,
-images in [0, 1]. Spectral normalisation reaches the discriminator only. Unlike compare_gan,
-which needs sides that are multiples of four, this makes images of any size.
+images in [0, 1]. Spectral normalisation applies to the discriminator only. compare_gan
+requires sides that are multiples of four; here images may have any size.
 """
 
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def leaky(x: Array, norm: Norm | None, cond: Cond) -> Array:
 class Generator(nnx.Module):
     """Two linear layers, then two transposed convolutions that double the image.
 
-    As in compare_gan the norms are plain batch norms, whatever `G.batch_norm_fn` says.
+    As in compare_gan the norms are plain batch norms, regardless of `G.batch_norm_fn`.
     """
 
     def __init__(self, net: NetSpec, *, ch: int = 64, rngs: nnx.Rngs):
@@ -49,7 +49,7 @@ class Generator(nnx.Module):
 class Discriminator(nnx.Module):
     """Two strided convolutions, then two linear layers; the first one's outputs are the features.
 
-    Norms that hang on the label work on those too; in compare_gan they raise.
+    Conditional norms work on these features, too; in compare_gan they raise an error.
     """
 
     projects_labels = False

@@ -1,8 +1,8 @@
 """A very deep ResNet for 128x128 images, after Gulrajani et al., https://arxiv.org/abs/1704.00028.
 
 As in compare_gan: six groups of five blocks that keep the size, one block that changes it between
-two groups; images are doubled by inserting zeros, every shortcut is a 3x3 convolution, and nothing
-comes between the last block and the last layer on either side.
+two groups; images are doubled by inserting zeros, every shortcut is a 3x3 convolution, and there is no norm
+or activation between the last block and the last layer of either network.
 """
 
 from itertools import pairwise
@@ -25,14 +25,14 @@ def widths(ch: int) -> list[int]:
 
 
 def scales(widths: list[int], between: Scale) -> list[Scale]:
-    """What each block does to the size: those that change the width change it too."""
+    """The scale of each block: blocks that change the width also change the size."""
     return [between if c_in != c_out else "none" for c_in, c_out in pairwise(widths)]
 
 
 class Generator(nnx.Module):
     """4x4, then the blocks; the width falls to `ch` as the image grows.
 
-    G.spectral_norm reaches the blocks, not the first and last layer.
+    `G.spectral_norm` applies to the blocks, not to the first and last layer.
     """
 
     def __init__(self, net: NetSpec, *, ch: int = 16, rngs: nnx.Rngs):
@@ -52,9 +52,9 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """A convolution on the colours, the blocks, one linear layer on all of the last one's outputs.
+    """A convolution, the blocks, and one linear layer on the flattened output.
 
-    D.spectral_norm does not reach the first convolution.
+    `D.spectral_norm` does not apply to the first convolution.
     """
 
     projects_labels = False

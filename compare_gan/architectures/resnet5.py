@@ -1,8 +1,8 @@
 """ResNet19 of Kurach et al., https://arxiv.org/abs/1807.04720: five residual blocks for up to 128x128.
 
 After the ResNets of Gulrajani et al., https://arxiv.org/abs/1704.00028. As in compare_gan images are
-doubled by inserting zeros and every shortcut is a 3x3 convolution; smaller images have the same
-blocks, of which fewer double the image, while the discriminator goes on halving down to one pixel.
+doubled by inserting zeros and every shortcut is a 3x3 convolution. For smaller images fewer of the
+generator's blocks double the image, while the discriminator keeps halving down to one pixel.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ def multiples(ch: int, channels: Sequence[int], owner: str) -> list[int]:
 
 
 class Generator(ResNetGenerator):
-    """4x4, then five blocks, the first of which double the image until it is large enough.
+    """4x4, then five blocks, the first of which double the image until it has the required size.
 
-    `channels` are the widths around the blocks, as multiples of `ch`.
+    `channels` are the widths before the blocks and after each, as multiples of `ch`.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Generator(ResNetGenerator):
 
 
 class Discriminator(ResNetDiscriminator):
-    """A block on the colours, then five, all of which halve the image.
+    """A block that takes the image, then five more; all of them halve the image.
 
-    `channels` are the widths around the five, as multiples of `ch`.
+    `channels` are the widths before the five blocks and after each, as multiples of `ch`.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """BigGAN of Brock et al., https://arxiv.org/abs/1809.11096, for images of 32 to 512 pixels a side.
 
-As in compare_gan it differs from the paper in this: images are doubled by inserting zeros, a
+As in compare_gan it differs from the paper: images are doubled by inserting zeros, a
 discriminator block that keeps its number of channels has no shortcut at all, others apply the
 shortcut before they pool, the scale of a conditional batch norm is not offset by one, and images
 are in [0, 1] on both sides.
@@ -25,8 +25,8 @@ from compare_gan.nn.rescale import Scale
 
 MODULE = "compare_gan.architectures.resnet_biggan"
 
-# Widths as multiples of `ch`, by the side of the image: what goes into the first block, then
-# what comes out of each. The discriminator begins with the image's colours.
+# Widths as multiples of `ch`, by the side of the image: input of the first block, then output of each
+# block. The input of the discriminator is the image.
 GENERATOR = {
     32: (4, 4, 4, 4),
     64: (16, 16, 8, 4, 2),
@@ -47,8 +47,8 @@ DISCRIMINATOR = {
 class BigGanResNetBlock(ResidualBlock):
     """A residual block with a 1x1 convolution as shortcut, or none.
 
-    A configuration's `add_shortcut` holds for generators only: discriminators have a shortcut
-    where the number of channels changes.
+    The configurable `add_shortcut` applies to generators only: discriminator blocks have a shortcut if the
+    number of channels changes.
     """
 
     def __init__(self, make: LayerFactory, c_in: int, c_out: int, scale: Scale, *, add_shortcut: bool = True):
@@ -57,19 +57,19 @@ class BigGanResNetBlock(ResidualBlock):
 
 
 class Attention(nnx.Module):
-    """Non-local blocks after the blocks that a comma-separated list names.
+    """Non-local blocks after the blocks in a comma-separated list.
 
-    Those of one width are one block with one set of weights, as in compare_gan; those of
-    different widths, which compare_gan refuses, have their own.
+    Non-local blocks of equal width share their weights, as in compare_gan. Different widths, for which
+    compare_gan fails, have separate weights.
 
     Args:
-      names: "B1" is the network's first block; may be empty.
-      widths: channels that come out of each block.
-      default: a list that is right for larger images; here it counts for those blocks that there are.
-      owner: the network, for the message.
+      names: block names, of which "B1" is the network's first block; may be empty.
+      widths: output channels of each block.
+      default: the default value of `names`, in which blocks that do not exist at this image size are ignored.
+      owner: name of the network, for the message.
 
     Raises:
-      UserError: there is no such block.
+      UserError: a block does not exist.
     """
 
     def __init__(self, make: LayerFactory, names: str, widths: tuple[int, ...], *, default: str, owner: str):
@@ -85,7 +85,7 @@ class Attention(nnx.Module):
         self.blocks = nnx.List([NonLocalBlock(make, width) for width in self.widths])
 
     def __call__(self, x: Array, block: int, *, train: bool) -> Array:
-        """Attention for the output of the block with this number, counted from 0."""
+        """Applies attention, if any, to the output of the block with this index, counted from 0."""
         if not self.after[block]:
             return x
         return self.blocks[self.widths.index(x.shape[-1])](x, train=train)

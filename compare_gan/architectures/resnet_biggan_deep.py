@@ -1,6 +1,6 @@
 """BigGAN-deep of Brock et al., https://arxiv.org/abs/1809.11096, appendix B, for 32 to 512 pixels a side.
 
-As in compare_gan it differs from the paper in this: images are doubled by inserting zeros, the
+As in compare_gan it differs from the paper: images are doubled by inserting zeros, the
 scale of a conditional batch norm is not offset by one, and images are in [0, 1] on both sides.
 """
 
@@ -20,8 +20,7 @@ from compare_gan.nn.options import CondDims
 from compare_gan.nn.remat import maybe_remat
 from compare_gan.nn.rescale import Scale, of_ends, rescaled
 
-# Widths as multiples of `ch`, by the side of the image: what goes into the first block, then
-# what comes out of each.
+# Widths as multiples of `ch`, by the side of the image: input of the first block, then output of each block.
 GENERATOR = {
     32: (4, 4, 4, 4, 4, 4, 4, 4),
     64: (16, 16, 16, 16, 8, 8, 4, 4, 2),
@@ -53,8 +52,8 @@ class NormConv(nnx.Module):
 class Block(nnx.Module):
     """A bottleneck: 1x1, 3x3, 3x3 and 1x1 convolution at a quarter of the width.
 
-    The shortcut has no weights but for channels that are missing at its end, which a 1x1
-    convolution adds; channels too many are dropped.
+    The shortcut has no weights, except for a 1x1 convolution that adds channels if the width grows. If it
+    shrinks, the shortcut drops channels.
     """
 
     def __init__(self, make: LayerFactory, c_in: int, c_out: int, scale: Scale):
@@ -77,9 +76,9 @@ class Block(nnx.Module):
 
 
 class Trunk(nnx.Module):
-    """Blocks in pairs, which scale the image by turns as `scales` says.
+    """Pairs of blocks; `scales` are the scales of the first and second block of a pair.
 
-    After `pairs` of them, where there are so many, the image is 64x64 and there is self-attention.
+    After `pairs` pairs the image is 64x64 and self-attention is applied, if there are that many pairs.
     """
 
     def __init__(
@@ -105,8 +104,8 @@ class Generator(nnx.Module):
 
     z and the label together go into the first layer and condition every block; `embed_y` passes
     the label through a linear layer first. Without labels `embed_y` does nothing.
-    `experimental_fast_conv_to_rgb` makes the last convolution 128 channels wide, of which the
-    image is the first ones.
+    `experimental_fast_conv_to_rgb` makes the last convolution 128 channels wide, the first of which are the
+    image.
     """
 
     def __init__(
@@ -145,8 +144,8 @@ class Discriminator(nnx.Module):
     """A convolution, then pairs of blocks, the first of which halves the image; sum; one linear layer.
 
     With `project_y` the label enters as an inner product with the features.
-    `blocks_with_attention` is accepted, as in compare_gan, and says nothing: attention is at 64x64.
-    `D.layer_norm` says nothing either.
+    `blocks_with_attention` and `D.layer_norm` are accepted, as in compare_gan, but have no effect: attention
+    is at 64x64.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The ResNet for 32x32 images of Miyato et al., https://arxiv.org/abs/1802.05957, table 4.
 
-As in compare_gan it differs from the paper in this: images are doubled by inserting zeros,
+As in compare_gan it differs from the paper: images are doubled by inserting zeros,
 every shortcut is a 3x3 convolution, and the first discriminator block is like the others.
 """
 

@@ -1,8 +1,8 @@
-"""A small residual pair for small images (8 to 64 pixels a side), made to train on a CPU.
+"""A small residual pair for small images (8 to 64 pixels a side), fast enough to train on a CPU.
 
-After the residual discriminators of Miyato et al., https://arxiv.org/abs/1802.05957, with
-what saves time there: images are doubled by repeating pixels, shortcuts are the identity or a
-1x1 convolution at the lower resolution, and width grows as the image shrinks.
+After the residual discriminators of Miyato et al., https://arxiv.org/abs/1802.05957. To save time, images
+are doubled by repeating pixels, shortcuts are the identity or a 1x1 convolution at the lower resolution,
+and width grows as the image shrinks.
 """
 
 from itertools import pairwise
@@ -20,7 +20,7 @@ from compare_gan.nn.remat import maybe_remat
 
 
 def smallest(spec: ImageSpec) -> tuple[int, int, int]:
-    """Height and width halved while they stay even and above 3, and how often.
+    """Height and width after halving while they are even and stay above 3, and the number of halvings.
 
     Raises:
       UserError: the image cannot be halved, or not down to 8 pixels.
@@ -37,7 +37,7 @@ def smallest(spec: ImageSpec) -> tuple[int, int, int]:
 
 
 class Block(nnx.Module):
-    """norm, relu, conv, norm, relu, conv, where there are norms, beside a shortcut or the identity."""
+    """norm, relu, conv, norm, relu, conv, with optional norms, plus a shortcut or the identity."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ def up_block(make: LayerFactory, c_in: int, c_out: int) -> Block:
 
 
 def down_block(make: LayerFactory, c_in: int, c_out: int) -> Block:
-    """No norms; the second convolution has a stride of 2, beside a 1x1 shortcut of the pooled input."""
+    """No norms; the second convolution has stride 2, the shortcut is a 1x1 convolution after pooling."""
     return Block(
         make.conv(c_in, c_out // 2),
         make.conv(c_out // 2, c_out, size=4, stride=2),
@@ -75,7 +75,7 @@ def down_block(make: LayerFactory, c_in: int, c_out: int) -> Block:
 
 
 def flat_block(make: LayerFactory, width: int) -> Block:
-    """No norms, and the image stays as large as it is."""
+    """No norms; the size of the image does not change."""
     return Block(make.conv(width, width), make.conv(width, width))
 
 

@@ -1,7 +1,7 @@
 """The ResNet for 48x48 images of Miyato et al., https://arxiv.org/abs/1802.05957, table 5.
 
-As in compare_gan it differs from the paper in this: images lie in [0, 1] and end in a sigmoid,
-they are doubled by inserting zeros, every shortcut is a 3x3 convolution, the first discriminator
+As in compare_gan it differs from the paper: images are in [0, 1], the generator ends in a sigmoid,
+images are doubled by inserting zeros, every shortcut is a 3x3 convolution, the first discriminator
 block is like the others, and features are the mean over the image, not the sum.
 """
 

@@ -2,8 +2,8 @@
 
 As in compare_gan: images of any size; the generator's linear layer is normalised too; a layer of
 the discriminator that halves the image also doubles the width; leaky relu 0.1; images in [0, 1]
-on both sides, which the discriminator maps to [-1, 1]. Spectral normalisation reaches the
-discriminator, and in the generator the norms only.
+on both sides, which the discriminator maps to [-1, 1]. Spectral normalisation applies to the
+discriminator, and in the generator to the norms only.
 """
 
 from itertools import pairwise
@@ -23,8 +23,8 @@ HALVINGS = 3
 class Generator(nnx.Module):
     """A linear layer, three transposed convolutions that double the image, one that does not.
 
-    The first norm takes the linear layer's outputs as so many features, before they become an
-    image. Norms that hang on z or the label work there as everywhere; in compare_gan they raise.
+    The first norm is applied to the linear layer's flat output, before it is reshaped to an image.
+    Conditional norms work there, too; in compare_gan they raise an error.
     """
 
     def __init__(self, net: NetSpec, *, ch: int = 64, rngs: nnx.Rngs):
@@ -48,7 +48,7 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """Seven convolutions, of which each second one halves the image, then one linear layer; no norm."""
+    """Seven convolutions, every second of which halves the image, then one linear layer; no norms."""
 
     projects_labels = False
 

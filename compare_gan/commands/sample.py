@@ -193,7 +193,7 @@ def write_folder(folder: Path, sampler: Any, selection: Selection, arguments: ar
         )
     for name in [".", *names]:
         run_folder(folder / name)
-    progress, i = Progress("sample", selection.images, unit="images", patience=5.0), 0
+    progress, i = Progress("sample", selection.images, unit="images", show_after_s=5.0), 0
     batches = sampler.batches(selection.images, arguments.seed, selection.classes, arguments.truncation)
     for images, _ in batches:
         for image in images:

@@ -1,1 +1,1 @@
-"""What every other package may import; imports nothing of ours."""
+"""Shared foundations that every other package may import; depends on no other package of this library."""

@@ -1,4 +1,4 @@
-"""Memory that stays with the process, for speed on a CPU."""
+"""Keeps freed memory in the process, for speed on a CPU."""
 
 import ctypes
 import sys
@@ -7,10 +7,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory() -> None:
-    """Lets the C library reuse the blocks that XLA frees and asks for again at every step.
+    """Lets the C library reuse the blocks that XLA frees and allocates again at every step.
 
-    By default glibc gives large blocks back to the system, and each step pays for mapping
-    them anew. To be called before JAX is imported. Does nothing where there is no glibc.
+    By default glibc returns large blocks to the system, and each step pays for mapping them
+    again. Call this before importing JAX. Does nothing without glibc.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,3 +1,3 @@
-"""Defaults of the library that the command line shows, here so that it need not load JAX for that."""
+"""Library defaults that the command line shows. They are here so that `--help` need not import JAX."""
 
-STATISTICS_EXAMPLES = 204_800  # images that compare_gan takes accumulated batch statistics from
+STATISTICS_EXAMPLES = 204_800  # generated images for accumulated batch statistics, as in compare_gan

@@ -1,4 +1,4 @@
-"""Files that are known by what is in them."""
+"""Downloads of files with a known SHA-256."""
 
 import hashlib
 import http.client
@@ -15,30 +15,30 @@ TIMEOUT_S = 30  # seconds without an answer
 
 
 def download(url: str, sha256: str, path: Path, instead: str = "") -> None:
-    """Fetches a file to `path`, which appears only when it is whole and the right one.
+    """Downloads a file to `path`, which appears only once the file is complete and its SHA-256 matches.
 
     Args:
-      instead: what else the user may do, to end an error with.
+      instead: an alternative for the user, appended to error messages.
 
     Raises:
-      UserError: it cannot be fetched, or is another file.
+      UserError: the download fails, or the file has another SHA-256.
     """
-    by_hand = f"fetch it elsewhere and put it at {path} (SHA-256 {sha256}){instead}"
+    by_hand = f"download it elsewhere and put it at {path} (SHA-256 {sha256}){instead}"
     total = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, atomic(path) as file:
             size = int(answer.headers.get("Content-Length") or 0)
-            progress, done = Progress(f"fetching {path.name}", size, unit="bytes", patience=1.0), 0
+            progress, done = Progress(f"downloading {path.name}", size, unit="bytes", show_after_s=1.0), 0
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
                 total.update(chunk)
                 done += len(chunk)
                 progress.update(done, {})
             if total.hexdigest() != sha256:
-                raise UserError(f"{url}: is another file, its SHA-256 is {total.hexdigest()}; {by_hand}")
+                raise UserError(f"{url}: unexpected content (SHA-256 {total.hexdigest()}); {by_hand}")
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it is an answer, too
+            error.close()  # it holds an open response
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise UserError(f"{url}: cannot be fetched ({reason}); {by_hand}") from None
+        raise UserError(f"{url}: cannot be downloaded ({reason}); {by_hand}") from None

@@ -1,9 +1,9 @@
-"""Mistakes a user can mend, told in one line."""
+"""Errors that a user can fix, reported in one line."""
 
 import difflib
 from collections.abc import Iterable
 
-MOST = 30  # names that a message lists
+MAX_NAMES = 30  # in a message
 
 
 class UserError(ValueError):
@@ -20,15 +20,15 @@ class UserError(ValueError):
 
 
 def printable(text: str) -> str:
-    """Text that may hold any file name, as one line: control characters and stray bytes become escapes."""
+    """Text as one printable line: control characters and undecodable bytes (of file names) are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the known name nearest to `name`, else what is known."""
+    """`"; did you mean 'x'?"` for the known name closest to `name`; if none is close, a list of all."""
     folded = {word.casefold(): word for word in sorted(known)}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
     if close:
         return f"; did you mean {folded[close[0]]!r}?"
-    words, more = list(folded.values()), len(folded) - MOST
-    return f"; known: {', '.join(words[:MOST])}{f' and {more} more' if more > 0 else ''}"
+    words, more = list(folded.values()), len(folded) - MAX_NAMES
+    return f"; known: {', '.join(words[:MAX_NAMES])}{f' and {more} more' if more > 0 else ''}"

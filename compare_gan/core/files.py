@@ -1,4 +1,4 @@
-"""Writing so that a reader never sees half a file."""
+"""Atomic writes, so that a reader never sees a partial file; JSON, CSV and JSON-lines files."""
 
 import contextlib
 import csv
@@ -17,7 +17,7 @@ from compare_gan.core.errors import UserError
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a neighbour of `path` for bytes; it takes the place of `path` when the block ends well."""
+    """Opens a temporary file next to `path` for bytes; it replaces `path` if the block succeeds."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(handle, "wb") as file:
@@ -33,10 +33,10 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`; it takes the place of `path` when the block ends well.
+    """Creates a temporary folder next to `path`; it replaces `path` if the block succeeds.
 
     Raises:
-      UserError: it cannot be made there.
+      UserError: the folder cannot be created there.
     """
     path = path.resolve()
     new = Path(tempfile.mkdtemp(dir=run_folder(path.parent), prefix=f".{path.name}."))
@@ -53,7 +53,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def user_cache() -> Path:
-    """Where what can be made again is kept between runs; it may not be there yet."""
+    """The folder of cached files that can be recreated. It may not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "compare_gan"
 
 
@@ -79,7 +79,7 @@ def read_json(path: Path) -> Any:
     """The value in a JSON file.
 
     Raises:
-      UserError: there is no such file, or it is not JSON.
+      UserError: the file cannot be read or is not JSON.
     """
     try:
         return json.loads(path.read_bytes())
@@ -90,7 +90,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as a table. Its columns are all names in `rows`; a cell without a value is empty."""
+    """Writes rows as a CSV table. Its columns are all names in `rows`; missing values are empty cells."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
@@ -101,13 +101,13 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_log(path: Path) -> tuple[dict[str, Any], ...]:
-    """The records of a .jsonl file in the order of their "step"; none where there is no file.
+    """The records of a .jsonl file, sorted by their "step"; empty if there is no file.
 
-    A run that was killed can leave half a line at the end, which is skipped. Of two records of one step the
-    later counts.
+    A killed run can leave an incomplete last line, which is skipped. The last of several records of a step
+    wins.
 
     Raises:
-      UserError: it cannot be read, or another line is not a record.
+      UserError: the file cannot be read, or any line but the last is not a record.
     """
     if not path.is_file():
         return ()
@@ -127,17 +127,17 @@ def read_log(path: Path) -> tuple[dict[str, Any], ...]:
 
 
 def run_folder(path: Path) -> Path:
-    """Makes a folder and checks that it can be written to.
+    """Creates a folder if needed and checks that it is writable.
 
     Raises:
-      UserError: it cannot be made or written to.
+      UserError: it cannot be created or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except (FileExistsError, NotADirectoryError):
-        raise UserError(f"{path}: is a file or lies in one; choose another folder") from None
+        raise UserError(f"{path}: it or a parent is a file; choose another folder") from None
     except OSError as error:
         raise UserError(f"{path}: cannot write here ({error.strerror}); choose another folder") from None
     return path

@@ -1,8 +1,8 @@
-"""The GANs that are trained when labels are few: which labels each gets, and what it makes of them.
+"""The GAN methods compared when labels are scarce: which labels each gets, and the recipe that uses them.
 
-Lucic et al., https://arxiv.org/abs/1903.02271, section 3, and the baselines of section 4 but for those that
-add self-supervision to clusters, random labels or a single label. `all_labels_rotation` is a control: it
-is to `all_labels` what S3GAN is to S2GAN.
+Lucic et al., https://arxiv.org/abs/1903.02271, section 3, and the baselines of section 4 except those that
+add self-supervision to clusters, random labels or a single label. `all_labels_rotation` is a control:
+`all_labels` with the rotation task that S3GAN adds to S2GAN.
 """
 
 import dataclasses
@@ -10,9 +10,9 @@ from typing import Literal
 
 from compare_gan.core.errors import UserError, did_you_mean
 
-# true: all of them. few: those that are kept. inferred, soft: what was inferred from these, as classes or as
-# probabilities. clusters: of features that were learned without labels. random: drawn once. single: one for
-# all images. none: no label.
+# true: all true labels. few: only the kept ones. inferred, soft: inferred from the kept ones, as classes or
+# probabilities. clusters: cluster indices of features learned without labels. random: drawn once. single: the
+# same label for all images. none: no labels.
 Labels = Literal["true", "few", "inferred", "soft", "clusters", "random", "single", "none"]
 
 
@@ -21,13 +21,13 @@ class Method:
     """A training method, selectable with `--methods`."""
 
     name: str
-    title: str  # what readers call it
+    title: str  # for tables and reports
     labels: Labels
-    recipe: str  # the file of configs/methods that says what is done with the labels
+    recipe: str  # name of the configuration in configs/methods
 
     @property
     def from_few(self) -> bool:
-        """Whether it matters which labels are kept."""
+        """Whether the method depends on which labels are kept."""
         return self.labels in ("few", "inferred", "soft")
 
 
@@ -54,10 +54,10 @@ LABEL_METHODS = {
 
 
 def method(name: str) -> Method:
-    """The method of a name.
+    """The method with this name.
 
     Raises:
-      UserError: there is none of that name.
+      UserError: unknown name.
     """
     if name not in LABEL_METHODS:
         raise UserError(f"unknown method {name!r}{did_you_mean(name, LABEL_METHODS)}")

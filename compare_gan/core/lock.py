@@ -1,4 +1,4 @@
-"""One process at a time in a run folder."""
+"""A lock that admits one process at a time to a run folder."""
 
 import contextlib
 import os
@@ -16,10 +16,10 @@ HOLDER = "in-use.txt"  # a file of its own: Windows does not let others read a l
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Holds `folder` for this process. The system releases it when the process ends, however it ends.
+    """Locks `folder` for this process. The system releases the lock when the process ends, even if killed.
 
     Raises:
-      UserError: another process holds it; the message names it.
+      UserError: another process holds the lock; the message names the process.
     """
     lock, holder = FileLock(folder / NAME), folder / HOLDER
     try:
@@ -39,5 +39,5 @@ def claimed(folder: Path) -> Iterator[None]:
 def _name(holder: Path) -> str:
     try:
         return holder.read_text().strip() or "another process"
-    except OSError:  # it has ended just now, or has not written yet
+    except OSError:  # it just ended, or has not written the file yet
         return "another process"

@@ -1,7 +1,7 @@
-"""What a file or a run was made from, noted beside it, so that nothing made from other inputs is used.
+"""Provenance records: the inputs of a file or run, stored next to it, so that stale results are not reused.
 
-The note of `pretrained.npz` is `pretrained.json`; that of a folder with checkpoints is `origin.json` in it. A
-file without a note comes from elsewhere: the user put it there, and it is used.
+The record of `pretrained.npz` is `pretrained.json`; that of a run folder is `origin.json` in it. A file
+without a record was put there by the user and is used as it is.
 """
 
 import functools
@@ -17,22 +17,22 @@ from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
 
 NOTE = "origin.json"
-Origin = Mapping[str, Any]  # plain values: numbers, words, fingerprints, and mappings of these
+Origin = Mapping[str, Any]  # JSON values: numbers, strings, fingerprints, and mappings of these
 log = logging.getLogger(__name__)
 
 
 def note_of(path: Path) -> Path:
-    """Where the note of a file is kept."""
+    """The path of a file's provenance record."""
     return path.with_suffix(".json")
 
 
 def is_made(path: Path, origin: Origin) -> bool:
-    """Whether a file is there already. If not, `origin` is noted as what it is about to be made from.
+    """Whether a file exists already. If not, writes `origin` as the record of the file about to be created.
 
-    A file without a note is accepted with a warning.
+    A file without a record is accepted with a warning.
 
     Raises:
-      UserError: it was made from something else.
+      UserError: the file was created from other inputs.
     """
     if not path.exists():
         write_json(note_of(path), origin)
@@ -40,40 +40,40 @@ def is_made(path: Path, origin: Origin) -> bool:
     if note_of(path).exists():
         check(path, note_of(path), origin)
     else:
-        warn_once(f"{path}: comes from elsewhere (it has no {note_of(path).name}); it is used as it is")
+        warn_once(f"{path}: has no provenance record ({note_of(path).name}); used as it is")
     return True
 
 
 def claim(run_dir: Path, origin: Origin) -> None:
-    """Notes in a run folder what the run is made from, before its first step; compares it afterwards.
+    """Writes the provenance record of a run before its first step; later calls compare with it.
 
     Raises:
-      UserError: the folder cannot be written to, or its run was made from something else.
+      UserError: the folder is not writable, or its run has other inputs.
     """
     note = run_folder(run_dir) / NOTE
     if note.exists():
         check(run_dir, note, origin)
     elif (run_dir / CHECKPOINTS).exists():
-        raise UserError(f"{run_dir}: does not say what its run was made from ({NOTE} is missing); remove it")
+        raise UserError(f"{run_dir}: holds checkpoints but no provenance record ({NOTE}); remove the folder")
     elif is_main_process():
         write_json(note, origin)
 
 
 def check(path: Path, note: Path, origin: Origin) -> None:
-    """Compares a note with `origin`.
+    """Compares the record in the file `note` with `origin`.
 
     Raises:
-      UserError: they differ; the message names `path` and each entry that does.
+      UserError: they differ; the message names `path` and each entry that differs.
     """
     noted, wanted = read_json(note), json.loads(json.dumps(origin))
     if found := list(differences(noted, wanted)):
         raise UserError(
-            f"{path}: was made from something else ({'; '.join(found)}); remove it or choose another folder"
+            f"{path}: was created from other inputs ({'; '.join(found)}); remove it or choose another folder"
         )
 
 
 def differences(noted: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """The entries in which two origins differ, such as `"seed 0, not 1"` or `"other images"`."""
+    """Descriptions of the entries that differ, such as `"seed 0, not 1"` or `"other images"`."""
     if isinstance(noted, dict) and isinstance(wanted, dict):
         for key in dict.fromkeys([*noted, *wanted]):
             yield from differences(noted.get(key), wanted.get(key), key)
@@ -84,5 +84,5 @@ def differences(noted: Any, wanted: Any, name: str = "") -> Iterator[str]:
 
 @functools.cache
 def warn_once(message: str) -> None:
-    """Logs a warning, once in a process."""
+    """Logs a warning, once per process."""
     log.warning("%s", message)

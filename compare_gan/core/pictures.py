@@ -23,33 +23,33 @@ def grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return images.reshape(rows, columns, h, w, c).swapaxes(1, 2).reshape(rows * h, columns * w, c)
 
 
-FORMATS: dict[str, tuple[str, dict[str, Any]]] = {  # by suffix: what Pillow calls it, and how it is saved
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {  # suffix: Pillow's format name and save options
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95}),
     ".jpeg": ("JPEG", {"quality": 95}),
     ".webp": ("WEBP", {"lossless": True}),
 }
-MOST_PIXELS = 89_000_000  # of a picture: programs that show pictures refuse larger ones
-LONGEST_SIDE = {"PNG": 2**31 - 1, "JPEG": 65_500, "WEBP": 16_383}
+MAX_PIXELS = 89_000_000  # image viewers refuse larger pictures
+MAX_SIDE = {"PNG": 2**31 - 1, "JPEG": 65_500, "WEBP": 16_383}
 
 
 def check_picture(path: Path, height: int, width: int) -> None:
-    """Checks that a picture of this size can be written to a file of this name.
+    """Checks that a picture of this size can be written to this path.
 
     Raises:
-      UserError: the suffix is of no known format, or the picture is too large for it.
+      UserError: the suffix is unknown, or the picture is too large for its format.
     """
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"{path}: cannot write {path.suffix or 'no suffix'}; use {', '.join(FORMATS)}")
     name, _ = FORMATS[path.suffix.lower()]
-    if height * width > MOST_PIXELS or max(height, width) > LONGEST_SIDE[name]:
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE[name]:
         raise UserError(
             f"{path}: a {name} picture of {width}x{height} pixels is too large; show fewer images"
         )
 
 
 def encoded(image: np.ndarray, suffix: str) -> bytes:
-    """The file content of an image [H, W, 1 or 3] uint8, in the format of a suffix."""
+    """Encodes a uint8 image [H, W, 1 or 3] in the format of a file suffix."""
     name, options = FORMATS[suffix.lower()]
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, name, **options)
@@ -57,7 +57,7 @@ def encoded(image: np.ndarray, suffix: str) -> bytes:
 
 
 def write_picture(path: Path, images: np.ndarray, rows: int, columns: int) -> None:
-    """A grid of uint8 images as an image file."""
+    """Writes uint8 images [rows * columns, H, W, C] as one image file."""
     content = encoded(grid(images, rows, columns), path.suffix)
     run_folder(path.parent)
     with atomic(path) as file:
@@ -65,7 +65,7 @@ def write_picture(path: Path, images: np.ndarray, rows: int, columns: int) -> No
 
 
 def write_grid(path: Path, images: np.ndarray, rows: int, columns: int) -> None:
-    """The same, with what it takes to cut it up again in `grid.json` beside it."""
+    """Like `write_picture`; also writes the layout (rows, columns, tile size) to `grid.json` next to it."""
     write_picture(path, images, rows, columns)
     layout = {"rows": rows, "columns": columns, "tile": list(images.shape[1:3])}
     write_json(path.parent / GRID_LAYOUT, layout)

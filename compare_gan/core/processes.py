@@ -1,6 +1,7 @@
-"""Several processes that do one work, all running the same program.
+"""Multi-process (SPMD) runs: joining a cluster, and small collectives.
 
-The first writes files and tells how far the work has come; they share the folder that it writes to.
+All processes run the same program and share the run folder. Only the main process, process 0, writes files
+and prints progress.
 """
 
 import os
@@ -13,47 +14,51 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 
-TIMEOUT_S = 300  # seconds that processes wait for each other to come
+TIMEOUT_S = 300  # seconds to wait for all processes to connect
 
 
 def connect(
     coordinator: str | None = None,
     processes: int | None = None,
     process: int | None = None,
-    patience: float = TIMEOUT_S,
+    timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Joins the other processes, before anything asks for devices. Only the first goes on talking.
+    """Connects this process to the others. Call it before any JAX call that uses devices.
+
+    All processes but the main one discard their standard output from here on.
 
     Args:
-      coordinator: HOST:PORT of the first process; like the others, None where the environment tells (SLURM,
-        Open MPI, Kubernetes, Cloud TPU).
-      processes: how many there are.
-      process: which one this is, from 0.
-      patience: seconds to wait for the others.
+      coordinator: HOST:PORT of the main process. None, like the other two, where the environment describes
+        the cluster (SLURM, Open MPI, Kubernetes, Cloud TPU).
+      processes: the number of processes.
+      process: the index of this process, from 0.
+      timeout_s: seconds to wait for the others. After that the process exits with code 2.
 
     Raises:
-      UserError: the three do not fit, there is no cluster, or its coordinator is not to be had.
+      UserError: the arguments are inconsistent, no cluster is detected, or the coordinator is unreachable.
     """
-    given = (coordinator, processes, process)
-    if given != (None, None, None):
-        _check(*given)
+    cluster = (coordinator, processes, process)
+    if cluster != (None, None, None):
+        _check(*cluster)
     where = f" at {coordinator}" if coordinator else ""
-    # JAX ends the whole program when they do not come, with pages of its own.
-    late = threading.Timer(patience, _give_up, [f"not all processes came{where} within {patience:g} s"])
-    late.daemon = True
-    late.start()
+    # On a timeout JAX itself would abort the program with pages of output.
+    timer = threading.Timer(
+        timeout_s, _give_up, [f"timed out waiting for all processes{where} after {timeout_s:g} s"]
+    )
+    timer.daemon = True
+    timer.start()
     try:
-        jax.distributed.initialize(*given, initialization_timeout=int(patience) + 60)
+        jax.distributed.initialize(*cluster, initialization_timeout=int(timeout_s) + 60)
     except ValueError:
         raise UserError(
-            "--distributed: the environment tells of no cluster; give --coordinator HOST:PORT --processes N "
+            "--distributed: the environment describes no cluster; give --coordinator HOST:PORT --processes N "
             "--process I"
         ) from None
     except RuntimeError as error:
-        reason = (str(error).splitlines() or ["no reason is known"])[0]
-        raise UserError(f"--distributed: cannot begin{where} ({reason}); is the port free?") from None
+        reason = (str(error).splitlines() or ["unknown reason"])[0]
+        raise UserError(f"--distributed: cannot start{where} ({reason}); is the port free?") from None
     finally:
-        late.cancel()
+        timer.cancel()
     if not is_main_process():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (to the end of the process)
 
@@ -63,44 +68,44 @@ def _check(coordinator: str | None, processes: int | None, process: int | None) 
         raise UserError("--distributed: give --coordinator, --processes and --process together, or none")
     if not 0 <= process < processes:
         raise UserError(
-            f"--process is {process}; of --processes {processes} it is one from 0 to {processes - 1}"
+            f"--process is {process}; with --processes {processes} it must be from 0 to {processes - 1}"
         )
     host, colon, port = coordinator.rpartition(":")
     if not colon or not port.isdecimal():
-        raise UserError(f"--coordinator is {coordinator!r}; it is HOST:PORT of the first process")
+        raise UserError(f"--coordinator is {coordinator!r}; it must be HOST:PORT of process 0")
     try:
         socket.getaddrinfo(host, int(port))
     except (OSError, OverflowError) as error:
         raise UserError(f"--coordinator {coordinator}: no such address ({error})") from None
 
 
-def _give_up(told: str) -> None:
-    print(f"compare-gan: --distributed: {told}; start all of them, with one coordinator", file=sys.stderr)
+def _give_up(message: str) -> None:
+    print(f"compare-gan: --distributed: {message}; start all with the same coordinator", file=sys.stderr)
     sys.stderr.flush()
     os._exit(2)
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this is process 0, the one that writes files."""
     return jax.process_index() == 0
 
 
 def all_processes(flag: bool) -> bool:
-    """Whether all processes say so. All have to ask."""
-    return bool(_gathered(flag).all())
+    """Whether `flag` is true in all processes. Collective: all processes must call it."""
+    return bool(_all_gather(flag).all())
 
 
 def any_process(flag: bool) -> bool:
-    """Whether any process says so. All have to ask."""
-    return bool(_gathered(flag).any())
+    """Whether `flag` is true in any process. Collective: all processes must call it."""
+    return bool(_all_gather(flag).any())
 
 
 def broadcast_from_main(number: float) -> float:
-    """What the first process has. All have to ask."""
-    return float(_gathered(number)[0])
+    """The main process's value of `number`. Collective: all processes must call it."""
+    return float(_all_gather(number)[0])
 
 
-def _gathered(value: float) -> np.ndarray:
+def _all_gather(value: float) -> np.ndarray:
     if jax.process_count() == 1:
         return np.array([value], np.float64)
     from jax.experimental import multihost_utils

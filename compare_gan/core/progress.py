@@ -1,18 +1,19 @@
-"""One line that tells how far long work has come."""
+"""A progress line for long work."""
 
 import sys
 import time
 
 
 class Progress:
-    """Prints step, rate, time left and the numbers that matter.
+    """Prints step, rate, time left and selected metrics.
 
-    On a terminal the line is rewritten in place; elsewhere a new one appears every few seconds. Work that is
-    done within `patience` seconds prints nothing.
+    On a terminal the line is rewritten in place; elsewhere a new line is printed every few seconds. The first
+    `show_after_s` seconds print nothing.
     """
 
-    def __init__(self, name: str, total: int, start: int = 0, unit: str = "steps", patience: float = 0.0):
-        self.name, self.total, self.start, self.unit, self.patience = name, total, start, unit, patience
+    def __init__(self, name: str, total: int, start: int = 0, unit: str = "steps", show_after_s: float = 0.0):
+        self.name, self.total, self.start, self.unit = name, total, start, unit
+        self.show_after_s = show_after_s
         self.began = time.monotonic()
         self.live = sys.stdout.isatty()
         self.every = 0.2 if self.live else 10.0
@@ -20,7 +21,7 @@ class Progress:
 
     def update(self, step: int, numbers: dict[str, float]) -> None:
         now = time.monotonic()
-        if now - self.began < self.patience or now - self.printed < self.every and step < self.total:
+        if now - self.began < self.show_after_s or now - self.printed < self.every and step < self.total:
             return
         self.printed = now
         rate = (step - self.start) / max(now - self.began, 1e-9)

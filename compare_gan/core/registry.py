@@ -1,4 +1,4 @@
-"""Names for things. Knows nothing of gin; `compare_gan.config` reads `EXPOSED` once."""
+"""Registries of components by name. Independent of gin: `compare_gan.config` reads `EXPOSED` once."""
 
 import dataclasses
 import importlib
@@ -24,7 +24,7 @@ EXPOSED: dict[str, Exposed] = {}
 
 
 def expose(name: str | None = None, *, module: str | None = None) -> Callable[[T], T]:
-    """Lets configuration files name `target`. Returns `target` unchanged."""
+    """Decorator: makes `target` configurable under its name or `name`. Returns `target` unchanged."""
 
     def decorate(target: Any) -> Any:
         item = Exposed(target, name or target.__name__, module or target.__module__)
@@ -38,14 +38,17 @@ def expose(name: str | None = None, *, module: str | None = None) -> Callable[[T
 
 
 class Registry:
-    """A table from names to things, filled by the files that define them."""
+    """A mapping from names to components, filled by decorators in the files that define them.
+
+    Looking up an unknown name raises a UserError.
+    """
 
     def __init__(self, kind: str):
         self.kind = kind
         self._items: dict[str, Any] = {}
 
     def register(self, name: str, *, module: str | None = None) -> Callable[[T], T]:
-        """Decorator: the item is found here under `name`, and by gin under `module.name`."""
+        """Decorator: registers an item here under `name`, and for gin under `module.name`."""
 
         def decorate(item: Any) -> Any:
             if name in self._items:
@@ -68,7 +71,7 @@ class Registry:
 
 
 def load_siblings(package: str) -> None:
-    """Imports every module of `package`, so that each registers itself."""
+    """Imports every module of `package` so that their @register decorators run."""
     path = importlib.import_module(package).__path__
     for info in pkgutil.iter_modules(path):
         if not info.name.startswith("_"):

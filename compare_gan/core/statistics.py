@@ -1,6 +1,6 @@
-"""Means over a few runs, differences between two groups of runs, and how uncertain both are.
+"""Confidence intervals of means over a few runs, and of differences between two groups of runs.
 
-Intervals are those of Student's t: runs are taken as independent draws from a normal distribution.
+They are Student's t intervals: runs are assumed independent and normally distributed.
 """
 
 import math
@@ -17,7 +17,7 @@ Interval = tuple[float, float]
 def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:
     """The t interval of a mean of independent values.
 
-    None for fewer than two values, or for equal ones, which say nothing of their spread.
+    None for fewer than two values, or if all are equal, which gives no estimate of the variance.
     """
     if len(set(values)) < 2:
         return None
@@ -26,10 +26,9 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | N
 
 
 def difference_interval(a: Sequence[float], b: Sequence[float], level: float = LEVEL) -> Interval | None:
-    """Welch's interval of mean(a) - mean(b), for groups that neither share runs nor a variance.
+    """Welch's interval of mean(a) - mean(b), for independent groups with unequal variances.
 
-    None where a group has fewer than two values, or the values of both are equal, which say nothing of their
-    spread.
+    None if a group has fewer than two values, or if both have zero variance.
     """
     if min(len(a), len(b)) < 2:
         return None
@@ -43,7 +42,7 @@ def difference_interval(a: Sequence[float], b: Sequence[float], level: float = L
 
 
 def decimals(values: Sequence[float]) -> int:
-    """Enough of them for the smallest of the values to show three digits, and four at most."""
+    """The number of decimals (at most 4) that shows three digits of the smallest nonzero value."""
     smallest = min((abs(v) for v in values if v), default=1.0)
     return min(4, max(0, 2 - math.floor(math.log10(smallest))))
 

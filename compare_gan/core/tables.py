@@ -8,7 +8,7 @@ from compare_gan.core.errors import printable
 
 WIDTH = 100  # of a terminal
 NBSP = "\N{NO-BREAK SPACE}"  # `textwrap` does not break a line here
-FIRST, OTHER = 28, 16  # widths of columns that are printed as they come
+FIRST, OTHER = 28, 16  # column widths of tables that are printed line by line
 
 Cell = str | int
 
@@ -36,7 +36,7 @@ def markdown(values: Mapping[str, Any]) -> str:
 
 
 def wrapped(message: str, lead: str = "") -> list[str]:
-    """A paragraph in lines of `WIDTH`; the first begins with `lead`, the others are indented as far."""
+    """A paragraph wrapped to `WIDTH`; the first line begins with `lead`, the others are indented as far."""
     lines = textwrap.wrap(message, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
     return [line.replace(NBSP, " ") for line in lines]
 

@@ -1,4 +1,4 @@
-"""Long reading, by several threads."""
+"""Parallel reading with threads."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ from typing import TypeVar
 from compare_gan.core.progress import Progress
 
 T = TypeVar("T")
-AHEAD = 256  # results that the threads may have ready before they are wanted
+AHEAD = 256  # results that may be computed ahead of the consumer
 
 
 def parallel_map(name: str, count: int, read: Callable[[int], T]) -> Iterator[T]:
-    """`read(i)` of each i below `count`. Threads work a little ahead, and a line tells how far they are."""
-    progress = Progress(name, count, unit="images", patience=5.0)
+    """Yields `read(i)` for i in range(count), in order, computed ahead by threads; prints progress."""
+    progress = Progress(name, count, unit="images", show_after_s=5.0)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             for start in range(0, count, AHEAD):

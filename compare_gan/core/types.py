@@ -18,44 +18,44 @@ Metrics = dict[str, Array]
 
 @dataclasses.dataclass(frozen=True)
 class ImageSpec:
-    """What a data set tells a network about itself."""
+    """The shape of a data set's images, and its number of classes."""
 
     image_shape: tuple[int, int, int]  # H, W, C
     num_classes: int = 0
 
 
 class Batch(NamedTuple):
-    """What the data pipeline yields."""
+    """A batch from the data pipeline."""
 
     images: Array  # [B, H, W, C], uint8 in [0, 255] or float in [0, 1]
     labels: Array  # [B] class indices, -1 = unlabelled; or [B, K] soft labels
 
 
 class Labeled(NamedTuple):
-    """Images with their (soft or one-hot) labels, as a discriminator sees them."""
+    """Images with their soft or one-hot labels, the discriminator's input."""
 
     images: Array  # [B, H, W, C] in [0, 1]
     y: Array | None  # [B, K]; an all-zero row means "no label"
 
 
 class Cond(NamedTuple):
-    """What may condition a layer; blocks pass it on untouched."""
+    """Conditioning inputs and mode of a forward pass; blocks pass it on unchanged."""
 
-    z: Any = None  # [B, Z] or None; who uses it has checked that it is there
+    z: Any = None  # [B, Z] or None; layers that need it check for it when they are created
     y: Any = None  # [B, K] or None
     train: bool = False
-    accumulate: bool = False  # this batch joins accumulated batch statistics
-    remat: bool = False  # blocks keep nothing for the gradient but what they were given
+    accumulate: bool = False  # add this batch to the accumulated batch statistics
+    remat: bool = False  # residual blocks store only their input for the backward pass
 
 
 class Norm(Protocol):
-    """Normalises x [B, ..., C], under a condition or not; the shape stays."""
+    """Normalises x [B, ..., C], optionally conditioned on z or y. Returns an array of the same shape."""
 
     def __call__(self, x: Array, cond: Cond) -> Array: ...
 
 
 class DiscriminatorOut(NamedTuple):
-    """What a discriminator says of a batch."""
+    """A discriminator's outputs for a batch."""
 
     logits: Array  # [B]
     features: Array  # [B, F]
@@ -63,14 +63,14 @@ class DiscriminatorOut(NamedTuple):
 
 
 class SideOutputs(NamedTuple):
-    """What the discriminator said of one side (real or fake), as an auxiliary task sees it."""
+    """The discriminator's outputs for one side (real or fake), passed to an auxiliary task."""
 
-    base: DiscriminatorOut  # the batch itself
-    extra: DiscriminatorOut | None  # the task's own extra views, never another task's
+    batch: DiscriminatorOut  # for the batch itself
+    task_views: DiscriminatorOut | None  # for the task's own extra views
 
 
 class LossPair(NamedTuple):
-    """The losses of the two players. Pairs add."""
+    """The losses of discriminator and generator. Pairs can be added."""
 
     d: Array
     g: Array
@@ -83,27 +83,27 @@ class LossPair(NamedTuple):
 
 
 class GanLoss(Protocol):
-    """Real and fake logits, each [B], to the losses of the two players."""
+    """Maps real and fake logits, each [B], to the losses of both players."""
 
     def __call__(self, real_logits: Array, fake_logits: Array) -> LossPair: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class PenaltyInputs:
-    """All that a penalty may look at."""
+    """The inputs of a penalty. With gradient accumulation they are those of one microbatch."""
 
-    discriminator: Callable[[Array], Array]  # images [B, H, W, C] -> logits [B]; the labels are bound
+    discriminator: Callable[[Array], Array]  # images [B, H, W, C] -> logits [B], with the real labels
     params: Tree
     real: Array  # [B, H, W, C]
     fake: Array  # [B, H, W, C]
     rng: Array
-    part: Array | int = 0  # the images are every `parts`-th of a larger batch, from this one on
-    parts: int = 1
+    part: Array | int = 0  # index of the microbatch: images part, part + parts, part + 2 parts, ...
+    parts: int = 1  # number of microbatches
 
     def uniform(self, *shape: int) -> Array:
-        """Noise [B, *shape] in [0, 1), for an image the same whether its batch comes whole or in parts."""
-        whole = jax.random.uniform(self.rng, (len(self.real) * self.parts, *shape))
-        return whole.reshape(-1, self.parts, *shape)[:, self.part]
+        """Noise [B, *shape] in [0, 1); an image gets the same noise with and without microbatches."""
+        noise = jax.random.uniform(self.rng, (len(self.real) * self.parts, *shape))
+        return noise.reshape(-1, self.parts, *shape)[:, self.part]
 
 
 Penalty = Callable[[PenaltyInputs], Array]
@@ -114,14 +114,14 @@ class NetState:
     """The arrays of one network."""
 
     params: Tree  # trained by the optimiser
-    extra: Tree  # batch statistics, spectral vectors
+    extra: Tree  # non-trainable state: batch statistics, spectral vectors
 
 
 @struct.dataclass
 class GANState:
-    """All that training changes, and so all that a checkpoint holds."""
+    """The complete training state, which is what a checkpoint stores."""
 
-    step: Array  # generator updates done
+    step: Array  # number of generator updates
     g: NetState
     d: NetState
     g_opt: optax.OptState

@@ -1,4 +1,4 @@
-"""Lists, counts and amounts as sentences have them."""
+"""Lists, counts and amounts formatted for sentences."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ def listed(words: Sequence[str], last: str = "and") -> str:
 
 
 def first_few(words: Sequence[str], count: int = 10, separator: str = ", ") -> str:
-    """All words, or the first `count` of them and how many more: `"a, b and 3 more"`."""
+    """All words, or the first `count` of them and the number of others: `"a, b and 3 more"`."""
     more = f" and {len(words) - count} more" if len(words) > count else ""
     return separator.join(words[:count]) + more
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """`(1, "class", "classes")` -> `"1 class"`; 1200 -> `"1,200 classes"`; `many`: by default with an s."""
+    """`(1, "class", "classes")` -> `"1 class"`; 1200 -> `"1,200 classes"`. `many` defaults to `one` + "s"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def amount(value: float) -> str:
-    """Three digits and a prefix: 29_300_000 -> `"29.3 M"`."""
+    """Three digits and an SI prefix: 29_300_000 -> `"29.3 M"`."""
     for prefix in (" ", "k", "M", "G", "T", "P"):
         if value < 999.5:
             return f"{value:.3g} {prefix}"

@@ -240,7 +240,7 @@ def _unpacked(path: Path, unpack: Callable[[IO[bytes]], Any]) -> io.BytesIO:
 
 
 def _progress(path: Path, size: int) -> Progress:
-    return Progress(f"reading {path}", size, unit="bytes", patience=5.0)
+    return Progress(f"reading {path}", size, unit="bytes", show_after_s=5.0)
 
 
 def _inside(path: Path, name: str) -> str:

@@ -96,7 +96,7 @@ def _prepare_state(gan: GAN, state: GANState, root: Array, count: int, statistic
         placement.replicate(inference_state(state)),
         jax.random.fold_in(root, count),
         statistics_examples,
-        spread=placement.shard_batch,
+        shard=placement.shard_batch,
     )
 
 

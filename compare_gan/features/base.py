@@ -71,7 +71,7 @@ def in_batches(see: Callable[[np.ndarray], Any], images: Images, batch_size: int
     Returns:
       Such a tuple of NumPy arrays [N, ...].
     """
-    progress = Progress(name, len(images), unit="images", patience=5.0)
+    progress = Progress(name, len(images), unit="images", show_after_s=5.0)
     parts: list[Any] = []
     pending = None
     for start in range(0, max(len(images), 1), batch_size):

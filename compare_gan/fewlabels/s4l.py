@@ -108,7 +108,7 @@ def class_logits(
     flips = (1, -1) if recipe.training.augmentation.mirror else (1,)
     rows = np.arange(len(images)) if rows is None else rows
     found = np.zeros((len(rows), len(classifier.spec.classes)))
-    progress = Progress("predict", len(rows), unit="images", patience=5.0)
+    progress = Progress("predict", len(rows), unit="images", show_after_s=5.0)
     for start in range(0, len(rows), 1000):
         batch = images[rows[start : start + 1000]]
         views = [np.rot90(batch, k, (1, 2))[:, :, ::flip] for k in turns for flip in flips]

@@ -1,4 +1,4 @@
-"""Every module of this folder is loaded, and so registers itself."""
+"""GANs and the training step. Importing this package runs the @register decorators of its modules."""
 
 from compare_gan.core.registry import load_siblings
 

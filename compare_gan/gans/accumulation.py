@@ -1,7 +1,7 @@
-"""A batch that is too large for the memory, taken in parts.
+"""Gradient accumulation: a batch that does not fit into memory is processed in microbatches.
 
-Batch norm sees one part at a time; Hoffer et al., https://arxiv.org/abs/1705.08741, call that ghost batch
-norm.
+Batch norm uses the statistics of each microbatch, known as ghost batch norm: Hoffer et al.,
+https://arxiv.org/abs/1705.08741.
 """
 
 from collections.abc import Callable
@@ -14,33 +14,33 @@ from compare_gan.core.types import Array, Tree
 
 
 def accumulate_microbatches(
-    fn: Callable[[Any, Array | int], tuple[Tree, Tree]], rows: Any, parts: int
+    fn: Callable[[Any, Array | int], tuple[Tree, Tree]], batch: Any, parts: int
 ) -> tuple[Tree, Tree]:
-    """`fn` of a batch, computed in equal parts one after the other.
+    """Applies `fn` to equal microbatches one after the other.
 
-    The i-th of n parts has every n-th row, from the i-th on. So each device has its share of every part, and
-    the last rows of all parts together are the last rows of the batch, which a task may be about. What
-    is differentiated with respect to something outside is computed again, part by part.
+    Microbatch i of n has the rows i, i + n, i + 2n, ... of the batch. So every device holds an equal share of
+    each microbatch, and the last rows of all microbatches are the last rows of the batch, which the rotation
+    task uses. In reverse-mode differentiation `fn` is recomputed for each microbatch.
 
     Args:
-      fn: from rows [B / n, ...] and the number of the part to rows again, and to means over the part.
-      rows: a tree of arrays [B, ...].
-      parts: n, a divisor of B.
+      fn: maps a microbatch [B / n, ...] and its index to (per-example outputs, microbatch means).
+      batch: a pytree of arrays [B, ...].
+      parts: n, the number of microbatches, a divisor of B.
 
     Returns:
-      What `fn` gives for the whole batch: rows in their order, and the means of the means. With one part
-      this is `fn(rows, 0)`.
+      The per-example outputs [B, ...] in the order of the batch, and the mean of the microbatch means. With
+      one microbatch this is `fn(batch, 0)`.
     """
     if parts == 1:
-        return fn(rows, 0)
+        return fn(batch, 0)
 
-    def add(sums: Tree, given: tuple[Any, Array]) -> tuple[Tree, Tree]:
-        results, means = fn(*given)
-        return jax.tree.map(jnp.add, sums, means), results
+    def add(sums: Tree, microbatch: tuple[Any, Array]) -> tuple[Tree, Tree]:
+        outputs, means = fn(*microbatch)
+        return jax.tree.map(jnp.add, sums, means), outputs
 
-    cut = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), rows)
-    _, shapes = jax.eval_shape(fn, jax.tree.map(lambda x: x[0], cut), 0)
+    split = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+    _, shapes = jax.eval_shape(fn, jax.tree.map(lambda x: x[0], split), 0)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    sums, results = jax.lax.scan(jax.checkpoint(add, prevent_cse=False), zeros, (cut, jnp.arange(parts)))
-    whole = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), results)
-    return whole, jax.tree.map(lambda x: x / parts, sums)
+    sums, outputs = jax.lax.scan(jax.checkpoint(add, prevent_cse=False), zeros, (split, jnp.arange(parts)))
+    joined = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), outputs)
+    return joined, jax.tree.map(lambda x: x / parts, sums)

@@ -1,4 +1,4 @@
-"""A GAN: two networks, a loss, a penalty and auxiliary tasks, put together."""
+"""The configuration of a GAN: two networks, a loss, a penalty, auxiliary tasks and optimisers."""
 
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ from compare_gan.tasks.base import AuxTask
 
 
 class HeadedDiscriminator(nnx.Module):
-    """A discriminator with the heads of the auxiliary tasks on its features."""
+    """A discriminator together with the heads of the auxiliary tasks."""
 
     def __init__(
         self, make: LayerFactory, backbone: Discriminator, tasks: tuple[AuxTask, ...], num_classes: int
@@ -46,29 +46,27 @@ class HeadedDiscriminator(nnx.Module):
 @GAN_METHODS.register("ModularGAN", module="compare_gan.gans.modular_gan")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GAN:
-    """All that training does not change about a GAN.
+    """An immutable description of a GAN and how it is trained. The arrays are in `GANState`.
 
-    A method of the field is a function from one such value to another, see `ssgan` and
-    `s3gan`. One step is one update of the generator, after `disc_iters` updates of the
-    discriminator. As compare_gan does without a TPU, the generator is updated on the latent
-    vectors and images of the last discriminator update; with
+    A method such as SSGAN is a function from one GAN to another, see `ssgan` and `s3gan`. One step is one
+    update of the generator, after `disc_iters` updates of the discriminator. As in compare_gan without a TPU,
+    the generator is updated on the latent vectors and images of the last discriminator update; with
     `experimental_force_graph_unroll` it gets a batch of its own.
 
-    With `gradient_accumulation` each update takes its batch in so many parts, one after the other, and
-    averages their gradients: the same numbers but for the order of sums, in a fraction of the memory.
-    Spectral vectors move once an update, and a penalty's noise is that of the whole batch. What is taken
-    over a batch and is no mean is that of a part: batch statistics above all, of which moving averages
-    get the mean, as they do of groups of devices; the deviation in `dragan_penalty`; the number of labelled
-    images that S3GAN's classifier loss is a mean over.
+    With `gradient_accumulation` each update splits its batch into that many microbatches and averages their
+    gradients: the same result up to the order of sums, in a fraction of the memory. Spectral vectors are
+    updated once per update, and a penalty's noise is drawn for the full batch. Non-additive batch statistics
+    (batch norm, DRAGAN's standard deviation, the labelled count in S3GAN's class loss) are computed per
+    microbatch; moving averages are updated with the mean over microbatches.
 
-    With `labelled_batch_fraction` at least that share of each batch of real images is drawn from the
-    labelled ones, so that a classifier that learns with the discriminator sees enough of them where labels
-    are few: of 32 images with 5% labels it otherwise sees 1.6 a batch. The discriminator then sees those
-    images more often than others. 0, as in compare_gan, draws all images alike.
+    With `labelled_batch_fraction` at least that fraction of each real batch is drawn from the labelled
+    images. So a classifier trained with the discriminator sees enough of them when labels are scarce: with
+    5% labels, a batch of 32 otherwise has 1.6 on average. The discriminator then sees labelled images more
+    often than others. 0, as in compare_gan, samples all images uniformly.
 
     Raises:
-      UserError: `conditional` without labels, a task that these images do not allow, or a number that makes
-        no sense.
+      UserError: `conditional` without labels, a task that does not support the images, or a value out of
+        range.
     """
 
     spec: ImageSpec
@@ -77,7 +75,7 @@ class GAN:
     loss: GanLoss = non_saturating
     penalty: Penalty = no_penalty
     penalty_weight: float = 1.0
-    adversarial_weight: float = 1.0  # of loss and penalty, beside the tasks
+    adversarial_weight: float = 1.0  # of loss and penalty, relative to the tasks
     tasks: tuple[AuxTask, ...] = ()
     prior: Prior = uniform
     z_dim: int = 128
@@ -87,23 +85,23 @@ class GAN:
     g_options: GeneratorOptions = GeneratorOptions()
     d_options: DiscriminatorOptions = DiscriminatorOptions()
     conditional: bool = False
-    fit_label_distribution: bool = False  # generated labels are the batch's, not uniform
-    deprecated_split_disc_calls: bool = False  # batch statistics of real and fake images apart
+    fit_label_distribution: bool = False  # generated images get the real batch's labels, not uniform ones
+    deprecated_split_disc_calls: bool = False  # separate batch statistics for real and fake images
     experimental_joint_gen_for_disc: bool = False  # one generator pass for all discriminator updates
     experimental_force_graph_unroll: bool = False
-    gradient_accumulation: int = 1
-    remat: bool = False  # residual blocks are computed again for the gradient, see `nn.remat`
+    gradient_accumulation: int = 1  # microbatches per update
+    remat: bool = False  # recompute residual blocks in the backward pass, see `nn.remat`
     g_use_ema: bool = False
     ema_decay: float = 0.9999
     ema_start_step: int = 40000
-    ema_rampup: float | None = None  # its half-life is at most this part of the steps since its start
+    ema_rampup: float | None = None  # half-life of the average at most this fraction of the steps since start
     g_optimizer_fn: Callable[..., optax.GradientTransformation] = adam
     d_optimizer_fn: Callable[..., optax.GradientTransformation] | None = None
     g_lr: float = 2e-4
     d_lr: float | None = None
-    lr_schedule: LearningRateSchedule | None = None  # of both rates, see `schedules`
+    lr_schedule: LearningRateSchedule | None = None  # for both learning rates, see `schedules`
     lr_warmup_steps: int = 0
-    labelled_batch_fraction: float = 0.0  # of each real batch, drawn from the labelled images only
+    labelled_batch_fraction: float = 0.0  # minimum fraction of each real batch drawn from labelled images
 
     def __post_init__(self):
         if self.conditional and not self.spec.num_classes:
@@ -133,17 +131,17 @@ class GAN:
 
     @property
     def y_dim(self) -> int:
-        """Length of the label vector that the networks see."""
+        """Length of the label vector in the networks; 0 if unconditional."""
         return self.spec.num_classes if self.conditional else 0
 
     @property
     def sub_batches(self) -> int:
-        """Batches of real images that one step uses."""
+        """Batches of real images per step."""
         return self.disc_iters + self.experimental_force_graph_unroll
 
     @property
     def labelled_count(self) -> int:
-        """Images of each real batch that are drawn from the labelled ones only."""
+        """Images of each real batch that are drawn from the labelled images only."""
         return math.ceil(self.labelled_batch_fraction * self.batch_size)
 
     def generator(self, rngs: nnx.Rngs) -> Generator:
@@ -160,17 +158,18 @@ class GAN:
         return HeadedDiscriminator(net.factory(rngs), backbone, self.tasks, self.spec.num_classes)
 
     def validate(self) -> "GAN":
-        """The same, once its networks were made without their arrays: parts that do not fit say so now.
+        """Returns self after creating both networks abstractly, so that incompatible parts fail early.
 
         Raises:
-          UserError: a network does not fit the images, the labels or its options; or the schedule is none.
+          UserError: a network does not support the images, labels or its options; or the learning-rate
+            schedule is invalid.
         """
         _ = self.g_def, self.d_def, self.microbatch_tasks, self.lr_factor(0)
         return self
 
     @functools.cached_property
     def abstract_d(self) -> HeadedDiscriminator:
-        """The discriminator without its arrays."""
+        """The discriminator with shapes in place of arrays."""
         return nnx.eval_shape(lambda: self.discriminator(nnx.Rngs(0)))
 
     @functools.cached_property
@@ -187,20 +186,20 @@ class GAN:
 
     @functools.cached_property
     def microbatch_tasks(self) -> tuple[AuxTask, ...]:
-        """The tasks, for one of the parts in which a batch is taken."""
+        """The tasks as applied to one microbatch."""
         return tuple(task.for_microbatch(self.gradient_accumulation) for task in self.tasks)
 
     def g_tx(self, step: Array | int = 0) -> optax.GradientTransformation:
-        """The generator's optimiser at this step. The form of its state is the same at all steps."""
+        """The generator's optimiser at this step. The structure of its state does not depend on the step."""
         return self.g_optimizer_fn(self.lr_factor(step) * self.g_lr)
 
     def d_tx(self, step: Array | int = 0) -> optax.GradientTransformation:
-        """The discriminator's optimiser at this step of the generator."""
+        """The discriminator's optimiser at this step (a count of generator updates)."""
         rate = self.g_lr if self.d_lr is None else self.d_lr
         return (self.d_optimizer_fn or self.g_optimizer_fn)(self.lr_factor(step) * rate)
 
     def lr_factor(self, step: Array | int) -> Array | float:
-        """What multiplies the learning rates at this step."""
+        """The factor of both learning rates at this step: schedule times warm-up."""
         step = jnp.asarray(step)
         factor: Array | float = 1.0
         if self.lr_schedule is not None:
@@ -210,10 +209,10 @@ class GAN:
         return factor
 
     def ema_decay_at(self, step: Array) -> Array:
-        """The weight of the old average at this step; 0, which makes it a copy, before its start.
+        """The weight of the old average at this step; 0 before `ema_start_step`, so the average is a copy.
 
-        With `ema_rampup` the average forgets its beginnings: its half-life grows with the steps until it is
-        that of `ema_decay`, as in StyleGAN2-ADA, whose number is 0.05 (Karras et al.,
+        With `ema_rampup` the half-life grows in proportion to the steps since the start, up to that of
+        `ema_decay`, so that early weights are forgotten. StyleGAN2-ADA uses 0.05 (Karras et al.,
         https://arxiv.org/abs/2006.06676; `ema_rampup` of their code).
         """
         decay = jnp.asarray(self.ema_decay, jnp.float32)
@@ -223,20 +222,20 @@ class GAN:
         return jnp.where(since >= 0, decay, 0.0)
 
     def with_replicas(self, replicas: int) -> "GAN":
-        """The same, for batches that are split over so many devices.
+        """The same GAN for batches sharded over `replicas` devices.
 
         Raises:
-          UserError: the devices cannot share the parts of a batch evenly.
+          UserError: the microbatches cannot be sharded evenly.
         """
         if self.gradient_accumulation > 1 and self.batch_size % (self.gradient_accumulation * replicas):
             raise UserError(
                 f"options.batch_size is {self.batch_size}; it must be a multiple of the {replicas} devices "
-                f"times the {self.gradient_accumulation} parts of ModularGAN.gradient_accumulation"
+                f"times the {self.gradient_accumulation} microbatches of ModularGAN.gradient_accumulation"
             )
         return dataclasses.replace(self, layers=dataclasses.replace(self.layers, replicas=replicas))
 
     def init(self, rng: Array) -> GANState:
-        """The state before the first step, a pure function of the key."""
+        """The initial training state, a pure function of the key."""
         g_rng, d_rng = jax.random.split(rng)
         g, d = net_state(self.generator(nnx.Rngs(g_rng))), net_state(self.discriminator(nnx.Rngs(d_rng)))
         return GANState(

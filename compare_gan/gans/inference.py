@@ -1,4 +1,4 @@
-"""A trained generator outside training: which weights it uses, and the images it makes.
+"""Inference with a trained generator: its weights, and sampling.
 
 Shape letters: B batch, H W C image, Z latent, K classes.
 """
@@ -13,17 +13,17 @@ from compare_gan.nn.state import merge_module
 
 
 def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array:
-    """[B, Z] and [B, K] -> images [B, H, W, C] in [0, 1], with averaged weights where there are some."""
+    """Generates images [B, H, W, C] in [0, 1] from z [B, Z] and labels [B, K], with `eval_params`."""
     return merge_module(gan.g_def, eval_params(state), state.g.extra)(Cond(z, y, train=False))
 
 
 def eval_params(state: GANState) -> Tree:
-    """The generator's weights outside training: averaged ones where there are some."""
+    """The generator's weights for inference: the moving average if there is one."""
     return state.g.params if state.g_ema is None else state.g_ema
 
 
 def inference_state(state: GANState) -> GANState:
-    """What `sample` and statistics need of a state: the discriminator and the optimisers are empty."""
+    """The part of a state that `sample` and `with_standing_stats` use; all other fields are empty."""
     empty = NetState({}, {})
     g = NetState(eval_params(state), state.g.extra)
     return dataclasses.replace(state, g=g, d=empty, g_opt=(), d_opt=(), g_ema=None)

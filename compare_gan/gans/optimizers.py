@@ -1,6 +1,6 @@
-"""TensorFlow 1's optimisers, with its formulas and defaults, as compare_gan's configurations name them.
+"""TensorFlow 1's optimisers, with its names, formulas and defaults, for compare_gan's configurations.
 
-Beside them stand those of optax, `@optax.adam` for one, which are optax's own functions.
+Optax's own optimisers are exposed under their own names, such as `@optax.adam`.
 """
 
 import jax
@@ -10,7 +10,7 @@ import optax
 from compare_gan.core.registry import expose
 
 TF = "tf.train"
-OPTAX = (  # all that need nothing but a rate to begin with, and gradients and parameters then
+OPTAX = (  # those whose only required argument is a learning rate
     "adabelief",
     "adadelta",
     "adafactor",
@@ -44,8 +44,7 @@ def adam(
 ) -> optax.GradientTransformation:
     """Adam as TensorFlow 1 computes it, Kingma and Ba, https://arxiv.org/abs/1412.6980, end of section 2.
 
-    It differs from `optax.adam` in where epsilon stands: it is added to the root of the
-    second moment before that is corrected for its bias.
+    Unlike `optax.adam` it adds epsilon to the root of the second moment before bias correction.
     """
 
     def init(params):
@@ -74,7 +73,7 @@ def gradient_descent(learning_rate: float = 0.01) -> optax.GradientTransformatio
 def momentum(
     learning_rate: float = 0.01, *, momentum: float, use_nesterov: bool = False
 ) -> optax.GradientTransformation:
-    """Gradients add up and fade by the factor `momentum`; Nesterov's looks one step ahead.
+    """Gradient descent with classical or Nesterov momentum.
 
     Sutskever et al., https://proceedings.mlr.press/v28/sutskever13.html.
     """
@@ -93,7 +92,7 @@ def rmsprop(
 
     Hinton, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf; with momentum
     Graves, https://arxiv.org/abs/1308.0850, equations 38 to 45. As in TensorFlow the mean of squares
-    begins at one.
+    is initialised to one.
     """
     return optax.rmsprop(learning_rate, decay, epsilon, 1.0, centered=centered, momentum=momentum)
 
@@ -113,5 +112,5 @@ def adagrad(
 def adadelta(
     learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-8
 ) -> optax.GradientTransformation:
-    """Gradients in units of earlier updates: Zeiler, https://arxiv.org/abs/1212.5701."""
+    """Gradients rescaled by the RMS of earlier updates: Zeiler, https://arxiv.org/abs/1212.5701."""
     return optax.adadelta(learning_rate, rho, epsilon)

@@ -28,18 +28,18 @@ def s3gan(
 
     Args:
       base: a conditional GAN whose discriminator does not project labels itself.
-      rotated_batch_fraction: the rotation task shows batch_size / rotated_batch_fraction
-        images on each side, the upright included.
+      rotated_batch_fraction: the rotation task uses batch_size / rotated_batch_fraction images on each side,
+        the unrotated ones included.
       self_supervision: "rotation"; None or "none" leaves out the task.
       weight_rotation_loss_d: weight of the loss on real images, for the discriminator.
       weight_rotation_loss_g: weight of the loss on generated images, for the generator.
       project_y: add the inner product of label embedding and features to the logits.
-      use_predictor: fill in missing labels by a classifier on the features (the -CO methods).
-      use_soft_pred: fill in its probabilities rather than its choice.
+      use_predictor: predict missing labels with a classifier on the features (the -CO methods).
+      use_soft_pred: use its probabilities instead of its most likely class.
       weight_class_loss: weight of the classifier's loss, for the discriminator.
 
     Raises:
-      UserError: no labels, a batch size that does not divide, or an unknown word.
+      UserError: no labels, a batch size that does not divide, or an unknown `self_supervision`.
     """
     if not base.conditional:
         raise UserError("S3GAN needs labels; set ModularGAN.conditional = True, or use SSGAN without labels")

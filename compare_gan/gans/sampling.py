@@ -1,4 +1,4 @@
-"""Where latent vectors and labels come from."""
+"""Distributions of latent vectors and labels."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Prior = Callable[[Array, tuple[int, ...]], Array]  # key, shape -> latent vector
 
 @expose("uniform", module="tf.random")
 def uniform(rng: Array, shape: tuple[int, ...], minval: float = -1.0, maxval: float = 1.0) -> Array:
-    """Even between `minval` and `maxval`; compare_gan's default prior."""
+    """Uniform in [minval, maxval); compare_gan's default prior."""
     return jax.random.uniform(rng, shape, jnp.float32, minval, maxval)
 
 
@@ -25,13 +25,14 @@ def normal(rng: Array, shape: tuple[int, ...], stddev: float = 1.0, mean: float 
 
 @expose("truncated_normal", module="tf.random")
 def truncated_normal(rng: Array, shape: tuple[int, ...], stddev: float = 1.0, mean: float = 0.0) -> Array:
-    """Gaussian without what lies further than two deviations from the mean: the truncation trick of BigGAN.
+    """Gaussian truncated at two standard deviations: the truncation trick of BigGAN.
 
-    Brock et al., https://arxiv.org/abs/1809.11096, section 3.1. `stddev` is that of the whole Gaussian.
+    Brock et al., https://arxiv.org/abs/1809.11096, section 3.1. `stddev` is that of the Gaussian before
+    truncation.
     """
     return mean + stddev * jax.random.truncated_normal(rng, -2, 2, shape, jnp.float32)
 
 
 def random_labels(rng: Array, count: int, num_classes: int) -> Array:
-    """[count, K] one-hot labels, all classes alike."""
+    """One-hot labels [count, K], uniform over the classes."""
     return jax.nn.one_hot(jax.random.randint(rng, (count,), 0, num_classes), num_classes)

@@ -22,14 +22,14 @@ def ssgan(
 
     Args:
       base: the GAN.
-      rotated_batch_size: images of the rotation task on each side, the upright included.
+      rotated_batch_size: images of the rotation task on each side, the unrotated ones included.
       self_supervision: "rotation_gan"; "rotation_only" leaves out the GAN's own loss; None or
         "none" leaves out the task.
       weight_rotation_loss_d: weight of the loss on real images, for the discriminator.
       weight_rotation_loss_g: weight of the loss on generated images, for the generator.
 
     Raises:
-      UserError: a batch size that does not divide, or an unknown word.
+      UserError: a batch size that does not divide, or an unknown `self_supervision`.
     """
     if self_supervision in (None, "none"):
         return base

@@ -37,20 +37,20 @@ ShardFn = Callable[[Array], Array]  # constrains the sharding of an array [B, ..
 def train_step(
     gan: GAN, state: GANState, batch: Batch, rng: Array, shard: ShardFn = lambda x: x
 ) -> tuple[GANState, Metrics]:
-    """The whole of training, as a function of state, data and key.
+    """One training step, as a pure function of state, data and key.
 
     The generator is updated on the images and latent vectors of the last discriminator update; with
     `experimental_force_graph_unroll` every update has its own (`unrolled_step`).
 
     Args:
-      gan: what is trained.
-      state: as `gan.init` makes it.
+      gan: the GAN to train.
+      state: the current state; `gan.init` creates the first.
       batch: images [S, B, H, W, C] and labels [S, B] or [S, B, K], S = `gan.sub_batches`.
       rng: the key of this step.
-      shard: applied to random inputs [B, ...], so that they are split over the devices.
+      shard: constrains the sharding of random inputs [B, ...].
 
     Returns:
-      The next state, and the metrics of the last updates.
+      The next state, and the metrics of the last discriminator update and the generator update.
     """
     rngs = jax.random.split(rng, gan.sub_batches)
     if gan.experimental_force_graph_unroll:
@@ -79,12 +79,12 @@ class Drawn(NamedTuple):
 
     real: Labeled
     z: Array  # [B, Z]
-    y: Array | None  # [B, K], labels of the images to be generated
-    rng: Array  # of the penalty
+    y: Array | None  # [B, K], labels of the generated images
+    rng: Array  # key of the penalty
 
 
 def draw(gan: GAN, batch: Batch, rng: Array, shard: ShardFn) -> Drawn:
-    """Real images with their labels, and latent vectors and labels for as many generated ones."""
+    """The real images and labels of one update, and random latent vectors and labels for generated images."""
     sample_rng, loss_rng = jax.random.split(rng)
     real = as_labeled(gan, batch)
     z, y = sample_inputs(gan, real, sample_rng, shard)
@@ -94,11 +94,10 @@ def draw(gan: GAN, batch: Batch, rng: Array, shard: ShardFn) -> Drawn:
 def unrolled_step(
     gan: GAN, state: GANState, batch: Batch, rngs: Array, shard: ShardFn
 ) -> tuple[GANState, Metrics]:
-    """Every update has images and latent vectors of its own.
+    """A training step in which every update has its own images and latent vectors; see `train_step`.
 
-    The generator does not change before the end, so it runs for its own update first, as in
-    compare_gan, where that is the order in which its batch statistics move; and all its runs of one step
-    see the same spectral vectors.
+    The generator's forward pass for its own update comes first, so that its batch statistics are updated in
+    compare_gan's order. All its forward passes of a step use the same spectral vectors.
     """
     early, last = split_last((batch, rngs))
     own = draw(gan, last[0], last[1], shard)
@@ -133,18 +132,24 @@ def unrolled_step(
 
 
 def split_last(tree: Tree) -> tuple[Tree, Tree]:
-    """All but the last along the leading axis, and the last."""
+    """Splits arrays along the leading axis into all entries but the last, and the last."""
     return jax.tree.map(lambda x: x[:-1], tree), jax.tree.map(lambda x: x[-1], tree)
 
 
 def with_g_extra(state: GANState, extra: Tree) -> GANState:
+    """The state with new non-trainable state of the generator."""
     return dataclasses.replace(state, g=dataclasses.replace(state.g, extra=extra))
 
 
 def generate_with_vjp(
     gan: GAN, state: GANState, drawn: Drawn
 ) -> tuple[Array, Callable[[Array], tuple], Tree]:
-    """Images, their vector-Jacobian product (image gradients to parameter gradients), and new statistics."""
+    """Generates images for training.
+
+    Returns:
+      The images, the function that maps their gradients to gradients of the generator's parameters, and the
+      generator's new non-trainable state.
+    """
     return jax.vjp(
         lambda params: generate(gan, params, state.g.extra, drawn.z, drawn.y), state.g.params, has_aux=True
     )
@@ -153,6 +158,8 @@ def generate_with_vjp(
 def update_discriminator(
     gan: GAN, state: GANState, real: Labeled, fake: Labeled, rng: Array
 ) -> tuple[GANState, Metrics]:
+    """One discriminator update on a batch of real and one of generated images. `rng` is for the penalty."""
+
     def microbatch_fn(sides: tuple[Labeled, Labeled], part: Array | int):
         def loss_fn(params):
             d = NetState(params, state.d.extra)
@@ -176,7 +183,7 @@ def update_generator(
     generator_vjp: Callable[[Array], tuple],
     rng: Array,
 ) -> tuple[GANState, Array]:
-    """`generator_vjp` maps gradients in the fake images to gradients in the generator's parameters."""
+    """One generator update, which also increments the step. See `generate_with_vjp` for `generator_vjp`."""
 
     def microbatch_fn(sides: tuple[Labeled, Labeled], part: Array | int):
         real, fake = sides
@@ -191,7 +198,7 @@ def update_generator(
     gradient, (loss, d_extra) = accumulate_microbatches(
         microbatch_fn, (real, fake), gan.gradient_accumulation
     )
-    gradient = gradient / gan.gradient_accumulation  # of the mean over the parts
+    gradient = gradient / gan.gradient_accumulation  # of the mean over microbatches
     updates, opt = gan.g_tx(state.step).update(*generator_vjp(gradient), state.g_opt, state.g.params)
     params = optax.apply_updates(state.g.params, updates)
     ema = state.g_ema
@@ -210,27 +217,35 @@ def both_losses(
     together: bool = False,
     part: Array | int = 0,
 ) -> tuple[LossPair, Tree, Metrics]:
-    """The losses of both players on a batch, or on one of the `gan.gradient_accumulation` parts of it.
+    """The losses of both players on a microbatch, which is the batch itself without gradient accumulation.
 
-    The one place where loss, penalty and tasks meet. Each player differentiates its own half
-    and the compiler drops what only the other needs.
+    This is the one place where loss, penalty and tasks are combined. Each player differentiates its own loss;
+    the compiler removes computations that only the other needs.
+
+    Args:
+      gan: the GAN.
+      d: the discriminator's arrays.
+      real: real images and labels.
+      fake: generated images and labels.
+      rng: key of the penalty.
+      together: run real and fake images in one pass, see `apply_to_real_and_fake`.
+      part: index of the microbatch.
 
     Returns:
-      The losses, the discriminator's new statistics, and the metrics.
+      The losses, the discriminator's new non-trainable state, and the metrics.
     """
     real_views, fake_views = views(gan, real), views(gan, fake)
     real_outs, fake_outs, extra = apply_to_real_and_fake(gan, d, real_views, fake_views, together)
     (real_base, *real_extra), (fake_base, *fake_extra) = real_outs, fake_outs
 
-    def for_penalty(images):  # starts from the same statistics, and leaves none behind
+    def logits_of(images):  # updates of non-trainable state are discarded
         return merge_module(gan.d_def, d.params, d.extra)(
             images, real.y, gan.microbatch_tasks, train=True, remat=gan.remat
         ).logits
 
-    seen = PenaltyInputs(
-        for_penalty, d.params, real.images, fake.images, rng, part, gan.gradient_accumulation
+    penalty = gan.penalty(
+        PenaltyInputs(logits_of, d.params, real.images, fake.images, rng, part, gan.gradient_accumulation)
     )
-    penalty = gan.penalty(seen)
     pair = gan.loss(real_base.logits, fake_base.logits) + LossPair(
         gan.penalty_weight * penalty, jnp.zeros_like(penalty)
     )
@@ -240,29 +255,31 @@ def both_losses(
         "logits/real": real_base.logits.mean(),
         "logits/fake": fake_base.logits.mean(),
     }
-    for task, own_real, own_fake in zip(gan.microbatch_tasks, real_extra, fake_extra, strict=True):
-        more, reported = task.loss(SideOutputs(real_base, own_real), SideOutputs(fake_base, own_fake), real.y)
-        pair, metrics = pair + more, metrics | reported
+    for task, task_real, task_fake in zip(gan.microbatch_tasks, real_extra, fake_extra, strict=True):
+        real_side, fake_side = SideOutputs(real_base, task_real), SideOutputs(fake_base, task_fake)
+        task_pair, task_metrics = task.loss(real_side, fake_side, real.y)
+        pair, metrics = pair + task_pair, metrics | task_metrics
     return pair, extra, metrics
 
 
-Views = list[Labeled | None]  # a batch, then what each task adds to it
-Outs = list[Any]  # of the discriminator for each: DiscriminatorOut, or None where there are no views
+Views = list[Labeled | None]  # a batch, then the extra views of each task
+Outs = list[Any]  # the discriminator's outputs for these: DiscriminatorOut, or None if there are no views
 
 
 def views(gan: GAN, x: Labeled) -> Views:
+    """A batch and the extra views of each task."""
     return [x, *(task.extra_views(x) for task in gan.microbatch_tasks)]
 
 
 def apply_to_real_and_fake(
     gan: GAN, d: NetState, real: Views, fake: Views, together: bool = False
 ) -> tuple[Outs, Outs, Tree]:
-    """The discriminator's outputs for both sides, and its new statistics.
+    """The discriminator's outputs for both sides, and its new non-trainable state.
 
-    Batch statistics are those of real and fake images together, unless
-    `deprecated_split_disc_calls`. Where there are none, an image's output does not depend on its
-    neighbours, and two passes from the same state equal one. One is the smaller program for a
-    player who needs both sides; with two, what a player does not need is never computed.
+    Batch statistics are computed over real and fake images together, unless `deprecated_split_disc_calls`.
+    Without batch statistics an image's output does not depend on the rest of the batch, so two passes from
+    the same state give the same result as one. One pass (`together`) is the smaller program if both sides are
+    needed; with two passes the compiler can remove the side that is not needed.
     """
     if gan.d_has_batch_statistics and gan.deprecated_split_disc_calls:
         real_outs, extra = apply_discriminator(gan, d, real)
@@ -281,7 +298,7 @@ def apply_to_real_and_fake(
 
 
 def apply_discriminator(gan: GAN, d: NetState, parts: Views) -> tuple[Outs, Tree]:
-    """One pass of the discriminator over all parts, and its new statistics."""
+    """One pass of the discriminator over the concatenated views, and its new non-trainable state."""
     joined = jax.tree.map(lambda *xs: jnp.concatenate(xs), *(part for part in parts if part is not None))
     sizes = [0 if part is None else len(part.images) for part in parts]
     order = by_group(sizes, gan.layers.moment_groups if gan.d_has_batch_statistics else 1)
@@ -301,7 +318,7 @@ def apply_discriminator(gan: GAN, d: NetState, parts: Views) -> tuple[Outs, Tree
 
 
 def by_group(sizes: Sequence[int], groups: int) -> np.ndarray | None:
-    """The order of rows that gives each group of devices its share of every part; None for one group."""
+    """The row order that gives each device group an equal share of every part; None for one group."""
     if groups == 1:
         return None
     starts = np.cumsum([0, *sizes])
@@ -310,7 +327,7 @@ def by_group(sizes: Sequence[int], groups: int) -> np.ndarray | None:
 
 
 def as_labeled(gan: GAN, batch: Batch) -> Labeled:
-    """Images in [0, 1] with one-hot or soft labels; a label of -1 gives a row of zeros."""
+    """Converts a batch to images in [0, 1] and one-hot or soft labels; a label of -1 becomes a zero row."""
     images = batch.images
     if images.dtype == jnp.uint8:
         images = images.astype(jnp.float32) / 255
@@ -321,7 +338,7 @@ def as_labeled(gan: GAN, batch: Batch) -> Labeled:
 
 
 def sample_inputs(gan: GAN, real: Labeled, rng: Array, shard: ShardFn) -> tuple[Array, Array | None]:
-    """What the generator starts from: latent vectors [B, Z], and labels [B, K] or None."""
+    """The generator's inputs: latent vectors [B, Z], and labels [B, K] or None."""
     z_rng, y_rng = jax.random.split(rng)
     count = len(real.images)
     z = shard(gan.prior(z_rng, (count, gan.z_dim)))
@@ -331,12 +348,12 @@ def sample_inputs(gan: GAN, real: Labeled, rng: Array, shard: ShardFn) -> tuple[
 
 
 def generate(gan: GAN, params: Tree, extra: Tree, z: Array, y: Array | None) -> tuple[Array, Tree]:
-    """Images in training mode, and the generator's new statistics."""
+    """Images in training mode, and the generator's new non-trainable state."""
 
-    def microbatch_fn(given: tuple[Array, Array | None], part: Array | int):
+    def microbatch_fn(inputs: tuple[Array, Array | None], part: Array | int):
         del part
         generator = merge_module(gan.g_def, params, extra)
-        images = generator(Cond(*given, train=True, remat=gan.remat))
+        images = generator(Cond(*inputs, train=True, remat=gan.remat))
         return images, net_state(generator).extra
 
     return accumulate_microbatches(microbatch_fn, (z, y), gan.gradient_accumulation)

@@ -1,4 +1,4 @@
-"""The four losses of compare_gan. Logits [B] in, the two players' losses out."""
+"""The four losses of compare_gan. Each maps logits [B] to the losses of both players."""
 
 import jax
 import jax.numpy as jnp

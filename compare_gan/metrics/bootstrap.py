@@ -59,7 +59,7 @@ def frechet_replicates(
     With labels [N] or [M], resampling is stratified by class: the class frequencies of a stratified test
     split or of generated images are not random.
     """
-    progress, found = Progress("fid_interval", count, unit="replicates", patience=5.0), []
+    progress, found = Progress("fid_interval", count, unit="replicates", show_after_s=5.0), []
     for i in range(count):
         (mean1, cov1), (mean2, cov2) = (
             moments(x[np.sort(bootstrap_indices(len(x), labels, rng))])

@@ -28,7 +28,7 @@ def frechet_distance_of_infinity(
     """
     root, trace = factor(cov), float(np.trace(cov))
     counts = np.linspace(min(MIN_IMAGES, len(fake) // 2), len(fake), points).astype(int)
-    progress, found = Progress("fid_infinity", points, unit="distances", patience=5.0), []
+    progress, found = Progress("fid_infinity", points, unit="distances", show_after_s=5.0), []
     for i, count in enumerate(counts):
         drawn = np.sort(rng.choice(len(fake), count, replace=False))
         found.append(distance(mean, root, trace, *moments(fake[drawn])))

@@ -73,7 +73,7 @@ def metric_tensors_of(generator: Generator, rng: Array, count: int = NUM_VECTORS
     outputs = jax.eval_shape(generator.apply, generator.state, z, y).size // count
     size = max(1, MAX_ELEMENTS // (outputs * z.shape[1]))
     program, found = jacobian_function(image, (0, 0, None)), []
-    progress = Progress("jacobian_conditioning", count, unit="vectors", patience=5.0)
+    progress = Progress("jacobian_conditioning", count, unit="vectors", show_after_s=5.0)
     for start in range(0, count, size):
         inputs = jax.tree.map(lambda x, a=start: x[a : a + size], (z, y))
         found.append(metric_tensors(np.asarray(program(*inputs, generator.state))))

@@ -44,7 +44,7 @@ def train_network(
         updates, opt = tx.update(gradients, opt, net.params)
         return NetState(optax.apply_updates(net.params, updates), extra), opt, value
 
-    opt, progress = tx.init(net.params), Progress(name, steps, patience=5.0)
+    opt, progress = tx.init(net.params), Progress(name, steps, show_after_s=5.0)
     for i in range(steps):
         net, opt, value = step(net, opt, batches(i), jax.random.fold_in(rng, np.uint32(i)))
         progress.update(i + 1, {"loss": float(value)})

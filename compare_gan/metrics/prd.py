@@ -62,7 +62,7 @@ def curve_of_features(
         raise UserError(
             f"{len(fake)} generated and {len(real)} real samples; PRD needs equal numbers of both"
         )
-    progress, found = Progress("prd", runs, unit="clusterings", patience=5.0), []
+    progress, found = Progress("prd", runs, unit="clusterings", show_after_s=5.0), []
     for run in range(runs):
         found.append(curve(*histograms(fake, real, clusters, seed + run), angles))
         progress.update(run + 1, {})

@@ -78,7 +78,7 @@ def manifolds(
 def nearest(points: np.ndarray, k: int, center: np.ndarray) -> np.ndarray:
     """Squared distances [N, k] of each of [N, F] to its k nearest neighbours, ascending."""
     kept, blocks = np.full((len(points), k), np.inf), block_slices(len(points))
-    progress = Progress("neighbours", len(blocks), unit="blocks", patience=5.0)
+    progress = Progress("neighbours", len(blocks), unit="blocks", show_after_s=5.0)
     for n, i in enumerate(blocks):
         x = points[i] - center
         for j in blocks[n:]:

@@ -1,9 +1,9 @@
 """Self-attention over the positions of an image.
 
-The non-local block of Wang et al., https://arxiv.org/abs/1711.07971, as Zhang et al. have it in
-SAGAN, https://arxiv.org/abs/1805.08318. As in compare_gan it differs from SAGAN in this: keys and
-values are max-pooled to a quarter of the positions, values have half the channels and the result
-goes through one more convolution, and no convolution has a bias.
+The non-local block of Wang et al., https://arxiv.org/abs/1711.07971, as used in SAGAN by Zhang et al.,
+https://arxiv.org/abs/1805.08318. As in compare_gan it differs from SAGAN: keys and values are max-pooled
+to a quarter of the positions, values have half the channels and pass through one more convolution after
+attention, and no convolution has a bias.
 
 Shape letters: B batch, H W image, C channels.
 """
@@ -17,9 +17,9 @@ from compare_gan.nn.layers import Conv, LayerFactory
 
 
 class NonLocalBlock(nnx.Module):
-    """Adds to each position what it attends to, times a learned gate that begins at zero.
+    """Adds the attention output to each position, times a learned gate that is initialised to zero.
 
-    `theta` makes the queries, `phi` the keys, `g` the values; queries and keys have an eighth of
+    `theta` computes the queries, `phi` the keys, `g` the values; queries and keys have an eighth of
     the channels.
     """
 
@@ -38,8 +38,8 @@ class NonLocalBlock(nnx.Module):
         values = positions(max_pool(self.g(x, train=train)))
         attention = jax.nn.softmax(jnp.einsum("bqc,bkc->bqk", queries, keys).astype(jnp.float32))
         attention = attention.astype(values.dtype)
-        seen = jnp.einsum("bqk,bkc->bqc", attention, values).reshape(*x.shape[:3], -1)
-        return x + self.sigma[...].astype(x.dtype) * self.attn_g(seen, train=train)
+        attended = jnp.einsum("bqk,bkc->bqc", attention, values).reshape(*x.shape[:3], -1)
+        return x + self.sigma[...].astype(x.dtype) * self.attn_g(attended, train=train)
 
 
 def positions(x: Array) -> Array:

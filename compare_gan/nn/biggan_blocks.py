@@ -1,4 +1,4 @@
-"""What BigGAN and BigGAN-deep have in common: their widths, and how their networks end."""
+"""Parts shared by BigGAN and BigGAN-deep: widths, and the last layers of both networks."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -13,10 +13,10 @@ from compare_gan.nn.norms import BatchNorm
 def widths(
     architecture: str, spec: ImageSpec, multipliers: dict[int, tuple[int, ...]], ch: int
 ) -> tuple[int, ...]:
-    """The numbers of channels from a network's first block to its last, for images of this size.
+    """Channels before the first block and after each, for images of this size.
 
     Raises:
-      UserError: there is no such network.
+      UserError: the architecture does not support the image size.
     """
     check_side(architecture, spec, list(multipliers))
     return tuple(ch * multiplier for multiplier in multipliers[spec.image_shape[0]])
@@ -26,7 +26,7 @@ class ProjectionHead(nnx.Module):
     """relu, sum over the image, one linear layer; with `project_y` a label projection.
 
     Raises:
-      UserError: there is no label to project for the discriminator `owner`.
+      UserError: `project_y` without labels; the message names the discriminator `owner`.
     """
 
     def __init__(self, make: LayerFactory, features: int, *, project_y: bool, owner: str):
@@ -43,7 +43,8 @@ class ProjectionHead(nnx.Module):
 class ToImage(nnx.Module):
     """Batch norm without condition, relu, 3x3 convolution, tanh.
 
-    Of `computed` channels the first `colors` are kept: a multiple of 128 is fast on a TPU.
+    The convolution has `computed` channels (a multiple of 128 is fast on a TPU), of which the first `colors`
+    are kept.
     """
 
     def __init__(self, make: LayerFactory, c_in: int, colors: int, *, computed: int | None = None):

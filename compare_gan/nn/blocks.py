@@ -1,4 +1,4 @@
-"""What compare_gan's ResNets are made of: the residual block, and whole networks of such blocks."""
+"""Residual blocks of compare_gan's ResNets, and the networks built from them."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -17,16 +17,17 @@ from compare_gan.nn.rescale import Scale, of_ends
 
 
 def activate(x: Array, norm: Norm | None, cond: Cond, layer_norm: LayerNorm | None = None) -> Array:
-    """The norms that are there, then relu."""
+    """Applies the norms that are not None, then relu."""
     x = x if norm is None else norm(x, cond)
     return nnx.relu(x if layer_norm is None else layer_norm(x))
 
 
 class ResidualBlock(nnx.Module):
-    """norm, relu, conv, norm, relu, conv, beside a shortcut if there is one.
+    """norm, relu, conv, norm, relu, conv; plus a shortcut unless that is None.
 
     "up" doubles the image before the first convolution, "down" halves it after the second. A subclass
-    makes the shortcut, before or after the rest: weights are drawn in the order in which layers are made.
+    sets the shortcut, before or after `super().__init__`: weights are drawn in the order in which layers are
+    created.
     """
 
     shortcut: Conv | None
@@ -50,7 +51,7 @@ class ResidualBlock(nnx.Module):
 class ResNetBlock(ResidualBlock):
     """The block of compare_gan's ResNets, whose shortcut is always a 3x3 convolution.
 
-    As there the image is doubled by inserting zeros.
+    As in compare_gan the image is doubled by inserting zeros.
     """
 
     def __init__(self, make: LayerFactory, c_in: int, c_out: int, scale: Scale):
@@ -59,7 +60,7 @@ class ResNetBlock(ResidualBlock):
 
 
 def resnet_blocks(make: LayerFactory, widths: Sequence[int], scales: Iterable[Scale]) -> nnx.List:
-    """Blocks one after the other, each from one width to the next."""
+    """A sequence of blocks; block i maps widths[i] to widths[i + 1] channels."""
     return nnx.List(
         [
             ResNetBlock(make, c_in, c_out, scale)
@@ -69,7 +70,7 @@ def resnet_blocks(make: LayerFactory, widths: Sequence[int], scales: Iterable[Sc
 
 
 def check_side(architecture: str, spec: ImageSpec, sides: Sequence[int]) -> None:
-    """Refuses images that are not squares of one of these sides.
+    """Checks that images are squares of one of the side lengths `sides`.
 
     Raises:
       UserError: they are not.
@@ -77,9 +78,9 @@ def check_side(architecture: str, spec: ImageSpec, sides: Sequence[int]) -> None
     h, w = spec.image_shape[:2]
     if h != w or h not in sides:
         *others, last = (f"{side}x{side}" for side in sides)
-        able = f"{', '.join(others)} or {last}" if others else last
+        supported = f"{', '.join(others)} or {last}" if others else last
         raise UserError(
-            f"{architecture} makes {able} images, the data set has {h}x{w}; "
+            f"{architecture} makes {supported} images, the data set has {h}x{w}; "
             "resize them with --image_size, or choose another options.architecture"
         )
 
@@ -87,8 +88,8 @@ def check_side(architecture: str, spec: ImageSpec, sides: Sequence[int]) -> None
 class ResNetGenerator(nnx.Module):
     """A linear layer to the smallest image, blocks, norm, relu, convolution, sigmoid.
 
-    An architecture is a subclass that says no more than how large and how wide. As in
-    compare_gan G.spectral_norm reaches the blocks and the norms, not the first and last layer.
+    A subclass defines an architecture by its size and widths. As in compare_gan `G.spectral_norm` applies to
+    the blocks and the norms, not to the first and last layer.
     """
 
     def __init__(
@@ -110,9 +111,9 @@ class ResNetGenerator(nnx.Module):
 
 
 class ResNetDiscriminator(nnx.Module):
-    """Blocks, the first of which takes the colours; relu; mean over the image; one linear layer.
+    """Blocks, the first of which takes the image; relu; mean over the positions; one linear layer.
 
-    An architecture is a subclass that says no more than how large and how wide.
+    A subclass defines an architecture by its widths and scales.
     """
 
     projects_labels = False

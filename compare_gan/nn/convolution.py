@@ -21,7 +21,7 @@ from compare_gan.nn import winograd
 from compare_gan.nn.winograd import Padding, padded
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-MAX_COLUMNS = 64  # columns that one matrix product may have for what is moved about
+MAX_COLUMNS = 64  # widest patch matrix for which im2col is used
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -33,7 +33,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def convolve(x: Array, kernel: Array, stride: int = 1, padding: Padding | None = None) -> Array:
     """Convolution: [B, H, W, C], [kh, kw, C, O] -> [B, h, w, O].
 
-    The padding is "SAME", which makes h = ceil(H/s), unless it is given.
+    By default the padding is "SAME", so h = ceil(H/s).
     """
     return _convolve(x, kernel, stride, padding or _same(x.shape[1:3], kernel.shape, stride))
 
@@ -41,7 +41,7 @@ def convolve(x: Array, kernel: Array, stride: int = 1, padding: Padding | None =
 def convolve_transpose(
     y: Array, kernel: Array, size: tuple[int, int], stride: int, padding: Padding | None = None
 ) -> Array:
-    """The transpose of `convolve` in its first argument, also known as deconvolution.
+    """The transpose of `convolve` with respect to its first argument.
 
     [B, h, w, O], [kh, kw, C, O] -> [B, H, W, C], where `size` is (H, W); the padding is that of `convolve`.
     """
@@ -51,9 +51,9 @@ def convolve_transpose(
 def kernel_gradient(
     x: Array, dy: Array, size: tuple[int, int], stride: int, padding: Padding | None = None
 ) -> Array:
-    """Gradient of `convolve` in its kernel: [B, H, W, C], [B, h, w, O] -> [kh, kw, C, O].
+    """Gradient of `convolve` with respect to its kernel: [B, H, W, C], [B, h, w, O] -> [kh, kw, C, O].
 
-    Matrix products on a CPU, XLA's own lowering elsewhere; the same but for rounding.
+    Matrix products on a CPU, XLA's own lowering elsewhere; equal up to rounding.
     """
     return _kernel_gradient(x, dy, size, stride, padding or _same(x.shape[1:3], size, stride))
 
@@ -131,10 +131,10 @@ _kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
 
 
 def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) -> Array:
-    """XLA's convolution of images whose pixels are `spread` apart, or one with fewer products on a CPU.
+    """XLA's convolution with input dilation `spread`, or on a CPU Winograd's where that is faster.
 
-    Its CPU backend has a slow loop only, ten times slower, where an image is smaller than the kernel; so
-    there the padding becomes part of the image, behind a barrier lest XLA fold it back.
+    For images smaller than the kernel XLA's CPU backend falls back to a loop that is ten times slower. There
+    the image is padded explicitly, behind a barrier that keeps XLA from folding the padding back.
     """
     if x.shape[1] < kernel.shape[0] or x.shape[2] < kernel.shape[1]:
         around = [(0, 0, 0), *((low, high, spread - 1) for low, high in padding), (0, 0, 0)]
@@ -147,43 +147,43 @@ def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) 
         )
 
     if stride == spread == 1 and winograd.is_profitable(x, kernel.shape, padding):
-        fewer = functools.partial(winograd.convolve, padding=padding)
-        return lax.platform_dependent(x, kernel, cpu=fewer, default=native)
+        fast = functools.partial(winograd.convolve, padding=padding)
+        return lax.platform_dependent(x, kernel, cpu=fast, default=native)
     return native(x, kernel)
 
 
 def _kernel_gradient_products(
     x: Array, dy: Array, *, size: tuple[int, int], stride: int, padding: Padding
 ) -> Array:
-    """One matrix product for each kernel element, or a single one where either side has few channels."""
+    """One matrix product for each kernel element, or a single one (im2col) if x or dy has few channels."""
     h, w = dy.shape[1:3]
     x = padded(x, padding)
     few = MAX_COLUMNS // (size[0] * size[1])
-    if dy.shape[-1] <= few < x.shape[-1] and stride == 1:  # what is moved is the thinner of the two
+    if dy.shape[-1] <= few < x.shape[-1] and stride == 1:  # take patches of the side with fewer channels
         around = [(0, 0), (size[0] - 1, size[0] - 1), (size[1] - 1, size[1] - 1), (0, 0)]
-        moved = _columns(jnp.pad(dy, around), size, x.shape[1:3], 1)
-        turned = (x.reshape(-1, x.shape[-1]).T @ moved).reshape(-1, *size, dy.shape[-1])
-        return turned[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+        patches = _patches(jnp.pad(dy, around), size, x.shape[1:3], 1)
+        flipped = (x.reshape(-1, x.shape[-1]).T @ patches).reshape(-1, *size, dy.shape[-1])
+        return flipped[:, ::-1, ::-1].transpose(1, 2, 0, 3)
     dy_rows = dy.reshape(-1, dy.shape[-1])
     if x.shape[-1] <= few:
-        return (_columns(x, size, (h, w), stride).T @ dy_rows).reshape(*size, x.shape[-1], dy.shape[-1])
+        return (_patches(x, size, (h, w), stride).T @ dy_rows).reshape(*size, x.shape[-1], dy.shape[-1])
 
     def product(i, j):
-        seen = x[:, i : i + (h - 1) * stride + 1 : stride, j : j + (w - 1) * stride + 1 : stride]
-        return seen.reshape(-1, seen.shape[-1]).T @ dy_rows
+        shifted = x[:, i : i + (h - 1) * stride + 1 : stride, j : j + (w - 1) * stride + 1 : stride]
+        return shifted.reshape(-1, shifted.shape[-1]).T @ dy_rows
 
     return jnp.stack([jnp.stack([product(i, j) for j in range(size[1])]) for i in range(size[0])])
 
 
-def _columns(x: Array, size: tuple[int, int], shape: Sequence[int], stride: int) -> Array:
-    """What a kernel of this size sees at each of h x w places: [B, H, W, C] -> [B * h * w, kh * kw * C]."""
+def _patches(x: Array, size: tuple[int, int], shape: Sequence[int], stride: int) -> Array:
+    """The patch under the kernel at each of h x w positions: [B, H, W, C] -> [B * h * w, kh * kw * C]."""
     h, w = shape
-    seen = [
+    shifted = [
         x[:, i : i + (h - 1) * stride + 1 : stride, j : j + (w - 1) * stride + 1 : stride]
         for i in range(size[0])
         for j in range(size[1])
     ]
-    return jnp.concatenate(seen, -1).reshape(-1, size[0] * size[1] * x.shape[-1])
+    return jnp.concatenate(shifted, -1).reshape(-1, size[0] * size[1] * x.shape[-1])
 
 
 def _kernel_gradient_native(

@@ -1,4 +1,4 @@
-"""How a discriminator ends: features to logits, with the label projection if there is one."""
+"""The last layer of a discriminator: features to logits, optionally with a label projection."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from compare_gan.nn.layers import LayerFactory, Linear
 class LabelProjection(Linear):
     """The inner product of features and the embedded label: Miyato and Koyama, https://arxiv.org/abs/1802.05637.
 
-    `initializer` is that of the embedding, where it is not that of all kernels.
+    `initializer` is that of the embedding; None uses that of all kernels.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class LabelProjection(Linear):
         super().__init__(dataclasses.replace(make, initializer=initializer), y_dim, features, bias=None)
 
     def score(self, y: Array, features: Array, *, train: bool) -> Array:
-        """What the labels [B, K] add to the logits of features [B, F]: [B]."""
+        """The term [B] that labels [B, K] add to the logits of features [B, F]."""
         return jnp.sum(self(y, train=train) * features, 1)
 
 
@@ -37,10 +37,10 @@ def label_projection(
     owner: str,
     initializer: Callable[..., Array] | None = None,
 ) -> LabelProjection:
-    """The projection that `project_y` of the discriminator `owner` asks for.
+    """The label projection for `project_y` of the discriminator `owner`.
 
     Raises:
-      UserError: there are no labels.
+      UserError: the GAN is not conditional.
     """
     if not make.dims.y:
         raise UserError(f"{owner}.project_y needs labels; set it to False, or ModularGAN.conditional = True")
@@ -50,7 +50,7 @@ def label_projection(
 def scored(
     features: Array, cond: Cond, final: Linear, projection: LabelProjection | None = None
 ) -> DiscriminatorOut:
-    """The logits of features [B, F]: one linear layer, and the label projection if there is one."""
+    """The discriminator's output for features [B, F]: a linear layer plus the label projection, if any."""
     logits = final(features, train=cond.train)[:, 0]
     if projection is not None:
         logits += projection.score(cond.y, features, train=cond.train)

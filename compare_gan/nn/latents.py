@@ -1,4 +1,4 @@
-"""How the latent vector and the label reach the blocks of a generator."""
+"""Splits the latent vector and the label into the conditioning inputs of a generator's blocks."""
 
 import jax.numpy as jnp
 
@@ -8,10 +8,10 @@ from compare_gan.nn.options import CondDims
 
 
 def block_dims(dims: CondDims, blocks: int, hierarchical: bool) -> CondDims:
-    """Lengths of what `block_conds` gives each block; its first part is as long as their z.
+    """Lengths of the vectors that `block_conds` passes to each block; the first layer's z is as long.
 
     Raises:
-      UserError: z does not divide into chunks.
+      UserError: z does not divide into `blocks + 1` chunks.
     """
     if not hierarchical:
         return dims
@@ -24,10 +24,10 @@ def block_dims(dims: CondDims, blocks: int, hierarchical: bool) -> CondDims:
 
 
 def block_conds(cond: Cond, blocks: int, hierarchical: bool) -> tuple[Array, list[Cond]]:
-    """What the first linear layer sees of z, and what conditions each block.
+    """The input of the first linear layer, and the conditioning inputs of each block.
 
-    That is z and the label as they are; or, in a hierarchy, a chunk of z each, and the label
-    together with that chunk.
+    These are z and the label unchanged. If `hierarchical`, the first layer and each block get one chunk of z
+    each, and a block's label is concatenated with its chunk.
     """
     if not hierarchical:
         return cond.z, [cond] * blocks

@@ -18,16 +18,16 @@ class SpectralVector(nnx.Variable):
 
 
 def spectral_normalize(kernel: Array, u: Array, side: str, epsilon: float) -> tuple[Array, Array]:
-    """Divides a kernel by its largest singular value, by one power iteration.
+    """Divides a kernel by its largest singular value, estimated by one power iteration.
 
-    Miyato et al., https://arxiv.org/abs/1802.05957. The singular vectors count as constants
-    for the gradient, the singular value does not.
+    Miyato et al., https://arxiv.org/abs/1802.05957. The gradient treats the singular vectors as constants,
+    but not the singular value.
 
     Args:
       kernel: [..., columns]; all axes but the last are the rows of a matrix.
-      u: the estimate so far: [rows, 1] for the "left" side, [1, columns] for the "right".
+      u: the previous estimate: [rows, 1] if `side` is "left", [1, columns] if "right".
       side: "left" or "right".
-      epsilon: floor under the squared length of a vector.
+      epsilon: lower bound of the squared length of a vector.
 
     Returns:
       The normalised kernel, and the estimate after the iteration.
@@ -51,10 +51,10 @@ def _unit(v: Array, epsilon: float) -> Array:
 
 
 class _Kernel(nnx.Module):
-    """A kernel with what all layers share: initialiser, bias, spectral normalisation.
+    """A kernel with bias and spectral normalisation, the base of all layers.
 
-    Unlike `flax.nnx.SpectralNorm` this keeps the kernel as the optimiser made it. In training
-    the singular vector moves at each pass; in evaluation it is read only.
+    Unlike `flax.nnx.SpectralNorm` this stores the unnormalised kernel. The singular vector is updated at each
+    training pass and is constant in evaluation.
     """
 
     def __init__(self, make: "LayerFactory", shape: tuple[int, ...], outputs: int, bias: float | None):
@@ -98,7 +98,7 @@ class Linear(_Kernel):
 class Conv(_Kernel):
     """[B, H, W, c_in] -> [B, ceil(H/stride), ceil(W/stride), c_out], "SAME" padding.
 
-    Without a stride, `scale` "up" or "repeat" doubles the image before it, "down" halves it after.
+    With stride 1, `scale` "up" or "repeat" doubles the image before the convolution, "down" halves it after.
     """
 
     def __init__(
@@ -136,9 +136,9 @@ class Deconv(_Kernel):
 
 @dataclasses.dataclass(frozen=True)
 class LayerFactory:
-    """Makes the layers of a network. Holds what they share; each layer draws its weights from `rngs`.
+    """Creates the layers of a network from shared settings. Each layer draws its weights from `rngs`.
 
-    `bias` is the initial value of a layer's bias; None makes a layer without one.
+    The methods' `bias` is the initial value of a layer's bias; None creates a layer without bias.
     """
 
     layers: Layers
@@ -146,8 +146,8 @@ class LayerFactory:
     spectral_norm: bool = False
     batch_norm_fn: NormFactory | None = None
     layer_norm: bool = False  # whether residual blocks have layer norms
-    dims: CondDims = CondDims()  # of the vectors that condition norms
-    initializer: Callable[..., Array] | None = None  # of kernels; None for that of `layers`
+    dims: CondDims = CondDims()  # lengths of the vectors that condition norms
+    initializer: Callable[..., Array] | None = None  # of kernels; None: that of `layers`
 
     @property
     def plain(self) -> "LayerFactory":
@@ -180,9 +180,9 @@ class LayerFactory:
         return Deconv(self, c_in, c_out, size=size, stride=stride)
 
     def norm(self, features: int) -> Norm | None:
-        """The batch norm that the configuration names, or None.
+        """The configured batch norm for `features` channels, or None.
 
         Raises:
-          UserError: there is nothing that could condition it.
+          UserError: the norm needs a label or latent vector that this network does not have.
         """
         return None if self.batch_norm_fn is None else self.batch_norm_fn(self, features)

@@ -1,7 +1,7 @@
-"""What the two networks of a GAN are given, and what they must be.
+"""Protocols of generators and discriminators, and the specification that their constructors take.
 
-An architecture is a pair of NNX modules that `register_pair` names. Their constructors fit `MakeGenerator`
-and `MakeDiscriminator`; further keyword arguments have defaults, which a configuration may change.
+An architecture is a pair of NNX modules, registered with `register_pair`. Their constructors match
+`MakeGenerator` and `MakeDiscriminator`; further keyword arguments have defaults and are configurable.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from compare_gan.nn.options import CondDims, DiscriminatorOptions, GeneratorOpti
 
 @dataclasses.dataclass(frozen=True)
 class NetSpec:
-    """What a constructor of a network gets: images, lengths of its inputs, and hyper-parameters of layers."""
+    """Arguments of a network's constructor: image shape, input lengths, and hyper-parameters of layers."""
 
     image: ImageSpec
     z_dim: int  # length of the latent vector; 0 in a discriminator
@@ -32,17 +32,17 @@ class NetSpec:
 
     @property
     def dims(self) -> CondDims:
-        """Lengths of what conditions the norms."""
+        """Lengths of the vectors that condition the norms."""
         return CondDims(self.z_dim, self.y_dim)
 
     def factory(self, rngs: nnx.Rngs) -> LayerFactory:
-        """Makes the layers of the network; see `LayerFactory`."""
+        """A factory for the layers of the network; see `LayerFactory`."""
         o = self.options
         return LayerFactory(self.layers, rngs, o.spectral_norm, o.batch_norm_fn, o.layer_norm, self.dims)
 
 
 class Generator(Protocol):
-    """An NNX module that turns latent vectors, and labels if there are any, into images.
+    """An NNX module that maps latent vectors, and labels of conditional GANs, to images.
 
     `cond.z` is [B, Z] and `cond.y` [B, K] or None; the images are [B, H, W, C], float32 in [0, 1].
     """
@@ -51,19 +51,19 @@ class Generator(Protocol):
 
 
 class Discriminator(Protocol):
-    """An NNX module that gives logits [B] and features [B, F] of images [B, H, W, C] in [0, 1].
+    """An NNX module that maps images [B, H, W, C] in [0, 1] to logits [B] and features [B, F].
 
-    The heads of auxiliary tasks work on the features. `aux` of what it returns is empty.
+    The heads of auxiliary tasks take the features as input. `aux` of the output is empty.
     """
 
     feature_dim: int  # F
-    projects_labels: bool  # a label projection (`nn.heads`) adds to the logits
+    projects_labels: bool  # whether the logits include a label projection (`nn.heads`)
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut: ...
 
 
 class MakeGenerator(Protocol):
-    """Makes a generator; mostly its class.
+    """Creates a generator; usually its class.
 
     Raises:
       UserError: the network does not fit `net`.
@@ -73,7 +73,7 @@ class MakeGenerator(Protocol):
 
 
 class MakeDiscriminator(Protocol):
-    """Makes a discriminator; mostly its class.
+    """Creates a discriminator; usually its class.
 
     Raises:
       UserError: the network does not fit `net`.

@@ -1,8 +1,7 @@
 """Normalisation of activations.
 
-A batch norm is named in a configuration by its factory `factory(make, features) -> module`, where `make` is
-a `LayerFactory`, and the module is called as `module(x, cond)`: every norm is given all that may condition
-it and takes what it needs.
+A configuration selects a batch norm by its factory `factory(make, features) -> module`, where `make` is a
+`LayerFactory`. The module is called as `module(x, cond)`; each norm reads the fields of `cond` that it needs.
 """
 
 import jax
@@ -19,11 +18,10 @@ from compare_gan.nn.options import OPS, Layers
 class Standardize(nnx.Module):
     """Zero mean and unit variance over all axes but the last.
 
-    In training by the statistics of the batch. Under a sharded `jax.jit` the batch is the global
-    one; where the devices are in groups, each group's part of it is standardised by its own. The
-    variance is the biased one, in the moving average too, as in compare_gan. Outside training
-    by moving averages, or by the mean over the batches that were accumulated, which a batch joins
-    before it is standardised where `Cond.accumulate` is set.
+    Training uses batch statistics. Under a sharded `jax.jit` these are of the global batch, or of each group
+    of devices if there are several. The variance is the biased one, in the moving average too, as in
+    compare_gan. Evaluation uses moving averages, or the mean over accumulated batches; with
+    `cond.accumulate` a batch is added to these before it is standardised.
     """
 
     def __init__(self, features: int, layers: Layers):
@@ -40,16 +38,16 @@ class Standardize(nnx.Module):
         if cond.accumulate and not self.options.use_moving_averages:
             self.accumulate(*moments(x[None]))
         if not cond.train:
-            return self.by(x, *self.stored())
+            return self.normalize(x, *self.eval_moments())
         parts = x.reshape(self.groups, -1, *x.shape[1:])
         mean, variance = moments(parts)
         if self.options.use_moving_averages:
-            keep = self.options.decay
+            decay = self.options.decay
             for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                average[...] = keep * average[...] + (1 - keep) * new.mean(0).reshape(-1)
-        return self.by(parts, mean, variance).reshape(x.shape)
+                average[...] = decay * average[...] + (1 - decay) * new.mean(0).reshape(-1)
+        return self.normalize(parts, mean, variance).reshape(x.shape)
 
-    def by(self, x: Array, mean: Array, variance: Array) -> Array:
+    def normalize(self, x: Array, mean: Array, variance: Array) -> Array:
         return (x - mean) * jax.lax.rsqrt(variance + self.options.epsilon)
 
     def accumulate(self, mean: Array, variance: Array) -> None:
@@ -57,8 +55,8 @@ class Standardize(nnx.Module):
         self.accu_variance[...] += variance.reshape(-1)
         self.accu_counter[...] += 1
 
-    def stored(self) -> tuple[Array, Array]:
-        """Mean and variance [C] outside training."""
+    def eval_moments(self) -> tuple[Array, Array]:
+        """Mean and variance [C] for evaluation."""
         if self.options.use_moving_averages:
             return self.moving_mean[...], self.moving_variance[...]
         count = self.accu_counter[...]
@@ -66,7 +64,7 @@ class Standardize(nnx.Module):
 
 
 def moments(parts: Array) -> tuple[Array, Array]:
-    """[G, B, ..., C] -> mean and biased variance [G, 1, ..., C] of each part."""
+    """Mean and biased variance [G, 1, ..., C] of each of G groups in an array [G, B, ..., C]."""
     axes, parts = tuple(range(1, parts.ndim - 1)), parts.astype(jnp.float32)
     return parts.mean(axes, keepdims=True), parts.var(axes, keepdims=True)
 
@@ -86,8 +84,8 @@ class BatchNorm(nnx.Module):
 class ConditionalBatchNorm(nnx.Module):
     """Scale and offset are linear in the label: de Vries et al., https://arxiv.org/abs/1707.00683.
 
-    As in compare_gan the scale is not offset by one unless asked for, so that an all-zero label
-    gives zeros.
+    As in compare_gan `gamma_offset`, which is added to the scale, defaults to 0; an all-zero label then gives
+    zeros.
     """
 
     def __init__(self, make: LayerFactory, y_dim: int, features: int, *, use_bias: bool, gamma_offset: float):
@@ -105,7 +103,7 @@ class ConditionalBatchNorm(nnx.Module):
 
 
 class SelfModulatedBatchNorm(nnx.Module):
-    """Scale and offset are a small network's answer to z: Chen et al., https://arxiv.org/abs/1810.01365."""
+    """Scale and offset are predicted from z by a small MLP: Chen et al., https://arxiv.org/abs/1810.01365."""
 
     def __init__(self, make: LayerFactory, z_dim: int, features: int, *, num_hidden: int):
         self.standardize = Standardize(features, make.layers)
@@ -137,7 +135,7 @@ class LayerNorm(nnx.Module):
 
 
 def _over_image(v: Array, x: Array) -> Array:
-    """[B, F] -> [B, 1, 1, F] beside an x of rank 4."""
+    """Reshapes v [B, F] to broadcast with x; [B, 1, 1, F] if x has rank 4."""
     return v.reshape(v.shape[0], *(1,) * (x.ndim - 2), v.shape[-1])
 
 
@@ -149,7 +147,7 @@ def no_batch_norm(make: LayerFactory, features: int) -> None:
 
 @expose("batch_norm", module=OPS)
 def batch_norm(make: LayerFactory, features: int) -> BatchNorm:
-    """Learned scale and offset, the same for all images."""
+    """Batch norm with learned scale and offset, the same for all images."""
     return BatchNorm(features, make.layers)
 
 
@@ -157,10 +155,10 @@ def batch_norm(make: LayerFactory, features: int) -> BatchNorm:
 def conditional_batch_norm(
     make: LayerFactory, features: int, *, use_bias: bool = False, gamma_offset: float = 0.0
 ) -> ConditionalBatchNorm:
-    """Scale and offset linear in the label.
+    """Batch norm with scale and offset linear in the label.
 
-    `gamma_offset` is added to the scale. compare_gan adds nothing (google/compare_gan#54); with 1
-    all classes begin alike, which keeps small generators from losing one.
+    `gamma_offset` is added to the scale. compare_gan adds nothing (google/compare_gan#54). With 1 all classes
+    start with the same scale, which keeps small generators from losing a class.
 
     Raises:
       UserError: there are no labels.
@@ -174,10 +172,10 @@ def conditional_batch_norm(
 def self_modulated_batch_norm(
     make: LayerFactory, features: int, *, num_hidden: int = 32
 ) -> SelfModulatedBatchNorm:
-    """Scale and offset given by the latent vector.
+    """Batch norm with scale and offset predicted from the latent vector.
 
     Raises:
-      UserError: used in a network that has no latent vector.
+      UserError: the network has no latent vector.
     """
     if not make.dims.z:
         raise UserError("self_modulated_batch_norm needs a latent vector; use it as G.batch_norm_fn only")

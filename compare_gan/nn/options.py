@@ -1,4 +1,4 @@
-"""Hyper-parameters of layers: plain values, made once, handed down."""
+"""Hyper-parameters of layers, as frozen dataclasses."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ARCH = "compare_gan.architectures.abstract_arch"
 @expose("weights", module=OPS)
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """How kernels begin: "normal", "truncated" (at two deviations) or "orthogonal"."""
+    """Initialiser of kernels: "normal", "truncated" (at two standard deviations) or "orthogonal"."""
 
     initializer: str = "normal"
     stddev: float = 0.02
@@ -35,7 +35,7 @@ class Weights:
             case "normal":
                 return nnx.initializers.normal(self.stddev)
             case "truncated":
-                # TensorFlow's stddev is that of the normal before it is cut.
+                # As in TensorFlow, stddev is that of the normal distribution before truncation.
                 return nnx.initializers.truncated_normal(self.stddev)
             case _:
                 return nnx.initializers.orthogonal()
@@ -44,12 +44,12 @@ class Weights:
 @expose("standardize_batch", module=OPS)
 @dataclasses.dataclass(frozen=True)
 class StandardizeBatch:
-    """Batch statistics, and what stands for them outside training.
+    """Batch statistics for training and evaluation.
 
-    With `use_moving_averages` that is a moving average, of which `decay` is the weight of the old
-    value; without, the mean over batches that are generated for the purpose before evaluation.
-    `epsilon` is added to the variance. Statistics are those of the global batch, unless
-    `use_cross_replica_mean` is False: then each device has its own.
+    Evaluation uses a moving average, in which `decay` is the weight of the old value; without
+    `use_moving_averages` it uses the mean over batches generated before evaluation ("standing statistics").
+    `epsilon` is added to the variance. Batch statistics are those of the global batch; if
+    `use_cross_replica_mean` is False, each device uses its own.
     """
 
     decay: float = 0.999
@@ -61,9 +61,9 @@ class StandardizeBatch:
 @expose("cross_replica_moments", module=TPU_OPS)
 @dataclasses.dataclass(frozen=True)
 class CrossReplicaMoments:
-    """Which devices share batch statistics: groups of `group_size`, or all where it is None.
+    """Which devices share batch statistics: groups of `group_size`, or all if it is None.
 
-    `parallel` chose between two ways of summing on a TPU, with the same result; here it says nothing.
+    `parallel` selects between two equivalent TPU reductions in compare_gan; here it has no effect.
     """
 
     parallel: bool = True
@@ -77,7 +77,7 @@ class CrossReplicaMoments:
 @expose("spectral_norm", module=OPS)
 @dataclasses.dataclass(frozen=True)
 class SpectralNorm:
-    """Which singular vector of a kernel [rows, columns] is kept: "left", "right" or the "auto" shorter."""
+    """The stored singular vector of a kernel [rows, columns]: "left", "right", or "auto" (the shorter)."""
 
     epsilon: float = 1e-12
     singular_value: str = "left"
@@ -97,10 +97,10 @@ class SpectralNorm:
 @expose("precision", module=OPS)
 @dataclasses.dataclass(frozen=True)
 class Precision:
-    """In what convolutions and attention compute: "float32" or "bfloat16".
+    """The dtype of convolutions and attention: "float32" or "bfloat16".
 
-    Parameters, statistics, spectral and batch normalisation, linear layers, images and losses are
-    float32 either way. bfloat16 is for GPUs and TPUs; XLA's CPU backend is slower with it.
+    Parameters, statistics, spectral and batch normalisation, linear layers, images and losses are always
+    float32. bfloat16 is for GPUs and TPUs; it is slower on XLA's CPU backend.
     """
 
     compute: str = "float32"
@@ -112,7 +112,7 @@ class Precision:
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """What all layers of one experiment share."""
+    """Settings shared by all layers of a GAN."""
 
     weights: Weights = Weights()
     batch: StandardizeBatch = StandardizeBatch()
@@ -123,15 +123,15 @@ class Layers:
 
     @property
     def dtype(self) -> Any:
-        """Of what convolutions see and give."""
+        """The dtype of the inputs and outputs of convolutions."""
         return jnp.dtype(self.precision.compute)
 
     @property
     def moment_groups(self) -> int:
-        """Into how many parts a batch is cut, each with batch statistics of its own.
+        """The number of device groups, each with its own batch statistics.
 
         Raises:
-          UserError: the devices do not divide into groups.
+          UserError: the group size does not divide the number of devices.
         """
         if self.batch.use_cross_replica_mean is False:
             return self.replicas
@@ -143,7 +143,7 @@ class Layers:
         return self.replicas // size
 
 
-NormFactory = Callable[..., Norm | None]  # of a `LayerFactory` and the number of features, see `norms.py`
+NormFactory = Callable[..., Norm | None]  # maps a `LayerFactory` and a number of features to a norm
 
 
 @expose("G", module=ARCH)
@@ -168,7 +168,7 @@ class DiscriminatorOptions:
 
 @dataclasses.dataclass(frozen=True)
 class CondDims:
-    """Lengths of the latent and of the label vector that condition a layer; 0 where there is none."""
+    """Lengths of the latent and the label vector that condition a layer; 0 if absent."""
 
     z: int = 0
     y: int = 0

@@ -1,7 +1,7 @@
-"""Memory for arithmetic: what a block computes is forgotten, and computed again for the gradient.
+"""Rematerialisation: a block's activations are recomputed in the backward pass instead of stored.
 
-Chen et al., https://arxiv.org/abs/1604.06174. On a CPU XLA's temporaries were as large with it as
-without; it has not been measured on a GPU. Batches in parts need less memory everywhere.
+Chen et al., https://arxiv.org/abs/1604.06174. On a CPU it does not reduce the size of XLA's temporaries; it
+has not been measured on a GPU. Gradient accumulation reduces memory everywhere.
 """
 
 import functools
@@ -14,7 +14,7 @@ from compare_gan.core.types import Array, Cond
 
 
 def maybe_remat(call: Callable[[Any, Array, Cond], Array]) -> Callable[[Any, Array, Cond], Array]:
-    """Decorates `__call__(self, x, cond)` of a block: where `Cond.remat` is set only x is kept."""
+    """Decorator of a block's `__call__(self, x, cond)`: if `cond.remat`, only x is stored for backward."""
 
     @functools.wraps(call)
     def wrapper(self: Any, x: Array, cond: Cond) -> Array:

@@ -1,9 +1,9 @@
-"""Images of twice or half the size, alone and together with a convolution.
+"""Upsampling and downsampling by 2, alone and fused with a convolution.
 
-Doubling before a convolution and halving after one multiply by zeros, or compute four
-numbers of which only the mean is used. The convolutions here give the same numbers, up to rounding, for a
-quarter of the products: means and sums of neighbours commute with a convolution, and what is left of
-it is a convolution of stride 2, or the transpose of one.
+A convolution after zero-insertion multiplies by zeros, and one before average pooling computes four numbers
+of which only the mean is used. The fused convolutions give the same result, up to rounding, with a quarter
+of the products: means and sums of neighbours commute with a convolution, which leaves a convolution of
+stride 2 or its transpose.
 """
 
 from typing import Literal
@@ -23,7 +23,7 @@ def of_ends(scale: Scale) -> tuple[Scale, Scale]:
 
 
 def unpool(x: Array) -> Array:
-    """[B, H, W, C] -> [B, 2H, 2W, C]: each value at the top left of a square of zeros."""
+    """[B, H, W, C] -> [B, 2H, 2W, C]: each value becomes the top left of a 2x2 square of zeros."""
     b, h, w, c = x.shape
     zeros = jnp.zeros_like(x)
     rows = jnp.stack([x, zeros], 3).reshape(b, h, 2 * w, c)
@@ -37,15 +37,15 @@ def repeat(x: Array) -> Array:
 
 
 def average_pool(x: Array) -> Array:
-    """[B, H, W, C] -> [B, ceil(H/2), ceil(W/2), C]: mean of each square of four, or of the part there is."""
-    if x.shape[1] % 2 or x.shape[2] % 2:  # half a square has the mean of the square with it repeated
+    """[B, H, W, C] -> [B, ceil(H/2), ceil(W/2), C]: mean of each 2x2 square, cropped at an odd edge."""
+    if x.shape[1] % 2 or x.shape[2] % 2:  # repeating the edge does not change the mean of a cropped square
         x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), "edge")
     b, h, w, c = x.shape
     return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
 def rescaled(x: Array, scale: Scale) -> Array:
-    """Twice or half the height and width, or the image as it is."""
+    """Doubles or halves height and width, or returns x unchanged, by `scale`."""
     match scale:
         case "up":
             return unpool(x)
@@ -58,7 +58,7 @@ def rescaled(x: Array, scale: Scale) -> Array:
 
 
 def convolve_rescaled(x: Array, kernel: Array, scale: Scale) -> Array:
-    """A "SAME" convolution of what "up" or "repeat" make of x, or what "down" makes of the convolution.
+    """A "SAME" convolution after upsampling ("up", "repeat") or before downsampling ("down").
 
     [B, H, W, C], [kh, kw, C, O] -> [B, H', W', O].
     """
@@ -81,7 +81,7 @@ def convolve_unpooled(x: Array, kernel: Array) -> Array:
 
 
 def convolve_repeated(x: Array, kernel: Array) -> Array:
-    """`convolve(repeat(x), kernel)`: repeating is the sum of four neighbours of what `unpool` gives."""
+    """`convolve(repeat(x), kernel)`: `repeat` is the sum over four neighbours of `unpool`."""
     if kernel.shape[:2] == (1, 1):
         return repeat(convolve(x, kernel))
     return _neighbours(_spread(x, kernel, 1))
@@ -99,7 +99,7 @@ def convolve_pooled(x: Array, kernel: Array) -> Array:
 
 
 def _spread(x: Array, kernel: Array, more: int) -> Array:
-    """`convolve(unpool(x), kernel)`, and so many rows above and columns left of it."""
+    """`convolve(unpool(x), kernel)` with `more` additional rows above and columns to the left."""
     size = (2 * x.shape[1] + more, 2 * x.shape[2] + more)
     padding = []
     for i in range(2):
@@ -111,6 +111,6 @@ def _spread(x: Array, kernel: Array, more: int) -> Array:
 
 
 def _neighbours(x: Array) -> Array:
-    """[B, H, W, C] -> [B, H-1, W-1, C]: each pixel with those to the right, below and across."""
+    """[B, H, W, C] -> [B, H-1, W-1, C]: the sum over each 2x2 square."""
     rows = x[:, 1:] + x[:, :-1]
     return rows[:, :, 1:] + rows[:, :, :-1]

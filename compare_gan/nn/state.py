@@ -1,7 +1,7 @@
-"""Between NNX modules and plain trees of arrays.
+"""Conversion between NNX modules and plain pytrees of arrays.
 
-The definition of a network is static Python and its arrays are a pytree, so that a training
-step is an ordinary function of arrays under `jax.jit` and `jax.grad`.
+A network is a static graph definition and a pytree of arrays, so that a training step is an ordinary
+function of arrays under `jax.jit` and `jax.grad`.
 """
 
 import hashlib
@@ -23,16 +23,17 @@ def net_state(network: object) -> NetState:
 
 
 def merge_module(definition: nnx.GraphDef, params: Tree, extra: Tree) -> Any:
-    """A network over copies of these arrays: what it updates does not leak."""
+    """A network with copies of these arrays, so that its in-place updates stay local."""
     params, extra = unshard((params, extra))
     return nnx.merge(definition, nnx.State(params), nnx.State(extra), copy=True)
 
 
 def unshard(tree: Tree) -> Tree:
-    """Arrays that may lie in parts, on every device as a whole; see `compare_gan.core.placement`.
+    """Gathers arrays that may be sharded over the fsdp axis; see `compare_gan.core.placement`.
 
-    Inside a compiled program that is told of the mesh; elsewhere arrays stay as they are. Gradients come
-    back whole, and the compiler sums only the part of each that its device updates.
+    This takes effect inside a compiled program with an abstract mesh; elsewhere it returns arrays unchanged.
+    Gradients with respect to the gathered arrays are replicated; the compiler may reduce-scatter them, since
+    each device updates only its own shard.
     """
     if jax.sharding.get_abstract_mesh().shape.get(FSDP, 1) == 1:
         return tree
@@ -40,13 +41,13 @@ def unshard(tree: Tree) -> Tree:
 
 
 def replace_spectral_vectors(source: Tree, extra: Tree) -> Tree:
-    """The statistics `extra` of a network, with the spectral vectors of `source`."""
+    """The non-trainable state `extra` of a network, with the spectral vectors of `source`."""
     return jax.tree.map_with_path(lambda path, a, b: b if path[-1].key == "u" else a, extra, source)
 
 
 def digest(tree: Tree) -> str:
-    """SHA-256 of all arrays of a pytree, in its order."""
-    found = hashlib.sha256()
+    """SHA-256 of the bytes of all arrays of a pytree, in the order of its leaves."""
+    sha256 = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):
-        found.update(np.ascontiguousarray(leaf).tobytes())
-    return found.hexdigest()
+        sha256.update(np.ascontiguousarray(leaf).tobytes())
+    return sha256.hexdigest()

@@ -1,10 +1,10 @@
-"""3x3 convolutions with 16 products in place of 36, for each square of four outputs.
+"""3x3 convolutions with 16 products in place of 36 for each square of four outputs.
 
-Winograd's minimal filtering F(2x2, 3x3), as Lavin and Gray use it (https://arxiv.org/abs/1509.09308):
-a tile of 4x4 inputs and the kernel are each transformed to 4x4 numbers, which are multiplied element by
-element, so that a sum over channels is a matrix product; a transform of the 4x4 sums is a square of 2x2
-outputs. Exact but for rounding, which is about that of the plain sum. The kernel's gradient has the
-same products, with the transforms turned.
+Winograd's minimal filtering F(2x2, 3x3) as used by Lavin and Gray, https://arxiv.org/abs/1509.09308: a tile
+of 4x4 inputs and the kernel are each transformed to 4x4 numbers, which are multiplied element by element, so
+that the sum over channels is a matrix product; the 4x4 sums are transformed to a square of 2x2 outputs. The
+result is exact up to rounding, which is about that of the plain sum. The kernel's gradient has the same
+products, with transposed transforms.
 
 Each transform acts on a grid of arrays, first along its rows, then along its columns.
 """
@@ -18,14 +18,15 @@ from compare_gan.core.types import Array
 
 Grid = Sequence[Sequence[Array]]
 Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of height and width
-MIN_CHANNELS = 96  # channels on either side, below which products are too small a part of the time
+MIN_CHANNELS = 96  # of input and output; with fewer, the transforms take too much of the time
 
 
 def is_profitable(x: Array, kernel: Sequence[int], padding: Padding) -> bool:
-    """Whether a convolution of stride 1 is one of these, and on a CPU faster as one.
+    """Whether a convolution of stride 1 can be computed this way, and is faster so on a CPU.
 
-    Transforms of the kernel must be small beside those of the images. How many images there are does not
-    count, so that an image is the same in batches of any size, and the size may be open (`jax.export`).
+    Transforms of the kernel must be cheap compared to those of the images. The decision does not depend on
+    the batch size, so that an image gets the same result in batches of any size, and the size may be symbolic
+    (`jax.export`).
 
     Args:
       x: images, [B, H, W, C].
@@ -51,19 +52,19 @@ def convolve(x: Array, kernel: Array, padding: Padding) -> Array:
 def kernel_gradient(x: Array, dy: Array, padding: Padding) -> Array:
     """Gradient of `convolve` in its kernel: [B, H, W, C], [B, h, w, O] -> [3, 3, C, O]."""
     inputs = _both(_of_input, _tiles(x, padding))
-    # Padded as for the gradient of the input, which then shares it; XLA would compute an unpadded one anew,
-    # with all that it can fuse before it, for each of the products.
+    # Padded as for the input gradient, so that both share one array. Without padding XLA would recompute dy,
+    # and everything fused into it, for each of the products.
     inner = [row[1:3] for row in _tiles(dy, ((1, 1), (1, 1)))[1:3]]
-    outputs = _both(_to_output_turned, inner)
+    outputs = _both(_to_output_transposed, inner)
     products = [
         [_flat(v).T @ _flat(m) for v, m in zip(*rows, strict=True)]
         for rows in zip(inputs, outputs, strict=True)
     ]
-    return jnp.stack([jnp.stack(row) for row in _both(_of_kernel_turned, products)])
+    return jnp.stack([jnp.stack(row) for row in _both(_of_kernel_transposed, products)])
 
 
 def _tiles(x: Array, padding: Padding) -> Grid:
-    """The 4x4 pixels of every tile, two apart: a grid of [B, h/2, w/2, C]."""
+    """The 4x4 pixels of all tiles (stride 2), as a 4x4 grid of arrays [B, h/2, w/2, C]."""
     x = padded(x, padding)
     b, h, w, c = x.shape
     pairs = x.reshape(b, h // 2, 2, w // 2, 2, c)
@@ -75,7 +76,7 @@ def _tiles(x: Array, padding: Padding) -> Grid:
 
 
 def padded(x: Array, padding: Padding) -> Array:
-    """Zeros around images [B, H, W, C]; a negative width cuts rows or columns off."""
+    """Pads images [B, H, W, C] with zeros; negative padding crops."""
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)])
 
 
@@ -84,13 +85,13 @@ def _flat(x: Array) -> Array:
 
 
 def _both(transform: Callable[..., Sequence[Array]], grid: Grid) -> Grid:
-    """A transform along both axes of a grid."""
+    """Applies a transform along both axes of a grid."""
     rows = [transform(*row) for row in grid]
     columns = [transform(*column) for column in zip(*rows, strict=True)]
     return list(zip(*columns, strict=True))
 
 
-# Along one axis: four inputs and a kernel of three make two outputs. What is `turned` is transposed.
+# Along one axis: four inputs and a kernel of three give two outputs.
 
 
 def _of_input(a: Array, b: Array, c: Array, d: Array) -> Sequence[Array]:
@@ -105,9 +106,9 @@ def _to_output(a: Array, b: Array, c: Array, d: Array) -> Sequence[Array]:
     return a + b + c, b - c - d
 
 
-def _to_output_turned(a: Array, b: Array) -> Sequence[Array]:
+def _to_output_transposed(a: Array, b: Array) -> Sequence[Array]:
     return a, a + b, a - b, -b
 
 
-def _of_kernel_turned(a: Array, b: Array, c: Array, d: Array) -> Sequence[Array]:
+def _of_kernel_transposed(a: Array, b: Array, c: Array, d: Array) -> Sequence[Array]:
     return a + (b + c) / 2, (b - c) / 2, d + (b + c) / 2

@@ -1,4 +1,4 @@
-"""Every module of this folder is loaded, and so registers itself."""
+"""Discriminator penalties. Importing this package runs the @register decorators of its modules."""
 
 from compare_gan.core.registry import load_siblings
 

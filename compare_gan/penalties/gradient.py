@@ -1,4 +1,4 @@
-"""Penalties on the slope of the discriminator."""
+"""Gradient penalties on the discriminator."""
 
 from collections.abc import Callable
 
@@ -13,24 +13,25 @@ LIB = "compare_gan.gans.penalty_lib"
 
 @PENALTIES.register("wgangp_penalty", module=LIB)
 def wgangp_penalty(p: PenaltyInputs) -> Array:
-    """Slope one between real and fake images: Gulrajani et al., https://arxiv.org/abs/1704.00028."""
+    """Gradient norm one between real and fake images: Gulrajani et al., https://arxiv.org/abs/1704.00028."""
     alpha = p.uniform(1, 1, 1)
-    return unit_slope(p.discriminator, p.real + alpha * (p.fake - p.real))
+    return unit_norm_penalty(p.discriminator, p.real + alpha * (p.fake - p.real))
 
 
 @PENALTIES.register("dragan_penalty", module=LIB)
 def dragan_penalty(p: PenaltyInputs) -> Array:
-    """Slope one around real images: Kodali et al., https://arxiv.org/abs/1705.07215.
+    """Gradient norm one around real images: Kodali et al., https://arxiv.org/abs/1705.07215.
 
-    As in compare_gan the noise is one uniform number for each value, scaled by the standard
-    deviation of the whole batch, and the result is clipped to [0, 1].
+    As in compare_gan the noise is uniform and independent for each value, scaled by the standard
+    deviation over all values of the batch (of the microbatch with gradient accumulation); the noisy images
+    are clipped to [0, 1].
     """
     noise = p.uniform(*p.real.shape[1:]) - 0.5
-    return unit_slope(p.discriminator, jnp.clip(p.real + p.real.std() * noise, 0.0, 1.0))
+    return unit_norm_penalty(p.discriminator, jnp.clip(p.real + p.real.std() * noise, 0.0, 1.0))
 
 
-def unit_slope(discriminator: Callable[[Array], Array], x: Array) -> Array:
-    """Mean squared distance from one of the gradient's length at x [B, H, W, C]."""
+def unit_norm_penalty(discriminator: Callable[[Array], Array], x: Array) -> Array:
+    """Mean squared difference between one and the norm of the gradient at each image of x [B, H, W, C]."""
     gradient = jax.grad(lambda x: discriminator(x).sum())(x)
-    slope = jnp.sqrt(1e-4 + jnp.sum(gradient**2, (1, 2, 3)))
-    return jnp.mean((slope - 1) ** 2)
+    norm = jnp.sqrt(1e-4 + jnp.sum(gradient**2, (1, 2, 3)))
+    return jnp.mean((norm - 1) ** 2)

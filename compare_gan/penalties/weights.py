@@ -1,4 +1,4 @@
-"""Penalties on the discriminator's weights, and none at all."""
+"""Penalties on the discriminator's weights, and no penalty."""
 
 import jax
 import jax.numpy as jnp

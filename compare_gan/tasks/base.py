@@ -1,4 +1,4 @@
-"""What an auxiliary task of the discriminator may do. Most of the hooks do nothing by default."""
+"""The interface of auxiliary tasks of the discriminator. Most methods do nothing by default."""
 
 import abc
 from typing import Any
@@ -10,46 +10,52 @@ from compare_gan.nn.layers import LayerFactory
 
 
 class AuxTask(abc.ABC):
-    """A head on the discriminator's features with a loss of its own. A frozen value."""
+    """A head on the discriminator's features with its own loss. Subclasses are frozen dataclasses."""
 
     name: str
 
     @property
     def changes_logits(self) -> bool:
-        """Whether `score` adds the label to the logits."""
+        """Whether `score` adds a label projection to the logits."""
         return False
 
     def check(self, spec: ImageSpec) -> None:
-        """Checks that the task can be done on such images.
+        """Checks that the task supports images of this shape.
 
         Raises:
-          UserError: it cannot.
+          UserError: it does not.
         """
         del spec
 
     @abc.abstractmethod
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
-        """The task's own parameters; they belong to the discriminator."""
+        """Creates the task's head, which becomes a part of the discriminator."""
 
     @abc.abstractmethod
     def loss(self, real: SideOutputs, fake: SideOutputs, real_y: Array | None) -> tuple[LossPair, Metrics]:
-        """What the task adds to the two players' losses, and what it reports."""
+        """The task's contribution to the losses of both players, and its metrics.
+
+        Args:
+          real: the discriminator's outputs for the real images and their extra views.
+          fake: the same for the generated images.
+          real_y: labels [B, K] of the real images, or None.
+        """
 
     def for_microbatch(self, parts: int) -> "AuxTask":
-        """The same task on one of so many equal parts of a batch.
+        """The same task for one of `parts` equal microbatches.
 
         Raises:
-          UserError: it cannot be shared out.
+          UserError: the task cannot be divided evenly.
         """
         del parts
         return self
 
     def extra_views(self, x: Labeled) -> Labeled | None:
-        """Images to append to `x` in the discriminator's pass, or None."""
+        """Extra images that the discriminator sees in the same pass as `x`, or None."""
         del x
         return None
 
     def score(self, head: Any, out: DiscriminatorOut, y: Array | None, train: bool) -> DiscriminatorOut:
-        """Runs the head: may change the logits, or leave predictions in `aux`."""
+        """Applies the head to `out`: may change the logits, or add predictions to `aux`."""
         del head, y, train
         return out

@@ -1,4 +1,4 @@
-"""Label projection on the features, and a predictor for labels that are missing.
+"""Label projection on the features, and a predictor for missing labels.
 
 Projection: Miyato and Koyama, https://arxiv.org/abs/1802.05637. Predictor and soft labels:
 Lucic et al., https://arxiv.org/abs/1903.02271.
@@ -38,8 +38,8 @@ class _Heads(nnx.Module):
 class Projection(AuxTask):
     """Adds <embedding of y, features> to the logits.
 
-    With `use_predictor` a linear head learns the labels of the labelled real images, and its
-    guess (one-hot, or the probabilities if `use_soft_pred`) stands in where a label is missing.
+    With `use_predictor` a linear head is trained on the labelled real images, and its prediction
+    (one-hot, or probabilities if `use_soft_pred`) replaces missing labels.
     """
 
     project_y: bool = True
@@ -58,12 +58,14 @@ class Projection(AuxTask):
     def score(self, head: Any, out: DiscriminatorOut, y: Array | None, train: bool) -> DiscriminatorOut:
         assert y is not None
         if self.use_predictor:
-            guess = head.predictor(out.features, train=train)
-            filled = (
-                jax.nn.softmax(guess) if self.use_soft_pred else jax.nn.one_hot(guess.argmax(-1), y.shape[-1])
+            logits = head.predictor(out.features, train=train)
+            predicted = (
+                jax.nn.softmax(logits)
+                if self.use_soft_pred
+                else jax.nn.one_hot(logits.argmax(-1), y.shape[-1])
             )
-            y = jax.lax.stop_gradient(jnp.where(is_labelled(y)[:, None], y, filled))
-            out = out._replace(aux={**out.aux, self.name: guess})
+            y = jax.lax.stop_gradient(jnp.where(is_labelled(y)[:, None], y, predicted))
+            out = out._replace(aux={**out.aux, self.name: logits})
         if self.project_y:
             projected = head.projection.score(y, out.features, train=train)
             out = out._replace(logits=out.logits + projected)
@@ -76,6 +78,6 @@ class Projection(AuxTask):
             return LossPair(zero, zero), {}
         assert real_y is not None
         labelled = is_labelled(real_y)
-        entropy = optax.softmax_cross_entropy(real.base.aux[self.name], real_y)
+        entropy = optax.softmax_cross_entropy(real.batch.aux[self.name], real_y)
         loss = jnp.sum(jnp.where(labelled, entropy, 0)) / jnp.maximum(labelled.sum(), 1)
         return LossPair(self.class_weight * loss, zero), {"loss/class": loss, "label_frac": labelled.mean()}

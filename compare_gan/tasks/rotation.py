@@ -1,4 +1,4 @@
-"""Tell by how many quarter turns an image was rotated: Chen et al., https://arxiv.org/abs/1811.11212."""
+"""Rotation prediction (0, 90, 180 or 270 degrees): Chen et al., https://arxiv.org/abs/1811.11212."""
 
 import dataclasses
 from typing import Any
@@ -17,10 +17,10 @@ from compare_gan.tasks.base import AuxTask
 @TASKS.register("Rotation")
 @dataclasses.dataclass(frozen=True)
 class Rotation(AuxTask):
-    """The last `num_images` of a batch are shown in all four turns, real and generated alike.
+    """Predicts the rotation of the last `num_images` images of a batch, each shown in all four rotations.
 
-    The turned copies serve this task only; they never enter the adversarial loss. The
-    discriminator learns from real images, the generator from its own.
+    Both real and generated images are rotated. The copies are used by this task only, never by the
+    adversarial loss. The loss on real images trains the discriminator, that on generated ones the generator.
     """
 
     num_images: int
@@ -45,7 +45,7 @@ class Rotation(AuxTask):
         if rest:
             raise UserError(
                 f"ModularGAN.gradient_accumulation is {parts}; it must divide the {self.num_images} images "
-                "of each side that the rotation task turns"
+                "of each side that the rotation task rotates"
             )
         return dataclasses.replace(self, num_images=share)
 
@@ -62,12 +62,13 @@ class Rotation(AuxTask):
         del real_y
         targets = jnp.repeat(jnp.arange(TURNS), self.num_images)
 
-        def logits(seen: SideOutputs) -> Array:
-            assert seen.extra is not None
-            return jnp.concatenate([seen.base.aux[self.name][-self.num_images :], seen.extra.aux[self.name]])
+        def logits(side: SideOutputs) -> Array:
+            assert side.task_views is not None
+            upright = side.batch.aux[self.name][-self.num_images :]
+            return jnp.concatenate([upright, side.task_views.aux[self.name]])
 
-        def cross_entropy(seen: SideOutputs) -> Array:
-            return optax.softmax_cross_entropy_with_integer_labels(logits(seen), targets).mean()
+        def cross_entropy(side: SideOutputs) -> Array:
+            return optax.softmax_cross_entropy_with_integer_labels(logits(side), targets).mean()
 
         pair = LossPair(cross_entropy(real), cross_entropy(fake))
         metrics = {

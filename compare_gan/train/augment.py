@@ -1,4 +1,4 @@
-"""Random changes that leave what an image shows as it is."""
+"""Random label-preserving image augmentation."""
 
 import dataclasses
 
@@ -12,21 +12,21 @@ from compare_gan.nn.images import random_shift
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is done to each image of a batch, in this order.
+    """Augmentation of each image of a batch, in the order of the fields.
 
     Raises:
-      UserError: a number that makes no sense.
+      UserError: a value out of range.
     """
 
-    least_area: float = 1.0  # share of the image that a crop keeps at least; crops are resized to the whole
+    least_area: float = 1.0  # minimum area of a random crop, as a fraction; crops are resized to full size
     max_shift: int = 1  # pixels
-    mirror: bool = False  # left and right change places in half the images; not for digits or letters
-    color: float = 0.0  # brightness, contrast and saturation change by up to this share
+    mirror: bool = False  # mirror left to right with probability 1/2; not for digits or letters
+    color: float = 0.0  # maximum relative change of brightness, contrast and saturation
     cutout: int = 0  # side of a grey square: DeVries and Taylor, https://arxiv.org/abs/1708.04552
 
     def __post_init__(self):
         if not 0 < self.least_area <= 1:
-            raise UserError(f"least_area is {self.least_area}; it is a share of the image, in (0, 1]")
+            raise UserError(f"least_area is {self.least_area}; it must be in (0, 1]")
         if min(self.max_shift, self.color, self.cutout) < 0:
             raise UserError("max_shift, color and cutout must not be negative")
 
@@ -44,12 +44,12 @@ class Augmentation:
 
 
 def random_crop(rng: Array, images: Array, least_area: float) -> Array:
-    """Crops of an area between `least_area` and 1 and of the image's own aspect, resized to the whole."""
+    """Random crops with relative area in [least_area, 1] and the same aspect ratio, resized to full size."""
     b, h, w, c = images.shape
-    area_rng, place_rng = jax.random.split(rng)
+    area_rng, offset_rng = jax.random.split(rng)
     zoom = jax.random.uniform(area_rng, (b, 1), minval=least_area) ** -0.5
     size = jnp.array([h, w], jnp.float32)
-    offset = -jax.random.uniform(place_rng, (b, 2)) * (zoom - 1) * size
+    offset = -jax.random.uniform(offset_rng, (b, 2)) * (zoom - 1) * size
 
     def one(x: Array, zoom: Array, offset: Array) -> Array:
         return jax.image.scale_and_translate(x, (h, w, c), (0, 1), zoom, offset, "linear", antialias=False)
@@ -57,10 +57,10 @@ def random_crop(rng: Array, images: Array, least_area: float) -> Array:
     return jax.vmap(one)(images, jnp.repeat(zoom, 2, axis=1), offset)
 
 
-def random_color(rng: Array, images: Array, most: float) -> Array:
-    """Brightness, contrast and, of colour images, saturation, each times a number in [1 - most, 1 + most]."""
+def random_color(rng: Array, images: Array, max_change: float) -> Array:
+    """Scales brightness, contrast and saturation by random factors in [1 - max_change, 1 + max_change]."""
     brightness, contrast, saturation = jax.random.uniform(
-        rng, (3, len(images), 1, 1, 1), minval=1 - most, maxval=1 + most
+        rng, (3, len(images), 1, 1, 1), minval=1 - max_change, maxval=1 + max_change
     )
     images = images * brightness
     mean = images.mean((1, 2, 3), keepdims=True)
@@ -70,14 +70,14 @@ def random_color(rng: Array, images: Array, most: float) -> Array:
 
 
 def random_cutout(rng: Array, images: Array, side: int) -> Array:
-    """A grey square somewhere in each image; it may lie partly outside."""
+    """Adds a grey square at a random position of each image, possibly clipped at the border."""
     b, h, w, _ = images.shape
     y_rng, x_rng = jax.random.split(rng)
 
     def inside(key: Array, length: int) -> Array:  # [B, length]
         first = jax.random.randint(key, (b, 1), 0, length) - side // 2
-        place = jnp.arange(length)
-        return (place >= first) & (place < first + side)
+        position = jnp.arange(length)
+        return (position >= first) & (position < first + side)
 
     hole = inside(y_rng, h)[:, :, None] & inside(x_rng, w)[:, None]
     return jnp.where(hole[..., None], 0.5, images)

@@ -1,13 +1,13 @@
-"""Checkpoints that are whole or absent, written while training goes on, and checked when read.
+"""Atomic checkpoints with asynchronous writes and integrity checks.
 
-A save copies the state off the devices and returns; a thread does the rest. Orbax commits a checkpoint
-by a rename, so a killed save leaves nothing that looks like one. But it does not check the data it
-reads; so each checkpoint also holds the SHA-256 of its files, written last. One that does not agree is
-set aside, and the one before it used.
+A save copies the state off the devices and returns; a thread writes it. Orbax commits a checkpoint by a
+rename, so an interrupted save leaves no partial checkpoint. Orbax does not verify data on reading, so each
+checkpoint also has a manifest with the SHA-256 of its files, written last. A checkpoint that does not match
+its manifest is quarantined, and the one before it is used.
 
-What is read is JSON and arrays (TensorStore), into a state whose types and shapes are known before:
-nothing is unpickled or imported. A checkpoint from elsewhere may hold wrong numbers; it runs no code.
-Arrays are whole in the files, however they lay on devices, so any number of devices can read them.
+Files are JSON and arrays (TensorStore), read into a state of known types and shapes; nothing is unpickled or
+imported, so an untrusted checkpoint may hold wrong numbers but cannot run code. Files store unsharded
+arrays, so a checkpoint can be read with any number of devices.
 """
 
 import logging
@@ -27,17 +27,21 @@ from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
 from compare_gan.core.types import GANState
 
-FORMAT = 2  # 1: the manifest was the digests alone
+FORMAT = 2  # in format 1 the manifest held only the digests
 MANIFEST, BEST, UNFINISHED = "sha256.json", "best.json", ".orbax-checkpoint-tmp"
-TIMEOUT_MS = 20 * 60 * 1000  # milliseconds that processes wait for each other, as Orbax does
+TIMEOUT_MS = 20 * 60 * 1000  # of the barrier between processes, as in Orbax
 log = logging.getLogger(__name__)
 
 
 class Checkpoints:
     """The checkpoints of one run, in `<run_dir>/checkpoints/<step>`.
 
-    Whatever asks for a checkpoint waits for one that is still being written, and raises a UserError if it
-    could not be. With several processes all of them save, wait and restore at the same steps.
+    Methods that access checkpoints first wait for a pending write, and raise a UserError if it failed. With
+    several processes, all must save, wait and restore at the same steps.
+
+    Args:
+      run_dir: the run folder.
+      keep: the number of newest checkpoints to keep, besides the best one; None or 0 keeps all.
     """
 
     def __init__(self, run_dir: Path, keep: int | None = 2):
@@ -47,15 +51,17 @@ class Checkpoints:
         self.pending: tuple[int, Future[None]] | None = None
 
     def steps(self) -> list[int]:
-        """Steps with a checkpoint that was written to its end, in order."""
+        """Steps with a complete checkpoint, in increasing order."""
         self.wait()
         return saved_steps(self.folder.parent)
 
     def save(self, step: int, state: GANState) -> None:
-        """Begins to write the state of a step, which may then be donated. A step that is there stays.
+        """Starts writing the state of a step. After the call the state may be donated.
+
+        Does nothing if the step has a checkpoint already.
 
         Raises:
-          UserError: this checkpoint, or the one before it, could not be written.
+          UserError: writing this checkpoint, or the one before it, failed.
         """
         if step in self.steps():
             return
@@ -64,19 +70,23 @@ class Checkpoints:
             writer = ocp.StandardCheckpointer()
             writer.save(self.folder / str(step), state)
         except Exception as error:
-            raise self._unwritten(step, error) from error
+            raise self._write_error(step, error) from error
         self.pending = step, self.thread.submit(self._commit, step, writer)
 
     def poll(self) -> None:
-        """Like `wait`, but only if there is nothing to wait for: says early what could not be written."""
+        """Completes a pending write if it has finished, without blocking, so that failures surface early.
+
+        Raises:
+          UserError: the write failed.
+        """
         if self.pending is not None and self.pending[1].done():
             self.wait()
 
     def wait(self) -> None:
-        """Waits until the checkpoint that is being written is there, and removes those that are too old.
+        """Waits for a pending write, then removes old checkpoints.
 
         Raises:
-          UserError: it could not be written.
+          UserError: the write failed.
         """
         if self.pending is None:
             return
@@ -85,25 +95,25 @@ class Checkpoints:
             writing.result()
         except Exception as error:
             self.pending = None
-            raise self._unwritten(step, error) from error
+            raise self._write_error(step, error) from error
         self.pending = None
         if self.keep and is_main_process():
             best = self.best()
             for old in self.steps()[: -self.keep]:
                 if best is not None and old == best[0]:
                     continue
-                (self.folder / str(old) / MANIFEST).unlink()  # first, so that it never counts half-removed
+                (self.folder / str(old) / MANIFEST).unlink()  # first: without it the checkpoint is ignored
                 shutil.rmtree(self.folder / str(old))
 
     def close(self) -> None:
-        """Waits for what is being written, and for its thread."""
+        """Waits for a pending write, then stops the thread."""
         try:
             self.wait()
         finally:
             self.thread.shutdown()
 
     def restore(self, template: GANState) -> GANState | None:
-        """The newest good state, placed as `template` is, or None where there is no checkpoint."""
+        """The newest intact state, sharded like `template`, or None if there is no checkpoint."""
         for step in reversed(self.steps()):
             state = self.restore_step(step, template)
             if state is not None:
@@ -111,46 +121,47 @@ class Checkpoints:
         return None
 
     def restore_step(self, step: int, template: GANState) -> GANState | None:
-        """The state of one step, or None, and the checkpoint set aside, if its files are damaged.
+        """The state of one step, after checking its files. A damaged checkpoint is quarantined (renamed).
 
-        None also if training, in another process, has removed it since.
+        Returns:
+          The state, or None if the checkpoint is damaged or another process has removed it meanwhile.
 
         Raises:
-          UserError: it belongs to another network or another version.
+          UserError: the checkpoint belongs to another network or a newer version.
         """
         path = self.folder / str(step)
-        trouble = find_corruption(path)
-        if trouble is None:
+        corruption = find_corruption(path)
+        if corruption is None:
             return self.read(step, template)
         if not (path / MANIFEST).exists():
-            log.warning("checkpoint %s was removed while it was read", path)
+            log.warning("checkpoint %s was removed while it was being read", path)
             return None
-        log.warning("checkpoint %s is damaged (%s) and set aside", path, trouble)
+        log.warning("checkpoint %s is damaged (%s); quarantined", path, corruption)
         if is_main_process():
-            aside = (path.with_name(f"{step}.damaged{i or ''}") for i in range(100))
-            path.rename(next(name for name in aside if not name.exists()))
+            names = (path.with_name(f"{step}.damaged{i or ''}") for i in range(100))
+            path.rename(next(name for name in names if not name.exists()))
         return None
 
     def best(self) -> tuple[int, float] | None:
-        """The step with the best score so far and that score, if one was told and is still there."""
+        """The step marked as the best and its score, or None if there is none or it no longer exists."""
         steps = self.steps()
         path = self.folder / BEST
         if not path.exists():
             return None
-        told = read_json(path)
-        return (told["step"], told["score"]) if told["step"] in steps else None
+        best = read_json(path)
+        return (best["step"], best["score"]) if best["step"] in steps else None
 
     def mark_best(self, step: int, score: float) -> None:
-        """The checkpoint of this step is the best so far, and is kept."""
+        """Marks the checkpoint of this step as the best so far, so that it is kept."""
         self.wait()
         if is_main_process():
             write_json(self.folder / BEST, {"step": step, "score": score})
 
     def read(self, step: int, template: GANState) -> GANState:
-        """The state of one step.
+        """The state of one step, sharded like `template`, without checking its files.
 
         Raises:
-          UserError: it belongs to another network or another version.
+          UserError: the checkpoint belongs to another network.
         """
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
@@ -159,11 +170,11 @@ class Checkpoints:
             with ocp.StandardCheckpointer() as checkpointer:
                 return checkpointer.restore(self.folder / str(step), abstract)
         except (ValueError, KeyError) as error:
-            why = misfit(self.folder / str(step), template) or reason(error)
-            raise UserError(f"{self.folder / str(step)}: does not fit this configuration ({why})") from None
+            why = find_mismatch(self.folder / str(step), template) or reason(error)
+            raise UserError(f"{self.folder / str(step)}: does not match this configuration ({why})") from None
 
     def _commit(self, step: int, writer: ocp.StandardCheckpointer) -> None:
-        """What the thread does: waits for the files, and writes the manifest."""
+        """Runs in the thread: waits for the files, then writes the manifest."""
         writer.close()  # waits until all processes have written
         try:
             if is_main_process():
@@ -173,48 +184,49 @@ class Checkpoints:
             ocp.multihost.get_barrier_sync_fn()(key=f"manifest of {step}", timeout_ms=TIMEOUT_MS)
 
     def _sweep(self) -> None:
-        """Removes what was begun and not finished."""
+        """Removes incomplete checkpoints."""
         if not is_main_process() or not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
             if UNFINISHED in path.name or path.name.isdigit() and not (path / MANIFEST).exists():
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _unwritten(self, step: int, error: Exception) -> UserError:
-        self._sweep()  # what is on a full disk already is in the way
+    def _write_error(self, step: int, error: Exception) -> UserError:
+        self._sweep()  # partial files take space on a full disk
         return UserError(
-            f"{self.folder / str(step)}: could not be written ({reason(error)}); earlier checkpoints are "
-            "whole: fix this and give the same command again, which resumes from the last of them"
+            f"{self.folder / str(step)}: write failed ({reason(error)}); earlier checkpoints are intact: fix "
+            "the problem and rerun the same command to resume"
         )
 
 
 def saved_steps(run_dir: Path) -> list[int]:
-    """Steps of a run that have a whole checkpoint, in order."""
+    """Steps of a run that have a complete checkpoint, in increasing order."""
     folder = run_dir / CHECKPOINTS
     if not folder.is_dir():
         return []
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / MANIFEST).exists())
 
 
-def misfit(path: Path, template: GANState) -> str | None:
-    """How the arrays of a checkpoint differ from those of a state, in a few words; None if they do not.
+def find_mismatch(path: Path, template: GANState) -> str | None:
+    """A short description of how a checkpoint's arrays differ from those of a state; None if they do not.
 
-    Only names and shapes are compared. What cannot be read is not compared: `damage` names that.
+    Only names and shapes are compared. None also if the checkpoint cannot be read, see `find_corruption`.
 
     Args:
-      template: a state, or its shapes as `jax.eval_shape` gives them.
+      path: the checkpoint.
+      template: a state, or its shapes from `jax.eval_shape`.
     """
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             stored = _shapes(checkpointer.metadata(path.absolute()).item_metadata.tree)
-    except Exception:  # damaged, in whatever way
+    except Exception:  # damaged in any way
         return None
-    wanted = _shapes(template)
-    differing = [name for name in sorted(stored | wanted) if stored.get(name) != wanted.get(name)]
+    expected = _shapes(template)
+    differing = [name for name in sorted(stored | expected) if stored.get(name) != expected.get(name)]
     if not differing:
         return None
     name = differing[0]
-    old, new = (list(shapes[name]) if name in shapes else "absent" for shapes in (stored, wanted))
+    old, new = (list(shapes[name]) if name in shapes else "absent" for shapes in (stored, expected))
     more = f", and {len(differing) - 1} more arrays" if len(differing) > 1 else ""
     return f"{name} is {old} in the checkpoint and {new} now{more}"
 
@@ -226,16 +238,16 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def reason(error: Exception) -> str:
-    """Why, in a few words: what the system says, or the first line."""
+    """The cause of an error in a few words: the system's message, or the first line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    told = str(error).strip()
-    code = re.search(r"os_error_code='(\d+)'", told)  # TensorStore's, at the end of a long line
-    return os.strerror(int(code[1])) if code else (told.splitlines() or [type(error).__name__])[0]
+    message = str(error).strip()
+    code = re.search(r"os_error_code='(\d+)'", message)  # TensorStore's, at the end of a long line
+    return os.strerror(int(code[1])) if code else (message.splitlines() or [type(error).__name__])[0]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a checkpoint but the manifest itself."""
+    """SHA-256 of every file of a checkpoint except the manifest itself."""
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
         found[str(path.relative_to(folder))] = sha256_of(path)
@@ -243,10 +255,13 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def find_corruption(folder: Path) -> str | None:
-    """What is wrong with the files of a checkpoint, or None.
+    """Compares the files of a checkpoint with its manifest.
+
+    Returns:
+      A description of the damage, or None if the checkpoint is intact.
 
     Raises:
-      UserError: it was written by a newer version.
+      UserError: the checkpoint was written by a newer version.
     """
     try:
         manifest, found = read_json(folder / MANIFEST), digests(folder)
@@ -255,12 +270,12 @@ def find_corruption(folder: Path) -> str | None:
     try:
         version, expected = int(manifest.get("format", 1)), dict(manifest.get("sha256", manifest))
     except (AttributeError, TypeError, ValueError):
-        return f"{MANIFEST} is not as it was written"
+        return f"{MANIFEST} has changed"
     if version > FORMAT:
         raise UserError(
             f"{folder}: has format {version}, this version reads formats up to {FORMAT}; update compare_gan"
         )
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
-            return f"{name} is {'missing' if name not in found else 'not as it was written'}"
+            return f"{name} {'is missing' if name not in found else 'has changed'}"
     return None

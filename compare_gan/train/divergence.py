@@ -1,4 +1,4 @@
-"""Recognises training that has gone wrong, and decides what to do about it."""
+"""Detects divergence and mode collapse, and responds: stop, roll back or note."""
 
 import dataclasses
 import json
@@ -25,27 +25,27 @@ log = logging.getLogger(__name__)
 class Diverged(UserError):
     """Training diverged and was stopped; the last good checkpoint is saved."""
 
-    exit_code = 1  # not a mistake of the user's, as far as one can tell
+    exit_code = 1  # not necessarily a user error
 
 
 @dataclasses.dataclass(frozen=True)
 class Incident:
-    """What was observed."""
+    """An observation of divergence or possible collapse."""
 
     what: str
     values: dict[str, float]
-    diverged: bool  # later steps are worthless; else the generator may have collapsed
+    diverged: bool  # divergence; otherwise possible collapse
 
 
 @dataclasses.dataclass(frozen=True)
 class DivergencePolicy:
     """What counts as an incident, and the response.
 
-    Divergence is a metric that is NaN or Inf, or a loss beyond `max_loss`. Collapse is a discriminator that
-    has nothing left to learn (its loss on the mean logits of both sides is below `saturated` in `patience`
-    reports in a row; losses without a lower bound are not checked), or a generator whose images are nearly
-    all the same (their standard deviation is below `min_sample_std` times that of real images in
-    `collapse_patience` sample grids in a row).
+    Divergence is a NaN or Inf metric, or a loss whose magnitude exceeds `max_loss`. Collapse is a saturated
+    discriminator (its loss at the mean logits of both sides is below `saturated` in `patience` consecutive
+    reports; losses without a lower bound are not checked), or mode collapse (the standard deviation of
+    generated images is below `min_sample_std` times that of real images in `collapse_patience` consecutive
+    sample grids).
 
     Raises:
       UserError: an unknown response.
@@ -66,6 +66,7 @@ class DivergencePolicy:
                 raise UserError(f"{name} is {getattr(self, name)!r}; use stop, rollback or note")
 
     def response(self, incident: Incident) -> Response:
+        """The response to an incident."""
         return self.on_divergence if incident.diverged else self.on_collapse
 
 
@@ -75,10 +76,10 @@ class DivergenceMonitor:
     def __init__(self, policy: DivergencePolicy, loss: GanLoss, real_std: float):
         self.policy, self.real_std = policy, real_std
         self.loss_above_floor = _loss_above_floor(loss)
-        self.saturated_count = self.collapsed_count = 0  # in a row
+        self.saturated_count = self.collapsed_count = 0  # consecutive observations
 
     def check_metrics(self, metrics: Mapping[str, float]) -> Incident | None:
-        """Checks the means of some steps."""
+        """Checks the mean metrics of a report."""
         bad = {name: value for name, value in metrics.items() if not math.isfinite(value)}
         if bad:
             return Incident(f"{' and '.join(bad)} is NaN or Inf", bad, True)
@@ -91,12 +92,14 @@ class DivergenceMonitor:
             return Incident(f"{' and '.join(large)} exceeds {self.policy.max_loss:g}", large, True)
         if self.loss_above_floor is None or "logits/real" not in metrics:
             return None
-        left = self.loss_above_floor(metrics["logits/real"], metrics["logits/fake"])
-        self.saturated_count = self.saturated_count + 1 if left < self.policy.saturated else 0
+        excess = self.loss_above_floor(metrics["logits/real"], metrics["logits/fake"])
+        self.saturated_count = self.saturated_count + 1 if excess < self.policy.saturated else 0
         if self.saturated_count != self.policy.patience:  # reported once
             return None
         values = {name: metrics[name] for name in ("logits/real", "logits/fake", "loss/d")}
-        return Incident("the discriminator separates all images and has nothing left to learn", values, False)
+        return Incident(
+            "the discriminator is saturated: it separates real and generated images", values, False
+        )
 
     def check_samples(self, std: float) -> Incident | None:
         """Checks the standard deviation of generated images, see `writers.sample_std`."""
@@ -107,21 +110,21 @@ class DivergenceMonitor:
         if self.collapsed_count != self.policy.collapse_patience:
             return None
         values = {"std": std, "std of real images": self.real_std}
-        return Incident("generated images are nearly all the same", values, False)
+        return Incident("mode collapse: generated images are nearly identical", values, False)
 
     def reset(self) -> None:
-        """Starts counting again."""
+        """Resets the counts of consecutive observations."""
         self.saturated_count = self.collapsed_count = 0
 
 
 class DivergenceHook:
-    """Stops, rolls back or notes when training goes wrong; incidents go to `incidents.jsonl`.
+    """Responds to incidents and appends them to `incidents.jsonl`.
 
     Args:
-      monitor: what checks metrics and samples.
-      run_dir: gets the file.
+      monitor: checks metrics and samples.
+      run_dir: the run folder.
       checkpoints: those of the run.
-      samples: the hook that draws samples; it is called before this one.
+      samples: the hook that draws samples; it must be called before this one.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class DivergenceHook:
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> Action | None:
         """Raises:
-        Diverged: the response is to stop, or training was rolled back too often.
+        Diverged: the response is to stop, or the maximum number of rollbacks is reached.
         """
         if step <= self.step:  # rolled back
             self.monitor.reset()
@@ -145,6 +148,11 @@ class DivergenceHook:
         return None if incident is None else self.respond(at, incident)
 
     def respond(self, step: int, incident: Incident) -> Action | None:
+        """Applies the policy's response to an incident at `step`.
+
+        Raises:
+          Diverged: see `__call__`.
+        """
         policy = self.monitor.policy
         response = policy.response(incident)
         if response == "note":
@@ -159,7 +167,7 @@ class DivergenceHook:
             return Action.ROLL_BACK
         note_incident(self.run_dir, step, incident, "stopped")
         raise Diverged(
-            f"{self.run_dir}: {incident.what} at step {step}; stopped, the last good checkpoint is that of "
+            f"{self.run_dir}: {incident.what} at step {step}; stopped; the last good checkpoint is that of "
             f"step {saved}; see {INCIDENTS}"
         )
 
@@ -181,23 +189,24 @@ def read_incidents(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def count_rollbacks(run_dir: Path) -> int:
-    """How often a run was rolled back. All processes have to ask."""
+    """The number of rollbacks of a run. Collective: all processes must call it."""
     return int(
         broadcast_from_main(sum(line["done"].startswith(ROLLED_BACK) for line in read_incidents(run_dir)))
     )
 
 
 def note_rollback(run_dir: Path, step: int, saved: int, rollbacks: int) -> None:
-    """Notes the last of `rollbacks`, unless the hook that asked for it has done so."""
+    """Notes the last of `rollbacks` rollbacks, unless the hook that requested it has done so."""
     if count_rollbacks(run_dir) < rollbacks:
-        note_incident(run_dir, step, Incident("a hook asked", {}, False), f"{ROLLED_BACK} to step {saved}")
+        incident = Incident("requested by a hook", {}, False)
+        note_incident(run_dir, step, incident, f"{ROLLED_BACK} to step {saved}")
 
 
 def _loss_above_floor(loss: GanLoss) -> Callable[[float, float], float] | None:
-    """The discriminator's loss at mean logits of real and generated images, above the least possible.
+    """A function of the mean real and fake logits: the discriminator's loss there minus its lower bound, 0.
 
-    None where the loss has no lower bound. The losses are convex, so at the mean logits they are at most as
-    large as their mean.
+    None if the loss has no lower bound. The losses are convex, so the loss at the mean logits is at most the
+    mean loss.
     """
 
     def at(real: float, fake: float) -> float:

@@ -1,4 +1,4 @@
-"""Training an encoder: by rotations without labels, by classes, or by both."""
+"""Training an encoder: by rotation prediction, classification, or both (S4L)."""
 
 import dataclasses
 import functools
@@ -26,28 +26,28 @@ from compare_gan.train.schedule import TrainSchedule
 
 @dataclasses.dataclass(frozen=True)
 class EncoderTraining:
-    """AdamW with a rate that falls to zero along a cosine, on images changed at random.
+    """AdamW with cosine decay of the learning rate to zero, on augmented images.
 
     Raises:
-      UserError: a number that makes no sense.
+      UserError: a value out of range.
     """
 
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
-    label_smoothing: float = 0.0  # share of a class label that is spread over all classes
+    label_smoothing: float = 0.0
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self):
         if self.batch_size < 1:
             raise UserError(f"batch_size is {self.batch_size}; it must be at least 1")
         if not 0 <= self.label_smoothing < 1:
-            raise UserError(f"label_smoothing is {self.label_smoothing}; it is a share, in [0, 1)")
+            raise UserError(f"label_smoothing is {self.label_smoothing}; it must be in [0, 1)")
 
 
 @struct.dataclass
 class EncoderState:
-    """All that training an encoder changes."""
+    """The training state of an encoder."""
 
     step: Array
     net: NetState
@@ -55,27 +55,27 @@ class EncoderState:
 
 
 class Objective(Hashable, Protocol):
-    """What an encoder learns. Equal ones share compiled programs."""
+    """A training objective of an encoder. Equal objectives share compiled programs."""
 
     def __call__(
         self, encoder: Callable[[Array], EncoderOut], images: Array, labels: Array, rng: Array
     ) -> tuple[Array, Metrics]:
-        """Loss, and numbers to report, among them `loss` and `accuracy`.
+        """The loss, and metrics that include `loss` and `accuracy`.
 
         Args:
-          encoder: images [B, H, W, C] -> what it says of them.
+          encoder: maps images [B, H, W, C] to the encoder's outputs.
           images: [B, H, W, C] in [0, 1].
-          labels: [B].
-          rng: a key.
+          labels: class indices [B], -1 = unlabelled.
+          rng: key of the augmentation.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class ByRotation:
-    """Tell by how many quarter turns an image was rotated: Gidaris et al., https://arxiv.org/abs/1803.07728.
+    """Rotation prediction: Gidaris et al., https://arxiv.org/abs/1803.07728.
 
-    Every image is shown in all four. The labels are not looked at.
+    Every image is shown in all four rotations. Labels are ignored.
     """
 
     training: EncoderTraining
@@ -89,7 +89,7 @@ class ByRotation:
 
 @dataclasses.dataclass(frozen=True)
 class ByClass:
-    """Tell the class of an image; every image needs a label."""
+    """Classification; every image needs a label."""
 
     training: EncoderTraining
 
@@ -101,57 +101,57 @@ class ByClass:
 
 @dataclasses.dataclass(frozen=True)
 class S4L:
-    """Classes of a few labelled images, and rotations of all: Zhai et al., https://arxiv.org/abs/1905.03670.
+    """Classification of labelled images plus rotation prediction: Zhai et al., https://arxiv.org/abs/1905.03670.
 
-    A batch begins with `labelled` images whose labels count; those of the others are not looked at. With
-    a `pseudo_weight` the others also learn the class that the network sees, with confidence, in a mildly
-    changed copy of theirs: Sohn et al., https://arxiv.org/abs/2001.07685.
+    The first `labelled` images of a batch are labelled; the labels of the others are ignored. With
+    `pseudo_weight` the others are also trained on pseudo-labels: the class that the network predicts, with at
+    least `pseudo_confidence`, for a weakly augmented copy. Sohn et al., https://arxiv.org/abs/2001.07685.
     """
 
     training: EncoderTraining
     labelled: int
     rotation_weight: float = 1.0
-    class_rotations: bool = False  # classes are asked of all four turns, not of upright images only
+    class_rotations: bool = False  # also classify rotated copies of the labelled images
     pseudo_weight: float = 0.0
     pseudo_confidence: float = 0.95
 
     def __call__(self, encoder, images, labels, rng) -> tuple[Array, Metrics]:
-        change_rng, mild_rng = jax.random.split(rng)
-        changed = self.training.augmentation(change_rng, images)
-        few, others = changed[: self.labelled], changed[self.labelled :]
+        strong_rng, weak_rng = jax.random.split(rng)
+        augmented = self.training.augmentation(strong_rng, images)
+        labelled, others = augmented[: self.labelled], augmented[self.labelled :]
         turns = TURNS if self.class_rotations else 1
-        asked = turns * self.labelled
-        told = quarter_turns(others) if self.rotation_weight else others
-        out = encoder(jnp.concatenate([quarter_turns(few, tuple(range(turns))), told]))
+        num_classified = turns * self.labelled
+        views = quarter_turns(others) if self.rotation_weight else others
+        out = encoder(jnp.concatenate([quarter_turns(labelled, tuple(range(turns))), views]))
 
         targets = jnp.tile(labels[: self.labelled], turns)
         smoothing = self.training.label_smoothing
-        loss, accuracy = cross_entropy(out.classes[:asked], targets, smoothing)
+        loss, accuracy = cross_entropy(out.classes[:num_classified], targets, smoothing)
         metrics = {"loss/class": loss, "accuracy": accuracy}
         if self.rotation_weight:
-            shown = jnp.repeat(jnp.arange(TURNS), len(others))
-            rotated = out.turns[asked:]
-            if self.class_rotations:  # then the labelled images are there in all turns, too
-                shown = jnp.concatenate([jnp.repeat(jnp.arange(TURNS), self.labelled), shown])
-                rotated = out.turns
-            rotation_loss, metrics["accuracy/rotation"] = cross_entropy(rotated, shown)
+            rotations = jnp.repeat(jnp.arange(TURNS), len(others))
+            logits = out.turns[num_classified:]
+            if self.class_rotations:  # the labelled images are shown in all four rotations, too
+                rotations = jnp.concatenate([jnp.repeat(jnp.arange(TURNS), self.labelled), rotations])
+                logits = out.turns
+            rotation_loss, metrics["accuracy/rotation"] = cross_entropy(logits, rotations)
             loss += self.rotation_weight * rotation_loss
         if self.pseudo_weight:
-            mild = dataclasses.replace(self.training.augmentation, color=0.0, cutout=0)
-            seen = encoder(mild(mild_rng, images[self.labelled :])).classes
-            p = jax.nn.softmax(jax.lax.stop_gradient(seen))
-            sure = p.max(-1) >= self.pseudo_confidence
-            upright = out.classes[asked : asked + len(others)]
+            weak = dataclasses.replace(self.training.augmentation, color=0.0, cutout=0)
+            weak_logits = encoder(weak(weak_rng, images[self.labelled :])).classes
+            p = jax.nn.softmax(jax.lax.stop_gradient(weak_logits))
+            confident = p.max(-1) >= self.pseudo_confidence
+            upright = out.classes[num_classified : num_classified + len(others)]
             losses = optax.softmax_cross_entropy_with_integer_labels(upright, p.argmax(-1))
-            loss += self.pseudo_weight * jnp.mean(sure * losses)
-            metrics["pseudo/share"] = sure.mean()
+            loss += self.pseudo_weight * jnp.mean(confident * losses)
+            metrics["pseudo/share"] = confident.mean()
         return loss, metrics | {"loss": loss}
 
 
 def cross_entropy(logits: Array, targets: Array, smoothing: float = 0.0) -> tuple[Array, Array]:
     """Mean softmax cross entropy, and accuracy."""
-    wanted = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[-1]), smoothing)
-    return optax.softmax_cross_entropy(logits, wanted).mean(), jnp.mean(logits.argmax(-1) == targets)
+    smoothed = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[-1]), smoothing)
+    return optax.softmax_cross_entropy(logits, smoothed).mean(), jnp.mean(logits.argmax(-1) == targets)
 
 
 def train_encoder(
@@ -167,25 +167,26 @@ def train_encoder(
     start: NetState | None = None,
     labelled: int = 0,
 ) -> TrainedEncoder:
-    """Trains an encoder for an objective, from fresh weights or from `start`.
+    """Trains an encoder with an objective, from random weights or from `start`.
 
-    It can be stopped and resumed like every job, see `compare_gan.train.loop.run`; the run folder notes what
-    it was made from.
+    It can be interrupted and resumed like every job, see `compare_gan.train.loop.run`. The run folder gets a
+    provenance record (`compare_gan.core.origin`).
 
     Args:
-      name: of the job, for people.
-      spec: what is trained.
-      split: images, with the labels that may be seen.
-      objective: what is learned.
-      training: how.
+      name: of the job, for the progress line.
+      spec: the encoder.
+      split: training images with the labels it may see.
+      objective: the training objective.
+      training: optimiser and augmentation.
       run_dir: gets checkpoints and metrics.jsonl.
-      schedule: for how long.
-      seed: of all that is random.
-      start: weights to begin with.
-      labelled: labelled images that each batch begins with, beside `training.batch_size` of all images.
+      schedule: the number of steps, and when to log and save.
+      seed: of every random number.
+      start: initial weights; None for random ones.
+      labelled: labelled images at the start of each batch, in addition to `training.batch_size` images drawn
+        from all.
 
     Raises:
-      UserError: the run folder holds a run of other images, labels, settings or another seed.
+      UserError: the run folder holds a run with other images, labels, settings or seed.
     """
     claim(
         run_dir,
@@ -215,7 +216,7 @@ def train_encoder(
 def _job(
     spec: EncoderSpec, objective: Objective, training: EncoderTraining, steps: int, labelled: int
 ) -> Job:
-    """One job for equal arguments, since a job keeps its compiled programs."""
+    """The training job; cached, so that equal arguments share compiled programs."""
     definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
     rate = optax.cosine_decay_schedule(training.learning_rate, steps)
     tx = optax.adamw(rate, weight_decay=training.weight_decay)
@@ -225,7 +226,7 @@ def _job(
         return EncoderState(jnp.zeros((), jnp.int32), net, tx.init(net.params))
 
     def step(state: EncoderState, batch: Batch, rng: Array, shard: Callable) -> tuple[EncoderState, Metrics]:
-        del shard  # what is drawn at random here is small
+        del shard  # the random inputs are small
         images = batch.images[0].astype(jnp.float32) / 255
 
         def loss_fn(params):
@@ -245,13 +246,13 @@ def _job(
 def train_classifier(
     dataset: ImageDataset, width: int, steps: int, seed: int, run_dir: Path
 ) -> TrainedEncoder:
-    """A classifier from all labels of a data set: what scores are measured with, not what GANs learn from.
+    """Trains a classifier on all labels of a data set, as a feature extractor for scores, not for GANs.
 
     Raises:
       UserError: a training image has no label.
     """
     if (dataset.train.labels == UNLABELLED).any():
-        raise UserError(f"{dataset.name}: a classifier to measure with needs a label on every training image")
+        raise UserError(f"{dataset.name}: a classifier for scores needs a label on every training image")
     training = EncoderTraining(batch_size=128)
     spec = EncoderSpec(dataset.spec.image_shape, dataset.class_names, width)
     return train_encoder(

@@ -1,8 +1,8 @@
-"""Where a run's batches come from. What step t sees is a function of seed and t alone.
+"""Input pipelines of training. The batches of step t depend on the seed and t alone.
 
-There are three ways with one meaning: images that fit on the devices stay there, and a step selects its
-batch by index; images in host memory are gathered here; images that are read on demand come from grain, which
-reads ahead.
+The three feeds yield the same batches. `DeviceFeed` keeps all images on the devices, and a step selects its
+batch by index; `HostFeed` gathers batches in host memory; `StreamingFeed` reads images on demand with grain,
+which prefetches.
 """
 
 import abc
@@ -24,9 +24,9 @@ from compare_gan.data.streamed import Streamed
 
 
 class Feed(abc.ABC):
-    """The batches of a run. S: batches that one step uses, B: batch size."""
+    """The batches of a run. S: batches per step, B: batch size."""
 
-    data: Any = ()  # what `select` looks up images in; stays on the devices
+    data: Any = ()  # the first argument of `select`; stays on the devices
 
     def __init__(self, split: Split, order: Order, sub_batches: int, placement: Placement):
         self.split, self.order, self.sub_batches, self.placement = split, order, sub_batches, placement
@@ -34,11 +34,11 @@ class Feed(abc.ABC):
 
     @abc.abstractmethod
     def read(self, step: int) -> Any:
-        """This process's part of the batches of a step: NumPy arrays [S, B, ...]."""
+        """This process's slice of the batches of a step: NumPy arrays [S, B, ...]."""
 
     @staticmethod
     def select(data: Any, batch: Any) -> Batch:
-        """Images and labels [S, B, ...] of what `batch` returned. Called inside the compiled step."""
+        """Images and labels [S, B, ...] from `data` and the result of `batch`. Runs in the compiled step."""
         del data
         return batch
 
@@ -47,7 +47,7 @@ class Feed(abc.ABC):
         return self.placement.make_global(self.read(step))
 
     def close(self) -> None:
-        """Ends what reads ahead."""
+        """Stops prefetching."""
         return None
 
     def indices(self, step: int) -> np.ndarray:
@@ -79,12 +79,15 @@ class HostFeed(Feed):
 
 
 class StreamingFeed(Feed):
-    """Images are read and prepared by threads, or by `workers` processes, a little ahead."""
+    """Images are read, preprocessed and prefetched by threads, or by `workers` processes.
+
+    `total` is the number of steps of the training.
+    """
 
     def __init__(self, split: Split, *args: Any, total: int, workers: int):
         super().__init__(split, *args)
         self.total, self.workers = total, workers
-        self.next = -1  # the step that `batches` continue with
+        self.next = -1  # the step whose batches `batches` yields next
         self.batches: Iterator[Any] = iter(())
 
     def read(self, step: int) -> Batch:
@@ -93,7 +96,7 @@ class StreamingFeed(Feed):
             self.batches = iter(self._open(step * self.sub_batches))
         try:
             images, labels = zip(*(next(self.batches) for _ in range(self.sub_batches)), strict=True)
-        except Exception as error:  # grain wraps what happened in a worker
+        except Exception as error:  # grain wraps errors of its workers
             raise _user_error(error) or error from None
         self.next = step + 1
         return Batch(np.stack(images), np.stack(labels))  # type: ignore[arg-type]
@@ -115,13 +118,13 @@ class StreamingFeed(Feed):
             return batches
         from absl import flags
 
-        flags.FLAGS.mark_as_parsed()  # grain's processes ask for flags that this command line does not have
+        flags.FLAGS.mark_as_parsed()  # grain's processes read absl flags, which are not used here
         return batches.mp_prefetch(grain.MultiprocessingOptions(self.workers))
 
 
-def _example(split: Split, order: Order, first: int, size: int, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """The image and label at a place in the stream of this process, whose batches have `size` images."""
-    batch, row = divmod(place, size)
+def _example(split: Split, order: Order, first: int, size: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """The image and label at an index of this process's stream, whose batches have `size` images."""
+    batch, row = divmod(index, size)
     position = batch * order.batch_size + first + row  # among all processes
     i = order.at(batch, first + row)
     images = split.images
@@ -130,26 +133,26 @@ def _example(split: Split, order: Order, first: int, size: int, place: int) -> t
 
 
 def _user_error(error: BaseException | None) -> UserError | None:
-    """The user's mistake behind an error, if it is one."""
+    """The UserError in the chain of causes of an error, or None."""
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def labelled_images(labels: np.ndarray) -> np.ndarray:
-    """Numbers of the images that have a label, from class indices [N] or soft labels [N, K].
+    """Indices of the labelled images, from class indices [N] or soft labels [N, K].
 
     Raises:
-      UserError: none has one.
+      UserError: there are none.
     """
     index = np.flatnonzero(labels != UNLABELLED if labels.ndim == 1 else labels.any(1))
     if not len(index):
-        raise UserError("no training image has a label, but a part of each batch is to have one")
+        raise UserError("no training image has a label, but part of each batch is drawn from labelled images")
     return index
 
 
-class Fed(Protocol):
-    """What a feed has to know of a job, see `compare_gan.train.loop.Job`."""
+class BatchSpec(Protocol):
+    """The fields of a job that a feed uses, see `compare_gan.train.loop.Job`."""
 
     @property
     def batch_size(self) -> int: ...
@@ -160,22 +163,22 @@ class Fed(Protocol):
 
 
 def open_feed(
-    split: Split, job: Fed, *, steps: int, seed: int, placement: Placement, workers: int = 0
+    split: Split, job: BatchSpec, *, steps: int, seed: int, placement: Placement, workers: int = 0
 ) -> Feed:
-    """The batches of `split` for a job of `steps` steps.
+    """Opens the feed of `split` for a job.
 
     Args:
-      split: the images; where they are stored decides how they are fed.
-      job: its batch size (images over all processes), batches of a step, and rows of each batch that are
-        drawn from the labelled images only.
-      steps: of the whole training.
-      seed: of the order, and of random crops.
+      split: the images; their storage decides which feed is used.
+      job: batch size (over all processes), batches per step, and the rows of each batch that are drawn from
+        the labelled images only.
+      steps: number of steps of the training.
+      seed: of the order and of random crops.
       placement: the devices.
       workers: processes that read images which are not in memory; 0: threads.
 
     Raises:
-      UserError: the batch cannot be split over the devices, or there are no images, or none has a label
-        where labelled ones are asked for.
+      UserError: the batch cannot be sharded evenly, there are no images, or none has a label although the
+        job draws labelled ones.
     """
     if not len(split):
         raise UserError("there are no images to train on")

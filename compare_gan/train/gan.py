@@ -26,8 +26,8 @@ from compare_gan.train.loop import Job, run
 from compare_gan.train.schedule import TrainSchedule
 from compare_gan.train.writers import SampleWriter, sample_std
 
-FLIPS = 2**31  # folded into the key of a step for the flips alone
-STD_IMAGES = 500  # real images whose standard deviation that of generated ones is compared with
+FLIPS = 2**31  # folded into a step's key to get the key of the flips
+STD_IMAGES = 500  # real images for the reference standard deviation
 
 
 def train(
@@ -51,22 +51,22 @@ def train(
     best checkpoint, `hooks`, saving.
 
     Args:
-      gan: what is trained.
+      gan: the GAN to train.
       split: training images with the labels it may see.
       run_dir: the run folder.
       schedule: how long to train, and when to log, sample, score and save.
       seed: of every random number.
       placement: the devices; all of them by default.
-      random_flip: mirror real images left to right half of the time.
+      random_flip: mirror real images left to right with probability 1/2.
       workers: processes that read images which are not in memory; 0: threads.
       divergence: what to do when training goes wrong.
       score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
       hooks: see `compare_gan.train.hooks`.
 
     Raises:
-      UserError: the run folder, the batch size or the labels do not fit.
+      UserError: the run folder is in use or not writable, or the batch size or the labels are invalid.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
-      Diverged: training went wrong, and `divergence` says to stop.
+      Diverged: an incident to which the response is to stop.
     """
     if gan.conditional:
         check_labels(split.labels, gan.spec.num_classes)
@@ -80,7 +80,7 @@ def train(
     if score is not None:
         own.append(BestCheckpointHook(score, checkpoints, schedule))
     if is_main_process() and max(saved_steps(run_dir), default=0) < schedule.steps:
-        (run_dir / DONE).unlink(missing_ok=True)  # more steps are asked for than before
+        (run_dir / DONE).unlink(missing_ok=True)  # the run is extended by more steps
     state = run(
         job,
         split,
@@ -98,7 +98,7 @@ def train(
 
 
 def real_std(split: Split) -> float:
-    """`sample_std` of real images; 0, which no samples fall below, if they cannot all be read."""
+    """`sample_std` of real images; 0, which disables the check, if one of them cannot be read."""
     try:
         return sample_std(split.images[:STD_IMAGES] / np.float32(255))
     except UserError:  # reported when training reads that image
@@ -108,22 +108,26 @@ def real_std(split: Split) -> float:
 def flipping_step(
     gan: GAN, state: GANState, batch: Batch, rng: Array, shard: ShardFn
 ) -> tuple[GANState, Metrics]:
-    """`train_step` on real images that are mirrored half of the time."""
+    """`train_step` on real images that are mirrored with probability 1/2."""
     images = flipped(jax.random.fold_in(rng, FLIPS), batch.images)
     return train_step(gan, state, batch._replace(images=images), rng, shard)
 
 
 @functools.lru_cache(maxsize=32)
 def job_of(gan: GAN, random_flip: bool) -> Job:
-    """Training a GAN; the same for equal ones, so that a process compiles each program once."""
+    """The training job of a GAN; cached, so that equal GANs share compiled programs."""
     step = functools.partial(flipping_step if random_flip else train_step, gan)
     rows = spread_rows(gan.labelled_count, gan.batch_size)
     return Job("gan", gan.init, step, gan.batch_size, gan.sub_batches, ("loss/d", "loss/g"), rows)
 
 
 def check_labels(labels: np.ndarray, num_classes: int) -> None:
-    """Class indices below `num_classes` or -1, or one column for each class."""
+    """Checks that labels are class indices in [-1, num_classes) or have one column for each class.
+
+    Raises:
+      UserError: they do not.
+    """
     if labels.ndim == 2 and labels.shape[1] != num_classes:
         raise UserError(f"soft labels have {labels.shape[1]} columns for {num_classes} classes")
     if labels.ndim == 1 and len(labels) and not -1 <= labels.min() <= labels.max() < num_classes:
-        raise UserError(f"labels must lie in -1..{num_classes - 1}; found {labels.min()} to {labels.max()}")
+        raise UserError(f"labels must be in -1..{num_classes - 1}; found {labels.min()} to {labels.max()}")

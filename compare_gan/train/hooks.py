@@ -1,7 +1,7 @@
-"""What happens between training steps: small objects that the loop calls in a fixed order.
+"""Hooks: callables that the training loop calls in a fixed order after every step.
 
-A hook is called after every step with the step, the state and the metrics, and may answer with an action.
-The strongest answer counts; after one that asks to roll back, no later hook is called for this step.
+A hook gets the step, the state and the metrics, and may return an action. The strongest action wins; after
+ROLL_BACK no later hook is called for this step.
 """
 
 import enum
@@ -19,31 +19,31 @@ from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.schedule import TrainSchedule
 from compare_gan.train.writers import MetricsLog, SampleWriter
 
-Score = Callable[[Any, int], float | None]  # state and step to a number, the smaller the better
+Score = Callable[[Any, int], float | None]  # maps state and step to a score; lower is better
 
 
 class Action(enum.IntEnum):
-    """What the loop does next, from the weakest to the strongest."""
+    """The loop's next action, from the weakest to the strongest."""
 
     CONTINUE = 0
     SAVE = 1  # write a checkpoint
     STOP = 2  # write a checkpoint and end the training; the same call resumes it
-    ROLL_BACK = 3  # return to the newest checkpoint and continue with other random numbers
+    ROLL_BACK = 3  # return to the newest checkpoint and continue with a new random seed
 
 
 class Hook(Protocol):
-    """A function of the state of training that may change its course.
+    """Observes training after each step, and may return an action.
 
-    With several processes, all call their hooks at the same steps, and all must answer alike.
+    With several processes, all call their hooks at the same steps, and all must return the same action.
     """
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> Action | None:
-        """Called before the first step (with 0) and after each.
+        """Called before the first step (with step 0) and after each step.
 
         Args:
-          step: steps taken. It is smaller than at the call before where training was rolled back.
-          state: the state after them. The next step reuses its memory: copy what has to stay.
-          metrics: means since the last report and their "step", which may be the step before; None where
+          step: number of steps taken. It decreases after a rollback.
+          state: the state after these steps. It is donated to the next step: copy arrays to keep them.
+          metrics: means since the last report and their "step", which may be the previous step; None if
             there is no report.
 
         Returns:
@@ -53,7 +53,7 @@ class Hook(Protocol):
 
 
 def call_hooks(hooks: Sequence[Hook], step: int, state: Any, metrics: dict[str, float] | None) -> Action:
-    """The strongest action that a hook asks for."""
+    """Calls the hooks in order and returns the strongest action."""
     action = Action.CONTINUE
     for hook in hooks:
         action = max(action, hook(step, state, metrics) or Action.CONTINUE)
@@ -68,8 +68,8 @@ class MetricsHook:
     Args:
       run_dir: gets the file.
       schedule: of the training.
-      name: of the training, for people.
-      shown: metrics that the progress line shows.
+      name: of the training, for the progress line.
+      shown: names of the metrics in the progress line.
     """
 
     def __init__(self, run_dir: Path, schedule: TrainSchedule, name: str, shown: Sequence[str]):
@@ -80,7 +80,7 @@ class MetricsHook:
         self.numbers: dict[str, float] = {}
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
-        if self.log is None or step <= self.step:  # training begins, resumes, or was rolled back
+        if self.log is None or step <= self.step:  # training starts, resumes, or was rolled back
             self.log = MetricsLog(self.path, step - 1)
         if self.progress is None:
             self.progress = Progress(self.name, self.schedule.steps, max(step - 1, 0))
@@ -98,7 +98,7 @@ class SampleHook:
 
     def __init__(self, writer: SampleWriter, schedule: TrainSchedule):
         self.writer, self.schedule = writer, schedule
-        self.std: float | None = None  # how much the samples of this step differ; None where there are none
+        self.std: float | None = None  # `sample_std` of this step's samples; None if there are none
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
         drawn = step == 0 or self.schedule.due(self.schedule.sample_every, step)
@@ -109,7 +109,7 @@ class BestCheckpointHook:
     """Scores every `score_every` steps and after the last; keeps the checkpoint with the smallest score.
 
     Args:
-      score: state and step to a number, or None if there is no score.
+      score: maps state and step to a score, or None if there is none.
       checkpoints: those of the run.
       schedule: of the training.
     """
@@ -128,7 +128,7 @@ class BestCheckpointHook:
 
 
 class SaveHook:
-    """Asks for a checkpoint every `save_every` steps and after the last, and reports failed writes early."""
+    """Requests a checkpoint every `save_every` steps and after the last; reports failed writes early."""
 
     def __init__(self, schedule: TrainSchedule, checkpoints: Checkpoints):
         self.schedule, self.checkpoints = schedule, checkpoints
@@ -139,13 +139,13 @@ class SaveHook:
 
 
 class ProfileHook:
-    """Traces some steps with `jax.profiler` into `profile/` of the run folder.
+    """Traces steps with `jax.profiler` into `profile/` of the run folder.
 
-    The first steps of a session compile, so the trace begins a few steps later.
+    The first steps of a session include compilation, so tracing starts a few steps later.
 
     Args:
       run_dir: the run folder.
-      steps: how many to trace.
+      steps: number of steps to trace.
       schedule: of the training.
     """
 
@@ -153,7 +153,7 @@ class ProfileHook:
 
     def __init__(self, run_dir: Path, steps: int, schedule: TrainSchedule):
         self.folder, self.steps, self.schedule = run_dir / "profile", steps, schedule
-        self.first: int | None = None  # step after which the trace begins
+        self.first: int | None = None  # step after which tracing starts
         self.tracing = False
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:

@@ -1,7 +1,7 @@
-"""The training loop: one compiled step a call, then the hooks.
+"""The training loop: a compiled step, then the hooks.
 
 The position in the data and every random number are functions of seed and step, and a checkpoint holds the
-whole state, so a run that was stopped resumes bit-exactly.
+complete state, so an interrupted run resumes bit-exactly.
 """
 
 import contextlib
@@ -29,19 +29,22 @@ from compare_gan.train.hooks import Action, Hook, MetricsHook, SaveHook, call_ho
 from compare_gan.train.reports import Reports
 from compare_gan.train.schedule import TrainSchedule
 
-COMPILE_FAST = {"xla_backend_optimization_level": 0}  # for programs that compile longer than they run
+COMPILE_FAST = {"xla_backend_optimization_level": 0}  # for programs that take longer to compile than to run
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What the loop trains. A state is a pytree with a field `step`. Equal jobs share compiled programs."""
+    """A model and its training step. A state is a pytree with a field `step`.
+
+    Equal jobs share compiled programs.
+    """
 
     name: str = dataclasses.field(compare=False)
     init: Callable[[Array], Any]  # key -> state
     step: Callable[[Any, Batch, Array, Callable], tuple[Any, Metrics]]  # state, batch [S, B, ...], key, shard
     batch_size: int
-    sub_batches: int = 1  # S, batches that one step uses
-    shown: tuple[str, ...] = ()  # metrics of the progress line
+    sub_batches: int = 1  # S, batches per step
+    shown: tuple[str, ...] = ()  # metrics in the progress line
     labelled_rows: tuple[int, ...] = ()  # rows of each batch that are drawn from the labelled images only
 
 
@@ -58,29 +61,29 @@ def run(
     hooks: Sequence[Hook] = (),
     begin: Callable[[Any], Any] = lambda state: state,
 ) -> Any:
-    """Trains from the beginning, or from the newest checkpoint in the run folder.
+    """Trains from step 0, or from the newest checkpoint in the run folder.
 
-    Hooks are called after every step, in this order: metrics and progress, `hooks`, saving. A run that starts
-    from the beginning also calls them before the first step, with step 0.
+    Hooks are called after every step, in this order: metrics and progress, `hooks`, saving. A new run also
+    calls them before the first step, with step 0.
 
     Args:
-      job: what to train.
+      job: the job to train.
       split: training images with the labels it may see.
       run_dir: gets checkpoints and metrics.jsonl.
       schedule: how long to train, and when to log and save.
       seed: of the initial weights, the order of the data and every random number.
       placement: the devices; all of them by default.
       workers: processes that read images which are not in memory; 0: threads.
-      checkpoints: those of `run_dir`, where a hook shares them.
+      checkpoints: those of `run_dir`, if a hook shares them.
       hooks: called with step, state and metrics; see `compare_gan.train.hooks`.
-      begin: changes the initial state before training.
+      begin: applied to the initial state of a new run, to load pretrained weights for example.
 
     Returns:
-      The state after the last step, or after the step at which a hook stopped.
+      The state after the last step, or after the step at which a hook stopped training.
 
     Raises:
-      UserError: the run folder is in use, it or a checkpoint cannot be written, or the batch size does not
-        fit.
+      UserError: the run folder is in use, it or a checkpoint cannot be written, or the batch cannot be
+        sharded evenly.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
     placement = placement or Placement.create()
@@ -100,7 +103,8 @@ def run(
         def start(rollbacks: int) -> tuple[Any, int, Array, Reports]:
             state = begin(init(init_rng))
             state = checkpoints.restore(state) or state
-            step = int(state.step)  # a step that is repeated after a rollback draws other random numbers
+            step = int(state.step)
+            # Steps that are repeated after a rollback use other random numbers.
             rng = jax.random.fold_in(root, rollbacks) if rollbacks else root
             return state, step, placement.replicate(jax.random.key_data(rng)), Reports(schedule, step)
 
@@ -144,7 +148,7 @@ def state_sharding(job: Job, placement: Placement) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def compile_init(job: Job, placement: Placement) -> Callable[[Array], Any]:
-    """`job.init` as a compiled function of a key."""
+    """Compiles `job.init`, a function of a key."""
     return jax.jit(job.init, out_shardings=state_sharding(job, placement), compiler_options=COMPILE_FAST)
 
 
@@ -152,14 +156,15 @@ def compile_init(job: Job, placement: Placement) -> Callable[[Array], Any]:
 def compile_step(
     job: Job, placement: Placement, select: Callable[[Any, Any], Batch]
 ) -> Callable[[Any, Any, Any, Array], tuple[Any, Metrics]]:
-    """One training step as a compiled function of state, data, batch and key data.
+    """Compiles a training step, a function of state, data, batch and key data.
 
-    The key of a step is folded from that key and the number of the step. The state is donated.
+    The step number is folded into the key. The state is donated.
 
     Args:
-      job: what to train.
+      job: the job to train.
       placement: the devices.
-      select: data and batch of a feed to images and labels [S, B, ...], see `compare_gan.train.feed.Feed`.
+      select: maps data and batch of a feed to images and labels [S, B, ...]; see
+        `compare_gan.train.feed.Feed`.
     """
 
     def step(state: Any, data: Any, batch: Any, key_data: Array) -> tuple[Any, Metrics]:
@@ -177,7 +182,10 @@ def compile_step(
 
 
 def stop_agreed(stopping: Callable[[], bool], together: bool) -> bool:
-    """Whether to stop after this step. Several processes agree on it, but only at steps where all ask."""
+    """Whether to stop after this step.
+
+    Several processes agree on it, by a collective at the steps at which `together` is true.
+    """
     if jax.process_count() == 1:
         return stopping()
     return together and any_process(stopping())
@@ -185,31 +193,31 @@ def stop_agreed(stopping: Callable[[], bool], together: bool) -> bool:
 
 @contextlib.contextmanager
 def saved_if_unreadable(checkpoints: Checkpoints, step: int, state: Any) -> Iterator[None]:
-    """Saves the state before an image that cannot be read ends the training."""
+    """Saves the state if reading a batch fails, before the error ends training."""
     try:
         yield
     except UserError:
-        if jax.process_count() == 1:  # several processes save together, and the others did not fail
+        if jax.process_count() == 1:  # saving is collective, and the other processes did not fail
             checkpoints.save(step, state)
         raise
 
 
 @contextlib.contextmanager
 def claimed_by_main_process(run_dir: Path) -> Iterator[None]:
-    """Holds the run folder for all processes.
+    """Locks the run folder, on behalf of all processes.
 
     Raises:
       UserError: it is in use, or the processes do not share it.
     """
-    with contextlib.ExitStack() as held:
-        mistake = None
+    with contextlib.ExitStack() as stack:
+        failure = None
         if is_main_process():
             try:
-                held.enter_context(claimed(run_dir))
+                stack.enter_context(claimed(run_dir))
             except UserError as error:
-                mistake = error
-        if any_process(mistake is not None):
-            raise mistake or UserError(f"{run_dir}: in use, as the main process reports")
+                failure = error
+        if any_process(failure is not None):
+            raise failure or UserError(f"{run_dir}: in use, as the main process reports")
         if not all_processes((run_dir / IN_USE).exists()):
             raise UserError(f"{run_dir}: not all processes see it; --model_dir must be a folder they share")
         yield

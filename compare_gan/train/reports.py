@@ -1,4 +1,4 @@
-"""Means of a step's metrics between reports."""
+"""Mean metrics between two reports."""
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +9,10 @@ from compare_gan.train.schedule import TrainSchedule
 
 
 class Reports:
-    """Adds up metrics on the devices, and fetches their means without making the devices wait.
+    """Sums metrics on the devices, and fetches their means without stalling the devices.
 
-    A report that nothing else waits for is fetched one step late, while the devices take the next step.
-    Adding up also keeps the host at most one step ahead of the devices.
+    Unless samples, scores or a checkpoint are due, a report is fetched one step late, while the devices run
+    the next step. Summing also keeps the host at most one step ahead of the devices.
     """
 
     def __init__(self, schedule: TrainSchedule, step: int):
@@ -22,20 +22,20 @@ class Reports:
         self.pending: tuple[int, int, Metrics] | None = None  # step, number of steps, sums
 
     def update(self, step: int, metrics: Metrics, now: bool = False) -> dict[str, float] | None:
-        """Takes the metrics of a step.
+        """Adds the metrics of a step.
 
         Args:
           step: the number of steps taken.
           metrics: scalars on the devices.
-          now: report at this step whatever the schedule says.
+          now: report at this step regardless of the schedule.
 
         Returns:
-          The means of a report and its "step", which may be the step before, or None where none is due.
+          The means of a report and its "step", which may be the previous step; None if no report is due.
         """
         if self.sums is None:
             self.sums = metrics
         else:
-            jax.block_until_ready(self.sums)  # of the step before
+            jax.block_until_ready(self.sums)  # of the previous step
             self.sums = _add(self.sums, metrics)
         late = self._fetch()  # then this step has no report of its own
         if late is not None or not (now or self.schedule.reports(step)):

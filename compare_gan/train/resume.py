@@ -1,4 +1,4 @@
-"""Whether training may resume in a folder: what was asked for then, and what is asked for now."""
+"""Checks whether a run can be resumed: compares its recorded settings with the current ones."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,23 +14,23 @@ from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
 from compare_gan.data.source import resolved
 from compare_gan.gans.gan import GAN
-from compare_gan.train.checkpoints import misfit, saved_steps
+from compare_gan.train.checkpoints import find_mismatch, saved_steps
 
-SHOWN = 5  # differences that a message names
-# Bindings that say how long to train, how often to save and how to evaluate, not what is trained.
+MAX_SHOWN = 5  # differences in a message
+# Bindings of training length, saving and evaluation; they may change when a run is resumed.
 FREE = re.compile(
     r"options\.training_steps|run_config\.(save_checkpoints_steps|keep_checkpoint_max)"
     r"|(eval_z|eval_imagenet_transform)\.\w+"
 )
-# Fields of `Reading` that say where test images or prepared data are; training images have fingerprints.
-ELSEWHERE = ("data_dir", "eval_crop", "labels", "memory", "test_data")
+# Fields of `LoadOptions` that do not affect training images, or that fingerprints cover.
+NOT_COMPARED = ("data_dir", "eval_crop", "labels", "memory", "test_data")
 
 
 def split_fingerprints(split: Split) -> dict[str, Any]:
-    """Number and fingerprints of the images and labels that training sees.
+    """The number of training images, and fingerprints of images and labels.
 
-    `images_sha256` is there only for images in memory. `sampled_sha256` is of at most 64 of them, so it is
-    the same whether or not the images fit into memory.
+    `images_sha256` exists only for images in memory. `sampled_sha256` covers at most 64 images, and is the
+    same whether or not the images fit into memory.
     """
     images = split.images
     some = images[np.unique(np.linspace(0, len(images) - 1, SAMPLED).astype(np.int64))]
@@ -40,7 +40,7 @@ def split_fingerprints(split: Split) -> dict[str, Any]:
 
 
 def bindings(config: str) -> dict[str, str]:
-    """The bindings and imports of an operative configuration, each by its name, on one line."""
+    """The bindings and imports of an operative configuration as a mapping from names to one-line values."""
     found: dict[str, str] = {}
     name = ""
     for line in config.splitlines():
@@ -59,8 +59,8 @@ def bindings(config: str) -> dict[str, str]:
 def changed_bindings(before: str, now: str, same_version: bool = True) -> list[str]:
     """Bindings that differ between two operative configurations, each as "name old -> new".
 
-    Bindings that do not change what is trained are left out. A version may add parameters of which an older
-    one does not write; these count as a difference only in configurations of the same version.
+    Bindings that do not affect training are omitted. A newer version may write parameters that an older one
+    does not have, so a binding that exists on one side only counts only if both are of the same version.
     """
     old, new = bindings(before), bindings(now)
     names = old.keys() | new.keys() if same_version else old.keys() & new.keys()
@@ -72,33 +72,33 @@ def changed_bindings(before: str, now: str, same_version: bool = True) -> list[s
 
 
 def changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Differences between two descriptions of a run (`run.json`) but for its classes, in words.
+    """Describes the differences between two versions of `run.json`, except in image shape and classes.
 
-    What an older version did not write down is not compared. The data set may have moved if its images and
-    labels are the same.
+    Fields that an older version did not write are not compared. The path of the data set may change if its
+    fingerprints are the same.
     """
     prints, own = (values.get("fingerprint") or {} for values in (before, now))
     moved_only = bool(prints.keys() & own.keys())
     for name in now.keys() & before.keys() - {"fingerprint", "reading", "changes", "versions"}:
         if name in ("image_shape", "num_classes", "class_names") or name == "data" and moved_only:
             continue
-        old, new = (placeless(name, values[name]) for values in (before, now))
+        old, new = (path_independent(name, values[name]) for values in (before, now))
         if old != new:
             yield f"{name} {before[name]} -> {now[name]}"
     old, new = before.get("reading") or {}, now.get("reading") or {}
     for name in new:
-        if name in old and name not in ELSEWHERE and old[name] != new[name]:
+        if name in old and name not in NOT_COMPARED and old[name] != new[name]:
             yield f"{name} {old[name]} -> {new[name]}"
-    what = [key for key in own if key in prints and prints[key] != own[key]]
-    if "images" in what:
+    changed = [key for key in own if key in prints and prints[key] != own[key]]
+    if "images" in changed:
         yield f"{prints['images']} -> {own['images']} training images"
-    elif what:
-        kinds = dict.fromkeys("labels" if key == "labels_sha256" else "images" for key in what)
+    elif changed:
+        kinds = dict.fromkeys("labels" if key == "labels_sha256" else "images" for key in changed)
         yield f"other training {' and '.join(kinds)}"
 
 
-def placeless(name: str, value: Any) -> Any:
-    """A value of `run.json` without what only depends on the folder from which a command was given."""
+def path_independent(name: str, value: Any) -> Any:
+    """A value of `run.json` in a form that does not depend on the working directory of the command."""
     if name == "labels" and isinstance(value, dict) and "sha256" in value:  # by content, not by path
         return str(value["choice"]).startswith("clusters:"), value["sha256"]
     if name == "data":
@@ -107,7 +107,7 @@ def placeless(name: str, value: Any) -> Any:
 
 
 def check_steps(run_dir: Path, steps: int) -> None:
-    """Refuses to train a run for fewer steps than it already has.
+    """Checks that a run is not asked to train for fewer steps than it already has.
 
     Raises:
       UserError: it has a checkpoint of a later step.
@@ -121,9 +121,9 @@ def check_steps(run_dir: Path, steps: int) -> None:
 
 
 def check_fits(run_dir: Path, gan: GAN) -> None:
-    """Refuses to resume a run with networks or optimizers of other shapes than its newest checkpoint has.
+    """Checks that the newest checkpoint of a run has the shapes of the GAN's networks and optimisers.
 
-    To be called before `run.json` and the configuration of the run are replaced.
+    Call it before `run.json` and the configuration of the run are replaced.
 
     Raises:
       UserError: the shapes differ.
@@ -132,8 +132,8 @@ def check_fits(run_dir: Path, gan: GAN) -> None:
     if not steps:
         return
     template = jax.eval_shape(gan.init, jax.eval_shape(lambda: jax.random.key(0)))
-    if why := misfit(run_dir / CHECKPOINTS / str(steps[-1]), template):
+    if why := find_mismatch(run_dir / CHECKPOINTS / str(steps[-1]), template):
         raise UserError(
-            f"{run_dir}: its checkpoint of step {steps[-1]} does not fit the changed settings ({why}); "
+            f"{run_dir}: its checkpoint of step {steps[-1]} does not match the changed settings ({why}); "
             "choose another --model_dir"
         )

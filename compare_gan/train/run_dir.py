@@ -1,4 +1,4 @@
-"""What a run folder notes of its run: `run.json` and `operative_config.gin`."""
+"""The description of a run in its folder: `run.json` and `operative_config.gin`."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from compare_gan.core.run_files import ABOUT, CONFIG
 from compare_gan.core.words import first_few
 from compare_gan.data.base import ImageDataset
 from compare_gan.train.checkpoints import saved_steps
-from compare_gan.train.resume import SHOWN, changed_bindings, changed_data, split_fingerprints
+from compare_gan.train.resume import MAX_SHOWN, changed_bindings, changed_data, split_fingerprints
 
 
 def describe_run(
@@ -25,21 +25,21 @@ def describe_run(
     origin: dict[str, Any],
     continue_with_changes: bool | None = None,
 ) -> None:
-    """Writes what it takes to build the same GAN again: `run.json` and `operative_config.gin`.
+    """Writes `run.json` and `operative_config.gin`, from which the same GAN can be built again.
 
-    A run resumes if what it is trained with is the same. How long it is trained, how often it is saved and
-    how it is evaluated may change.
+    A run can be resumed if its training settings are unchanged. The number of steps and the settings of
+    saving and evaluation may change.
 
     Args:
-      run_dir: the run folder, made if need be.
-      dataset: what it is trained on.
+      run_dir: the run folder, created if needed.
+      dataset: the training data.
       config: the operative configuration.
-      origin: where the data and the randomness come from: data, reading, seed; labels, labelled_only.
-      continue_with_changes: resume although bindings, data or seed have changed, and note the changes in
-        `run.json`; None: the same as False where a user has no such choice.
+      origin: the source of data and randomness: data, reading, seed; labels, labelled_only.
+      continue_with_changes: resume although bindings, data or seed have changed, and record the changes in
+        `run.json`. None is like False, but the message does not suggest --continue_with_changes.
 
     Raises:
-      UserError: the folder cannot be written to, or holds a run of another configuration or origin.
+      UserError: the folder is not writable, or holds a run with another configuration or origin.
     """
     about = {
         **origin,
@@ -49,10 +49,10 @@ def describe_run(
         "fingerprint": split_fingerprints(dataset.train),
         "versions": {"compare_gan": __version__, "jax": jax.__version__, "numpy": np.__version__},
     }
-    about = json.loads(json.dumps(about))  # as it will be read
+    about = json.loads(json.dumps(about))  # compare it in the form in which it is read back
     run_folder(run_dir)
     before = read_json(run_dir / ABOUT) if (run_dir / ABOUT).exists() else {}
-    for name in ("image_shape", "class_names"):  # without these the networks do not fit, or mean other things
+    for name in ("image_shape", "class_names"):  # if these change, so do the networks or their meaning
         if before.get(name, about[name]) != about[name]:
             old, new = (str(values[name]) for values in (before, about))
             raise UserError(
@@ -66,7 +66,7 @@ def describe_run(
     if changes and not continue_with_changes:
         choice = "" if continue_with_changes is None else "resume with --continue_with_changes, or "
         raise UserError(
-            f"{run_dir}: holds a run with other settings ({first_few(changes, SHOWN, '; ')}); {choice}"
+            f"{run_dir}: holds a run with other settings ({first_few(changes, MAX_SHOWN, '; ')}); {choice}"
             "choose another --model_dir"
         )
     noted = before.get("changes", [])
@@ -79,16 +79,18 @@ def describe_run(
 
 
 def shorten(text: str, width: int = 100) -> str:
-    """At most `width` characters of a text."""
+    """Truncates a text to `width` characters."""
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def read_run(run_dir: Path) -> dict[str, Any]:
-    """What `describe_run` wrote to `run.json`.
+    """The contents of `run.json`, see `describe_run`.
 
     Raises:
       UserError: this is not a run folder.
     """
     if not (run_dir / ABOUT).exists():
-        raise UserError(f"{run_dir}: not a run folder (it has no {ABOUT}); give one that training made")
+        raise UserError(
+            f"{run_dir}: not a run folder (it has no {ABOUT}); give the --model_dir of a training"
+        )
     return read_json(run_dir / ABOUT)

@@ -1,4 +1,4 @@
-"""How long a run trains, and at which steps it logs, samples, scores and saves."""
+"""The length of a training, and the steps at which it logs, samples, scores and saves."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from compare_gan.core.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class TrainSchedule:
-    """The number of steps, and the steps between two events of each kind.
+    """The number of steps, and the interval in steps of each kind of event.
 
     Raises:
       UserError: a number below 1.
@@ -27,13 +27,13 @@ class TrainSchedule:
                 raise UserError(f"{field} is {value}; it must be at least 1")
 
     def due(self, every: int | None, step: int) -> bool:
-        """Whether `step` is a multiple of `every`, or the last; False where `every` is None."""
+        """Whether `step` is a multiple of `every`, or the last step; False if `every` is None."""
         return every is not None and step > 0 and (step % every == 0 or step == self.steps)
 
     def uses_state(self, step: int) -> bool:
-        """Whether samples, scores or a checkpoint are due, for which the loop waits for the devices."""
+        """Whether samples, scores or a checkpoint are due, which read the state from the devices."""
         return any(self.due(every, step) for every in (self.sample_every, self.save_every, self.score_every))
 
     def reports(self, step: int) -> bool:
-        """Whether the metrics since the last report are due. It depends on the step alone."""
+        """Whether a metrics report is due. It depends on the step alone."""
         return self.due(self.log_every, step) or self.uses_state(step)

@@ -1,4 +1,4 @@
-"""What training leaves behind for people: numbers and pictures of a few fixed latent vectors."""
+"""Writers of the metrics log, and of image grids of fixed latent vectors."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ ROWS = COLUMNS = 10
 
 
 class MetricsLog:
-    """Appends one JSON object a line to `metrics.jsonl`; lines after `step` are forgotten first."""
+    """Appends records to `metrics.jsonl`, one JSON object per line; first removes records after `step`."""
 
     def __init__(self, path: Path, step: int = 0):
         kept = [line for line in read_log(path) if line["step"] <= step]
@@ -33,7 +33,7 @@ class MetricsLog:
                 file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def append(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
-        """`seconds` since training went on; those of earlier sessions are added."""
+        """Appends a record. `seconds` count from the start of this session; earlier sessions are added."""
         if not is_main_process():
             return
         line: dict[str, Any] = {"step": step, "seconds": round(self.seconds + seconds, 3)}
@@ -43,10 +43,10 @@ class MetricsLog:
 
 
 class SampleWriter:
-    """Pictures of the same latent vectors at every step, so that evolution shows.
+    """Writes image grids of the same latent vectors at every step, so that steps can be compared.
 
-    `samples/<step>.png`: one row a class (any rows where there are not two), each column its own z.
-    `interpolations/<step>.png`: in each row z goes from one vector to another.
+    `samples/<step>.png`: independent latent vectors; one row per class if there are at least two.
+    `interpolations/<step>.png`: each row interpolates between two latent vectors.
     """
 
     def __init__(self, gan: GAN, run_dir: Path, seed: int, placement: Placement):
@@ -64,14 +64,14 @@ class SampleWriter:
         self.rows = rows
         self.inputs = {SAMPLES: z, INTERPOLATIONS: between.reshape(-1, gan.z_dim)}
         self.draw = lambda state, z: compiled_sample(gan, state, z, y)
-        self.ready = lambda state: with_standing_stats(gan, state, z_rng, PREVIEW)
+        self.prepare = lambda state: with_standing_stats(gan, state, z_rng, PREVIEW)
 
     def write(self, state: GANState, step: int) -> float:
-        """Draws the pictures of a step. Returns `sample_std` of the samples.
+        """Writes the image grids of a step. Returns `sample_std` of the samples.
 
-        All processes draw, each by itself, since the state may be sharded over all of them.
+        All processes must call it, since the state may be sharded over them; each generates all images.
         """
-        state = self.ready(self.placement.gather(inference_state(state)))
+        state = self.prepare(self.placement.gather(inference_state(state)))
         drawn = {folder: np.asarray(self.draw(state, z)) for folder, z in self.inputs.items()}
         for folder, images in drawn.items() if is_main_process() else ():
             picture = to_uint8(np.nan_to_num(images))
@@ -80,15 +80,15 @@ class SampleWriter:
 
 
 def sample_std(images: np.ndarray) -> float:
-    """How much images [N, H, W, C] in [0, 1] differ: the mean over pixels of their standard deviation."""
+    """The standard deviation over images [N, H, W, C] in [0, 1], averaged over pixels and channels."""
     return float(images.std(0, dtype=np.float64).mean())
 
 
 def spherical(a: Array, b: Array, t: Array) -> Array:
-    """Points between a and b [N, Z] along the great circle, lengths changing evenly: [N, len(t), Z].
+    """Spherical interpolation between a and b [N, Z] at t [T], with linearly interpolated length: [N, T, Z].
 
-    Shoemake, https://dl.acm.org/doi/10.1145/325165.325242; between Gaussian vectors the points
-    stay as likely as the ends, unlike those on the straight line.
+    Shoemake, https://dl.acm.org/doi/10.1145/325165.325242. Unlike with linear interpolation, points between
+    Gaussian vectors are about as likely as the vectors themselves.
     """
     length_a, length_b = (jnp.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
     angle = jnp.arccos(jnp.clip(jnp.sum(a * b, -1, keepdims=True) / (length_a * length_b), -0.9999, 0.9999))

@@ -26,7 +26,7 @@ NORMS = (norms.batch_norm, norms.conditional_batch_norm, norms.no_batch_norm)
 WITHOUT_D_NORM = ["resnet_small_arch", "sndcgan_arch"]
 WITHOUT_CONDITION = ["infogan_arch"]  # its generator's norms are plain, whatever is asked for
 LABEL_BESIDE_Z = ["resnet_biggan_deep_arch"]  # what gets z gets the label too
-PROJECTING = ["resnet_biggan_arch", "resnet_biggan_deep_arch"]  # unless told not to
+PROJECTING = ["resnet_biggan_arch", "resnet_biggan_deep_arch"]  # by default
 
 
 def networks(name, spec, norm=None, y_dim=0, spectral_norm=False, **d_options):
@@ -140,17 +140,17 @@ def test_every_norm_drops_in(name):
 
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
-def test_an_image_is_judged_alone(name):
+def test_outputs_do_not_depend_on_other_images(name):
     side = sides(name)[0]
     definition, state = drawn(networks(name, ImageSpec((side, side, 3)), spectral_norm=True)[1])
-    judge = jax.jit(
+    discriminate = jax.jit(
         lambda state, x: merge_module(definition, state.params, state.extra)(x, Cond(None, None, True)).logits
     )
     x = np.random.RandomState(1).uniform(size=(BATCH, side, side, 3)).astype(np.float32)
-    logits = np.asarray(judge(state, x))
-    np.testing.assert_allclose(judge(state, x[::-1]), logits[::-1], rtol=1e-5, atol=1e-5)
+    logits = np.asarray(discriminate(state, x))
+    np.testing.assert_allclose(discriminate(state, x[::-1]), logits[::-1], rtol=1e-5, atol=1e-5)
     x[0] = 0
-    changed = np.asarray(judge(state, x))
+    changed = np.asarray(discriminate(state, x))
     np.testing.assert_allclose(changed[1:], logits[1:], rtol=1e-5, atol=1e-5)
     assert abs(changed[0] - logits[0]) > 1e-4
 
@@ -165,11 +165,11 @@ def test_projection_adds_the_inner_product_of_label_and_features(name):
         nnx.eval_shape(lambda: make(0))
     definition, state = drawn(lambda: make(CLASSES))
     x = np.random.RandomState(1).uniform(size=(CLASSES, 32, 32, 3)).astype(np.float32)
-    judge = jax.jit(
+    discriminate = jax.jit(
         lambda state, y: merge_module(definition, state.params, state.extra)(x, Cond(None, y, False))
     )
-    nothing = judge(state, np.zeros((CLASSES, CLASSES), np.float32))
-    projected = judge(state, np.eye(CLASSES, dtype=np.float32)).logits - nothing.logits
+    nothing = discriminate(state, np.zeros((CLASSES, CLASSES), np.float32))
+    projected = discriminate(state, np.eye(CLASSES, dtype=np.float32)).logits - nothing.logits
     embedding = state.params.get("head", state.params)["embedding_fc"]["kernel"]
     expected = np.sum(embedding * nothing.features, 1)
     np.testing.assert_allclose(projected, expected, atol=2e-6 * np.abs(nothing.logits).max(), rtol=1e-5)

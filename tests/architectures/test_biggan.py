@@ -156,8 +156,8 @@ def test_chunks_of_z_have_one_length():
         UserError, match="options.z_dim is 10; with hierarchical_z it must be a multiple of 4"
     ):
         nnx.eval_shape(generator("resnet_biggan", z_dim=10))
-    whole = nnx.eval_shape(generator("resnet_biggan", z_dim=10, hierarchical_z=False))
-    assert whole.fc_noise.kernel.shape[0] == 10
+    flat = nnx.eval_shape(generator("resnet_biggan", z_dim=10, hierarchical_z=False))
+    assert flat.fc_noise.kernel.shape[0] == 10
     assert nnx.eval_shape(generator("resnet_biggan", z_dim=12)).fc_noise.kernel.shape[0] == 3
 
 

@@ -1,4 +1,4 @@
-"""What is told to users."""
+"""Messages for users."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Half-written files are never seen, and folders that cannot be written to are told at once."""
+"""Writes are atomic, and folders that are not writable are reported at once."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def test_run_folder(tmp_path):
 def test_run_folder_where_a_file_lies(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match="is a file or lies in one; choose another folder") as caught:
+        with pytest.raises(UserError, match="it or a parent is a file; choose another folder") as caught:
             run_folder(path)
         assert str(path) in str(caught.value)
 

@@ -36,7 +36,7 @@ def test_what_differs_is_named(tmp_path, change, words):
     claim(tmp_path / "run", ORIGIN)
     claim(tmp_path / "run", ORIGIN)
     for check in (lambda: is_made(path, ORIGIN | change), lambda: claim(tmp_path / "run", ORIGIN | change)):
-        with pytest.raises(UserError, match=f"was made from something else .{words}.; remove it") as caught:
+        with pytest.raises(UserError, match=f"was created from other inputs .{words}.; remove it") as caught:
             check()
         assert "\n" not in str(caught.value)
 
@@ -46,12 +46,10 @@ def test_a_file_from_elsewhere_is_used_with_a_warning(tmp_path, caplog):
     path.write_text("labels")
     with caplog.at_level(logging.WARNING):
         assert is_made(path, ORIGIN) and is_made(path, ORIGIN)
-    assert caplog.messages == [
-        f"{path}: comes from elsewhere (it has no labels-train.json); it is used as it is"
-    ]
+    assert caplog.messages == [f"{path}: has no provenance record (labels-train.json); used as it is"]
 
 
 def test_checkpoints_of_unknown_origin_are_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(UserError, match="does not say what its run was made from"):
+    with pytest.raises(UserError, match="holds checkpoints but no provenance record"):
         claim(tmp_path, ORIGIN)

@@ -56,7 +56,7 @@ def test_a_file_is_fetched_whole(served, tmp_path):
 
 
 def test_the_wrong_file_is_not_kept(served, tmp_path):
-    with pytest.raises(UserError, match=f"is another file, its SHA-256 is {SHA256}; .*SHA-256 {'0' * 64}"):
+    with pytest.raises(UserError, match=f"unexpected content .SHA-256 {SHA256}.; .*SHA-256 {'0' * 64}"):
         download(f"{served}/whole.pth", "0" * 64, tmp_path / "into" / "x.pth")
     assert not list((tmp_path / "into").iterdir())
 
@@ -67,7 +67,9 @@ def test_without_the_file_the_error_says_what_to_do(served, tmp_path, url):
     with pytest.raises(UserError) as error:
         download(url.format(served=served), SHA256, path, ", or sing")
     words = str(error.value)
-    assert "cannot be fetched (" in words and words.endswith(f"put it at {path} (SHA-256 {SHA256}), or sing")
+    assert "cannot be downloaded (" in words and words.endswith(
+        f"put it at {path} (SHA-256 {SHA256}), or sing"
+    )
     assert "\n" not in words and not path.exists()
 
 

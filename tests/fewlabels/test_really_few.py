@@ -63,7 +63,7 @@ def test_all_labels_that_there_are_can_be_kept(tmp_path):
 )
 def test_kept_labels_of_another_budget_or_seed_are_refused(tmp_path, budget, seed, words):
     keep_labels(small.dataset(), 0.5, 0, tmp_path)
-    with pytest.raises(UserError, match=f"labels-kept.npz: was made from something else .{words}"):
+    with pytest.raises(UserError, match=f"labels-kept.npz: was created from other inputs .{words}"):
         keep_labels(small.dataset(), budget, seed, tmp_path)
 
 
@@ -131,7 +131,7 @@ def test_labels_inferred_from_something_else_are_refused(tmp_path):
         (dataset, brightness(dataset), other, 0, "confidence None, not 0.5"),
         (dataset, brightness(dataset), LINEAR, 1, "seed 0, not 1"),
     ):
-        with pytest.raises(UserError, match=f"labels-train.npz: was made from something else .{words}"):
+        with pytest.raises(UserError, match=f"labels-train.npz: was created from other inputs .{words}"):
             infer_labels(labels, source, recipe, seed, tmp_path)
 
 

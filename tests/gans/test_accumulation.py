@@ -1,4 +1,4 @@
-"""A batch taken in parts gives the step of the whole batch."""
+"""A batch split into microbatches gives the step of the full batch."""
 
 import dataclasses
 import functools
@@ -96,8 +96,8 @@ def test_with_batch_statistics_parts_are_groups_of_devices(unroll, split):
     devices = tiny_gan(**given, layers=alone, prior=lambda *given: uniform(*given)[order]).with_replicas(2)
     found = stepped(tiny_gan(**given, gradient_accumulation=2))
     close(found, stepped(devices, order=order), 1e-5)
-    whole, _ = stepped(tiny_gan(**given))
-    change = jax.tree.map(lambda a, b: np.abs(a - b).max(), found[0].g.params, whole.g.params)
+    full, _ = stepped(tiny_gan(**given))
+    change = jax.tree.map(lambda a, b: np.abs(a - b).max(), found[0].g.params, full.g.params)
     assert max(jax.tree.leaves(change)) > 1e-4
 
 
@@ -114,22 +114,22 @@ def test_parts_and_groups_of_devices_go_together():
 def test_noise_does_not_depend_on_the_parts():
     images = jnp.zeros((6, 2, 2, 1))
     inputs = functools.partial(PenaltyInputs, lambda x: x, {}, rng=KEY)
-    whole = inputs(images, images).uniform(2, 2, 1)
+    full = inputs(images, images).uniform(2, 2, 1)
     for part in range(3):
         cut = images[part::3]
-        np.testing.assert_array_equal(inputs(cut, cut, part=part, parts=3).uniform(2, 2, 1), whole[part::3])
-    assert len(np.unique(whole)) == whole.size
+        np.testing.assert_array_equal(inputs(cut, cut, part=part, parts=3).uniform(2, 2, 1), full[part::3])
+    assert len(np.unique(full)) == full.size
 
 
 def test_rows_keep_their_order_and_means_their_value():
     rows = {"x": jnp.arange(12.0).reshape(6, 2), "y": None}
 
     def fn(given, part):
-        return given["x"] * 2, {"mean": given["x"].mean(0), "part": jnp.float32(part)}
+        return batch["x"] * 2, {"mean": given["x"].mean(0), "part": jnp.float32(part)}
 
     def total(weight, parts):
         results, means = accumulate_microbatches(
-            lambda given, part: fn({"x": weight * given["x"]}, part), rows, parts
+            lambda batch, part: fn({"x": weight * batch["x"]}, part), rows, parts
         )
         return jnp.sum(results**2) + means["mean"].sum()
 

@@ -94,7 +94,7 @@ def adadelta(rho=0.95, epsilon=1e-8):
 
 
 @pytest.mark.parametrize(
-    "reference, given",
+    "reference, options",
     [
         (gradient_descent, {}),
         (adam, {}),
@@ -110,6 +110,6 @@ def adadelta(rho=0.95, epsilon=1e-8):
         (adadelta, {"rho": 0.5, "epsilon": 1e-2}),
     ],
 )
-def test_an_optimiser_takes_the_documented_steps(reference, given):
-    optimizer = getattr(optimizers, reference.__name__)(RATE, **given)
-    np.testing.assert_allclose(ours(optimizer), reference(**given), rtol=2e-6, atol=1e-6)
+def test_an_optimiser_takes_the_documented_steps(reference, options):
+    optimizer = getattr(optimizers, reference.__name__)(RATE, **options)
+    np.testing.assert_allclose(ours(optimizer), reference(**options), rtol=2e-6, atol=1e-6)

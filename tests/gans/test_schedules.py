@@ -19,7 +19,7 @@ STEPS = np.arange(12)
 
 
 @pytest.mark.parametrize(
-    "schedule, given, expected",
+    "schedule, arguments, expected",
     [
         ("cosine_decay", dict(steps=8), np.cos(np.pi * np.minimum(STEPS, 8) / 8) / 2 + 0.5),
         ("cosine_decay", dict(steps=8, end=0.2), 0.2 + 0.4 * (1 + np.cos(np.pi * np.minimum(STEPS, 8) / 8))),
@@ -34,8 +34,8 @@ STEPS = np.arange(12)
         ),
     ],
 )
-def test_a_schedule_is_its_formula(schedule, given, expected):
-    found = jax.jit(jax.vmap(functools.partial(getattr(schedules, schedule), **given)))(STEPS)
+def test_a_schedule_is_its_formula(schedule, arguments, expected):
+    found = jax.jit(jax.vmap(functools.partial(getattr(schedules, schedule), **arguments)))(STEPS)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
@@ -52,17 +52,17 @@ def test_a_step_has_the_rate_of_its_number_for_both_players():
     fading = functools.partial(schedules.polynomial_decay, steps=4)
     gan = tiny_gan(**descent, lr_schedule=fading)
     state = gan.init(KEY)
-    step = jax.jit(lambda *given: train_step(gan, *given)[0])
+    step = jax.jit(lambda *arguments: train_step(gan, *arguments)[0])
 
     @jax.jit
-    def at_constant_rates(factor, *given):
+    def at_constant_rates(factor, *arguments):
         rates = dict(g_lr=0.1 * factor, d_lr=0.2 * factor)
-        return train_step(dataclasses.replace(gan, lr_schedule=None, **rates), *given)[0]
+        return train_step(dataclasses.replace(gan, lr_schedule=None, **rates), *arguments)[0]
 
     for i, factor in enumerate((1, 0.75, 0.5, 0.25, 0.0)):
-        given = (state, batch(i, 2), jax.random.fold_in(KEY, i))
-        expected = at_constant_rates(factor, *given)
-        new = step(*given)
+        arguments = (state, batch(i, 2), jax.random.fold_in(KEY, i))
+        expected = at_constant_rates(factor, *arguments)
+        new = step(*arguments)
         for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(expected), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
         moved = [
@@ -109,7 +109,7 @@ def test_the_half_life_of_the_average_grows_with_the_steps():
 
 
 @pytest.mark.parametrize(
-    "given, message",
+    "arguments, message",
     [
         (dict(ema_rampup=0.0), "ModularGAN.ema_rampup is 0.0"),
         (dict(lr_warmup_steps=-1), "ModularGAN.lr_warmup_steps is -1"),
@@ -121,6 +121,6 @@ def test_the_half_life_of_the_average_grows_with_the_steps():
         ),
     ],
 )
-def test_numbers_that_make_no_sense_are_refused(given, message):
+def test_numbers_that_make_no_sense_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
-        tiny_gan(**given).validate()
+        tiny_gan(**arguments).validate()

@@ -98,7 +98,7 @@ def test_a_step_by_hand(unroll):
 
     gan = tiny_gan(disc_iters=2, loss=hinge, prior=prior, d_lr=0.02, experimental_force_graph_unroll=unroll)
     state, data = gan.init(KEY), batch(1, gan.sub_batches)
-    found, metrics = jax.jit(lambda *given: train_step(gan, *given))(state, data, jax.random.key(7))
+    found, metrics = jax.jit(lambda *arguments: train_step(gan, *arguments))(state, data, jax.random.key(7))
     jax.effects_barrier()
     assert len(drawn) == gan.sub_batches == 2 + unroll
 
@@ -109,15 +109,15 @@ def test_a_step_by_hand(unroll):
         network = merge_module(gan.g_def, g, g_extra)
         return network(Cond(z, None, True)), net_state(network).extra
 
-    def judge(d, d_extra, images):
+    def apply_d(d, d_extra, images):
         network = merge_module(gan.d_def, d, d_extra)
         return network(images, None, (), True).logits, net_state(network).extra
 
     @jax.jit
     def d_gradient(d, d_extra, real_images, images):
         def loss(d):
-            real, extra = judge(d, d_extra, real_images)
-            fake, _ = judge(d, d_extra, images)
+            real, extra = apply_d(d, d_extra, real_images)
+            fake, _ = apply_d(d, d_extra, images)
             return jnp.maximum(1 - real, 0).mean() + jnp.maximum(1 + fake, 0).mean(), extra
 
         return jax.value_and_grad(loss, has_aux=True)(d)
@@ -126,7 +126,7 @@ def test_a_step_by_hand(unroll):
     def g_gradient(g, g_extra, d, d_extra, z):
         def loss(g):
             images, extra = generate(g, g_extra, z)
-            fake, d_after = judge(d, d_extra, images)
+            fake, d_after = apply_d(d, d_extra, images)
             return -fake.mean(), (extra, d_after)
 
         return jax.value_and_grad(loss, has_aux=True)(g)
@@ -163,7 +163,7 @@ def test_unrolled_the_generator_runs_often_and_its_spectral_vectors_move_once(jo
         experimental_joint_gen_for_disc=joint,
     )
     state = gan.init(KEY)
-    new, metrics = jax.jit(lambda *given: train_step(gan, *given))(state, batch(1, 3), KEY)
+    new, metrics = jax.jit(lambda *arguments: train_step(gan, *arguments))(state, batch(1, 3), KEY)
     assert all(np.isfinite(value) for value in metrics.values())
     u, kernel = state.g.extra["fc"]["u"], state.g.params["fc"]["kernel"]
     close(new.g.extra["fc"]["u"], spectral_normalize(kernel, u, "left", 1e-12)[1])
@@ -174,14 +174,14 @@ def test_unrolled_the_generator_runs_often_and_its_spectral_vectors_move_once(jo
 
 
 def test_joint_generation_standardises_all_images_together():
-    given = dict(disc_iters=2, experimental_force_graph_unroll=True)
-    apart, joint = (tiny_gan(**given, experimental_joint_gen_for_disc=joint) for joint in (False, True))
+    arguments = dict(disc_iters=2, experimental_force_graph_unroll=True)
+    apart, joint = (tiny_gan(**arguments, experimental_joint_gen_for_disc=joint) for joint in (False, True))
     plain, together = (
-        tiny_gan(g_norm=None, **given, experimental_joint_gen_for_disc=j) for j in (False, True)
+        tiny_gan(g_norm=None, **arguments, experimental_joint_gen_for_disc=j) for j in (False, True)
     )
 
     def stepped(gan):
-        return jax.jit(lambda *given: train_step(gan, *given)[0])(gan.init(KEY), batch(1, 3), KEY)
+        return jax.jit(lambda *arguments: train_step(gan, *arguments)[0])(gan.init(KEY), batch(1, 3), KEY)
 
     close(stepped(plain).d.params, stepped(together).d.params)
     assert np.abs(stepped(apart).d.params["backbone"]["fc"]["bias"]).max() > 0
@@ -195,7 +195,7 @@ def test_without_batch_statistics_two_passes_say_what_one_does():
     state = gan.init(KEY)
     real, fake = (as_labeled(gan, Batch(*(x[0] for x in batch(seed)))) for seed in (1, 2))
 
-    def said(together):
+    def losses_of(together):
         return jax.jit(
             lambda d: (
                 apply_to_real_and_fake(gan, d, views(gan, real), views(gan, fake), together),
@@ -203,7 +203,7 @@ def test_without_batch_statistics_two_passes_say_what_one_does():
             )
         )(state.d)
 
-    close(said(True), said(False), 2e-6)
+    close(losses_of(True), losses_of(False), 2e-6)
 
 
 def test_batch_statistics_are_those_of_both_sides():
@@ -248,7 +248,7 @@ def test_groups_of_devices_see_their_share_of_every_part():
 
 def test_the_average_is_a_copy_first_and_decays_then():
     gan = tiny_gan(g_use_ema=True, ema_decay=0.75, ema_start_step=2)
-    step = jax.jit(lambda *given: train_step(gan, *given)[0])
+    step = jax.jit(lambda *arguments: train_step(gan, *arguments)[0])
     states = [gan.init(KEY)]
     for i in range(4):
         states.append(step(states[-1], batch(i), jax.random.fold_in(KEY, i)))

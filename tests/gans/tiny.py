@@ -57,13 +57,13 @@ def tiny_gan(
     g_norm: Callable[..., Any] | None = norms.batch_norm,
     **given: Any,
 ) -> GAN:
-    made: dict[str, Any] = dict(spec=SPEC, z_dim=5, batch_size=8, g_lr=0.01, layers=LAYERS) | given
+    fields: dict[str, Any] = dict(spec=SPEC, z_dim=5, batch_size=8, g_lr=0.01, layers=LAYERS) | given
     return GAN(
         make_generator=Generator,
         make_discriminator=Discriminator,
         g_options=GeneratorOptions(g_norm, g_spectral_norm),
         d_options=DiscriminatorOptions(batch_norm_fn=d_norm, spectral_norm=spectral_norm),
-        **made,
+        **fields,
     )
 
 

@@ -144,7 +144,7 @@ def test_quarter_turns_go_counter_clockwise():
     assert turned == [[[1, 2], [3, 4]], [[2, 4], [1, 3]], [[4, 3], [2, 1]], [[3, 1], [4, 2]]]
 
 
-def test_random_shift_moves_by_at_most_so_many_pixels():
+def test_random_shift_moves_by_at_most_the_given_pixels():
     x = draw(0, 30, 6, 5, 2)
     padded = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), "edge")
     corners = []

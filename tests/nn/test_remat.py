@@ -22,7 +22,7 @@ from tests.helpers.tiers import slow_unless
 KEY = jax.random.key(0)
 
 
-def residual(side: int, batch_size: int, **given) -> GAN:
+def residual(side: int, batch_size: int, **inputs) -> GAN:
     return GAN(
         spec=ImageSpec((side, side, 1), 3),
         make_generator=functools.partial(resnet_small.Generator, ch=4),
@@ -32,7 +32,7 @@ def residual(side: int, batch_size: int, **given) -> GAN:
         d_options=DiscriminatorOptions(spectral_norm=True),
         batch_size=batch_size,
         z_dim=5,
-        **given,
+        **inputs,
     )
 
 
@@ -50,16 +50,16 @@ def program(gan: GAN):
 def test_a_step_is_the_same(penalty):
     gan = residual(8, 4, penalty=penalty, g_optimizer_fn=gradient_descent, g_lr=0.1)
     images = np.random.RandomState(0).uniform(size=(1, 4, 8, 8, 1)).astype(np.float32)
-    given = (jax.jit(gan.init)(KEY), Batch(jnp.asarray(images), jnp.zeros((1, 4), jnp.int32)), KEY)
-    (expected, _), (found, _) = (program(dataclasses.replace(gan, remat=r))(*given) for r in (False, True))
+    inputs = (jax.jit(gan.init)(KEY), Batch(jnp.asarray(images), jnp.zeros((1, 4), jnp.int32)), KEY)
+    (expected, _), (found, _) = (program(dataclasses.replace(gan, remat=r))(*inputs) for r in (False, True))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    start, end = given[0].g.params["fc_noise"]["kernel"], expected.g.params["fc_noise"]["kernel"]
+    start, end = inputs[0].g.params["fc_noise"]["kernel"], expected.g.params["fc_noise"]["kernel"]
     assert np.abs(start - end).max() > 0
 
 
 def test_little_is_kept_for_the_gradient():
-    """Of a residual block what it is given, where else each of its layers keeps something."""
+    """With remat only the input of a residual block is stored, not the activations of its layers."""
 
     def kept(gan: GAN) -> int:
         state = jax.eval_shape(gan.init, KEY)

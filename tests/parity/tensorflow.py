@@ -65,9 +65,9 @@ def early_sums(names: Iterable[str], architecture: str, start: Tree) -> Iterator
     paths = [place(name, architecture) for name in biases if name.rsplit("/", 2)[0] in blocks]
     real = step.both_losses
 
-    def with_early_sums(gan, d, *given, **named):
+    def with_early_sums(gan, d, *inputs, **named):
         early = functools.reduce(as_begun, paths, d.params)
-        return real(gan, NetState(early, d.extra), *given, **named)
+        return real(gan, NetState(early, d.extra), *inputs, **named)
 
     def as_begun(params: Tree, path: tuple) -> Tree:
         now = at(params, path)  # its gradient is that of the bias itself
@@ -90,9 +90,9 @@ def generator_runs_again() -> Iterator[None]:
     vectors, which move a second time. The weights are the same, so are the images but for that."""
     generate, update, drawn = step.generate_with_vjp, step.update_generator, []
 
-    def remember(gan, state, given):
-        drawn.append(given)
-        return generate(gan, state, given)
+    def remember(gan, state, inputs):
+        drawn.append(inputs)
+        return generate(gan, state, inputs)
 
     def again(gan, state, real, fake, generator_vjp, rng):
         images, generator_vjp, g_extra = generate(gan, state, drawn.pop())

@@ -64,17 +64,17 @@ def copied(name, folder):
 def test_a_folder_of_cases_that_agree(tmp_path, monkeypatch, capsys):
     copied("op_unpool", tmp_path)
     (tmp_path / "index.json").write_text('{"cases": []}')
-    code, said = ran(monkeypatch, capsys, tmp_path)
-    assert code == 0 and said.out.splitlines()[-1] == "1 passed, 0 failed"
-    assert "output/y" in said.out
+    code, captured = ran(monkeypatch, capsys, tmp_path)
+    assert code == 0 and captured.out.splitlines()[-1] == "1 passed, 0 failed"
+    assert "output/y" in captured.out
 
 
 def test_a_number_that_differs_is_told(tmp_path, monkeypatch, capsys):
     _, arrays = copied("inception_score_64x20_flat", tmp_path)
     np.savez(tmp_path / "inception_score_64x20_flat.npz", inception_score=arrays["inception_score"] + 0.01)
-    code, said = ran(monkeypatch, capsys, tmp_path)
-    assert code == 1 and said.out.splitlines()[-1] == "0 passed, 1 failed"
-    assert "off by 1.00e-02" in said.out
+    code, captured = ran(monkeypatch, capsys, tmp_path)
+    assert code == 1 and captured.out.splitlines()[-1] == "0 passed, 1 failed"
+    assert "off by 1.00e-02" in captured.out
 
 
 def test_what_cannot_be_compared_fails(tmp_path, monkeypatch, capsys):
@@ -85,11 +85,11 @@ def test_what_cannot_be_compared_fails(tmp_path, monkeypatch, capsys):
     np.savez(tmp_path / "op_rotate_images.npz", **arrays, **{"output/somersault": arrays["input/x"]})
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "alone.json").write_text('{"kind": "op"}')
-    code, said = ran(monkeypatch, capsys, tmp_path)
-    assert code == 1 and said.out.splitlines()[-1] == "0 passed, 4 failed"
-    assert "no handler for kind 'dance'" in said.out and "somersault" in said.out
+    code, captured = ran(monkeypatch, capsys, tmp_path)
+    assert code == 1 and captured.out.splitlines()[-1] == "0 passed, 4 failed"
+    assert "no handler for kind 'dance'" in captured.out and "somersault" in captured.out
 
 
 def test_a_folder_without_cases(tmp_path, monkeypatch, capsys):
-    code, said = ran(monkeypatch, capsys, tmp_path)
-    assert code == 2 and "no cases here" in said.err
+    code, captured = ran(monkeypatch, capsys, tmp_path)
+    assert code == 2 and "no cases here" in captured.err

@@ -143,14 +143,14 @@ def test_second_derivatives_of_layer_norm_are_exact_and_not_there(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name, quirk, least",
+    "name, quirk, min_difference",
     [
         ("train_resnet_cifar_disc1", "early_sums", 1e-4),
         ("train_s3gan_biggan32", "generator_runs_again", 4e-5),
     ],
 )
 def test_the_generator_learns_from_one_state_of_the_discriminator_and_of_itself(
-    name, quirk, least, monkeypatch
+    name, quirk, min_difference, monkeypatch
 ):
     """What TensorFlow's graph and a second generator run put into the first call's loss there."""
     case = load(name)
@@ -161,4 +161,4 @@ def test_the_generator_learns_from_one_state_of_the_discriminator_and_of_itself(
     trace = training.run(case, gan, training.started(case, gan, names), names)
     stored = {key: float(case.arrays[f"losses/{key}"][0]) for key in ("loss/d_0", "loss/g")}
     assert trace.losses[0]["loss/d_0"] == pytest.approx(stored["loss/d_0"], rel=2e-6)
-    assert abs(trace.losses[0]["loss/g"] - stored["loss/g"]) > least
+    assert abs(trace.losses[0]["loss/g"] - stored["loss/g"]) > min_difference

@@ -8,7 +8,7 @@ import pytest
 import compare_gan.penalties  # noqa: F401  registers
 from compare_gan.core.registry import PENALTIES
 from compare_gan.core.types import PenaltyInputs
-from compare_gan.penalties.gradient import unit_slope
+from compare_gan.penalties.gradient import unit_norm_penalty
 
 REAL, FAKE = (np.random.RandomState(seed).uniform(size=(6, 3, 4, 2)).astype(np.float32) for seed in (0, 1))
 PARAMS = {"fc": {"kernel": jnp.full((3, 4, 2), 0.5), "bias": jnp.zeros(())}}
@@ -62,9 +62,11 @@ def test_where_the_slope_is_taken():
     assert np.abs(distance("dragan_penalty", 1) - around).max() > 0.01
 
 
-def test_unit_slope_of_a_bowl():
+def test_unit_norm_penalty_of_a_bowl():
     expected = np.mean((np.sqrt(1e-4 + np.sum(REAL.astype(np.float64) ** 2, (1, 2, 3))) - 1) ** 2)
-    assert float(unit_slope(lambda x: 0.5 * (x**2).sum((1, 2, 3)), REAL)) == pytest.approx(expected, rel=1e-5)
+    assert float(unit_norm_penalty(lambda x: 0.5 * (x**2).sum((1, 2, 3)), REAL)) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_weights():

@@ -84,8 +84,8 @@ def test_rotation():
         sides.append(SideOutputs(scored(task, head, *side), scored(task, head, *task.extra_views(side))))
     pair, metrics = task.loss(*sides, None)
 
-    def entropy(seen):
-        logits = np.concatenate([seen.base.aux["rotation"][-2:], seen.extra.aux["rotation"]])
+    def entropy(side):
+        logits = np.concatenate([side.batch.aux["rotation"][-2:], side.task_views.aux["rotation"]])
         right = np.arange(8), np.repeat(np.arange(4), 2)
         return -log_softmax(logits.astype(np.float64), 1)[right].mean(), (logits.argmax(1) == right[1]).mean()
 

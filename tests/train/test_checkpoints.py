@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, written beside training, checked when read, on any number of devices."""
+"""Checkpoints are atomic, written asynchronously, verified when read, and read on any number of devices."""
 
 import contextlib
 import json
@@ -49,7 +49,7 @@ def saved(tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "manifest"])
-def test_a_damaged_checkpoint_is_set_aside(saved, caplog, harm):
+def test_a_damaged_checkpoint_is_quarantined(saved, caplog, harm):
     victim = max((saved.folder / "6").rglob("d/*"), key=lambda path: path.stat().st_size)
     if harm == "manifest":
         victim = saved.folder / "6" / MANIFEST
@@ -142,14 +142,12 @@ def test_a_save_returns_before_it_is_done_and_counts_when_it_is(tmp_path, monkey
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # TensorStore's other writes
-def test_what_cannot_be_written_is_told_and_costs_nothing_earlier(saved):
+def test_a_failed_write_is_reported_and_keeps_earlier_checkpoints(saved):
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, most))
     try:
         saved.save(9, state(9, 1000))  # 4 MB
-        with pytest.raises(
-            UserError, match="checkpoints/9: could not be written .File too large.; "
-        ) as caught:
+        with pytest.raises(UserError, match="checkpoints/9: write failed .File too large.; ") as caught:
             saved.steps()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
@@ -169,11 +167,11 @@ def test_the_best_is_what_is_there(saved):
 
 def test_a_newer_format_is_refused_and_the_first_is_read(saved):
     manifest = saved.folder / "6" / MANIFEST
-    told = json.loads(manifest.read_text())
-    assert told["format"] == FORMAT
-    manifest.write_text(json.dumps(told["sha256"]))  # as the first format was
+    content = json.loads(manifest.read_text())
+    assert content["format"] == FORMAT
+    manifest.write_text(json.dumps(content["sha256"]))  # as the first format was
     same(saved.restore(state(0)), state(6))
-    manifest.write_text(json.dumps(told | {"format": FORMAT + 1}))
+    manifest.write_text(json.dumps(content | {"format": FORMAT + 1}))
     with pytest.raises(UserError, match=f"6: has format {FORMAT + 1}, .* update compare_gan") as caught:
         saved.restore(state(0))
     assert "\n" not in str(caught.value) and saved.steps() == [3, 6]
@@ -214,7 +212,7 @@ def test_a_checkpoint_from_elsewhere_runs_no_code(saved, tmp_path):
         path.write_bytes(before)
     (folder / "checkpoint").write_bytes(bomb)  # the name of an old format of Orbax, which it still reads
     vouch()
-    with pytest.raises(UserError, match="does not fit"):
+    with pytest.raises(UserError, match="does not match"):
         saved.restore(state(0))
     assert not went_off.exists()
 

@@ -19,9 +19,9 @@ def call(tmp_path):
     np.savez(tmp_path / "none.npz", images=images, labels=np.full(40, -1))
 
     def call(data, *words):
-        given = {"--data": tmp_path / data, "--out": tmp_path / "q.npz", "--width": 2, "--steps": 1}
-        given |= dict(zip(words[::2], words[1::2], strict=True))
-        return main(["classifier", *(str(word) for pair in given.items() for word in pair)])
+        options = {"--data": tmp_path / data, "--out": tmp_path / "q.npz", "--width": 2, "--steps": 1}
+        options |= dict(zip(words[::2], words[1::2], strict=True))
+        return main(["classifier", *(str(word) for pair in options.items() for word in pair)])
 
     return call
 
@@ -42,8 +42,8 @@ def test_a_training_of_other_data_or_settings_is_refused(call, tmp_path, capsys)
         (("a.npz", "--width", 3), "width 2, not 3"),
     ):
         assert call(*words) == 2
-        told = capsys.readouterr().err
-        assert expected in told and "q.run" in told and told.count("\n") == 1
+        message = capsys.readouterr().err
+        assert expected in message and "q.run" in message and message.count("\n") == 1
     assert call("a.npz") == 0 and (tmp_path / "q.npz").read_bytes() == first
 
 
@@ -53,8 +53,8 @@ def test_images_without_a_label_are_left_out(call, tmp_path, capsys):
     about = provenance(tmp_path / "q.npz")
     assert about["train_images"] + about["test_images"] == 30
     assert call("none.npz", "--out", tmp_path / "r.npz") == 2
-    told = capsys.readouterr().err
-    assert "no training image has a label" in told and not (tmp_path / "r.npz").exists()
+    message = capsys.readouterr().err
+    assert "no training image has a label" in message and not (tmp_path / "r.npz").exists()
 
 
 def test_mistakes_leave_no_training_behind(call, tmp_path, capsys):
@@ -65,5 +65,5 @@ def test_mistakes_leave_no_training_behind(call, tmp_path, capsys):
         (("--out", tmp_path / "folder.npz"), "folder.npz: is a folder; --out names a file"),
     ):
         assert call("a.npz", *words) == 2
-        told = capsys.readouterr().err
-        assert expected in told and told.count("\n") == 1 and not list(tmp_path.glob("*.run"))
+        message = capsys.readouterr().err
+        assert expected in message and message.count("\n") == 1 and not list(tmp_path.glob("*.run"))

@@ -1,4 +1,4 @@
-"""What a run folder accepts when training is asked for again: more steps, and nothing else unless told so."""
+"""Resuming a run with changed settings: more steps are accepted, other changes only on request."""
 
 import dataclasses
 import functools
@@ -52,12 +52,12 @@ def refused(folder, expected, **changes):
 def test_more_steps_give_the_bits_of_one_long_run(tmp_path, monkeypatch):
     gan, split = GANS["ssgan"], blobs().train
     long = TrainSchedule(8, log_every=2, sample_every=8, save_every=3)
-    whole = train(gan, split, run_dir=tmp_path / "whole", schedule=long)
+    uninterrupted = train(gan, split, run_dir=tmp_path / "uninterrupted", schedule=long)
     for steps in (4, 8):
         schedule = dataclasses.replace(long, steps=steps)
         parts = train(gan, split, run_dir=tmp_path / "parts", schedule=schedule)
         assert int(parts.step) == steps and (tmp_path / "parts" / DONE).exists()
-    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+    for a, b in zip(jax.tree.leaves(uninterrupted), jax.tree.leaves(parts), strict=True):
         np.testing.assert_array_equal(a, b)
     check_steps(tmp_path / "parts", 8)
     with pytest.raises(UserError, match="is already trained for 8 steps, .* = 6 asks for fewer"):
@@ -70,7 +70,7 @@ def test_more_steps_give_the_bits_of_one_long_run(tmp_path, monkeypatch):
         (wider, r"conv1/u is \[72, 1\] in the checkpoint and \[144, 1\] now, and \d+ more arrays"),
         (without_mean, r"g_ema/\S+ is \[.*\] in the checkpoint and absent now"),
     ):
-        with pytest.raises(UserError, match=f"of step 8 does not fit the changed settings .*{difference}"):
+        with pytest.raises(UserError, match=f"of step 8 does not match the changed settings .*{difference}"):
             check_fits(Path("parts"), other)
 
 

@@ -90,8 +90,8 @@ def pair(*words: str) -> list[tuple[int, str, str]]:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     together = ["--distributed", "--coordinator", address, "--processes", "2", "--process"]
     started = [start(*words, *together, str(i)) for i in range(2)]
-    said = [process.communicate(timeout=600) for process in started]
-    return [(process.returncode, *each) for process, each in zip(started, said, strict=True)]
+    message = [process.communicate(timeout=600) for process in started]
+    return [(process.returncode, *each) for process, each in zip(started, message, strict=True)]
 
 
 @pytest.mark.slow
@@ -143,15 +143,18 @@ def test_two_processes_with_a_copy_each_train_biggan_as_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--process", "1"], "--process needs --distributed"),
         (["--distributed", "--process", "1"], "give --coordinator, --processes and --process together"),
         (
             ["--distributed", "--coordinator", "a:1", "--processes", "2", "--process", "2"],
-            "it is one from 0 to 1",
+            "it must be from 0 to 1",
         ),
-        (["--distributed", "--coordinator", "a", "--processes", "2", "--process", "1"], "it is HOST:PORT"),
+        (
+            ["--distributed", "--coordinator", "a", "--processes", "2", "--process", "1"],
+            "it must be HOST:PORT",
+        ),
         (
             ["--distributed", "--coordinator", "a.invalid:1", "--processes", "2", "--process", "1"],
             "--coordinator a.invalid:1: no such address",
@@ -159,10 +162,10 @@ def test_two_processes_with_a_copy_each_train_biggan_as_one(tmp_path):
         (["--fsdp", "3"], "--fsdp is 3; it must divide the 1 devices"),
     ],
 )
-def test_mistakes_are_told_in_a_line(tmp_path, train, capsys, words, said):
+def test_errors_are_reported_in_one_line(tmp_path, train, capsys, words, message):
     assert main([*train, "--model_dir", str(tmp_path / "run"), *words]) == 2
     errors = capsys.readouterr().err
-    assert said in errors and errors.count("\n") == 1
+    assert message in errors and errors.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
@@ -170,12 +173,12 @@ def test_without_a_cluster_it_says_so(tmp_path, train):
     with start(*train, "--model_dir", str(tmp_path / "run"), "--distributed") as process:
         errors = process.communicate(timeout=300)[1]
     assert process.returncode == 2
-    assert "the environment tells of no cluster; give --coordinator HOST:PORT" in errors.splitlines()[-1]
+    assert "the environment describes no cluster; give --coordinator HOST:PORT" in errors.splitlines()[-1]
 
 
 @pytest.mark.slow
 def test_a_process_that_stays_alone_gives_up_with_a_word():
-    program = "from compare_gan.core.processes import connect; connect({!r}, 2, 1, patience=1)"
+    program = "from compare_gan.core.processes import connect; connect({!r}, 2, 1, timeout_s=1)"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -184,5 +187,5 @@ def test_a_process_that_stays_alone_gives_up_with_a_word():
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(
-        "compare-gan: --distributed: not all processes came at 127.0.0.1"
+        "compare-gan: --distributed: timed out waiting for all processes at 127.0.0.1"
     )

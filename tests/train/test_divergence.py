@@ -35,9 +35,9 @@ def monitor(loss=hinge, **choices):
 
 @pytest.mark.parametrize("name, value", [("loss/g", np.nan), ("loss/d", np.inf), ("loss/d", -2e5)])
 def test_nan_inf_and_huge_losses_are_divergence(name, value):
-    watch = monitor()
-    assert watch.check_metrics(FINE) is None
-    incident = watch.check_metrics(FINE | {name: value})
+    checks = monitor()
+    assert checks.check_metrics(FINE) is None
+    incident = checks.check_metrics(FINE | {name: value})
     assert incident.diverged and name in incident.what
     assert incident.values == {name: pytest.approx(value, nan_ok=True)}
 
@@ -46,23 +46,23 @@ def test_nan_inf_and_huge_losses_are_divergence(name, value):
     "loss, real, fake", [(hinge, 1.1, -1.1), (non_saturating, 9.0, -9.0), (least_squares, 9.0, -9.0)]
 )
 def test_a_saturated_discriminator_is_reported_once(loss, real, fake):
-    watch = monitor(loss, patience=3)
+    checks = monitor(loss, patience=3)
     done = FINE | {"logits/real": real, "logits/fake": fake}
-    found = [watch.check_metrics(each) for each in (done, done, FINE, done, done, done, done)]
+    found = [checks.check_metrics(each) for each in (done, done, FINE, done, done, done, done)]
     assert [incident is not None for incident in found] == [False] * 5 + [True, False]
-    assert not found[5].diverged and "nothing left to learn" in found[5].what
+    assert not found[5].diverged and "saturated" in found[5].what
 
 
 def test_a_loss_without_lower_bound_is_not_checked_for_saturation():
-    watch = monitor(wasserstein, patience=1)
-    assert watch.check_metrics(FINE | {"logits/real": 1e4, "logits/fake": -1e4}) is None
+    checks = monitor(wasserstein, patience=1)
+    assert checks.check_metrics(FINE | {"logits/real": 1e4, "logits/fake": -1e4}) is None
 
 
 def test_mode_collapse_is_reported_once_after_some_grids_in_a_row():
-    watch = monitor(collapse_patience=2)
-    found = [watch.check_samples(std) is not None for std in (0.003, 0.1, 0.003, 0.003, 0.003)]
+    checks = monitor(collapse_patience=2)
+    found = [checks.check_samples(std) is not None for std in (0.003, 0.1, 0.003, 0.003, 0.003)]
     assert found == [False, False, False, True, False]
-    assert watch.check_samples(float("nan")).diverged
+    assert checks.check_samples(float("nan")).diverged
 
 
 def test_sample_std_is_the_deviation_among_images():
@@ -126,7 +126,7 @@ def test_stopping_keeps_the_last_good_checkpoint(tmp_path, log_every):
 
 def test_a_report_that_arrives_one_step_late_names_its_own_step(tmp_path):
     schedule = TrainSchedule(12, log_every=4, sample_every=100, save_every=100)
-    with pytest.raises(Diverged, match="at step 4; stopped, the last good checkpoint is that of step 0"):
+    with pytest.raises(Diverged, match="at step 4; stopped; the last good checkpoint is that of step 0"):
         trained(tmp_path, lambda number: jnp.nan, schedule=schedule)
     assert [row["step"] for row in read_log(tmp_path / "metrics.jsonl")] == [4]
 
@@ -157,13 +157,13 @@ def seed_that_fails_once():
 
 def test_rollback_draws_other_numbers_and_a_resumed_run_draws_the_same(tmp_path):
     seed = seed_that_fails_once()
-    whole = trained(tmp_path / "a", bad_once, seed, on_divergence="rollback")
+    uninterrupted = trained(tmp_path / "a", bad_once, seed, on_divergence="rollback")
     assert [line["done"] for line in read_incidents(tmp_path / "a")] == ["rolled back to step 2"]
     assert [line["step"] for line in read_log(tmp_path / "a" / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     shorter = dataclasses.replace(SCHEDULE, steps=5)
     trained(tmp_path / "b", bad_once, seed, shorter, on_divergence="rollback")
     resumed = trained(tmp_path / "b", bad_once, seed, on_divergence="rollback")
-    assert float(whole.number) == float(resumed.number)
+    assert float(uninterrupted.number) == float(resumed.number)
 
 
 def test_rollbacks_are_limited(tmp_path):

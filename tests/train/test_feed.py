@@ -1,4 +1,4 @@
-"""Batches come in one order, wherever the images lie and whoever reads them."""
+"""The order of batches does not depend on where images are stored or which feed reads them."""
 
 import dataclasses
 import os
@@ -121,7 +121,7 @@ def test_going_on_in_the_middle_of_an_epoch_gives_the_same_batches():
     assert len(np.unique(first[0][0].reshape(32, -1), axis=0)) == 32
 
 
-def test_an_image_is_cropped_anew_in_each_epoch():
+def test_an_image_gets_a_new_crop_in_each_epoch():
     images, labels = batches(feed_of(random_crops()), 0, 3)  # 96 images of 48
     images, labels = images.reshape(96, -1), labels.ravel()
     same = [np.ptp(images[labels == k], axis=0).max() == 0 for k in range(48)]
@@ -177,9 +177,9 @@ def test_a_file_that_breaks_while_training_costs_nothing_that_was_computed(tmp_p
         train(gan, dataset.train, run_dir=tmp_path / "run", **options)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["1"]
     broken.write_bytes(whole)
-    mended = train(gan, dataset.train, run_dir=tmp_path / "run", **options)
+    repaired = train(gan, dataset.train, run_dir=tmp_path / "run", **options)
     undisturbed = train(gan, dataset.train, run_dir=tmp_path / "other", **options)
-    for a, b in zip(*map(jax.tree.leaves, (mended, undisturbed)), strict=True):
+    for a, b in zip(*map(jax.tree.leaves, (repaired, undisturbed)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

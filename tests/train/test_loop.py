@@ -64,7 +64,7 @@ def test_a_batch_size_that_devices_do_not_divide_is_refused():
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(UserError, match="is a file or lies in one"):
+    with pytest.raises(UserError, match="it or a parent is a file"):
         train(GANS["ssgan"], blobs().train, run_dir=blocked / "run", schedule=TrainSchedule(1))
 
 

@@ -62,14 +62,14 @@ def together(folder, steps):
 
 
 def last_lines(processes):
-    said = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    return [text.splitlines()[-1] for text in said]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    return [text.splitlines()[-1] for text in outputs]
 
 
 @pytest.mark.slow
 def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
-    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    broken, complete = tmp_path / "broken", tmp_path / "complete"
     processes = together(broken, MANY)
     try:
         while not Checkpoints(broken).steps():
@@ -84,4 +84,4 @@ def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
     assert first == second == f"job: stopped at step {stopped} of {MANY}, saved in {broken}"
     end = stopped + 5
     continued = last_lines(together(broken, end))
-    assert continued == last_lines(together(whole, end)) and continued[0].startswith(f"done {end} ")
+    assert continued == last_lines(together(complete, end)) and continued[0].startswith(f"done {end} ")

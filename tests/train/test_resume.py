@@ -51,11 +51,11 @@ def stop_in_the_middle(monkeypatch, gan, run_dir):
 
 
 def test_a_killed_run_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
-    name, whole_dir, whole = undisturbed
+    name, reference_dir, reference = undisturbed
     stop_in_the_middle(monkeypatch, GANS[name], tmp_path)
     assert Checkpoints(tmp_path).steps() == [3]
     resumed = train(GANS[name], some_labels(), run_dir=tmp_path, schedule=SCHEDULE)
-    for a, b in zip(leaves(whole), leaves(resumed), strict=True):
+    for a, b in zip(leaves(reference), leaves(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
 
     def numbers(run_dir):
@@ -64,17 +64,17 @@ def test_a_killed_run_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
             for line in read_log(run_dir / "metrics.jsonl")
         ]
 
-    assert numbers(whole_dir) == numbers(tmp_path)
+    assert numbers(reference_dir) == numbers(tmp_path)
     assert all(np.isfinite(list(line.values())).all() for line in numbers(tmp_path))
     last = "samples/000008.png"
-    assert (whole_dir / last).read_bytes() == (tmp_path / last).read_bytes()
+    assert (reference_dir / last).read_bytes() == (tmp_path / last).read_bytes()
 
 
 def test_a_finished_run_is_read_not_trained(undisturbed):
-    name, run_dir, whole = undisturbed
+    name, run_dir, reference = undisturbed
     before = {path: path.stat().st_mtime_ns for path in (run_dir / "checkpoints").rglob("*")}
     again = train(GANS[name], some_labels(), run_dir=run_dir, schedule=SCHEDULE)
-    for a, b in zip(leaves(whole), leaves(again), strict=True):
+    for a, b in zip(leaves(reference), leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
     assert before == {path: path.stat().st_mtime_ns for path in (run_dir / "checkpoints").rglob("*")}
 

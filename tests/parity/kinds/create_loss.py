@@ -70,14 +70,14 @@ class Setting:
             z = jnp.asarray(case.z)
         return cls(case, gan, g, d, real, Labeled(jnp.asarray(case.generated), y), z)
 
-    def images(self, given: Array) -> Array:
-        """Generated images, from latent vectors or as they are given."""
+    def images(self, generator_input: Array) -> Array:
+        """Generated images, from latent vectors or passed through unchanged."""
         if self.g is None:
-            return given
-        return generate(self.gan, self.g.params, self.g.extra, given, self.fake.y)[0]
+            return generator_input
+        return generate(self.gan, self.g.params, self.g.extra, generator_input, self.fake.y)[0]
 
     @property
-    def given(self) -> Array:
+    def generator_input(self) -> Array:
         return self.fake.images if self.z is None else self.z
 
 
@@ -120,26 +120,28 @@ class Answers(NamedTuple):
     g_gradient: Array  # in the generated images, or in z
 
 
-def answers(s: Setting, real: Labeled, given: Array, real_only: bool = False) -> Answers:
-    said = []
+def answers(s: Setting, real: Labeled, generator_input: Array, real_only: bool = False) -> Answers:
+    recorded = []
 
-    def losses(params: Tree, given: Array):
+    def losses(params: Tree, generator_input: Array):
         def listen(gan, d, real_views, fake_views, *more):
             if s.case.meta["gan_class"] == "SSGAN" and s.gan.conditional:
                 # There turned generated images carry the labels of the real ones.
                 turned = zip(fake_views[1:], real_views[1:], strict=True)
                 fake_views = [fake_views[0], *(mine._replace(y=theirs.y) for mine, theirs in turned)]
             real_outs, fake_outs, extra = apply_to_real_and_fake(gan, d, real_views, fake_views, *more)
-            said.append((present(real_outs + fake_outs), present(real_views + fake_views)))
+            recorded.append((present(real_outs + fake_outs), present(real_views + fake_views)))
             stopped = jax.lax.stop_gradient(fake_outs) if real_only else fake_outs
             return real_outs, stopped, extra
 
         with patch.object(step, "apply_to_real_and_fake", listen):
-            d, fake = NetState(params, s.d.extra), s.fake._replace(images=s.images(given))
+            d, fake = NetState(params, s.d.extra), s.fake._replace(images=s.images(generator_input))
             pair, extra, metrics = both_losses(s.gan, d, real, fake, jax.random.key(0))
-        return pair, (extra, metrics, *said[-1])
+        return pair, (extra, metrics, *recorded[-1])
 
-    pair, pull_back, (extra, metrics, outs, parts) = jax.vjp(losses, s.d.params, given, has_aux=True)
+    pair, pull_back, (extra, metrics, outs, parts) = jax.vjp(
+        losses, s.d.params, generator_input, has_aux=True
+    )
     one, zero = jnp.ones_like(pair.d), jnp.zeros_like(pair.d)
     d_gradient, _ = pull_back(LossPair(one, zero))
     _, g_gradient = pull_back(LossPair(zero, one))
@@ -153,7 +155,7 @@ def present(parts: list) -> list:
 
 
 def loss_deviations(s: Setting) -> Iterator[Deviation]:
-    case, a = s.case, answers(s, s.real, s.given)
+    case, a = s.case, answers(s, s.real, s.generator_input)
     yield deviation("d_loss", case.arrays["d_loss"], a.pair.d, 1e-6)
     yield deviation("g_loss", case.arrays["g_loss"], a.pair.g, 1e-6, 1e-7)
     unused = {v[0] for v in case.meta["D_variables"]} - {v[0] for v in used(case, s.gan)}
@@ -161,12 +163,12 @@ def loss_deviations(s: Setting) -> Iterator[Deviation]:
         ours = REPORTED.get(f"summary/{theirs}", theirs)
         if theirs not in NO_NUMBER and (ours in a.metrics or not unused):
             yield deviation(f"summary/{theirs}", value, a.metrics[ours], 1e-6)
-    said = {"all_logits": a.out.logits, "all_prob": jax.nn.sigmoid(a.out.logits)}
-    said |= {key: a.out.aux[task] for key, task in HEADS.items() if task in a.out.aux}
+    recorded = {"all_logits": a.out.logits, "all_prob": jax.nn.sigmoid(a.out.logits)}
+    recorded |= {key: a.out.aux[task] for key, task in HEADS.items() if task in a.out.aux}
     if a.y is not None:
         filled_in = a.out.aux.get("labels", a.y)
-        said |= {"all_labels_onehot": filled_in, "all_is_label_available": a.y.sum(-1) > 0.5}
-    for key, ours in said.items():
+        recorded |= {"all_labels_onehot": filled_in, "all_is_label_available": a.y.sum(-1) > 0.5}
+    for key, ours in recorded.items():
         if key in case.arrays:
             reference = case.arrays[key]
             yield deviation(key, reference, np.reshape(ours, reference.shape), 2e-6, 2e-6)
@@ -225,8 +227,8 @@ def measured_conditions(s: Setting) -> dict[str, tuple[float, float]]:
     to rounding does change sides.
     """
     unused = {v[0] for v in s.case.meta["D_variables"]} - {v[0] for v in used(s.case, s.gan)}
-    whole = compared_gradients(s, answers(s, s.real, s.given), unused)
-    half = compared_gradients(s, answers(s, s.real, s.given, real_only=True), unused)
+    whole = compared_gradients(s, answers(s, s.real, s.generator_input), unused)
+    half = compared_gradients(s, answers(s, s.real, s.generator_input, real_only=True), unused)
     found = {}
     for name, value in whole.items():
         of_g = name.startswith("grad_g_loss_")
@@ -239,7 +241,7 @@ def measured_conditions(s: Setting) -> dict[str, tuple[float, float]]:
             return x * (1 + sign * 1e-6 * rng.standard_normal(x.shape)).astype(np.float32)
 
         real = s.real._replace(images=noisy(s.real.images))
-        moved = compared_gradients(s, answers(s, real, noisy(s.given)), unused)
+        moved = compared_gradients(s, answers(s, real, noisy(s.generator_input)), unused)
         for name, value in moved.items():
             found[name][1] = max(found[name][1], float(np.abs(value - whole[name]).max()))
     return {name: (size, moved) for name, (size, moved) in found.items()}

@@ -1,4 +1,4 @@
-"""Scores of given features, logits, histograms, images and points."""
+"""Scores of stored features, logits, histograms, images and points."""
 
 import ast
 import math
@@ -32,13 +32,13 @@ def compared(case: Case, key: str, ours: Any, relative: float, absolute: float =
 
 def arguments(case: Case) -> dict[str, Any]:
     """What compare_gan's function was called with, written as text; the type of numbers is ours to choose."""
-    given = case.meta.get("arguments", {}).items()
-    return {name: ast.literal_eval(value) for name, value in given if name != "dtype"}
+    options = case.meta.get("arguments", {}).items()
+    return {name: ast.literal_eval(value) for name, value in options if name != "dtype"}
 
 
 @handles("fid")
 def fid(case: Case) -> Iterable[Deviation]:
-    """Distances as small as the rounding of the traces cannot be told from zero."""
+    """Distances as small as the rounding of the traces are indistinguishable from zero."""
     real, fake = (rules.features(case.meta[side]) for side in ("real", "fake"))
     for side, x in (("real", real), ("fake", fake)):
         if f"checksum_{side}" in case.meta:
@@ -57,15 +57,15 @@ def fid(case: Case) -> Iterable[Deviation]:
 def kid(case: Case) -> Iterable[Deviation]:
     """With unequal numbers of samples compare_gan's block sizes and divisor are wrong: see `faulty_kid`."""
     real, fake = (rules.features(case.meta[side]) for side in ("real", "fake"))
-    given = arguments(case)
-    size, told = given.pop("max_batch_size", 1024), given.pop("return_stderr", False)
-    if given:
-        raise ValueError(f"arguments that are not understood: {', '.join(given)}")
+    options = arguments(case)
+    size, with_error = options.pop("max_batch_size", 1024), options.pop("return_stderr", False)
+    if options:
+        raise ValueError(f"unknown arguments: {', '.join(options)}")
     if len(real) == len(fake):
         mean, error = kernel_distance(real, fake, size)
     else:
         mean, error = faulty_kid(real, fake, size)
-    ours = [mean, np.nan if error is None else error] if told else mean
+    ours = [mean, np.nan if error is None else error] if with_error else mean
     reference = case.arrays["kid"]
     unknown = np.isnan(reference)
     yield deviation("kid, where unknown", unknown, np.isnan(ours), 0)
@@ -149,8 +149,10 @@ def prd_from_embedding(case: Case) -> Iterable[Deviation]:
     fake, real = (rules.features(case.meta[side]) for side in ("eval", "ref"))
     runs = [histograms(fake, real, case.meta["num_clusters"], seed) for seed in range(CLUSTERINGS)]
     for key, side in (("eval_histograms", 0), ("ref_histograms", 1)):
-        yield from alike(key, *([np.sort(run[side])[::-1] for run in some] for some in (theirs, runs)))
-    yield from alike(
+        yield from compare_means(
+            key, *([np.sort(run[side])[::-1] for run in some] for some in (theirs, runs))
+        )
+    yield from compare_means(
         "f8_and_f_one_eighth of clusterings",
         *([best_f_betas(mean_curve([run])) for run in some] for some in (theirs, runs)),
     )
@@ -166,7 +168,7 @@ def mean_curve(runs: list[tuple[np.ndarray, np.ndarray]]) -> Curve:
     return Curve(*np.mean([curve(*run) for run in runs], axis=0))
 
 
-def alike(what: str, theirs: list, ours: list) -> Iterator[Deviation]:
+def compare_means(what: str, theirs: list, ours: list) -> Iterator[Deviation]:
     """One deviation for each number of which the lists hold samples."""
     errors = SIGMAS * np.std(ours, axis=0) * math.sqrt(1 / len(ours) + 1 / len(theirs))
     for reference, value, allowed in zip(np.mean(theirs, 0), np.mean(ours, 0), errors, strict=True):
@@ -175,12 +177,12 @@ def alike(what: str, theirs: list, ours: list) -> Iterator[Deviation]:
 
 @handles("fractal_dimension")
 def dimension(case: Case) -> Iterable[Deviation]:
-    points, given = rules.evaluated(case.meta["points"], case.meta), arguments(case)
-    count = given.pop("num_fd_seeds", 100)
+    points, options = rules.evaluated(case.meta["points"], case.meta), arguments(case)
+    count = options.pop("num_fd_seeds", 100)
     centers = np.random.RandomState(case.meta["numpy_global_seed"]).randint(len(points), size=count)
     yield compared(case, "center_indices", centers, 0)
     ours = fractal_dimension(
-        points, centers, **{{"n_bins": "bins", "scale": "scale"}[k]: v for k, v in given.items()}
+        points, centers, **{{"n_bins": "bins", "scale": "scale"}[k]: v for k, v in options.items()}
     )
     yield compared(case, "fractal_dimension", ours, 1e-9)
 

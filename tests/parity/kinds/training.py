@@ -1,11 +1,11 @@
 """Training runs: the losses of each call, and the variables after the first and the last.
 
 compare_gan's unit is a session call: without unrolling one discriminator update and, in every
-`disc_iters`-th call, one generator update; unrolled, a whole step of ours. What TensorFlow's graph puts
+`disc_iters`-th call, one generator update; unrolled, one step of ours. What TensorFlow's graph puts
 in is put in here too (`tensorflow.py`); without it the first call's losses differ by some 1e-4.
 
 Rounding errors grow from call to call, by as much as the notes of the reference say. Adam turns the
-rounding error of a gradient that is zero in exact arithmetic into whole steps, so a single value may be
+rounding error of a gradient that is zero in exact arithmetic into full steps, so a single value may be
 some steps apart where the mean and the deviation of its variable are not.
 """
 
@@ -162,7 +162,7 @@ def session_call(
         after_d.append(new)
         return new, metrics
 
-    def draw(gan: GAN, batch: Given, rng: Array, spread: Any) -> Drawn:
+    def draw(gan: GAN, batch: Given, rng: Array, shard: Any) -> Drawn:
         y = jax.nn.one_hot(batch.sampled_labels, gan.y_dim) if gan.conditional else None
         return Drawn(as_labeled(gan, Batch(batch.images, batch.labels)), batch.z, y, rng)
 
@@ -233,14 +233,14 @@ class Room:
 
     def allowed(self, name: str, call: int, largest: float, as_one: bool) -> float:
         """`as_one`: of its mean and deviation, else of single values, of which some signs may differ."""
-        near, whole = 2e-6 * largest, 2 * self.lr * call
+        near, full_step = 2e-6 * largest, 2 * self.lr * call
         if name.removesuffix(AVERAGED).endswith(STATE):  # of the updated kernels, in part
-            near += TIMES * (self.rates[call - 1] - self.rates[0]) * largest + whole / 100
-            near += 2 * whole if "moving" in name and call > 1 else 0.0
+            near += TIMES * (self.rates[call - 1] - self.rates[0]) * largest + full_step / 100
+            near += 2 * full_step if "moving" in name and call > 1 else 0.0
             return near + call * self.racing.get(name, 0.0)
         untouched = call == 1 and name.startswith("discriminator")  # no updated network came before
         noise = name.startswith("generator") and name.endswith("/bias")  # a norm may take it out again
-        return near + (whole / 100 if untouched or (as_one and not noise) else whole)
+        return near + (full_step / 100 if untouched or (as_one and not noise) else full_step)
 
 
 def racing(case: Case, gan: GAN, names: list[str]) -> dict[str, float]:
@@ -262,10 +262,8 @@ def racing(case: Case, gan: GAN, names: list[str]) -> dict[str, float]:
     moved = jax.jit(jax.vmap(lambda z, y: step.generate(gan, g.params, g.extra, z, y)[1]))(z, y)
     keep = gan.layers.batch.decay
     # A run that comes first counts keep**(runs - 1) of what the last does.
-    spread = {
-        name: np.ptp(at(moved, place(name, case.meta["architecture"])), axis=0).max() for name in moving
-    }
-    return {name: float(value * (1 - keep ** (runs - 1))) for name, value in spread.items()}
+    shard = {name: np.ptp(at(moved, place(name, case.meta["architecture"])), axis=0).max() for name in moving}
+    return {name: float(value * (1 - keep ** (runs - 1))) for name, value in shard.items()}
 
 
 def find(case: Case, state: GANState, name: str) -> Array:
