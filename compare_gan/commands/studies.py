@@ -19,7 +19,7 @@ from compare_gan.core.run_files import REPORT, SETTINGS
 
 if TYPE_CHECKING:
     from compare_gan.data import ImageDataset
-    from compare_gan.fewlabels.study import Configured, Study
+    from compare_gan.fewlabels.study import ConfiguredGAN, Study
     from compare_gan.studies import StudyRequest
 
 LABELS = {  # options that say how labels are inferred, and the fields of a recipe that they set
@@ -102,7 +102,9 @@ def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def read_inputs(request: "StudyRequest", model_dir: Path) -> tuple["ImageDataset", dict[str, "Configured"]]:
+def read_inputs(
+    request: "StudyRequest", model_dir: Path
+) -> tuple["ImageDataset", dict[str, "ConfiguredGAN"]]:
     """The data set and the GANs of a request. Mistakes in the configuration are found before images are read.
 
     Raises:
@@ -141,7 +143,7 @@ def plan_lines(study: "Study", budget_given: bool) -> list[str]:
     for budget in study.budgets:
         used = len(choose(labels, budget, study.seeds[0]))
         which = f"all {used:,}" if used == there.labelled else f"{used:,} of {there.labelled:,}"
-        default = not (budget_given or there.partly)
+        default = not (budget_given or there.partly_labelled)
         share = f" ({describe_budget(budget)}{'; the default, for every image has one' if default else ''})"
         why = share if used < there.labelled else ""
         what = f" to infer one for each of the {there.train_images:,} training images" if inferring else ""
@@ -165,13 +167,13 @@ def study_folder(base: Path, settings: dict[str, Any], varying: Sequence[str] | 
       settings: what the user chose.
       varying: settings in which runs of one folder may differ; None: those in which a study grows.
     """
-    from compare_gan.studies import GROWING, changed_settings, folder_beside
+    from compare_gan.studies import EXTENDABLE, changed_settings, sibling_folder
 
-    varying = GROWING if varying is None else varying
+    varying = EXTENDABLE if varying is None else varying
     differing = changed_settings(base, settings, varying)
     if not differing:
         return base
-    folder = folder_beside(base, settings, varying)
+    folder = sibling_folder(base, settings, varying)
     what = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
     print(f"{base} holds runs with other settings ({what} changed); these go to {folder}")
     return folder
@@ -207,14 +209,14 @@ def carry_out(
 ) -> int:
     """Does what is not done yet; writes and prints what all came to. Returns the exit code."""
     from compare_gan.core.files import read_json, run_folder, write_json
-    from compare_gan.fewlabels.results import last_summary, summarise, table
+    from compare_gan.fewlabels.results import last_summary, results_table, summarise
     from compare_gan.fewlabels.run import run_study
     from compare_gan.fewlabels.tasks import all_done
     from compare_gan.report.page import write_report
-    from compare_gan.studies import joined
+    from compare_gan.studies import merge_settings
 
     report, there = study.folder / REPORT, study.folder / SETTINGS
-    settings = joined(read_json(there) if there.exists() else study.settings, study.settings)
+    settings = merge_settings(read_json(there) if there.exists() else study.settings, study.settings)
     settings |= {"command": command_line(command, settings)}
     failed = []
     summary = last_summary(study.folder)
@@ -225,7 +227,7 @@ def carry_out(
         failed = run_study(study, workers, reopen)
         summary = summarise(study)
         write_report(study.folder, report)
-    print(table(summary))
+    print(results_table(summary))
     for outcome in failed:
         print(f"failed: {outcome.task.name}: {outcome.error}")
     print(f"report: {report}")
