@@ -1,4 +1,4 @@
-"""Opening a run folder that training made."""
+"""Opening the run folder of a trained GAN."""
 
 import dataclasses
 from pathlib import Path
@@ -22,21 +22,21 @@ class Run:
     """A trained run."""
 
     run_dir: Path
-    about: dict[str, Any]  # `run.json`, with the names of the architecture and of the GAN method
-    gan: GAN  # with the prior that images for scores are generated with
+    about: dict[str, Any]  # `run.json`, plus the names of the architecture and of the GAN method
+    gan: GAN  # with the prior of evaluation
 
     def template(self) -> GANState:
-        """A state with fresh weights, to restore checkpoints into."""
+        """A freshly initialised state, the template for restoring checkpoints."""
         return jax.jit(self.gan.init)(jax.random.key(0))
 
     def restore(self, step: str = "latest") -> GANState:
         """The state of a checkpoint.
 
         Args:
-          step: "latest", which is the newest one that is not damaged; "best"; or a number.
+          step: "latest", the newest intact checkpoint; "best"; or a step number.
 
         Raises:
-          UserError: there is no such checkpoint, or it is damaged.
+          UserError: there is no such checkpoint, or it is corrupted.
         """
         if step not in ("latest", "best") and not step.isdecimal():
             raise UserError(f"step {step!r}: give latest, best, or one number")
@@ -46,15 +46,17 @@ class Run:
             checkpoints.restore(template) if step == "latest" else checkpoints.restore_step(number, template)
         )
         if state is None:
-            raise UserError(f"{checkpoints.folder}: step {number} is damaged; choose another, or train again")
+            raise UserError(
+                f"{checkpoints.folder}: step {number} is corrupted; choose another step, or train again"
+            )
         return state
 
 
 def open_run(run_dir: Path) -> Run:
-    """The run of a folder that `compare-gan train` or a study made. Its configuration is parsed.
+    """Opens a run folder of `compare-gan train` or of a study, and parses its configuration.
 
     Raises:
-      UserError: this is not a run folder, or its configuration cannot be read.
+      UserError: this is not a run folder, or its configuration is invalid.
     """
     about = read_run(run_dir)
     parsed = parse([run_dir / CONFIG], [])

@@ -1,6 +1,6 @@
-"""Opening a study: from what a user asks for to settings, and from settings to a `Study`.
+"""Opening a study: converts a request to settings, and settings to a `Study`.
 
-Settings are plain values and go into `settings.json`: all that it takes to open the same study again.
+Settings are JSON values, written to `settings.json`. They contain everything needed to open the study again.
 """
 
 import dataclasses
@@ -26,72 +26,78 @@ from compare_gan.features import open_extractor
 from compare_gan.fewlabels import LabelRecipe, read_features
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.recipe import RECIPES
-from compare_gan.fewlabels.study import Configured, Study
+from compare_gan.fewlabels.study import ConfiguredGAN, Study
 from compare_gan.train.schedule import TrainSchedule
 
 QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
-GROWING = ("methods", "fractions", "per_class", "seeds")  # settings that a folder may have more and more of
+EXTENDABLE = (
+    "methods",
+    "fractions",
+    "per_class",
+    "seeds",
+)  # settings whose lists may grow in an existing folder
 Settings = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyRequest:
-    """What a user asks for."""
+    """A user's request for a study."""
 
     data: Source
     methods: tuple[str, ...]  # names of `LABEL_METHODS`
-    fractions: tuple[float, ...] = ()  # label budgets: shares of the labels
-    per_class: tuple[int, ...] = ()  # more label budgets: labels of each class
+    fractions: tuple[float, ...] = ()  # label budgets: fractions of the labels
+    per_class: tuple[int, ...] = ()  # more label budgets: labels per class
     seeds: tuple[int, ...] = (0,)
     reading: LoadOptions = LoadOptions()
     steps: int | None = None  # of each GAN; None: 1500, quick 40
     quick: bool = False  # shrink every stage
     label_recipe: str = "digits"
-    inference: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the recipe to change
-    features: str | None = None  # file, in place of those of our encoder
+    inference: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the recipe to override
+    features: str | None = None  # a file, in place of our encoder
     label_file: str | None = None  # in place of inferred labels
-    extractor: str | None = None  # None: one that knows the data set, or the pre-trained encoder
+    extractor: str | None = None  # None: the packaged one for the data set, or else the pre-trained encoder
     gin_config: str = "small.gin"  # of every GAN
     gin_bindings: tuple[str, ...] = ()
 
 
 def configurations(
     gin_config: str, gin_bindings: Sequence[str], methods: Collection[str]
-) -> dict[str, Configured]:
-    """The GAN of each recipe that the methods use, by the recipe's name, but for the images.
+) -> dict[str, ConfiguredGAN]:
+    """The configured GAN of each recipe that the methods use, keyed by the recipe's name.
 
     Raises:
-      UserError: a mistake in the configuration.
+      UserError: the configuration is invalid.
     """
-    base, found = config_file(gin_config), {}
+    base, configured = config_file(gin_config), {}
     for name in dict.fromkeys(LABEL_METHODS[method].recipe for method in methods):
         parsed = parse([base, recipe(name)], gin_bindings)
-        found[name] = Configured(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
-    return found
+        configured[name] = ConfiguredGAN(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
+    return configured
 
 
 def label_recipe(name: str) -> LabelRecipe:
-    """How labels are inferred, by name. Raises UserError if there is no such recipe."""
+    """The label recipe with this name. Raises UserError if there is none."""
     if name not in RECIPES:
-        raise UserError(f"no label recipe is called {name!r}{did_you_mean(name, RECIPES)}")
+        raise UserError(f"unknown label recipe {name!r}{did_you_mean(name, RECIPES)}")
     return RECIPES[name]
 
 
 def settings_of(request: StudyRequest, dataset: ImageDataset, left_out: Sequence[str] = ()) -> Settings:
-    """A request as settings.
+    """Converts a request to settings.
 
-    Paths are absolute, and files and images are there with their SHA-256, so that a folder never mixes
-    results of different data.
+    Paths are absolute. The settings include the SHA-256 of files and images, so a folder never mixes results
+    of different data.
 
     Args:
-      dataset: that of the request.
+      request: the request.
+      dataset: the data set of the request.
       left_out: notes on methods that the data does not allow.
     """
     inference = dict(request.inference)
     if request.features and "classifier" not in inference:
         inference["classifier"] = "linear"
-    how = dataclasses.asdict(request.reading)
-    how |= {name: resolved(how[name]) for name in ("labels", "test_data") if how[name]}
+    options = dataclasses.asdict(request.reading)
+    options |= {name: resolved(options[name]) for name in ("labels", "test_data") if options[name]}
     files = {
         "labels": request.reading.labels,
         "features": request.features,
@@ -103,7 +109,7 @@ def settings_of(request: StudyRequest, dataset: ImageDataset, left_out: Sequence
     return {
         "data": resolved(request.data),
         "data_sha256": dataset_sha256(dataset),
-        "reading": how,
+        "reading": options,
         "methods": list(dict.fromkeys(request.methods)),
         "fractions": list(dict.fromkeys(request.fractions)),
         "per_class": list(dict.fromkeys(request.per_class)),
@@ -123,9 +129,9 @@ def settings_of(request: StudyRequest, dataset: ImageDataset, left_out: Sequence
     }
 
 
-def absolute(text: str | None) -> str | None:
-    """The absolute path of a file; what is no file is a name, and stays."""
-    return str(Path(text).resolve()) if text and Path(text).is_file() else text
+def absolute(name: str | None) -> str | None:
+    """The absolute path if `name` is an existing file; otherwise `name` itself."""
+    return str(Path(name).resolve()) if name and Path(name).is_file() else name
 
 
 def open_study(
@@ -133,18 +139,19 @@ def open_study(
     folder: Path,
     flat: bool,
     dataset: ImageDataset | None = None,
-    configured: Mapping[str, Configured] | None = None,
+    configured: Mapping[str, ConfiguredGAN] | None = None,
 ) -> Study:
-    """The study that settings describe.
+    """Opens the study that settings describe.
 
     Args:
-      folder: where it is, or will be.
-      flat: everything in one folder, for one seed and one label budget.
-      dataset: the data set of the settings, if it is open already.
-      configured: the `configurations` of the settings, if they are parsed already.
+      settings: those of `settings_of`.
+      folder: the study folder; it need not exist.
+      flat: keep all files in one folder, for one seed and one label budget.
+      dataset: the data set of the settings, if already open.
+      configured: the `configurations` of the settings, if already parsed.
 
     Raises:
-      UserError: a setting does not fit the others or the data.
+      UserError: a setting contradicts another one or the data.
     """
     quick, steps = settings["quick"], settings["steps"]
     schedule = TrainSchedule(
@@ -178,12 +185,14 @@ def open_study(
     )
 
 
-def changed_settings(folder: Path, settings: Settings, varying: Sequence[str] = GROWING) -> list[str]:
-    """The names of settings that differ from those of the study in a folder, if one is there.
+def changed_settings(folder: Path, settings: Settings, varying: Sequence[str] = EXTENDABLE) -> list[str]:
+    """The names of settings that differ from those of an existing study in the folder.
 
     Settings that an older version did not write are not compared.
 
     Args:
+      folder: the study folder.
+      settings: the new settings.
       varying: settings in which runs of one folder may differ.
     """
     if not (folder / SETTINGS).exists():
@@ -193,21 +202,21 @@ def changed_settings(folder: Path, settings: Settings, varying: Sequence[str] = 
         before["data"] = resolved(before["data"])
     if "reading" in before:
         before["reading"] = dataclasses.asdict(LoadOptions()) | before["reading"]
-    now = _fixed(settings, varying)
-    return [name for name, value in now.items() if name in before and before[name] != value]
+    fixed = _fixed(settings, varying)
+    return [name for name, value in fixed.items() if name in before and before[name] != value]
 
 
-def folder_beside(base: Path, settings: Settings, varying: Sequence[str] = GROWING) -> Path:
-    """A folder beside `base` with a name that depends on the settings."""
+def sibling_folder(base: Path, settings: Settings, varying: Sequence[str] = EXTENDABLE) -> Path:
+    """A folder next to `base`, named after it and a hash of the settings."""
     text = json.dumps(_fixed(settings, varying), sort_keys=True)
     return base.with_name(f"{base.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
 
 def _fixed(settings: Settings, varying: Sequence[str]) -> Settings:
-    """The settings in which all runs of a folder agree."""
+    """The settings that are the same for all runs of a folder."""
     return {name: value for name, value in settings.items() if name not in (*varying, "left_out", "command")}
 
 
-def joined(old: Settings, new: Settings) -> Settings:
-    """Settings of everything that a folder holds, once `new` is added to `old`."""
-    return new | {name: list(dict.fromkeys([*old[name], *new[name]])) for name in GROWING}
+def merge_settings(old: Settings, new: Settings) -> Settings:
+    """The settings of a folder after a study with settings `new` is added to one with `old`."""
+    return new | {name: list(dict.fromkeys([*old[name], *new[name]])) for name in EXTENDABLE}

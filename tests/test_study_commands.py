@@ -1,4 +1,4 @@
-"""few-labels and study from the command line, on a data set of corners and networks of a few numbers."""
+"""The commands few-labels and study, on a toy data set with tiny networks."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ from compare_gan.config.parse import parse
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.data import open_dataset
 from compare_gan.main import main, normalize_option, parser
-from compare_gan.studies import StudyRequest, joined, settings_of
+from compare_gan.studies import StudyRequest, merge_settings, settings_of
 from tests.helpers.commands import TINY
 from tests.helpers.tiers import slow_unless
 
@@ -61,7 +61,7 @@ def test_another_method_uses_the_same_labels(few, capsys):
     assert "S2GAN" in page and "S3GAN" in page and "least certain" in page
 
 
-def test_the_command_in_the_settings_does_the_same(few):
+def test_the_command_in_the_settings_reproduces_the_run(few):
     command = json.loads((few / "settings.json").read_text())["command"]
     arguments = parser().parse_args([normalize_option(word) for word in command[1:]])
     assert command[:2] == ["compare-gan", "few-labels"]
@@ -76,7 +76,7 @@ def test_a_leak_sets_the_exit_code(few, monkeypatch, capsys):
         leak, "verify", lambda study, gans: leak.Verdict(differing=(Path("labels-train.npz"),))
     )
     assert call("few-labels", *SMALL, "--method", "s3gan", "--model_dir", few, "--verify_no_leak") == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "LEAK: hidden labels have changed labels-train.npz"
+    assert capsys.readouterr().out.splitlines()[-1] == "LEAK: labels-train.npz depends on hidden labels"
 
 
 def study_words(folder, *more):
@@ -86,7 +86,7 @@ def study_words(folder, *more):
 
 @pytest.fixture(scope="module", params=slow_unless(lambda workers: workers == 1, (1, 2)))
 def study(request, tmp_path_factory):
-    """The folder of a study, and what it printed; done by one process, or by two."""
+    """The folder and the output of a study, run by one process or by two."""
     folder, output = tmp_path_factory.mktemp("study") / "runs", io.StringIO()
     with contextlib.redirect_stdout(output):
         assert call(*study_words(folder, "--workers", request.param)) == 0
@@ -95,21 +95,21 @@ def study(request, tmp_path_factory):
 
 def test_a_study_writes_results_tables_and_a_report(study):
     folder, output = study
-    places = ("no_labels", "per-class-2/s3gan", "per-class-5/s3gan")
-    assert results(folder) == {f"seed-0/{place}" for place in places}
+    runs = ("no_labels", "per-class-2/s3gan", "per-class-5/s3gan")
+    assert results(folder) == {f"seed-0/{run}" for run in runs}
     lines = output.splitlines()
-    assert lines[0].startswith("data: 256 training images, 256 with a label in 4 classes (64 a class)")
+    assert lines[0].startswith("data: 256 training images, 256 with a label in 4 classes (64 per class)")
     assert lines[1:3] == [
-        "labels: 8 of 256 are used (2 labels a class) to infer one for each of the 256 training images",
-        "labels: 20 of 256 are used (5 labels a class) to infer one for each of the 256 training images",
+        "labels: 8 of 256 are used (2 labels per class) to infer one for each of the 256 training images",
+        "labels: 20 of 256 are used (5 labels per class) to infer one for each of the 256 training images",
     ]
-    assert lines[3].split() == ["runs", "steps", "steps/s", "time"]  # the plan comes before the work
+    assert lines[3].split() == ["runs", "steps", "steps/s", "time"]  # the plan is printed first
     assert any(line.split()[:2] == ["all", "6"] for line in lines)
     assert lines[-1] == f"report: {folder / 'report.html'}"
     rows = (folder / "results.csv").read_text().splitlines()
     assert len(rows) == 4
     page = (folder / "report.html").read_text()
-    assert "Distance against number of labels" in page and "2 or 5 labels a class" in page
+    assert "Distance against number of labels" in page and "2 or 5 labels per class" in page
 
 
 def test_a_finished_study_is_not_run_again(study, capsys):
@@ -119,29 +119,29 @@ def test_a_finished_study_is_not_run_again(study, capsys):
     output = capsys.readouterr().out
     assert "all done already" in output and before == times(folder)
     lines = output.splitlines()
-    assert lines[4:] == first.splitlines()[-len(lines) + 4 :]  # the table; what precedes it is the plan
+    assert lines[4:] == first.splitlines()[-len(lines) + 4 :]  # the results, after the plan
 
 
-def test_a_plan_does_nothing(study, tmp_path, capsys, monkeypatch):
+def test_a_plan_runs_nothing(study, tmp_path, capsys, monkeypatch):
     parsed = []
     monkeypatch.setattr(studies, "parse", lambda *files: parsed.append(files) or parse(*files))
     assert call(*study_words(tmp_path / "new", "--plan")) == 0
-    assert len(parsed) == 2  # the configuration of each method once
+    assert len(parsed) == 2  # each configuration is parsed once
     assert not (tmp_path / "new").exists() and "features" in capsys.readouterr().out
     assert call(*study_words(study[0], "--plan")) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{study[0]}: all done already"
 
 
 @pytest.mark.slow
-def test_a_failed_run_is_named_and_stops_no_other(tmp_path, capsys, monkeypatch):
+def test_a_failed_run_is_reported_and_does_not_stop_others(tmp_path, capsys, monkeypatch):
     import compare_gan.fewlabels.run as run
 
-    honest = run.run_task
+    original = run.run_task
 
     def run_task(study, task):
         if task.method is LABEL_METHODS["s3gan"] and task.seed == 1:
             raise RuntimeError("out of luck")
-        return honest(study, task)
+        return original(study, task)
 
     monkeypatch.setattr(run, "run_task", run_task)
     words = ["--methods", "no_labels", "s3gan", "--fractions", "0.1", "--seeds", "0", "1"]
@@ -153,7 +153,7 @@ def test_a_failed_run_is_named_and_stops_no_other(tmp_path, capsys, monkeypatch)
 
 
 def test_an_interrupted_study_resumes(tmp_path, capsys):
-    """Ctrl-C while a GAN is trained: its run resumes from its last checkpoint."""
+    """After Ctrl-C during GAN training, the run resumes from its last checkpoint."""
     words = ["study", *SMALL, "--methods", "no_labels", "--seeds", "0", "--model_dir", tmp_path]
     words[words.index("--steps") + 1] = "1000"
     saved = tmp_path / "seed-0" / "no_labels" / "checkpoints" / "200" / "sha256.json"
@@ -214,6 +214,6 @@ def test_settings_of_a_growing_folder():
     request = StudyRequest("blobs", methods=tuple(LABEL_METHODS), fractions=(0.1,), seeds=(0,))
     one = settings_of(request, open_dataset("blobs"))
     two = one | {"seeds": [1], "fractions": [], "per_class": [3], "methods": ["s3gan"]}
-    both = joined(one, two)
+    both = merge_settings(one, two)
     assert (both["seeds"], both["fractions"], both["per_class"]) == ([0, 1], [0.1], [3])
     assert both["methods"] == list(LABEL_METHODS)

@@ -126,5 +126,5 @@ def verify_no_leak(study: Any, gans: bool) -> int:
     from compare_gan.fewlabels.leak import verify
 
     verdict = verify(study, gans)
-    print(verdict.text)
+    print(verdict.message)
     return 0 if verdict.proven else 1

@@ -19,7 +19,7 @@ from compare_gan.core.run_files import REPORT, SETTINGS
 
 if TYPE_CHECKING:
     from compare_gan.data import ImageDataset
-    from compare_gan.fewlabels.study import Configured, Study
+    from compare_gan.fewlabels.study import ConfiguredGAN, Study
     from compare_gan.studies import StudyRequest
 
 RECIPE_OPTIONS = {  # option -> field of a label recipe
@@ -111,7 +111,9 @@ def option_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def read_inputs(request: "StudyRequest", model_dir: Path) -> tuple["ImageDataset", dict[str, "Configured"]]:
+def read_inputs(
+    request: "StudyRequest", model_dir: Path
+) -> tuple["ImageDataset", dict[str, "ConfiguredGAN"]]:
     """The data set and the GANs of a request. The configuration is validated before images are loaded.
 
     Raises:
@@ -150,7 +152,7 @@ def plan_lines(study: "Study", budget_given: bool) -> list[str]:
     for budget in study.budgets:
         used = len(choose(labels, budget, study.seeds[0]))
         which = f"all {used:,}" if used == data.labelled else f"{used:,} of {data.labelled:,}"
-        default = not (budget_given or data.partly)
+        default = not (budget_given or data.partly_labelled)
         share = f" ({describe_budget(budget)}{'; the default if every image has a label' if default else ''})"
         why = share if used < data.labelled else ""
         what = f" to infer one for each of the {data.train_images:,} training images" if inferring else ""
@@ -174,13 +176,13 @@ def study_folder(base: Path, settings: dict[str, Any], varying: Sequence[str] | 
       settings: the settings of the study.
       varying: settings that may differ between runs of one folder; None: `GROWING`.
     """
-    from compare_gan.studies import GROWING, changed_settings, folder_beside
+    from compare_gan.studies import EXTENDABLE, changed_settings, sibling_folder
 
-    varying = GROWING if varying is None else varying
+    varying = EXTENDABLE if varying is None else varying
     differing = changed_settings(base, settings, varying)
     if not differing:
         return base
-    folder = folder_beside(base, settings, varying)
+    folder = sibling_folder(base, settings, varying)
     changes = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
     print(f"{base} contains runs with different settings ({changes} changed); writing to {folder}")
     return folder
@@ -220,14 +222,16 @@ def run_and_report(
 ) -> int:
     """Runs the remaining tasks, then writes and prints the results. Returns the exit code."""
     from compare_gan.core.files import read_json, run_folder, write_json
-    from compare_gan.fewlabels.results import last_summary, summarise, table
+    from compare_gan.fewlabels.results import last_summary, results_table, summarise
     from compare_gan.fewlabels.run import run_study
     from compare_gan.fewlabels.tasks import all_done
     from compare_gan.report.page import write_report
-    from compare_gan.studies import joined
+    from compare_gan.studies import merge_settings
 
     report, settings_file = study.folder / REPORT, study.folder / SETTINGS
-    settings = joined(read_json(settings_file) if settings_file.exists() else study.settings, study.settings)
+    settings = merge_settings(
+        read_json(settings_file) if settings_file.exists() else study.settings, study.settings
+    )
     settings |= {"command": command_line(command, settings)}
     failed = []
     summary = last_summary(study.folder)
@@ -238,7 +242,7 @@ def run_and_report(
         failed = run_study(study, workers, reopen)
         summary = summarise(study)
         write_report(study.folder, report)
-    print(table(summary))
+    print(results_table(summary))
     for outcome in failed:
         print(f"failed: {outcome.task.name}: {outcome.error}")
     print(f"report: {report}")

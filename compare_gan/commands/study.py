@@ -87,7 +87,7 @@ def run_study(request: "StudyRequest", model_dir: Path, workers: int = 1, plan_o
     """
     from compare_gan.core.files import run_folder
     from compare_gan.fewlabels.overview import overview, usable_methods
-    from compare_gan.fewlabels.plan import outline, text, timed
+    from compare_gan.fewlabels.plan import estimate_times, outline, plan_table
     from compare_gan.studies import open_study, settings_of
 
     if workers < 1:
@@ -96,7 +96,7 @@ def run_study(request: "StudyRequest", model_dir: Path, workers: int = 1, plan_o
     data = overview(dataset)
     methods, left_out = usable_methods(request.methods, data)
     budget_given = bool(request.fractions or request.per_class)
-    default = (1.0,) if data.partly else FRACTIONS
+    default = (1.0,) if data.partly_labelled else FRACTIONS
     request = dataclasses.replace(
         request, methods=tuple(methods), fractions=request.fractions if budget_given else default
     )
@@ -107,9 +107,9 @@ def run_study(request: "StudyRequest", model_dir: Path, workers: int = 1, plan_o
         run_folder(folder)
     print("\n".join([*plan_lines(opened, budget_given), *left_out]))
     if entries := outline(opened):
-        print(text(entries, 1))
-        if (known := timed(opened, entries)) != entries:
-            print(text(known, workers))
+        print(plan_table(entries, 1))
+        if (known := estimate_times(opened, entries)) != entries:
+            print(plan_table(known, workers))
     if not plan_only:
         reopen = functools.partial(open_study, settings, folder, False)
         return run_and_report("study", opened, workers, reopen)

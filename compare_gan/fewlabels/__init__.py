@@ -1,4 +1,4 @@
-"""From few labels to a label for every image."""
+"""Label inference from few labels, and the studies that compare GANs trained on the result."""
 
 from compare_gan.fewlabels.inferred import Inferred, Predictions
 from compare_gan.fewlabels.probe import probe, write_probe

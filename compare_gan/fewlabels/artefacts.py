@@ -1,15 +1,15 @@
-"""What a study computes once and keeps in files: an encoder, features, labels.
+"""Artefacts: results that a study computes once and stores in files, such as encoders, features and labels.
 
-  artefact          made from                    for each              files
+  artefact          inputs                       one per               files
   ENCODER           images                       seed                  pretrained.npz
   IMAGE_FEATURES    encoder                      seed                  features.npz
-  CLUSTER_LABELS    features                     seed                  those of labels, in clusters/
+  CLUSTER_LABELS    features                     seed                  label files, in clusters/
   KEPT_LABELS       true labels                  seed, label budget    labels-kept.npz
   INFERRED_LABELS   kept labels, encoder or      seed, label budget    classifier.npz, predictions.npz,
                     features                                           labels-train.npz, labels-soft.npz
 
-`Artefacts.ensure` makes what is missing, in this order. The functions that make them (`stages.py`,
-`representation.py`) read a file that exists, and refuse one that was made from something else.
+`Artefacts.ensure` computes missing artefacts, inputs first. The functions that compute them (`stages.py`,
+`representation.py`) read existing files, and refuse files with other inputs.
 """
 
 import dataclasses
@@ -43,48 +43,49 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Artefact(Generic[T]):
-    """Something that is computed once and kept in files.
+    """A result that is computed once and stored in files.
 
-    `needs` and `folder` depend on the study: one with features of the user's own needs no encoder.
+    `inputs` and `folder` depend on the study: with the user's features, for example, no encoder is needed.
     """
 
     name: str
     files: tuple[str, ...]
-    folder: Callable[[Study, int, Budget | None], Path]  # of a seed and a label budget
-    needs: Callable[[Study], tuple["Artefact[Any]", ...]]
-    make: Callable[..., T]  # (study, seed, budget, folder, *what it needs); reads files that exist
+    folder: Callable[[Study, int, Budget | None], Path]  # from study, seed and label budget
+    inputs: Callable[[Study], tuple["Artefact[Any]", ...]]
+    compute: Callable[..., T]  # (study, seed, budget, folder, *inputs); reads existing files
 
 
 class Artefacts:
-    """The artefacts of one seed and label budget of a study. Each is made or read once, and then kept here.
+    """The artefacts of one seed and label budget of a study. Each is computed or read once, then kept in
+    memory.
 
     Args:
       study: the study.
       seed: one of its seeds.
-      budget: one of its label budgets; None: only what does not depend on the kept labels is asked for.
+      budget: one of its label budgets; None: only artefacts that do not depend on the kept labels are needed.
     """
 
     def __init__(self, study: Study, seed: int, budget: Budget | None = None):
         self.study, self.seed, self.budget = study, seed, budget
-        self._made: dict[Artefact[Any], Any] = {}
+        self._values: dict[Artefact[Any], Any] = {}
 
     def ensure(self, artefact: Artefact[T]) -> T:
-        """An artefact. It, and what it needs, is made unless its files exist.
+        """Returns an artefact. Computes it and its inputs unless their files exist.
 
         Raises:
-          UserError: its files were made from something else, or it cannot be made from this data.
+          UserError: its files have other inputs, or it cannot be computed from this data.
           Interrupted: Ctrl-C or SIGTERM; checkpoints are saved.
         """
-        if artefact not in self._made:
-            needed = [self.ensure(need) for need in artefact.needs(self.study)]
+        if artefact not in self._values:
+            inputs = [self.ensure(other) for other in artefact.inputs(self.study)]
             folder = artefact.folder(self.study, self.seed, self.budget)
-            self._made[artefact] = artefact.make(self.study, self.seed, self.budget, folder, *needed)
-        return self._made[artefact]
+            self._values[artefact] = artefact.compute(self.study, self.seed, self.budget, folder, *inputs)
+        return self._values[artefact]
 
 
-def required(study: Study, artefact: Artefact[Any]) -> set[Artefact[Any]]:
-    """An artefact and everything that it is made from, directly or not."""
-    return {artefact}.union(*(required(study, need) for need in artefact.needs(study)))
+def with_inputs(study: Study, artefact: Artefact[Any]) -> set[Artefact[Any]]:
+    """An artefact and all its direct and indirect inputs."""
+    return {artefact}.union(*(with_inputs(study, other) for other in artefact.inputs(study)))
 
 
 def _seed_folder(study: Study, seed: int, budget: Budget | None) -> Path:
@@ -114,7 +115,7 @@ def _extract(
 
 
 def _cluster(study: Study, seed: int, budget: Budget | None, folder: Path, features: Features) -> Inferred:
-    """Labels by clusters of the features. No label is read."""
+    """Labels from clusters of the features. No label is read."""
     recipe = dataclasses.replace(study.recipe, classifier="clusters")
     unlabelled = study.dataset.with_labels(np.full(len(study.dataset.train), UNLABELLED, np.int32))
     return infer_labels(unlabelled, features, recipe, seed, folder)
@@ -125,47 +126,47 @@ def _keep(study: Study, seed: int, budget: Budget | None, folder: Path) -> Image
     return keep_labels(study.dataset, budget, seed, folder)
 
 
-def _infer(study: Study, seed: int, budget: Budget | None, folder: Path, *needed: Any) -> Inferred:
-    """Labels of the user's own label file, or those inferred from the kept ones."""
+def _infer(study: Study, seed: int, budget: Budget | None, folder: Path, *inputs: Any) -> Inferred:
+    """The labels of the user's label file, or labels inferred from the kept ones."""
     if study.label_file is None:
-        kept, source = needed
+        kept, source = inputs
         return infer_labels(kept, source, study.recipe, seed, folder)
-    given = from_file(study.dataset, study.label_file)
-    hard = given.with_labels(hard_labels(given.train))
-    warn_of_empty_classes(hard, f"{study.label_file}: labels no image as")
-    return Inferred(hard, given if given.train.labels.ndim == 2 else None, None)
+    provided = from_file(study.dataset, study.label_file)
+    hard = provided.with_labels(hard_labels(provided.train))
+    warn_of_empty_classes(hard, f"{study.label_file}: no image has the label")
+    return Inferred(hard, provided if provided.train.labels.ndim == 2 else None, None)
 
 
 ENCODER: Artefact[TrainedEncoder] = Artefact(
-    "encoder", (PRETRAINED,), _seed_folder, needs=lambda study: (), make=_pretrain
+    "encoder", (PRETRAINED,), _seed_folder, inputs=lambda study: (), compute=_pretrain
 )
 IMAGE_FEATURES: Artefact[Features] = Artefact(
     "features",
     (FEATURES,),
     _seed_folder,
-    needs=lambda study: (ENCODER,) if study.features is None else (),
-    make=_extract,
+    inputs=lambda study: (ENCODER,) if study.features is None else (),
+    compute=_extract,
 )
 CLUSTER_LABELS: Artefact[Inferred] = Artefact(
     "clusters",
     (PREDICTIONS, LABELS),
     _clusters_folder,
-    needs=lambda study: (IMAGE_FEATURES,),
-    make=_cluster,
+    inputs=lambda study: (IMAGE_FEATURES,),
+    compute=_cluster,
 )
 KEPT_LABELS: Artefact[ImageDataset] = Artefact(
-    "kept labels", (KEPT,), _labels_folder, needs=lambda study: (), make=_keep
+    "kept labels", (KEPT,), _labels_folder, inputs=lambda study: (), compute=_keep
 )
 INFERRED_LABELS: Artefact[Inferred] = Artefact(
     "inferred labels",
     (CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS),
     _labels_folder,
-    needs=lambda study: (
+    inputs=lambda study: (
         ()
         if study.label_file is not None
         else (KEPT_LABELS, ENCODER if study.recipe.classifier == "s4l" else IMAGE_FEATURES)
     ),
-    make=_infer,
+    compute=_infer,
 )
 ARTEFACTS: tuple[Artefact[Any], ...] = (
     ENCODER, IMAGE_FEATURES, CLUSTER_LABELS, KEPT_LABELS, INFERRED_LABELS

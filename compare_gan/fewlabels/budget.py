@@ -1,4 +1,4 @@
-"""How many labels are kept: a share of each class, or so many of each."""
+"""Label budgets: the fraction of labels to keep, or the number per class."""
 
 import dataclasses
 
@@ -10,19 +10,27 @@ from compare_gan.data.labels import choose_kept, choose_per_class
 
 @dataclasses.dataclass(frozen=True)
 class PerClass:
-    """So many labels of each class."""
+    """A fixed number of labels per class."""
 
     count: int
 
 
-Budget = float | PerClass  # a float is the share that is kept, in (0, 1]
+Budget = float | PerClass  # a float is the fraction to keep, in (0, 1]
 
 
 def choose(labels: np.ndarray, budget: Budget, seed: int) -> np.ndarray:
-    """Sorted indices of the images that keep their label.
+    """Chooses the images that keep their label, stratified by class.
+
+    Args:
+      labels: [N] class indices; -1 = unlabelled.
+      budget: how many labels to keep.
+      seed: of the random choice.
+
+    Returns:
+      Sorted indices of the kept labels.
 
     Raises:
-      UserError: the budget makes no sense, or no image is labelled.
+      UserError: the budget is out of range, or no image is labelled.
     """
     if isinstance(budget, PerClass):
         return choose_per_class(labels, budget.count, seed)
@@ -30,18 +38,18 @@ def choose(labels: np.ndarray, budget: Budget, seed: int) -> np.ndarray:
 
 
 def describe_budget(budget: Budget) -> str:
-    """`"10% of the labels"` or `"5 labels a class"`."""
+    """`"10% of the labels"` or `"5 labels per class"`."""
     if isinstance(budget, PerClass):
-        return f"{counted(budget.count, 'label')} a class"
+        return f"{counted(budget.count, 'label')} per class"
     return f"{100 * budget:.4g}% of the labels"
 
 
-def columns(budget: Budget | None) -> dict[str, float | int | None]:
-    """The budget as two columns of a table, of which one is filled; none where labels do not matter."""
+def budget_columns(budget: Budget | None) -> dict[str, float | int | None]:
+    """The columns `fraction` and `per_class`: at most one is set; both are None without a budget."""
     count = budget.count if isinstance(budget, PerClass) else None
     return {"fraction": None if isinstance(budget, PerClass) else budget, "per_class": count}
 
 
-def folder_of(budget: Budget) -> str:
+def budget_folder_name(budget: Budget) -> str:
     """`"fraction-0.1"` or `"per-class-5"`."""
     return f"per-class-{budget.count}" if isinstance(budget, PerClass) else f"fraction-{budget:.6g}"

@@ -1,4 +1,4 @@
-"""Stage 2 without labels: k-means clusters of the features stand for classes."""
+"""Stage 2 without labels: k-means clusters of the features replace classes."""
 
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
@@ -10,7 +10,17 @@ from compare_gan.fewlabels.representation import Features
 
 
 def cluster(features: Features, clusters: int, seed: int) -> Predictions:
-    """Mini-batch k-means on features of unit length; no label is read. https://arxiv.org/abs/1903.02271
+    """Mini-batch k-means on features scaled to unit length; no label is read.
+
+    The method "Clustering" of Lucic et al., https://arxiv.org/abs/1903.02271.
+
+    Args:
+      features: those of all images.
+      clusters: the number of clusters.
+      seed: of the initialisation and of the batches.
+
+    Returns:
+      The cluster index of every image.
 
     Raises:
       UserError: there are fewer images than clusters.
@@ -18,12 +28,12 @@ def cluster(features: Features, clusters: int, seed: int) -> Predictions:
     if clusters > len(features.train):
         raise UserError(f"{clusters} clusters of {len(features.train)} images; choose fewer")
     model = MiniBatchKMeans(clusters, batch_size=4096, n_init=5, random_state=seed)
-    with threadpool_limits(1):  # sums of several threads are in no fixed order
+    with threadpool_limits(1):  # the summation order of several threads is not deterministic
         train = model.fit_predict(unit(features.train))
         test = None if features.test is None else model.predict(unit(features.test))
     return Predictions(train.astype(np.int32), None if test is None else test.astype(np.int32))
 
 
 def unit(features: np.ndarray) -> np.ndarray:
-    """[N, F] to vectors of length 1; one of length 0 stays."""
+    """Scales rows [N, F] to length 1; zero rows stay zero."""
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""Doing many tasks, in this process or in several, so that one that fails does not cost the others."""
+"""Executors: run many tasks in this process or in several; a failed task does not stop the others."""
 
 import collections
 import contextlib
@@ -16,7 +16,7 @@ from compare_gan.core.allocator import keep_freed_memory
 from compare_gan.core.errors import UserError
 from compare_gan.core.interrupt import Interrupted, stop_requested
 
-CACHE = (
+CACHE_OPTIONS = (
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
     "jax_persistent_cache_min_entry_size_bytes",
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of a task: a value, or why there is none."""
+    """The result of a task: its value, or an error message."""
 
     task: Any
     value: Any = None
@@ -37,6 +37,7 @@ Call = Callable[[Any], Any]
 
 
 def attempt(call: Call, task: Any) -> Outcome:
+    """Calls `call(task)`. Errors become an `Outcome` with a message; interrupts propagate."""
     try:
         return Outcome(task, call(task))
     except (Interrupted, KeyboardInterrupt):
@@ -45,8 +46,8 @@ def attempt(call: Call, task: Any) -> Outcome:
         return Outcome(task, error=str(error))
     except Exception as error:
         log.debug("%s", task, exc_info=True)
-        first = (str(error).strip().splitlines() or [""])[0]
-        return Outcome(task, error=f"{type(error).__name__}: {first}")
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        return Outcome(task, error=f"{type(error).__name__}: {first_line}")
 
 
 class SerialExecutor:
@@ -55,8 +56,8 @@ class SerialExecutor:
     def __init__(self, call: Call):
         self.call = call
 
-    def each(self, tasks: Sequence[Any]) -> Iterator[Outcome]:
-        """The outcome of every task, as they come.
+    def outcomes(self, tasks: Sequence[Any]) -> Iterator[Outcome]:
+        """Yields the outcome of each task as it finishes.
 
         Raises:
           Interrupted: Ctrl-C or SIGTERM.
@@ -64,66 +65,70 @@ class SerialExecutor:
         return (attempt(self.call, task) for task in tasks)
 
     def close(self) -> None:
-        """Nothing is left to end."""
+        """Nothing to release."""
 
 
 class ProcessExecutor:
-    """Runs tasks in `count` processes, each at the end of its own pipe: one that dies blocks no other.
+    """Runs tasks in `count` processes, each with its own pipe, so a process that dies does not block the
+    others.
 
     Args:
-      open_call: makes in each process what does a task there; what it returns need not be picklable.
+      open_call: called once in each process; returns the function that runs a task. Must be picklable, but
+        its result need not be.
 
     Raises:
-      UserError: there is an accelerator, which processes cannot share.
+      UserError: JAX uses an accelerator, which processes cannot share.
     """
 
     def __init__(self, count: int, open_call: Callable[[], Call]):
         if jax.default_backend() != "cpu":
             raise UserError(
-                f"--workers {count}: processes cannot share a {jax.default_backend()}; leave it out"
+                f"--workers {count}: processes cannot share a {jax.default_backend()}; omit the option"
             )
-        jax.clear_caches()  # what this process has compiled is of no use to the others
+        jax.clear_caches()  # the other processes cannot use programs compiled here
         context = multiprocessing.get_context("spawn")
-        cache = {name: getattr(jax.config, name) for name in CACHE}
-        self.processes: dict[Connection, Any] = {}  # by our end of the pipe
+        cache_options = {name: getattr(jax.config, name) for name in CACHE_OPTIONS}
+        self.processes: dict[Connection, Any] = {}  # by the parent's end of the pipe
         for _ in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=work, args=(open_call, theirs, cache), daemon=True)
+            parent_end, child_end = context.Pipe()
+            process = context.Process(
+                target=worker_loop, args=(open_call, child_end, cache_options), daemon=True
+            )
             process.start()
-            theirs.close()  # so that ours ends when the process does
-            self.processes[ours] = process
+            child_end.close()  # so that reading parent_end fails with EOFError when the process dies
+            self.processes[parent_end] = process
 
-    def each(self, tasks: Sequence[Any]) -> Iterator[Outcome]:
-        """The outcome of every task, as they come.
+    def outcomes(self, tasks: Sequence[Any]) -> Iterator[Outcome]:
+        """Yields the outcome of each task as it finishes.
 
         Raises:
-          Interrupted: Ctrl-C or SIGTERM; the processes have saved what they could.
+          Interrupted: Ctrl-C or SIGTERM; the processes save checkpoints before they exit.
         """
-        left, working = collections.deque(tasks), dict[Connection, Any]()
+        pending, running = collections.deque(tasks), dict[Connection, Any]()
         idle = list(self.processes)
         with stop_requested() as stopping:
-            while left or working:
-                while left and idle:
+            while pending or running:
+                while pending and idle:
                     pipe = idle.pop()
-                    working[pipe] = left.popleft()
-                    with contextlib.suppress(OSError):  # its process has died; reported below
-                        pipe.send(working[pipe])
-                if not working:
-                    yield Outcome(left.popleft(), error="no process is left to do it")
-                for pipe in cast(list[Connection], wait(list(working), timeout=0.5)):
-                    task = working.pop(pipe)
+                    running[pipe] = pending.popleft()
+                    with contextlib.suppress(OSError):  # the process has died; reported below
+                        pipe.send(running[pipe])
+                if not running:
+                    yield Outcome(pending.popleft(), error="all worker processes have died")
+                for pipe in cast(list[Connection], wait(list(running), timeout=0.5)):
+                    task = running.pop(pipe)
                     try:
                         outcome = pipe.recv()
                         idle.append(pipe)
                     except (EOFError, OSError):
-                        outcome = Outcome(task, error="its process died; is there enough memory?")
+                        outcome = Outcome(task, error="the worker process died, possibly out of memory")
                     yield outcome
                 if stopping():
                     self.close()
-                    raise Interrupted("study: stopped, and saved")
+                    raise Interrupted("study: stopped; progress is saved")
 
     def close(self) -> None:
-        """Asks all processes to stop, and waits until they have."""
+        """Terminates all processes and waits for them to exit."""
         for process in self.processes.values():
             process.terminate()
         for pipe, process in self.processes.items():
@@ -131,14 +136,16 @@ class ProcessExecutor:
             pipe.close()
 
 
-def work(open_call: Callable[[], Call], pipe: Connection, cache: dict[str, Any]) -> None:
-    """What a process does: one task after another, until it is stopped or nobody asks. It prints nothing."""
+def worker_loop(open_call: Callable[[], Call], pipe: Connection, cache_options: dict[str, Any]) -> None:
+    """Runs in a worker process: receives tasks and sends outcomes until the pipe closes. Prints nothing."""
     keep_freed_memory()
-    for name, value in cache.items():
+    for name, value in cache_options.items():
         jax.config.update(name, value)
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+    with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
         with contextlib.suppress(EOFError, Interrupted, KeyboardInterrupt):
-            logging.basicConfig(level=logging.ERROR, format="%(message)s")  # notes were logged once
+            logging.basicConfig(
+                level=logging.ERROR, format="%(message)s"
+            )  # the main process has logged warnings about the data
             call = open_call()
             logging.getLogger().setLevel(logging.WARNING)
             while True:

@@ -1,6 +1,6 @@
-"""What the scores of a study show, and what they do not, in sentences.
+"""Findings and caveats of a study, as sentences.
 
-The sentences claim a difference only where its 95% interval lies on one side of zero.
+A sentence claims a difference only if its 95% interval excludes zero.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,20 +10,20 @@ from compare_gan.core.label_methods import LABEL_METHODS, Method
 from compare_gan.core.statistics import decimals
 from compare_gan.core.words import listed
 
-BASELINES = ("all_labels", "no_labels")  # whose scores others are compared with
-LISTED = 10  # class names
-SATURATED = 0.01  # class agreement as near as this to that of real images is as good as theirs
+BASELINES = ("all_labels", "no_labels")  # methods that the others are compared with
+MAX_LISTED = 10  # class names in a note
+SATURATED = 0.01  # a class agreement within this margin of that of real images is saturated
 
 Record = Mapping[str, Any]
 
 
 def findings(summary: Record) -> list[str]:
-    """The result in a few sentences: one item for each number of labels, or one for single runs.
+    """The main results: one paragraph per number of labels, or a single one if every method has one run.
 
-    It is about the first of the methods that learn from few labels, S3GAN by default; without any, about the
-    first that is not itself a baseline.
+    They describe the first method that learns from few labels (S3GAN by default); without one, the first
+    method that is not a baseline.
     """
-    lines = scored(summary["lines"])
+    lines = scored_lines(summary["lines"])
     few = [line for line in lines if LABEL_METHODS[line["method"]].from_few]
     candidates = few or [line for line in lines if line["method"] not in BASELINES] or lines
     ours = [line for line in candidates if line["method"] == candidates[0]["method"]]
@@ -33,169 +33,190 @@ def findings(summary: Record) -> list[str]:
     scores = [line["scores"]["frechet_distance"] for line in [*ours, *others]]
     places = decimals([score["mean"] for score in scores])
     if all(len(score["values"]) == 1 for score in scores):
-        told = [f"{name(x)} {s['mean']:.{places}f}" for x, s in zip([*ours, *others], scores, strict=True)]
-        return [f"Fréchet distance: {', '.join(told)}. One run shows nothing about small differences."]
+        means = [
+            f"{line_name(line)} {score['mean']:.{places}f}"
+            for line, score in zip([*ours, *others], scores, strict=True)
+        ]
+        return [
+            f"Fréchet distance: {', '.join(means)}. Small differences between single runs are not meaningful."
+        ]
     return [finding(line, others, places) for line in ours]
 
 
 def finding(line: Record, others: Sequence[Record], places: int) -> str:
-    """The score of a method and how it differs from others."""
-    told = [f"{name(line)}: Fréchet distance {number(line['scores']['frechet_distance'], places)}."]
-    told += [contrast(line["differences"][other["method"]], title(other), places) for other in others]
-    return " ".join(told)
+    """The score of a method and its differences from the baselines."""
+    sentences = [
+        f"{line_name(line)}: Fréchet distance {format_mean(line['scores']['frechet_distance'], places)}."
+    ]
+    sentences += [
+        difference_sentence(line["differences"][other["method"]], inline_title(other), places)
+        for other in others
+    ]
+    return " ".join(sentences)
 
 
-def number(score: Record, places: int) -> str:
+def format_mean(score: Record, places: int) -> str:
     """A mean with its interval and the number of runs."""
     runs = f"{len(score['values'])} run{'s' * (len(score['values']) > 1)}"
     if score["interval"] is None:
         return f"{score['mean']:.{places}f} ({runs})"
-    return f"{score['mean']:.{places}f} ({interval(score['interval'], places)}, {runs})"
+    return f"{score['mean']:.{places}f} ({format_interval(score['interval'], places)}, {runs})"
 
 
-def interval(bounds: Sequence[float], places: int) -> str:
+def format_interval(bounds: Sequence[float], places: int) -> str:
+    """`"95% interval 0.3 to 0.5"`."""
     return f"95% interval {bounds[0]:.{places}f} to {bounds[1]:.{places}f}"
 
 
-def contrast(difference: Record, other: str, places: int) -> str:
-    """A sentence about a difference of distances, this method's minus the other's."""
+def difference_sentence(difference: Record, other: str, places: int) -> str:
+    """A sentence about a difference of distances: this method's minus that of `other`."""
     size, bounds = difference["difference"], difference["interval"]
     if bounds is None:
-        return f"Its difference from {other} is {size:+.{places}f}; the runs give no interval."
-    told = f"{size:+.{places}f}, {interval(bounds, places)}"
+        return f"The difference from {other} is {size:+.{places}f}; these runs give no interval."
+    numbers = f"{size:+.{places}f}, {format_interval(bounds, places)}"
     if bounds[0] <= 0 <= bounds[1]:
-        return f"No difference from {other} is shown ({told})."
-    way = "lower" if size < 0 else "higher"
-    return f"On these held-out images it is {way} than with {other} ({told})."
+        return f"The difference from {other} is not significant ({numbers})."
+    direction = "lower" if size < 0 else "higher"
+    return f"On these held-out images it is {direction} than with {other} ({numbers})."
 
 
-def name(line: Record) -> str:
-    """`"S3GAN with 135 labels"`; `"S2GAN"` where the number of labels is not known or does not matter."""
+def line_name(line: Record) -> str:
+    """`"S3GAN with 135 labels"`; `"S2GAN"` if the number of labels is unknown or irrelevant."""
     few = LABEL_METHODS[line["method"]].from_few and line["labels"]
     return LABEL_METHODS[line["method"]].title + (f" with {line['labels']:,} labels" if few else "")
 
 
-def title(line: Record) -> str:
-    """The title of a method within a sentence."""
-    words = LABEL_METHODS[line["method"]].title
-    return words[0].lower() + words[1:] if line["method"] in BASELINES else words
+def inline_title(line: Record) -> str:
+    """The title of a method as used within a sentence."""
+    title = LABEL_METHODS[line["method"]].title
+    return title[0].lower() + title[1:] if line["method"] in BASELINES else title
 
 
 def notes(summary: Record) -> list[str]:
-    """What to know before the scores are believed, one sentence or two a note."""
-    lines = scored(summary["lines"])
+    """Caveats on the scores, one or two sentences each."""
+    lines = scored_lines(summary["lines"])
     if not lines:
-        return failed(summary["lines"])
-    found = [noise(lines), label_sets(lines), never_inferred(summary), class_shares(lines)]
-    found += [floor(summary), saturation(lines, summary)]
+        return not_finite_notes(summary["lines"])
+    caveats = [
+        noise_note(lines),
+        label_sets_note(lines),
+        missing_classes_note(summary),
+        class_shares_note(lines),
+    ]
+    caveats += [real_images_note(summary), saturation_note(lines, summary)]
     extractor = summary["extractor"]
     if extractor.get("infers_labels"):
-        found.append(
-            f"Scores are measured with the encoder that also infers labels (seed {extractor['seed']}); "
-            "give --extractor for an independent measure."
+        caveats.append(
+            f"Scores use the features of the encoder that also infers the labels (seed {extractor['seed']}); "
+            "pass --extractor for an independent evaluation."
         )
-    return [note for note in found if note] + failed(summary["lines"])
+    return [note for note in caveats if note] + not_finite_notes(summary["lines"])
 
 
-def noise(lines: Sequence[Record]) -> str:
+def noise_note(lines: Sequence[Record]) -> str:
     if max(len(line["scores"]["frechet_distance"]["values"]) for line in lines) == 1:
         return (
-            "Each score comes from one run. Another seed moves it, so small differences show nothing; "
-            "intervals need several seeds."
+            "Each score comes from one run. Scores vary between seeds, so small differences are not "
+            "meaningful; intervals need several seeds."
         )
     return (
-        "Scores are means over runs with 95% t intervals. The intervals cover the noise of training, not the "
-        "choice of held-out images, and are not corrected for the number of comparisons. An interval that "
-        "contains 0 does not show that two methods are equal."
+        "Scores are means over runs with 95% t intervals. The intervals cover training noise, not the choice "
+        "of held-out images, and are not corrected for multiple comparisons. An interval that contains 0 "
+        "does not show that two methods are equal."
     )
 
 
-def label_sets(lines: Sequence[Record]) -> str:
-    """What seeds vary beside the random numbers of a GAN."""
+def label_sets_note(lines: Sequence[Record]) -> str:
+    """Whether seeds also vary the label set, besides the random numbers of the GAN."""
     several = [line for line in lines if LABEL_METHODS[line["method"]].from_few and line["seeds"] > 1]
     counts = {line["label_sets"] for line in several if line["label_sets"]}
     if not counts:
         return ""
     if counts == {1}:
-        return "All seeds have the same label set, so the intervals do not cover which images are labelled."
+        return (
+            "All seeds have the same label set, so the intervals do not cover the choice of labelled images."
+        )
     if all(line["label_sets"] == line["seeds"] for line in several):
-        return "A seed decides both the label set and the GAN's random numbers."
+        return "Each seed determines both the label set and the GAN's random numbers."
     return f"There are {listed([str(n) for n in sorted(counts)])} label sets, fewer than seeds."
 
 
-def never_inferred(summary: Record) -> str:
-    """Which classes conditional GANs draw without having seen an image of them."""
-    sets = [each for each in summary["labels"] if each.get("never_inferred")]
+def missing_classes_note(summary: Record) -> str:
+    """Classes that conditional GANs generate without having been trained on an image of them."""
+    sets = [record for record in summary["labels"] if record.get("never_inferred")]
     if not sets:
         return ""
-    names = list(dict.fromkeys(name for each in sets for name in each["never_inferred"]))
-    some = listed(names[:LISTED]) if len(names) <= LISTED else f"{', '.join(names[:LISTED])}, ..."
-    where = f" in {len(sets)} of {len(summary['labels'])} sets of labels" if summary["labels"][1:] else ""
+    names = list(dict.fromkeys(name for record in sets for name in record["never_inferred"]))
+    names_text = (
+        listed(names[:MAX_LISTED]) if len(names) <= MAX_LISTED else f"{', '.join(names[:MAX_LISTED])}, ..."
+    )
+    where = f" in {len(sets)} of {len(summary['labels'])} label sets" if summary["labels"][1:] else ""
     return (
-        f"No image is inferred to be of {some}{where}. GANs that learn from these labels draw such classes "
-        "without having been trained on them, which makes their scores worse."
+        f"No image has the inferred label {names_text}{where}. GANs trained on these labels still generate "
+        "such classes, untrained, which makes their scores worse."
     )
 
 
-def class_shares(lines: Sequence[Record]) -> str:
-    """Which gap is partly due to how often each class is drawn, not to how it looks."""
+def class_shares_note(lines: Sequence[Record]) -> str:
+    """Warns that gaps to methods without labels are partly due to class proportions, not image quality."""
     methods = [LABEL_METHODS[line["method"]] for line in lines]
-    without = titles(method for method in methods if method.labels == "none")
+    without = unique_titles(method for method in methods if method.labels == "none")
     if not without or all(method.labels == "none" for method in methods):
         return ""
     return (
-        f"Methods without labels ({listed(without)}) are scored with the class shares that their "
-        "generators happen to produce, conditional ones with equal shares. Part of the gap between them "
-        "comes from that."
+        f"Methods without labels ({listed(without)}) are scored with the class proportions that their "
+        "generators happen to produce, conditional ones with equal proportions. This explains part of the "
+        "gap between them."
     )
 
 
-def floor(summary: Record) -> str:
+def real_images_note(summary: Record) -> str:
+    """The reference score: that of real images."""
     if not summary["data"]["held_out"]:
         return (
-            "No images are held out. Scores compare with the images that GANs are trained on, so a generator "
-            "that copies them scores best."
+            "No images are held out. Scores compare with the training images, so a generator that copies "
+            "them scores best."
         )
     real = (summary.get("real") or {}).get("frechet_distance")
     if real is None:
         return ""
     return (
         f"Real training images have a Fréchet distance of {real:.{decimals([real])}f} to the held-out ones; "
-        "a perfect generator would have about the same."
+        "a perfect generator would have about the same distance."
     )
 
 
-def saturation(lines: Sequence[Record], summary: Record) -> str:
-    """Which methods agree with their classes as well as real images do."""
+def saturation_note(lines: Sequence[Record], summary: Record) -> str:
+    """Methods whose class agreement is as high as that of real images."""
     real = (summary.get("real") or {}).get("class_agreement")
     if real is None:
         return ""
     agreements = [(line, (line["scores"]["class_agreement"] or {}).get("mean")) for line in lines]
-    high = titles(
+    high = unique_titles(
         LABEL_METHODS[x["method"]] for x, a in agreements if a is not None and a >= real - SATURATED
     )
     if not high:
-        return f"The extractor puts {real:.1%} of the real test images in their class."
+        return f"The extractor classifies {real:.1%} of the real test images correctly."
     return (
-        f"The extractor puts {real:.1%} of the real test images in their class. {listed(high)} "
-        f"{'reaches' if len(high) == 1 else 'reach'} that within a point: the score is saturated there "
-        "and does not rank methods."
+        f"The extractor classifies {real:.1%} of the real test images correctly. {listed(high)} "
+        f"{'is' if len(high) == 1 else 'are'} within one percentage point of that: class agreement is "
+        "saturated and does not rank these methods."
     )
 
 
-def failed(lines: Sequence[Record]) -> list[str]:
+def not_finite_notes(lines: Sequence[Record]) -> list[str]:
     return [
-        f"{name(line)}: {line['not_finite']} of {line['seeds']} runs made images that are not finite; "
-        "they are not in its scores."
+        f"{line_name(line)}: {line['not_finite']} of {line['seeds']} runs generated NaN or Inf; "
+        "its scores exclude them."
         for line in lines
         if line["not_finite"]
     ]
 
 
-def scored(lines: Sequence[Record]) -> list[Record]:
-    """Those with a Fréchet distance."""
+def scored_lines(lines: Sequence[Record]) -> list[Record]:
+    """The lines that have a Fréchet distance."""
     return [line for line in lines if line["scores"]["frechet_distance"]]
 
 
-def titles(methods: Iterable[Method]) -> list[str]:
+def unique_titles(methods: Iterable[Method]) -> list[str]:
     return list(dict.fromkeys(method.title for method in methods))

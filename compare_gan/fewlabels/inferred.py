@@ -1,4 +1,4 @@
-"""What stage 2 leaves behind: predictions for all images, and label files made of them."""
+"""The results of label inference: predictions for all images, and the data set with inferred labels."""
 
 import dataclasses
 from pathlib import Path
@@ -13,37 +13,38 @@ from compare_gan.data.base import ImageDataset
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a classifier says of all images: calibrated probabilities, or clusters without."""
+    """Predictions for all images: calibrated class probabilities, or cluster indices."""
 
     train: np.ndarray  # [N, K] float32 probabilities, or [N] int32 clusters
-    test: np.ndarray | None  # the same of the test images; None: it cannot say
-    temperature: float = 1.0  # that logits were divided by
+    test: np.ndarray | None  # the same for the test images; None: not available
+    temperature: float = 1.0  # the logits were divided by it
 
     def save(self, path: Path) -> None:
+        """Writes an `.npz` file, atomically."""
         arrays = {"train": self.train, "temperature": np.float64(self.temperature)}
         with atomic(path) as file:
             np.savez(file, **arrays if self.test is None else arrays | {"test": self.test})  # type: ignore[arg-type]
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Reads what `Predictions.save` wrote.
+    """Reads a file that `Predictions.save` wrote.
 
     Raises:
-      UserError: it cannot be read, or is no such file.
+      UserError: the file cannot be read, or holds no predictions.
     """
     arrays = plain_arrays(path)
     if not {"train", "temperature"} <= arrays.keys():
-        raise UserError(f"{path}: not a file of predictions; remove it to have it made again")
+        raise UserError(f"{path}: not a predictions file; delete it to compute the predictions again")
     return Predictions(arrays["train"], arrays.get("test"), float(arrays["temperature"]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inferred:
-    """The data set under inferred labels.
+    """A data set with inferred training labels.
 
-    Its classes are the true ones, or the clusters; test labels stay the true ones in either case.
+    Its classes are the true classes, or the clusters. Test labels are always the true ones.
     """
 
-    hard: ImageDataset  # labels [N] int32; -1 where the label is too uncertain
-    soft: ImageDataset | None  # labels [N, K] float32; zero rows where uncertain; None for clusters
-    predictions: Predictions | None  # None: the label file is somebody else's
+    hard: ImageDataset  # labels [N] int32; -1 = unlabelled: the prediction is too uncertain
+    soft: ImageDataset | None  # labels [N, K] float32; zero rows = unlabelled; None for clusters
+    predictions: Predictions | None  # None: the labels come from the user's file

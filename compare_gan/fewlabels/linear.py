@@ -1,4 +1,4 @@
-"""Stage 2 on fixed features: logistic regression from the kept labels."""
+"""Stage 2 on fixed features: logistic regression on the kept labels."""
 
 import dataclasses
 
@@ -7,38 +7,41 @@ from scipy import special
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED
-from compare_gan.fewlabels.calibration import fitted_temperature, probabilities, stratified_folds
+from compare_gan.fewlabels.calibration import fit_temperature_or_default, probabilities, stratified_folds
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.representation import Features
 from compare_gan.metrics.logistic import logistic_regression, standardisation
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse of how much weights are held down
-MANY = 2000  # labels of which a fifth says enough, where it is otherwise asked of each fifth but one
-ROWS = 65536  # of features that are looked at together
+C_VALUES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # candidate inverse regularisation strengths
+MAX_CROSS_VALIDATED = 2000  # with more labels, one held-out fold replaces cross-validation
+CHUNK_ROWS = 65536  # feature rows per matrix product
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Linear:
-    """Logits [N, K] that are linear in standardised features."""
+class LogisticModel:
+    """Logistic regression on standardised features: maps features [N, F] to logits [N, K]."""
 
     mean: np.ndarray  # [F]
     scale: np.ndarray  # [F]
     weights: np.ndarray  # [F, K]
-    bias: np.ndarray  # [K]; minus infinity for a class without a label
+    bias: np.ndarray  # [K]; -inf for a class without a label
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        starts = range(0, len(features), ROWS)
-        parts = [(features[i : i + ROWS] - self.mean) / self.scale @ self.weights for i in starts]
-        return np.concatenate(parts) + self.bias
+        starts = range(0, len(features), CHUNK_ROWS)
+        chunks = [(features[i : i + CHUNK_ROWS] - self.mean) / self.scale @ self.weights for i in starts]
+        return np.concatenate(chunks) + self.bias
 
 
 def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Predictions:
-    """Logistic regression; its strength, and the temperature of its answers, by cross-validation.
+    """Logistic regression; cross-validation selects its regularisation and its temperature.
 
     Args:
-      features: of all images.
+      features: those of all images.
       labels: [N]; -1 = unlabelled.
-      classes: how many there are, K.
+      classes: the number of classes, K.
+
+    Returns:
+      Calibrated probabilities for all images.
 
     Raises:
       UserError: fewer than two classes have a label.
@@ -46,19 +49,19 @@ def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Pre
     labelled = np.flatnonzero(labels != UNLABELLED)
     known = labels[labelled]
     if len(np.unique(known)) < 2:
-        raise UserError("labels of at least two classes are needed to learn from; keep more")
+        raise UserError("a classifier needs labels of at least two classes; keep more labels")
     mean, scale = standardisation(features.train, np.float64)
-    few, strength = (features.train[labelled] - mean) / scale, 1.0
-    part = stratified_folds(known)
-    if len(known) > MANY:
-        part[part > 1] = 0
-    kept_out, logits = known[part > 0], np.zeros((0, classes))
-    if len(kept_out):
-        unseen = {c: out_of_fold(few, known, part, classes, c) for c in STRENGTHS}
-        strength = min(STRENGTHS, key=lambda c: _loss(unseen[c], kept_out))
-        logits = unseen[strength]
-    temperature = fitted_temperature(logits, kept_out)
-    model = Linear(mean, scale, *fit(few, known, classes, strength))
+    inputs, best_c = (features.train[labelled] - mean) / scale, 1.0
+    folds = stratified_folds(known)
+    if len(known) > MAX_CROSS_VALIDATED:
+        folds[folds > 1] = 0
+    held_out, logits = known[folds > 0], np.zeros((0, classes))
+    if len(held_out):
+        logits_by_c = {c: out_of_fold(inputs, known, folds, classes, c) for c in C_VALUES}
+        best_c = min(C_VALUES, key=lambda c: _loss(logits_by_c[c], held_out))
+        logits = logits_by_c[best_c]
+    temperature = fit_temperature_or_default(logits, held_out)
+    model = LogisticModel(mean, scale, *fit(inputs, known, classes, best_c))
     return Predictions(
         probabilities(model(features.train), temperature),
         None if features.test is None else probabilities(model(features.test), temperature),
@@ -66,11 +69,14 @@ def classify_linear(features: Features, labels: np.ndarray, classes: int) -> Pre
     )
 
 
-def fit(few: np.ndarray, labels: np.ndarray, classes: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [F, K] and bias [K] of logistic regression on standardised features [M, F]."""
-    model = logistic_regression(few, labels, C=strength, max_iter=300, tol=1e-3)
-    weights, bias = np.zeros((few.shape[1], classes)), np.full(classes, -np.inf)
-    if len(model.classes_) == 2:  # one logit, the difference of two
+def fit(inputs: np.ndarray, labels: np.ndarray, classes: int, c: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [F, K] and bias [K] of logistic regression on standardised features [M, F] and labels [M].
+
+    A class without a label gets zero weights and bias -inf. `c` is the inverse regularisation strength.
+    """
+    model = logistic_regression(inputs, labels, C=c, max_iter=300, tol=1e-3)
+    weights, bias = np.zeros((inputs.shape[1], classes)), np.full(classes, -np.inf)
+    if len(model.classes_) == 2:  # scikit-learn fits one logit: that of class 1 minus that of class 0
         bias[model.classes_], weights[:, model.classes_[1]] = [0, model.intercept_[0]], model.coef_[0]
     else:
         bias[model.classes_], weights[:, model.classes_] = model.intercept_, model.coef_.T
@@ -78,15 +84,19 @@ def fit(few: np.ndarray, labels: np.ndarray, classes: int, strength: float) -> t
 
 
 def out_of_fold(
-    few: np.ndarray, labels: np.ndarray, part: np.ndarray, classes: int, strength: float
+    inputs: np.ndarray, labels: np.ndarray, folds: np.ndarray, classes: int, c: float
 ) -> np.ndarray:
-    """Logits of the labelled images of parts 1, 2, ..., each by a model that has not seen its part."""
-    logits = np.zeros((len(few), classes))
-    for i in range(1, part.max() + 1):
-        weights, bias = fit(few[part != i], labels[part != i], classes, strength)
-        logits[part == i] = few[part == i] @ weights + bias
-    return logits[part > 0]
+    """Logits [., K] of the images in folds 1, 2, ..., each from a model fitted without its fold.
+
+    Fold 0 is always in the training set.
+    """
+    logits = np.zeros((len(inputs), classes))
+    for i in range(1, folds.max() + 1):
+        weights, bias = fit(inputs[folds != i], labels[folds != i], classes, c)
+        logits[folds == i] = inputs[folds == i] @ weights + bias
+    return logits[folds > 0]
 
 
 def _loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean cross-entropy."""
     return float(-special.log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())

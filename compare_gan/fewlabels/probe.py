@@ -1,4 +1,4 @@
-"""How well features that were learned without labels separate the classes. For people, to see progress."""
+"""Probes: how well self-supervised features separate the classes. Reports only; no stage reads them."""
 
 from pathlib import Path
 from typing import Any
@@ -15,51 +15,61 @@ from compare_gan.fewlabels.representation import Features
 
 
 def write_probe(few: ImageDataset, features: Features, folder: Path, neighbours: int = 20) -> dict[str, Any]:
-    """`probe` into `probe.json`, which no stage reads."""
-    found = probe(few, features, neighbours)
-    write_json(folder / PROBE, found)
-    return found
+    """Writes the result of `probe` to `probe.json` and returns it."""
+    result = probe(few, features, neighbours)
+    write_json(folder / PROBE, result)
+    return result
 
 
 def probe(few: ImageDataset, features: Features, neighbours: int = 20) -> dict[str, Any]:
-    """Accuracy of a linear classifier and of nearest neighbours on labelled test images.
+    """Test accuracy of a linear classifier and of k nearest neighbours on fixed features.
 
-    Both learn from the kept labels only, and test labels only count what is right: the probe reads no
-    hidden label. Where no test image has a label, the accuracies are None.
+    Both are fitted to the kept labels only; no hidden label is read. The accuracies are None if no test image
+    has a label.
 
     Args:
       few: the data set with the kept labels.
-      features: of its training and test images.
-      neighbours: how many of them vote; fewer where fewer images are labelled.
+      features: those of its training and test images.
+      neighbours: k; at most the number of labelled images is used.
+
+    Returns:
+      The accuracies and the counts that they are based on, to be written as JSON.
 
     Raises:
-      UserError: there are no test features, or labels of one class only.
+      UserError: there are no test features, or all labels are of one class.
     """
     if features.test is None:
-        raise UserError(f"{features.name}: a probe needs features of the test images, an array test")
+        raise UserError(f'{features.name}: a probe needs features of the test images, the array "test"')
     labelled = np.flatnonzero(few.train.labels != UNLABELLED)
     neighbours = min(neighbours, len(labelled))
-    asked = few.test.labels != UNLABELLED
-    found: dict[str, Any] = {"linear_accuracy": None, "neighbours_accuracy": None}
-    if asked.any():
-        known, test = few.train.labels[labelled], few.test.labels[asked]
+    has_label = few.test.labels != UNLABELLED
+    result: dict[str, Any] = {"linear_accuracy": None, "neighbours_accuracy": None}
+    if has_label.any():
+        known, test = few.train.labels[labelled], few.test.labels[has_label]
         linear = classify_linear(features, few.train.labels, len(few.class_names)).test
         assert linear is not None
-        nearest = nearest_neighbours(features.train[labelled], known, features.test[asked], neighbours)
-        found["linear_accuracy"] = float(np.mean(linear.argmax(1)[asked] == test))
-        found["neighbours_accuracy"] = float(np.mean(nearest == test))
-    return found | {"neighbours": neighbours, "labels": len(labelled), "test_images": int(asked.sum())}
+        nearest = nearest_neighbours(features.train[labelled], known, features.test[has_label], neighbours)
+        result["linear_accuracy"] = float(np.mean(linear.argmax(1)[has_label] == test))
+        result["neighbours_accuracy"] = float(np.mean(nearest == test))
+    return result | {"neighbours": neighbours, "labels": len(labelled), "test_images": int(has_label.sum())}
 
 
 def nearest_neighbours(
     known: np.ndarray, labels: np.ndarray, features: np.ndarray, neighbours: int
 ) -> np.ndarray:
-    """The most frequent class [M] among the known features [N, F] nearest in angle to features [M, F].
+    """k-nearest-neighbour classification by cosine distance.
 
-    Where classes are equally frequent, the one whose members are nearest in sum.
+    Args:
+      known: [N, F] features of labelled images.
+      labels: [N] their classes.
+      features: [M, F] features to classify.
+      neighbours: k.
+
+    Returns:
+      [M] the majority class of the neighbours; ties go to the class with the smallest total distance.
     """
 
-    def votes(distances: np.ndarray) -> np.ndarray:  # distances of cosine: 1 - likeness
+    def votes(distances: np.ndarray) -> np.ndarray:  # cosine distances; the small term breaks ties
         return 1 + 1e-6 * (1 - distances)
 
     model = KNeighborsClassifier(neighbours, metric="cosine", weights=votes)

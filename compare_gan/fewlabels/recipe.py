@@ -1,4 +1,4 @@
-"""How labels are inferred, as one value."""
+"""Label recipes: the hyperparameters of label inference."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -14,24 +14,24 @@ Classifier = Literal["s4l", "linear", "clusters"]
 
 @dataclasses.dataclass(frozen=True)
 class LabelRecipe:
-    """How labels are inferred.
+    """Hyperparameters of label inference.
 
     Raises:
-      UserError: a number or a word that makes no sense.
+      UserError: a value is unknown or out of range.
     """
 
     classifier: Classifier = "s4l"  # fine-tuned encoder, linear on fixed features, or k-means clusters
-    encoder: str = "small"  # a body of `compare_gan.features.resnet.BODIES`
+    encoder: str = "small"  # an architecture of `compare_gan.features.resnet.BODIES`
     width: int = 32  # channels of the encoder's first layer
     pretrain_steps: int = 300
     classify_steps: int = 300
-    labelled_batch: int = 32  # labelled images that each step of s4l sees, beside training.batch_size of all
-    rotation_weight: float = 1.0  # of the rotation loss beside the class loss
-    class_rotations: bool = False  # class loss on all four rotations; not where a 6 becomes a 9
-    pseudo_weight: float = 0.0  # of the FixMatch-like loss by classes that the classifier itself is sure of
-    calibration_fits: int = 2  # classifiers trained for the temperature only; 0 holds labels back, see `s4l`
+    labelled_batch: int = 32  # labelled images per s4l step, in addition to training.batch_size of all images
+    rotation_weight: float = 1.0  # of the rotation loss, relative to the class loss
+    class_rotations: bool = False  # class loss on all four rotations; not for digits: a rotated 6 is a 9
+    pseudo_weight: float = 0.0  # of the FixMatch-like loss on confident pseudo-labels
+    calibration_fits: int = 2  # extra classifiers to fit the temperature; 0: hold out labels, see `s4l`
     clusters: int = 50
-    confidence: float | None = None  # an image whose label is less certain than this stays unlabelled
+    confidence: float | None = None  # images with a lower predicted probability stay unlabelled
     training: EncoderTraining = EncoderTraining()
 
     def __post_init__(self):
@@ -49,16 +49,16 @@ class LabelRecipe:
         if not 0 <= self.calibration_fits < NUM_FOLDS:
             raise UserError(f"calibration_fits is {self.calibration_fits}; it must be 0 to {NUM_FOLDS - 1}")
         if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise UserError(f"confidence is {self.confidence}; it is a probability, between 0 and 1")
+            raise UserError(f"confidence is {self.confidence}; it must be a probability between 0 and 1")
 
 
-# By what the images are; each can be changed with `dataclasses.replace`.
+# Recipes by kind of image; adapt one with `dataclasses.replace`.
 RECIPES = {
-    # Small pictures that mean something else when turned or mirrored; half a minute on two CPU cores.
+    # Small images whose class changes when rotated or mirrored; half a minute on two CPU cores.
     "digits": LabelRecipe(),
-    # Photographs of some 32 pixels a side, on a CPU. More than S4L: with FixMatch-like pseudo-labels (strong
-    # augmentation with cutout, weight 1). And less: the class loss is on upright images only, and a tenth of
-    # the kept labels is held back for the temperature, so nine tenths are learned from.
+    # Photographs of about 32x32 pixels, on a CPU. Unlike S4L, adds FixMatch-like pseudo-labels (strong
+    # augmentation with cutout, weight 1), computes the class loss on upright images only, and holds out a
+    # tenth of the kept labels to fit the temperature, so only nine tenths are trained on.
     "photos": LabelRecipe(
         encoder="halved",
         width=64,
@@ -88,10 +88,11 @@ RECIPES = {
             augmentation=Augmentation(max_shift=4, mirror=True, color=0.4, cutout=12),
         ),
     ),
-    # Rotations and S4L without anything else, for photographs of some 32 pixels a side: class and rotation
-    # losses on all four rotations of each image, predictions averaged over these (and over mirror images), no
-    # pseudo-labels. All kept labels are learned from; one more classifier is trained for the temperature.
-    # Encoder, optimiser (AdamW) and steps are what a CPU can do, not those of the papers: docs/papers.md.
+    # Rotation pre-training and S4L without additions, for photographs of about 32x32 pixels: class and
+    # rotation losses on all four rotations of each image, predictions averaged over these (and over mirror
+    # images), no pseudo-labels. All kept labels are trained on; one extra classifier is trained to fit the
+    # temperature. Encoder, optimiser (AdamW) and steps are sized for a CPU and differ from the papers:
+    # docs/papers.md.
     "paper": LabelRecipe(
         encoder="halved",
         width=64,

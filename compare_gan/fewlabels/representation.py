@@ -1,4 +1,4 @@
-"""Stage 1, features without labels: from an encoder of ours, or from a file of anybody's."""
+"""Stage 1: self-supervised features, from our encoder or from a file."""
 
 import dataclasses
 from pathlib import Path
@@ -21,26 +21,28 @@ from compare_gan.train.schedule import TrainSchedule
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Features:
-    """One vector an image, of whatever model."""
+    """One feature vector per image, from any model."""
 
     train: np.ndarray  # [N, F] float
-    test: np.ndarray | None = None  # [M, F]; None: nothing is known of test images
-    name: str = "features"  # where they come from
+    test: np.ndarray | None = None  # [M, F]; None: no features of test images
+    name: str = "features"  # their source, for messages
 
 
 def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path) -> TrainedEncoder:
-    """An encoder from rotation prediction on all training images; `pretrained.npz`. No label is read.
+    """Trains an encoder to predict rotations of all training images, without labels.
 
-    Gidaris et al., https://arxiv.org/abs/1803.07728. Nothing about it depends on the label fraction, so
-    one folder serves a whole study.
+    Gidaris et al., https://arxiv.org/abs/1803.07728. Writes `pretrained.npz`, or reads it if it exists. The
+    encoder does not depend on the label budget, so all budgets of a study share it.
 
     Raises:
-      UserError: the images are not squares, no encoder has the recipe's name, or the folder holds an encoder
-        of other images, another recipe or another seed.
+      UserError: the images are not square, or the folder holds an encoder of other images, another recipe or
+        another seed.
     """
     h, w, _ = dataset.spec.image_shape
     if h != w:
-        raise UserError(f"{dataset.name}: images of {h}x{w} cannot be turned; make squares with --image_size")
+        raise UserError(
+            f"{dataset.name}: {h}x{w} images cannot be rotated; make them square with --image_size"
+        )
     unlabelled = Split(dataset.train.images, np.full(len(dataset.train), UNLABELLED, np.int32))
     spec = EncoderSpec(dataset.spec.image_shape, dataset.class_names, recipe.width, recipe.encoder)
     origin = {
@@ -67,10 +69,12 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
 
 
 def extract(dataset: ImageDataset, encoder: TrainedEncoder, folder: Path) -> Features:
-    """What an encoder makes of all images, test images included; `features.npz`. No label is read.
+    """Computes the features of all images, including test images; no label is read.
+
+    Writes `features.npz`, or reads it if it exists.
 
     Raises:
-      UserError: the folder holds the features of other images or of another encoder.
+      UserError: the folder holds features of other images or of another encoder.
     """
     splits = {"train": dataset.train, "test": dataset.test}
     images = {name: fingerprint(split.images) for name, split in splits.items() if len(split)}
@@ -85,30 +89,31 @@ def extract(dataset: ImageDataset, encoder: TrainedEncoder, folder: Path) -> Fea
 
 
 def read_features(path: Path, dataset: ImageDataset) -> Features:
-    """Features from a file: an `.npy` array [N, F] for the training images in their order, or an `.npz`
-    file with an array `train` like that, and perhaps `test` for the test images.
+    """Reads features from a file: an `.npy` array [N, F], one row per training image in order, or an `.npz`
+    file with such an array `train` and optionally an array `test` for the test images.
 
     Raises:
-      UserError: it cannot be read, is not such a file, is for another number of images, or holds a number
-        that is not finite.
+      UserError: the file cannot be read, has other arrays or another number of rows, or contains NaN or Inf.
     """
     arrays: dict[str, Any] = plain_arrays(path)
-    if arrays.keys() == {"images"}:  # what an .npy file is called
+    if arrays.keys() == {"images"}:  # the name that an .npy array gets
         arrays = {"train": arrays["images"]}
     if "train" not in arrays or arrays.keys() - {"train", "test"}:
-        raise UserError(f"{path}: holds {', '.join(arrays)}; wanted the arrays train and, if at hand, test")
+        raise UserError(f"{path}: has the arrays {', '.join(arrays)}; expected train and optionally test")
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         if name not in arrays:
             continue
         values = arrays[name]
         if values.ndim != 2 or values.dtype.kind != "f":
-            raise UserError(f"{path}: {name} is {values.dtype} {list(values.shape)}; wanted [N, F] floats")
+            raise UserError(f"{path}: {name} is {values.dtype} {list(values.shape)}; expected [N, F] floats")
         if len(values) != len(split):
             raise UserError(f"{path}: {name} has {len(values)} rows for {len(split)} images")
         if not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values).all(1))[0, 0])
-            raise UserError(f"{path}: row {row} of {name} holds a number that is not finite")
-    width, other = arrays["train"].shape[1], arrays.get("test", arrays["train"]).shape[1]
-    if width != other:
-        raise UserError(f"{path}: train has {width} columns but test {other}; both must be of one model")
+            raise UserError(f"{path}: row {row} of {name} contains NaN or Inf")
+    width, test_width = arrays["train"].shape[1], arrays.get("test", arrays["train"]).shape[1]
+    if width != test_width:
+        raise UserError(
+            f"{path}: train has {width} columns but test has {test_width}; both must come from the same model"
+        )
     return Features(arrays["train"], arrays.get("test"), str(path))

@@ -1,4 +1,4 @@
-"""Doing a study: every task that is not done yet, in an order in which each finds what it needs."""
+"""Running a study: every unfinished task, in dependency order."""
 
 import contextlib
 import functools
@@ -15,63 +15,64 @@ from compare_gan.core.run_files import REAL_GRID
 from compare_gan.data.base import ImageDataset
 from compare_gan.fewlabels.execute import Call, Outcome, ProcessExecutor, SerialExecutor
 from compare_gan.fewlabels.study import Study
-from compare_gan.fewlabels.tasks import done, needed_tasks, run_task, tasks
+from compare_gan.fewlabels.tasks import dependencies, is_done, run_task, task_stages
 
 
 def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None = None) -> list[Outcome]:
-    """Does what of a study is not done yet.
+    """Runs the unfinished tasks of a study, and prints a line for each.
 
     Args:
-      study: what to do.
-      workers: processes that do it; 1: this one.
-      reopen: opens the study again in each of several processes; picklable.
+      study: the study.
+      workers: the number of processes; 1: this process.
+      reopen: opens the study in a worker process; must be picklable.
 
     Returns:
-      The outcomes of tasks that failed, those included that lack what a failed one was to make.
+      The outcomes of failed tasks, including tasks that were skipped because a task they depend on failed.
 
     Raises:
-      UserError: the folder cannot be written to.
-      Interrupted: Ctrl-C or SIGTERM; what was computed is kept.
+      UserError: the folder cannot be written.
+      Interrupted: Ctrl-C or SIGTERM; finished work is kept.
     """
-    stages = [[task for task in stage if not done(study, task)] for stage in tasks(study)]
+    stages = [[task for task in stage if not is_done(study, task)] for stage in task_stages(study)]
     total = sum(map(len, stages))
     if not total:
         return []
     run_folder(study.folder)
-    show_real(study.dataset, study.folder)
+    write_real_grid(study.dataset, study.folder)
     failed, finished = list[Outcome](), 0
-    with contextlib.closing(open_pool(study, workers, reopen)) as pool:
+    with contextlib.closing(open_executor(study, workers, reopen)) as executor:
         for stage in stages:
-            lost = {outcome.task for outcome in failed}
-            lacking = [task for task in stage if lost & needed_tasks(study, task)]
-            failed += [Outcome(task, error="what it needs was not made") for task in lacking]
-            finished += len(lacking)
+            failed_tasks = {outcome.task for outcome in failed}
+            blocked = [task for task in stage if failed_tasks & dependencies(study, task)]
+            failed += [Outcome(task, error="skipped: a task that it depends on failed") for task in blocked]
+            finished += len(blocked)
             began, before = time.monotonic(), finished
-            for outcome in pool.each([task for task in stage if task not in lacking]):
+            for outcome in executor.outcomes([task for task in stage if task not in blocked]):
                 finished += 1
                 failed += [outcome] if outcome.error is not None else []
-                pace = (time.monotonic() - began) / (finished - before)
-                left = clock(pace * (before + len(stage) - len(lacking) - finished))
+                seconds_per_task = (time.monotonic() - began) / (finished - before)
+                left = clock(seconds_per_task * (before + len(stage) - len(blocked) - finished))
                 line = f"{outcome.task.name}: {format_outcome(outcome)}"
                 print(f"[{finished}/{total}] {line}; {left} left", flush=True)
     return failed
 
 
-def open_pool(
+def open_executor(
     study: Study, workers: int, reopen: Callable[[], Study] | None
 ) -> SerialExecutor | ProcessExecutor:
+    """An executor that runs tasks in this process, or in several."""
     if workers == 1 or reopen is None:
         return SerialExecutor(functools.partial(run_task, study))
     return ProcessExecutor(workers, functools.partial(open_runner, reopen))
 
 
 def open_runner(reopen: Callable[[], Study]) -> Call:
-    """`run_task` for another process, which opens the study once."""
+    """`run_task` on a reopened study, for a worker process."""
     return functools.partial(run_task, reopen())
 
 
 def format_outcome(outcome: Outcome) -> str:
-    """The outcome of a task in a few words, such as "done"."""
+    """An outcome as text, such as "done" or "failed (...)"."""
     if outcome.error is not None:
         return f"failed ({outcome.error})"
     if not outcome.value:
@@ -79,8 +80,8 @@ def format_outcome(outcome: Outcome) -> str:
     return f"distance {outcome.value['frechet_distance']:.3f} in {outcome.value['seconds']:.0f} s"
 
 
-def show_real(dataset: ImageDataset, folder: Path, columns: int = 10) -> None:
-    """A picture of held-out images: one row a class, or mixed where none has a label."""
+def write_real_grid(dataset: ImageDataset, folder: Path, columns: int = 10) -> None:
+    """Writes a grid of held-out images: one row per class, or mixed rows if none has a label."""
     labels = dataset.test.labels
     classes = [np.flatnonzero(labels == k) for k in range(min(len(dataset.class_names), 10))]
     rows = [np.resize(members, columns) for members in classes if len(members)]

@@ -1,14 +1,14 @@
-"""What a study consists of: methods x label budgets x seeds on one data set.
+"""A study: methods x label budgets x seeds on one data set.
 
-A study folder holds, besides settings and results:
+Besides settings and results, a study folder holds:
 
-  seed-0/                        what a seed decides: the pre-trained encoder
-  seed-0/clusters/               labels by clusters of its features
-  seed-0/<method>/               runs of methods to which the kept labels make no difference
-  seed-0/fraction-0.1/           the kept labels and what was inferred from them, see `stages.py`
+  seed-0/                        files that depend on the seed only: the pre-trained encoder
+  seed-0/clusters/               labels from clusters of its features
+  seed-0/<method>/               runs of methods that do not depend on the kept labels
+  seed-0/fraction-0.1/           the kept labels and the labels inferred from them, see `stages.py`
   seed-0/fraction-0.1/<method>/  runs of the other methods
 
-With one seed and one budget (`few-labels`) everything but the clusters is in the study folder itself.
+With one seed and one budget (`few-labels`), everything except the clusters is in the study folder itself.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from compare_gan.data.base import ImageDataset
 from compare_gan.data.labels import from_file
 from compare_gan.evaluation.evaluate import EvalSettings
 from compare_gan.features.base import Extractor
-from compare_gan.fewlabels.budget import Budget, choose, describe_budget, folder_of
+from compare_gan.fewlabels.budget import Budget, budget_folder_name, choose, describe_budget
 from compare_gan.fewlabels.overview import NEED_LABELS, overview
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features
@@ -33,17 +33,17 @@ from compare_gan.train.schedule import TrainSchedule
 
 
 @dataclasses.dataclass(frozen=True)
-class Configured:
-    """A GAN but for the images, and its operative configuration."""
+class ConfiguredGAN:
+    """A configured GAN whose image shape and number of classes are still open."""
 
     gan: Callable[[ImageSpec], GAN]
-    text: str
-    random_flip: bool = False  # mirror training images left to right half of the time
+    operative_config: str  # in gin syntax
+    random_flip: bool = False  # mirror training images left to right with probability 1/2
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One thing to do: features, labels, clusters, or a GAN to train and score."""
+    """A unit of work: compute features, labels or clusters, or train and score a GAN."""
 
     kind: Literal["features", "labels", "clusters", "gan"]
     seed: int
@@ -52,16 +52,17 @@ class Task:
 
     @property
     def name(self) -> str:
-        what = self.kind if self.method is None else self.method.name
-        return f"{what}, {'' if self.budget is None else f'{describe_budget(self.budget)}, '}seed {self.seed}"
+        """For messages, such as "s3gan, 10% of the labels, seed 0"."""
+        kind = self.kind if self.method is None else self.method.name
+        return f"{kind}, {'' if self.budget is None else f'{describe_budget(self.budget)}, '}seed {self.seed}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What is done, and where.
+    """The configuration of a study.
 
     Raises:
-      UserError: a label budget, a seed, the data set or a file does not fit.
+      UserError: a method, a label budget or a file does not match the data set.
     """
 
     folder: Path
@@ -69,67 +70,67 @@ class Study:
     methods: tuple[Method, ...]
     budgets: tuple[Budget, ...]
     seeds: tuple[int, ...]
-    configured: Mapping[str, Configured]  # by the recipe of a method
+    configured: Mapping[str, ConfiguredGAN]  # by the recipe of a method
     recipe: LabelRecipe
     schedule: TrainSchedule
     evaluation: EvalSettings
     extractor: Extractor | None  # what scores are measured with; None: the first seed's encoder
-    settings: dict[str, Any]  # what the user chose, to be kept and shown
-    features: Features | None = None  # in place of what the encoder makes of the images
-    label_file: Path | None = None  # in place of inferred labels
-    flat: bool = False  # everything in one folder; for one seed and one budget
+    settings: dict[str, Any]  # the user's choices, written to settings.json
+    features: Features | None = None  # the user's features, in place of those of the encoder
+    label_file: Path | None = None  # the user's labels, in place of inferred ones
+    flat: bool = False  # all files in one folder; for one seed and one budget
 
     def __post_init__(self):
-        there = overview(self.dataset)
-        if not there.labelled and any(method.labels in NEED_LABELS for method in self.methods):
+        counts = overview(self.dataset)
+        if not counts.labelled and any(method.labels in NEED_LABELS for method in self.methods):
             raise UserError(
-                f"{self.dataset.name}: no training image has a label to learn from; give --labels FILE"
+                f"{self.dataset.name}: no training image has a label to learn from; pass --labels FILE"
             )
-        for method in self.methods:  # before anything is written
+        for method in self.methods:  # fail before anything is written
             self.gan(method)
-            if method.labels == "true" and there.partly:
-                missing = there.train_images - there.labelled
+            if method.labels == "true" and counts.partly_labelled:
+                missing = counts.train_images - counts.labelled
                 raise UserError(
                     f"{method.name} needs a label for every training image; {missing:,} have none"
                 )
         if any(method.from_few for method in self.methods):
             if self.dataset.train.labels.ndim == 2:
                 raise UserError(
-                    f"{self.dataset.name}: has probabilities as labels, but inference starts from one class "
-                    "an image; --label_file takes probabilities of all images, for the method s3gan_soft"
+                    f"{self.dataset.name}: has probabilities as labels, but label inference needs one class "
+                    "per image; pass probabilities of all images as --label_file, for the method s3gan_soft"
                 )
-            if there.classes < 2 and any(method.labels in ("inferred", "soft") for method in self.methods):
+            if counts.classes < 2 and any(method.labels in ("inferred", "soft") for method in self.methods):
                 raise UserError(f"{self.dataset.name}: all labels are of one class; a classifier needs two")
             for seed in self.seeds:
                 for budget in self.budgets:
                     choose(self.dataset.train.labels, budget, seed)
-        clusters, count = self.recipe.clusters, there.train_images
-        if clusters > count and any(method.labels == "clusters" for method in self.methods):
+        clusters, num_images = self.recipe.clusters, counts.train_images
+        if clusters > num_images and any(method.labels == "clusters" for method in self.methods):
             raise UserError(
-                f"{self.dataset.name}: {clusters} clusters of {count} images; give fewer --clusters"
+                f"{self.dataset.name}: {clusters} clusters of {num_images} images; choose fewer --clusters"
             )
         if self.features is not None and self.recipe.classifier == "s4l":
-            raise UserError(f"{self.features.name}: s4l trains an encoder; features go with linear")
+            raise UserError(f"{self.features.name}: s4l trains an encoder; use features with linear")
         if self.label_file is not None:
-            given = from_file(self.dataset, self.label_file).train.labels
-            if given.ndim == 1 and any(method.labels == "soft" for method in self.methods):
-                raise UserError(f"{self.label_file}: holds classes; soft labels need probabilities")
+            labels = from_file(self.dataset, self.label_file).train.labels
+            if labels.ndim == 1 and any(method.labels == "soft" for method in self.methods):
+                raise UserError(f"{self.label_file}: contains classes, but soft labels need probabilities")
 
     def gan(self, method: Method) -> GAN:
-        """The GAN of a method. Equal ones are equal in Python, too, and share their compiled programs."""
-        count = {"single": 1, "clusters": self.recipe.clusters}.get(
+        """The GAN of a method. GANs of the same configuration compare equal and share compiled programs."""
+        num_classes = {"single": 1, "clusters": self.recipe.clusters}.get(
             method.labels, self.dataset.spec.num_classes
         )
-        return self.configured[method.recipe].gan(ImageSpec(self.dataset.spec.image_shape, count))
+        return self.configured[method.recipe].gan(ImageSpec(self.dataset.spec.image_shape, num_classes))
 
     def seed_folder(self, seed: int) -> Path:
         """The folder of a seed."""
         return self.folder if self.flat else self.folder / f"seed-{seed}"
 
     def labels_folder(self, seed: int, budget: Budget | None) -> Path:
-        """The folder of a seed and a label budget; that of the seed where the budget does not matter."""
+        """The folder of a seed and a label budget; the seed folder if `budget` is None."""
         folder = self.seed_folder(seed)
-        return folder if budget is None or self.flat else folder / folder_of(budget)
+        return folder if budget is None or self.flat else folder / budget_folder_name(budget)
 
     def task_dir(self, task: Task) -> Path:
         """The folder of a task."""

@@ -1,6 +1,6 @@
-"""The tasks of a study, and how one of them is done: compute features or labels, or train and score a GAN.
+"""The tasks of a study and their execution: compute features or labels, or train and score a GAN.
 
-Whatever exists is not computed again, so a task that was stopped resumes.
+Existing files are reused, so an interrupted task resumes.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ from compare_gan.fewlabels.artefacts import (
     KEPT_LABELS,
     Artefact,
     Artefacts,
-    required,
+    with_inputs,
 )
-from compare_gan.fewlabels.budget import columns
+from compare_gan.fewlabels.budget import budget_columns
 from compare_gan.fewlabels.overview import overview
 from compare_gan.fewlabels.probe import write_probe
 from compare_gan.fewlabels.quality import label_quality, write_quality
@@ -39,33 +39,35 @@ from compare_gan.fewlabels.study import Study, Task
 from compare_gan.train.gan import train
 from compare_gan.train.run_dir import describe_run
 
-# What each kind of task makes; the last one is what the task is for.
-MAKES: dict[str, tuple[Artefact[Any], ...]] = {
+# The artefacts of each kind of task; the last one is its result, the others are inputs.
+OUTPUTS: dict[str, tuple[Artefact[Any], ...]] = {
     "features": (ENCODER, IMAGE_FEATURES),
     "labels": (INFERRED_LABELS,),
     "clusters": (CLUSTER_LABELS,),
 }
-# What GANs learn from, by the labels of their method; other labels take no work.
-LEARNED_FROM: dict[str, Artefact[Any]] = {
+# The artefact that a GAN trains on, by `Method.labels`; other kinds of labels need no computation.
+TRAINING_LABELS: dict[str, Artefact[Any]] = {
     "few": KEPT_LABELS,
     "inferred": INFERRED_LABELS,
     "soft": INFERRED_LABELS,
     "clusters": CLUSTER_LABELS,
 }
-UNCERTAIN = 20  # images whose label is least certain, to be shown
+NUM_UNCERTAIN = 20  # images in the grid of least certain labels
 
 
-def tasks(study: Study) -> list[list[Task]]:
-    """Everything that there is to do, in stages: a task needs nothing of its own stage, only earlier ones."""
-    wanted = {LEARNED_FROM[method.labels] for method in study.methods if method.labels in LEARNED_FROM}
-    learning = any(ENCODER in required(study, artefact) for artefact in wanted)
+def task_stages(study: Study) -> list[list[Task]]:
+    """All tasks, in three stages: features, labels, GANs. A task depends on earlier stages only."""
+    artefacts = {
+        TRAINING_LABELS[method.labels] for method in study.methods if method.labels in TRAINING_LABELS
+    }
+    needs_encoder = any(ENCODER in with_inputs(study, artefact) for artefact in artefacts)
     features = [
         Task("features", seed)
         for i, seed in enumerate(study.seeds)
-        if learning or (i == 0 and study.extractor is None)
+        if needs_encoder or (i == 0 and study.extractor is None)
     ]
-    labels = [Task("clusters", seed) for seed in study.seeds if CLUSTER_LABELS in wanted]
-    if INFERRED_LABELS in wanted:
+    labels = [Task("clusters", seed) for seed in study.seeds if CLUSTER_LABELS in artefacts]
+    if INFERRED_LABELS in artefacts:
         labels += [Task("labels", seed, budget) for seed in study.seeds for budget in study.budgets]
     gans = [
         Task("gan", seed, budget, method)
@@ -76,13 +78,13 @@ def tasks(study: Study) -> list[list[Task]]:
     return [features, labels, gans]
 
 
-def needed_tasks(study: Study, task: Task) -> set[Task]:
-    """The tasks that make what a task is made from."""
-    target = LEARNED_FROM.get(task.method.labels) if task.method else MAKES[task.kind][-1]
+def dependencies(study: Study, task: Task) -> set[Task]:
+    """The tasks whose results a task needs."""
+    target = TRAINING_LABELS.get(task.method.labels) if task.method else OUTPUTS[task.kind][-1]
     if target is None:
         return set()
-    needs = required(study, target)
-    kinds = [kind for kind, made in MAKES.items() if not needs.isdisjoint(made)]
+    needed = with_inputs(study, target)
+    kinds = [kind for kind, outputs in OUTPUTS.items() if not needed.isdisjoint(outputs)]
     return {
         other
         for other in (
@@ -94,72 +96,75 @@ def needed_tasks(study: Study, task: Task) -> set[Task]:
     }
 
 
-def done(study: Study, task: Task) -> bool:
-    """Whether a task has left what it was to leave."""
-    last = {"features": FEATURES, "labels": QUALITY, "clusters": QUALITY, "gan": RESULT}
-    return (study.task_dir(task) / last[task.kind]).exists()
+def is_done(study: Study, task: Task) -> bool:
+    """Whether a task is finished: whether the file that it writes last exists."""
+    last_file = {"features": FEATURES, "labels": QUALITY, "clusters": QUALITY, "gan": RESULT}
+    return (study.task_dir(task) / last_file[task.kind]).exists()
 
 
 def all_done(study: Study) -> bool:
-    """Whether nothing is left to do."""
-    return all(done(study, task) for stage in tasks(study) for task in stage)
+    """Whether all tasks are finished."""
+    return all(is_done(study, task) for stage in task_stages(study) for task in stage)
 
 
 def run_task(study: Study, task: Task) -> dict[str, Any]:
-    """Does a task, or resumes it; returns the result of a GAN, and nothing of other tasks.
+    """Runs or resumes a task.
+
+    Returns:
+      The contents of `result.json` for a GAN; an empty dictionary for other tasks.
 
     Raises:
-      UserError: something the user gave does not fit.
-      Interrupted: Ctrl-C or SIGTERM; what was computed is kept.
+      UserError: a file or setting does not match the data.
+      Interrupted: Ctrl-C or SIGTERM; checkpoints and finished files are kept.
     """
     folder = run_folder(study.task_dir(task))
     if task.kind == "gan":
         return train_and_score(study, task)
     with stopwatch(folder, task.kind):
-        made = prepare(study, task)
+        artefacts = prepare(study, task)
         if task.kind == "labels":
-            write_label_quality(made, folder)
+            write_label_quality(artefacts, folder)
         elif task.kind == "clusters":
-            write_quality(study.dataset, made.ensure(CLUSTER_LABELS), folder)
+            write_quality(study.dataset, artefacts.ensure(CLUSTER_LABELS), folder)
     return {}
 
 
 def prepare(study: Study, task: Task) -> Artefacts:
-    """Runs a task that trains no GAN: makes what GANs learn from, without reports on its quality."""
-    made = Artefacts(study, task.seed, task.budget)
-    made.ensure(MAKES[task.kind][-1])
-    return made
+    """Runs a non-GAN task: computes training inputs of GANs, without quality reports."""
+    artefacts = Artefacts(study, task.seed, task.budget)
+    artefacts.ensure(OUTPUTS[task.kind][-1])
+    return artefacts
 
 
-def write_label_quality(made: Artefacts, folder: Path) -> None:
-    """Writes how right the inferred labels are, and how well features separate classes. For people only."""
-    study = made.study
-    kept = made.ensure(KEPT_LABELS) if study.label_file is None else None
+def write_label_quality(artefacts: Artefacts, folder: Path) -> None:
+    """Writes reports on the inferred labels: quality, feature probe, grid of uncertain images."""
+    study = artefacts.study
+    kept = artefacts.ensure(KEPT_LABELS) if study.label_file is None else None
     if kept is not None:
-        features, known = made.ensure(IMAGE_FEATURES), kept.train.labels
-        several = len(np.unique(known[known != UNLABELLED])) > 1
+        features, labels = artefacts.ensure(IMAGE_FEATURES), kept.train.labels
+        several = len(np.unique(labels[labels != UNLABELLED])) > 1
         if features.test is not None and several and overview(study.dataset).held_out_labelled:
             write_probe(kept, features, folder)
-    quality = label_quality(study.dataset, made.ensure(INFERRED_LABELS), kept)
-    if worst := quality.get("least_certain", {}).get("index", [])[:UNCERTAIN]:
-        images = study.dataset.train.images[np.array(worst)]
-        write_grid(folder / UNCERTAIN_GRID, images, 1, len(worst))
-    write_json(folder / QUALITY, quality)  # last: `done` looks for it
+    quality = label_quality(study.dataset, artefacts.ensure(INFERRED_LABELS), kept)
+    if uncertain := quality.get("least_certain", {}).get("index", [])[:NUM_UNCERTAIN]:
+        images = study.dataset.train.images[np.array(uncertain)]
+        write_grid(folder / UNCERTAIN_GRID, images, 1, len(uncertain))
+    write_json(folder / QUALITY, quality)  # written last: `is_done` looks for it
 
 
 def train_and_score(study: Study, task: Task) -> dict[str, Any]:
-    """Trains the GAN of a task and scores it; the result is in `result.json`, too."""
+    """Trains and scores the GAN of a task; writes the result to `result.json` and returns it."""
     method, run_dir = task.method, study.task_dir(task)
     assert method is not None
-    made = Artefacts(study, task.seed, task.budget)
-    dataset = dataset_for(made, method)
+    artefacts = Artefacts(study, task.seed, task.budget)
+    dataset = dataset_for(artefacts, method)
     state = train_gan(study, task, dataset)
-    extractor, evaluation = scoring(study)
+    extractor, evaluation = scoring_setup(study)
     with stopwatch(run_dir, "evaluate"):
         scores = evaluate(study.gan(method), state, dataset, extractor, evaluation)
     write_scores(run_dir, scores)
-    result = {"method": method.name, **columns(task.budget), "seed": task.seed}
-    result |= {"labels": true_labels(made, method), "steps": scores["step"]}
+    result = {"method": method.name, **budget_columns(task.budget), "seed": task.seed}
+    result |= {"labels": count_true_labels(artefacts, method), "steps": scores["step"]}
     result |= {name: scores.get(name) for name in study.evaluation.metrics}
     result["seconds"] = read_json(run_dir / SECONDS)["train"]
     write_json(run_dir / RESULT, result)
@@ -167,16 +172,18 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
 
 
 def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
-    """The GAN of a task after its last step; trains the steps that are missing.
+    """Trains the GAN of a task, or resumes it, and returns its final state.
 
     Args:
-      dataset: what it learns from, see `dataset_for`.
+      study: the study.
+      task: a GAN task.
+      dataset: the training data, see `dataset_for`.
     """
     method, run_dir = task.method, study.task_dir(task)
     assert method is not None
     origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.seed}
-    origin |= {"method": method.name} | columns(task.budget)
-    describe_run(run_dir, dataset, study.configured[method.recipe].text, origin)
+    origin |= {"method": method.name} | budget_columns(task.budget)
+    describe_run(run_dir, dataset, study.configured[method.recipe].operative_config, origin)
     with stopwatch(run_dir, "train"):
         return train(
             study.gan(method),
@@ -188,9 +195,9 @@ def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
         )
 
 
-def dataset_for(made: Artefacts, method: Method) -> ImageDataset:
-    """The data set as the GAN of a method sees it, for the seed and the label budget of `made`."""
-    dataset, count = made.study.dataset, len(made.study.dataset.train)
+def dataset_for(artefacts: Artefacts, method: Method) -> ImageDataset:
+    """The data set with the labels that the GAN of a method trains on."""
+    dataset, count = artefacts.study.dataset, len(artefacts.study.dataset.train)
     match method.labels:
         case "true":
             return dataset
@@ -199,30 +206,30 @@ def dataset_for(made: Artefacts, method: Method) -> ImageDataset:
         case "single":
             return single(dataset)
         case "random":
-            return at_random(dataset, made.seed)
+            return at_random(dataset, artefacts.seed)
         case "clusters":
-            return made.ensure(CLUSTER_LABELS).hard
+            return artefacts.ensure(CLUSTER_LABELS).hard
         case "few":
-            return made.ensure(KEPT_LABELS)
+            return artefacts.ensure(KEPT_LABELS)
         case "inferred":
-            return made.ensure(INFERRED_LABELS).hard
+            return artefacts.ensure(INFERRED_LABELS).hard
         case "soft":
-            soft = made.ensure(INFERRED_LABELS).soft
+            soft = artefacts.ensure(INFERRED_LABELS).soft
             assert soft is not None
             return soft
 
 
-def true_labels(made: Artefacts, method: Method) -> int:
-    """How many true labels a method makes use of."""
+def count_true_labels(artefacts: Artefacts, method: Method) -> int:
+    """The number of true labels that a method uses, directly or through inference."""
     if method.labels == "true":
-        return int((made.study.dataset.train.labels != UNLABELLED).sum())
-    if not method.from_few or (made.study.label_file is not None and method.labels != "few"):
-        return 0  # of a label file only its author knows
-    return int((made.ensure(KEPT_LABELS).train.labels != UNLABELLED).sum())
+        return int((artefacts.study.dataset.train.labels != UNLABELLED).sum())
+    if not method.from_few or (artefacts.study.label_file is not None and method.labels != "few"):
+        return 0  # unknown for the user's label file
+    return int((artefacts.ensure(KEPT_LABELS).train.labels != UNLABELLED).sum())
 
 
-def scoring(study: Study) -> tuple[Extractor, EvalSettings]:
-    """What scores are measured with, and how: the extractor, or else the first seed's encoder."""
+def scoring_setup(study: Study) -> tuple[Extractor, EvalSettings]:
+    """The extractor and settings of scores; by default the encoder of the first seed."""
     if study.extractor is not None:
         return study.extractor, study.evaluation
     metrics = tuple(name for name in study.evaluation.metrics if name != "class_agreement")
@@ -232,11 +239,11 @@ def scoring(study: Study) -> tuple[Extractor, EvalSettings]:
 
 @contextlib.contextmanager
 def stopwatch(folder: Path, stage: str) -> Iterator[None]:
-    """Adds the time a stage takes to the folder's `seconds.json`, where interrupted sessions add up."""
-    began = time.monotonic()
+    """Adds the duration of a stage to `seconds.json`, across interrupted sessions."""
+    start = time.monotonic()
     try:
         yield
     finally:
-        spent = read_json(folder / SECONDS) if (folder / SECONDS).exists() else {}
-        spent[stage] = round(spent.get(stage, 0.0) + time.monotonic() - began, 2)
-        write_json(folder / SECONDS, spent)
+        seconds = read_json(folder / SECONDS) if (folder / SECONDS).exists() else {}
+        seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 2)
+        write_json(folder / SECONDS, seconds)

@@ -1,1 +1,1 @@
-"""Run folders to one self-contained page."""
+"""Reports: a study folder as one self-contained HTML page."""

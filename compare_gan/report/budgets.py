@@ -1,7 +1,7 @@
-"""Distance against the number of labels, one curve a method, as inline SVG.
+"""Plot of Fréchet distance against the number of labels, one curve per method, as inline SVG.
 
-After figure 1 of Lucic et al., https://arxiv.org/abs/1903.02271: means over seeds, and lines for all labels
-and for real images. Both axes are logarithmic.
+After figure 1 of Lucic et al., https://arxiv.org/abs/1903.02271: means over seeds, with horizontal lines for
+all labels and for real images. Both axes are logarithmic.
 """
 
 import math
@@ -18,15 +18,15 @@ from compare_gan.report.words import count, name_of
 
 WIDTH, HEIGHT = 760, 420
 LEFT, TOP, RIGHT, BOTTOM = 52, 26, 178, 44
-APART = 13  # pixels between labels
-DODGE = 4  # pixels between whiskers that would cover each other
+LABEL_SPACING = 13  # minimum pixels between curve labels
+DODGE = 4  # horizontal pixels between whiskers of different methods, so they do not overlap
 BASELINE = "all_labels"
 REAL = "Real training images"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A method: one point for each number of labels, or a level where these do not matter."""
+    """A method: one point per number of labels, or a horizontal level if labels do not matter."""
 
     method: str
     labels: np.ndarray  # [N] ascending; empty for a level
@@ -45,30 +45,31 @@ class Axis:
     end: float
 
     def at(self, value: float) -> float:
+        """The pixel of a value."""
         share = math.log(value / self.low) / math.log(self.high / self.low)
         return self.start + share * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """Round numbers times powers of ten: few of them on a long scale, more on a short one."""
+        """Round tick values: powers of ten on a long scale, more multiples on a short one."""
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for multiples in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
             steps = [m * 10.0**p for p in powers for m in multiples]
-            found = [round(step, 12) for step in steps if self.low <= step <= self.high]
-            if len(found) >= 4:
+            ticks = [round(step, 12) for step in steps if self.low <= step <= self.high]
+            if len(ticks) >= 4:
                 break
-        return found
+        return ticks
 
 
 def curves_of(lines: Sequence[Record], real: float | None) -> list[Curve]:
-    """What there is to draw, in the order of the lines; a method without a positive distance is left out.
+    """The curves to draw, in the order of the lines. Methods without a positive distance are omitted.
 
-    Last a level for the distance of real images, if it is known.
+    The last one is the level of real images, if their distance is known.
     """
     points: dict[str, list[tuple[float, ...]]] = {}
     for line in lines:
         scores = line.get("scores")
-        found = scores.get("frechet_distance") if isinstance(scores, dict) else None
-        values = [number(found.get(key)) for key in ("mean", "lowest", "highest")] if found else [None]
+        score = scores.get("frechet_distance") if isinstance(scores, dict) else None
+        values = [number(score.get(key)) for key in ("mean", "lowest", "highest")] if score else [None]
         if all(value is not None and value > 0 for value in values):
             labels = number(line.get("labels")) or 0
             points.setdefault(str(line.get("method")), []).append((labels, *values))  # type: ignore[arg-type]
@@ -84,40 +85,40 @@ def curves_of(lines: Sequence[Record], real: float | None) -> list[Curve]:
 
 
 def distance_figure(lines: Sequence[Record], real: float | None = None) -> Markup:
-    """The figure; nothing where there are not at least two numbers of labels.
+    """The plot as SVG; empty with fewer than two numbers of labels.
 
     Args:
-      lines: scores of methods with a label budget.
-      real: the distance of real training images.
+      lines: scores per method and label budget.
+      real: the Fréchet distance of real training images.
     """
     curves = curves_of(lines, real)
-    amounts = sorted({float(n) for curve in curves for n in curve.labels})
-    if len(amounts) < 2:
+    label_counts = sorted({float(n) for curve in curves for n in curve.labels})
+    if len(label_counts) < 2:
         return Markup()
-    x = Axis(amounts[0] / 1.25, amounts[-1] * 1.25, LEFT, WIDTH - RIGHT)
+    x = Axis(label_counts[0] / 1.25, label_counts[-1] * 1.25, LEFT, WIDTH - RIGHT)
     low, high = min(c.lowest.min() for c in curves), max(c.highest.max() for c in curves)
     y = Axis(low / 1.15, high * 1.15, HEIGHT - BOTTOM, TOP)
-    heights = spaced([y.at(curve.mean[-1]) for curve in curves], y.end, y.start)
+    heights = space_out([y.at(curve.mean[-1]) for curve in curves], y.end, y.start)
     drawn = [draw(c, i, x, y, h) for i, (c, h) in enumerate(zip(curves, heights, strict=True))]
     names = [
-        tag("text", name_of(c.method), class_=style(c, i), x=WIDTH - RIGHT + 12, y=px(h + 3.5))
+        tag("text", name_of(c.method), class_=curve_class(c, i), x=WIDTH - RIGHT + 12, y=px(h + 3.5))
         for i, (c, h) in enumerate(zip(curves, heights, strict=True))
     ]
-    told = ", ".join(f"{name_of(c.method)} {c.mean[-1]:.3g}" for c in curves)
+    summary = ", ".join(f"{name_of(c.method)} {c.mean[-1]:.3g}" for c in curves)
     return tag(
         "svg",
-        *frame(amounts, x, y),
+        *frame(label_counts, x, y),
         *(part for parts in drawn for part in parts),
         *names,
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         class_="chart budgets",
         role="img",
-        aria_label=f"Fréchet distance against the number of labels; with most of them: {told}.",
+        aria_label=f"Fréchet distance against the number of labels; at the largest number: {summary}.",
     )
 
 
-def frame(amounts: Sequence[float], x: Axis, y: Axis) -> list[Markup]:
-    """Axes with their names; a tick for each number of labels."""
+def frame(label_counts: Sequence[float], x: Axis, y: Axis) -> list[Markup]:
+    """Axes with titles and ticks; one x tick per number of labels."""
     parts = [
         tag("text", "Fréchet distance, mean over runs", x=0, y=TOP - 12),
         tag("text", "labels", x=px((x.start + x.end) / 2), y=HEIGHT - 6, text_anchor="middle"),
@@ -126,60 +127,60 @@ def frame(amounts: Sequence[float], x: Axis, y: Axis) -> list[Markup]:
         at = px(y.at(value))
         parts.append(tag("line", class_="rule", x1=x.start, x2=x.end, y1=at, y2=at))
         parts.append(tag("text", f"{value:,.10g}", x=LEFT - 6, y=px(y.at(value) + 3.5), text_anchor="end"))
-    for amount in amounts:
-        at = px(x.at(amount))
+    for label_count in label_counts:
+        at = px(x.at(label_count))
         parts.append(tag("line", class_="axis", x1=at, x2=at, y1=y.start, y2=y.start + 4))
-        parts.append(tag("text", count(amount), x=at, y=y.start + 17, text_anchor="middle"))
+        parts.append(tag("text", count(label_count), x=at, y=y.start + 17, text_anchor="middle"))
     return [*parts, tag("line", class_="axis", x1=x.start, x2=x.end, y1=y.start, y2=y.start)]
 
 
-def style(curve: Curve, place: int) -> str:
-    """The class of a curve: hard and soft labels of a method have one colour, levels have none."""
+def curve_class(curve: Curve, index: int) -> str:
+    """The CSS class of a curve. Hard and soft labels of a method share a colour; levels have none."""
     if curve.method == BASELINE:
         return "level baseline"
     if not len(curve.labels):
         return "level"
     few = [name for name, method in LABEL_METHODS.items() if method.from_few and not name.endswith("_soft")]
     plain = curve.method.removesuffix("_soft")
-    colour = few.index(plain) if plain in few else place
+    colour = few.index(plain) if plain in few else index
     return f"c{colour % COLOURS}" + (" d1" if curve.method != plain else "")
 
 
-def draw(curve: Curve, place: int, x: Axis, y: Axis, name_at: float) -> list[Markup]:
-    """Whiskers, a line and points; of a level a line that leads to its name."""
-    kind = style(curve, place)
+def draw(curve: Curve, index: int, x: Axis, y: Axis, name_at: float) -> list[Markup]:
+    """Whiskers, line and points of a curve; for a level, a line that leads to its name."""
+    css_class = curve_class(curve, index)
     if not len(curve.labels):
         at = px(y.at(curve.mean[-1]))
-        way = f"{x.start},{at} {x.end},{at} {x.end + 9},{px(name_at)}"
-        return [tag("polyline", class_=kind, points=way)]
+        points = f"{x.start},{at} {x.end},{at} {x.end + 9},{px(name_at)}"
+        return [tag("polyline", class_=css_class, points=points)]
     few = [name for name, method in LABEL_METHODS.items() if method.from_few]
     shift = DODGE * (few.index(curve.method) - (len(few) - 1) / 2)
     across = [x.at(n) + shift for n in curve.labels]
     middles = [y.at(value) for value in curve.mean]
     parts = [
-        tag("line", class_=f"whisker {kind}", x1=px(a), x2=px(a), y1=px(y.at(low)), y2=px(y.at(high)))
+        tag("line", class_=f"whisker {css_class}", x1=px(a), x2=px(a), y1=px(y.at(low)), y2=px(y.at(high)))
         for a, low, high in zip(across, curve.lowest, curve.highest, strict=True)
     ]
     line = " ".join(f"{px(a)},{px(b)}" for a, b in zip(across, middles, strict=True))
-    parts.append(tag("polyline", class_=f"smooth {kind}", points=line))
+    parts.append(tag("polyline", class_=f"smooth {css_class}", points=line))
     for a, b, n, value in zip(across, middles, curve.labels, curve.mean, strict=True):
-        told = tag("title", f"{name_of(curve.method)}, {count(n)} labels: {value:.4g}")
-        parts.append(tag("circle", told, class_=f"dot {kind}", cx=px(a), cy=px(b), r=3))
+        tooltip = tag("title", f"{name_of(curve.method)}, {count(n)} labels: {value:.4g}")
+        parts.append(tag("circle", tooltip, class_=f"dot {css_class}", cx=px(a), cy=px(b), r=3))
     return parts
 
 
-def spaced(heights: Sequence[float], top: float, bottom: float) -> list[float]:
-    """Heights at least APART pixels from each other, in their order, near where they were.
+def space_out(heights: Sequence[float], top: float, bottom: float) -> list[float]:
+    """Moves heights apart to at least LABEL_SPACING pixels, keeping their order.
 
-    Pushed down from the top, then up from the bottom where they have run out of it.
+    Labels are pushed down from the top, then back up from the bottom if they exceed it.
     """
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     placed = list(heights)
-    last = top - APART
+    last = top - LABEL_SPACING
     for i in order:
-        placed[i] = last = max(placed[i], last + APART)
-    limit = max(bottom, top + APART * (len(heights) - 1))
+        placed[i] = last = max(placed[i], last + LABEL_SPACING)
+    limit = max(bottom, top + LABEL_SPACING * (len(heights) - 1))
     for i in reversed(order):
         placed[i] = limit = min(placed[i], limit)
-        limit -= APART
+        limit -= LABEL_SPACING
     return placed

@@ -1,4 +1,4 @@
-"""Curves and heat maps as inline SVG, coloured by the classes of style.css."""
+"""Line charts and heat maps as inline SVG, styled by the classes of style.css."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,15 @@ from compare_gan.report.markup import Markup, tag
 
 WIDTH, HEIGHT = 360, 210
 LEFT, TOP, RIGHT, BOTTOM = 40, 22, 18, 36
-MOST_POINTS = 300
+MAX_POINTS = 300  # of a drawn curve
 COLOURS = 6
-CELL = 26
+CELL = 26  # pixels of a heat map cell
 
 
 @dataclass(frozen=True)
 class Series:
+    """A named curve: values y [N] at steps x [N]."""
+
     name: str
     x: np.ndarray
     y: np.ndarray
@@ -25,12 +27,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Axes:
-    """Data ranges and the pixels they are drawn on."""
+    """The data ranges of a chart."""
 
     x: tuple[float, float]
     y: tuple[float, float]
 
-    def at(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:  # -> [..., 2]
+    def at(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+        """Pixel coordinates [..., 2] of data points."""
         across = (np.asarray(x) - self.x[0]) / (self.x[1] - self.x[0])
         up = (np.asarray(y) - self.y[0]) / (self.y[1] - self.y[0])
         return np.stack(
@@ -39,7 +42,7 @@ class Axes:
 
 
 def axes_for(series: Sequence[Series]) -> Axes:
-    """Steps from 0, and all values except extreme spikes, which would flatten the rest."""
+    """Axes for some curves: x from 0; y from the 1st to the 99th percentile, to ignore extreme spikes."""
     bounds = [np.percentile(s.y, [1, 99]) for s in series]
     low, high = float(min(b[0] for b in bounds)), float(max(b[1] for b in bounds))
     margin = 0.1 * (high - low) or abs(high) * 0.1 or 1.0
@@ -47,7 +50,7 @@ def axes_for(series: Sequence[Series]) -> Axes:
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """Mean over a centred window of a twentieth of the curve, cut off at both ends."""
+    """Moving average over a centred window of a twentieth of the curve, truncated at both ends."""
     n = len(values)
     first = np.maximum(np.arange(n) - n // 40, 0)
     end = np.minimum(np.arange(n) + n // 40 + 1, n)
@@ -55,9 +58,9 @@ def smooth(values: np.ndarray) -> np.ndarray:
     return (sums[end] - sums[first]) / (end - first)
 
 
-def thin(values: np.ndarray) -> np.ndarray:
-    """At most MOST_POINTS values, by means over equal stretches."""
-    return np.array([part.mean() for part in np.array_split(values, min(MOST_POINTS, len(values)))])
+def downsample(values: np.ndarray) -> np.ndarray:
+    """At most MAX_POINTS values: means over segments of equal length."""
+    return np.array([segment.mean() for segment in np.array_split(values, min(MAX_POINTS, len(values)))])
 
 
 def ticks(low: float, high: float, count: int = 6) -> list[float]:
@@ -69,7 +72,14 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
 
 
 def curves(series: Sequence[Series], axes: Axes, *, label: str, description: str) -> Markup:
-    """Each series as a faint raw line under a smooth one, over steps."""
+    """A chart of values over steps: each series as a faint raw line and a smoothed one.
+
+    Args:
+      series: the curves.
+      axes: the data ranges.
+      label: the title of the y axis.
+      description: the accessible description.
+    """
     frame = [
         tag("text", label, x=0, y=TOP - 10),
         tag("text", "step", x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end"),
@@ -91,7 +101,7 @@ def curves(series: Sequence[Series], axes: Axes, *, label: str, description: str
     lines += [polyline(axes, s.x, smooth(s.y), f"smooth {stroke(s.colour)}") for s in series]
     inner = (LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
     sizes = dict(zip(("x", "y", "width", "height"), inner, strict=True))
-    plot = tag("svg", *lines, viewBox=" ".join(map(str, inner)), **sizes)  # a nested svg clips its lines
+    plot = tag("svg", *lines, viewBox=" ".join(map(str, inner)), **sizes)  # a nested svg clips the lines
     return tag(
         "svg",
         *frame,
@@ -104,32 +114,38 @@ def curves(series: Sequence[Series], axes: Axes, *, label: str, description: str
 
 
 def polyline(axes: Axes, x: np.ndarray, y: np.ndarray, style: str) -> Markup:
-    points = axes.at(thin(x), thin(y))
+    """A downsampled curve with CSS class `style`."""
+    points = axes.at(downsample(x), downsample(y))
     return tag("polyline", class_=style, points=" ".join(f"{px(a)},{px(b)}" for a, b in points))
 
 
-def stroke(place: int) -> str:
-    """The colour of a line and, once all colours are in use, its dashes."""
-    return f"c{place % COLOURS}" + (f" d{place // COLOURS}" if place >= COLOURS else "")
+def stroke(index: int) -> str:
+    """The CSS class of the line of a series: its colour, plus dashes once all colours are used."""
+    return f"c{index % COLOURS}" + (f" d{index // COLOURS}" if index >= COLOURS else "")
 
 
 def px(value: float) -> str:
+    """A pixel coordinate as text."""
     return f"{value:.1f}"
 
 
 def legend(names: Sequence[str]) -> Markup:
+    """A list of series names with their line styles."""
     keys = [tag("li", tag("span", class_=f"key {stroke(i)}"), name) for i, name in enumerate(names)]
     return tag("ul", *keys, class_="legend")
 
 
-def heat_map(confusion: np.ndarray, names: Sequence[str]) -> Markup:  # [K, K]
-    """Counts of true classes (rows) by inferred ones, shaded by the root of the share in the row."""
+def heat_map(confusion: np.ndarray, names: Sequence[str]) -> Markup:
+    """A confusion matrix [K, K]: true classes as rows, inferred ones as columns.
+
+    Cells are shaded by the square root of their share in the row.
+    """
     k, cell = len(names), max(CELL, 5 + 7 * len(f"{confusion.max(initial=0):,}"))
     short = [name if len(name) <= 12 else name[:11] + "…" for name in names]
     longest = max(map(len, short), default=0)
     left = 26 + round(6.4 * longest)
     top = 40 if longest <= 3 else 30 + round(6.4 * longest)
-    middle, turned = top + k * cell / 2, "" if longest <= 3 else " rotate(-90)"
+    middle, rotated = top + k * cell / 2, "" if longest <= 3 else " rotate(-90)"
     parts = [
         tag("text", "inferred", x=left + k * cell / 2, y=12, text_anchor="middle"),
         tag("text", "true", transform=f"translate(11 {middle}) rotate(-90)", text_anchor="middle"),
@@ -137,20 +153,20 @@ def heat_map(confusion: np.ndarray, names: Sequence[str]) -> Markup:  # [K, K]
     ]
     for i, name in enumerate(short):
         at = (i + 0.5) * cell
-        above = f"translate({left + at + (4 if turned else 0)} {top - 7}){turned}"
+        above = f"translate({left + at + (4 if rotated else 0)} {top - 7}){rotated}"
         parts.append(tag("text", name, x=left - 6, y=top + at + 4, text_anchor="end"))
-        parts.append(tag("text", name, transform=above, text_anchor="start" if turned else "middle"))
+        parts.append(tag("text", name, transform=above, text_anchor="start" if rotated else "middle"))
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     for row, column in np.argwhere(confusion):
         count = f"{confusion[row, column]:,}"
-        told = tag("title", f"true {names[row]}, inferred {names[column]}: {count}")
-        kind, shade = "right" if row == column else "wrong", math.sqrt(shares[row, column])
+        tooltip = tag("title", f"true {names[row]}, inferred {names[column]}: {count}")
+        css_class, shade = "right" if row == column else "wrong", math.sqrt(shares[row, column])
         x, y = left + column * cell, top + row * cell
-        place = {"x": x + 0.5, "y": y + 0.5, "width": cell - 1, "height": cell - 1}
-        parts.append(tag("rect", told, class_=kind, fill_opacity=f"{shade:.3f}", **place))
+        box = {"x": x + 0.5, "y": y + 0.5, "width": cell - 1, "height": cell - 1}
+        parts.append(tag("rect", tooltip, class_=css_class, fill_opacity=f"{shade:.3f}", **box))
         ink = "on" if shade > 0.6 else "off"
         parts.append(tag("text", count, class_=ink, x=x + cell / 2, y=y + cell / 2 + 4, text_anchor="middle"))
-    width, height = left + k * cell + 2, top + k * cell + 2
+    width, height, correct = left + k * cell + 2, top + k * cell + 2, np.trace(confusion)
     return tag(
         "svg",
         *parts,
@@ -158,5 +174,5 @@ def heat_map(confusion: np.ndarray, names: Sequence[str]) -> Markup:  # [K, K]
         class_="heat",
         style=f"max-width:{1.4 * width:.0f}px",
         role="img",
-        aria_label=f"Confusion matrix of {k} classes; {np.trace(confusion):,} of {confusion.sum():,} right.",
+        aria_label=f"Confusion matrix of {k} classes; {correct:,} of {confusion.sum():,} correct.",
     )

@@ -1,4 +1,4 @@
-"""What a study folder holds, as plain values."""
+"""Reads a study folder into plain values for the report."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +29,12 @@ T = TypeVar("T")
 Record = Mapping[str, Any]
 Log = tuple[Record, ...]
 
-EVOLUTION_STEPS = 10
+EVOLUTION_STEPS = 10  # maximum sample grids per run
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Images butted together without borders: `pixels` is uint8 [rows * height, columns * width, 4]."""
+    """A grid of images without borders: `pixels` is uint8 RGBA [rows * height, columns * width, 4]."""
 
     pixels: np.ndarray
     rows: int
@@ -43,7 +43,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class UncertainLabel:
     """An image whose inferred label is uncertain."""
 
     confidence: float
@@ -52,78 +52,78 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """Inferred labels of some images whose true label is known."""
+class LabelAccuracy:
+    """The accuracy of inferred labels on images with a known true label."""
 
     images: int
     accuracy: float | None
-    confusion: np.ndarray  # [K, K] counts of true classes (rows) by inferred ones
+    confusion: np.ndarray  # [K, K] counts of true classes (rows) by inferred classes (columns)
 
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """How good the inferred labels are, on images whose label they were not inferred from."""
+    """The quality of inferred labels, on images whose label was not used for inference."""
 
-    hidden: Checked | None  # training images whose label was hidden; None: there are none
-    test: Checked | None  # labelled held-out images
-    balance: tuple[int, ...]  # inferred labels of each class
-    kept: tuple[int, ...]  # kept labels of each class; empty: not known
-    true: tuple[int, ...]  # true labels of each class; empty: not all are known
+    hidden: LabelAccuracy | None  # on training images with a hidden label; None: there are none
+    test: LabelAccuracy | None  # on labelled held-out images
+    balance: tuple[int, ...]  # number of inferred labels per class
+    kept: tuple[int, ...]  # number of kept labels per class; empty: unknown
+    true: tuple[int, ...]  # number of true labels per class; empty: some are unknown
     class_names: tuple[str, ...]
-    least_certain: tuple[Doubt, ...] = ()
+    least_certain: tuple[UncertainLabel, ...] = ()
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """A GAN whose pictures and curves are shown."""
+    """A run whose images and curves the page shows."""
 
     key: str  # the method
     record: Record  # method, labels kept, seed, scores
     metrics: Log
-    samples: Mapping[int, Grid]  # by step, some ten of them
-    interpolation: Grid | None  # the last one
+    samples: Mapping[int, Grid]  # by step, at most EVOLUTION_STEPS
+    interpolation: Grid | None  # that of the last step
     operative_config: str | None
 
 
 @dataclass(frozen=True)
 class StudyReport:
-    """What the page shows of a study."""
+    """The contents of the page."""
 
     summary: Record
     settings: Record
-    lines: tuple[Record, ...]  # scores of a method with a label budget, over all seeds
+    lines: tuple[Record, ...]  # scores per method and label budget, over all seeds
     real_scores: Record  # of real images
-    findings: tuple[str, ...]  # what the scores show, in sentences
-    notes: tuple[str, ...]  # what to know about them
-    data: Record  # how many images and labels there are, and what was left out
+    findings: tuple[str, ...]  # the main results, in sentences
+    notes: tuple[str, ...]  # caveats on the scores
+    data: Record  # counts of images and labels, and what was left out
     label_sets: tuple[Record, ...]  # accuracy of inferred labels, for each seed and budget
-    clusters: tuple[Record, ...]  # how well clusters agree with classes, for each seed
-    labels: LabelQuality | None  # of the set that the runs shown were trained on
-    doubtful: Grid | None  # its images whose label is least certain
+    clusters: tuple[Record, ...]  # agreement of clusters with classes, for each seed
+    labels: LabelQuality | None  # of the label set that the shown runs were trained on
+    uncertain_grid: Grid | None  # the images with the least certain inferred labels
     pretrain: Log
     real: Grid | None
     runs: tuple[RunReport, ...]
 
 
 def collect_study(folder: Path) -> StudyReport:
-    """Everything the page needs; a part whose files are missing is None or empty.
+    """Reads everything that the page shows; parts with missing files are None or empty.
 
     Raises:
-      UserError: there is no usable summary.json, or a file that is there cannot be read.
+      UserError: there is no valid summary.json, or an existing file cannot be read.
     """
     path = folder / SUMMARY
     if not path.is_file():
         raise UserError(
-            f"{folder}: no {SUMMARY} here; give a folder made by compare-gan demo, few-labels or study"
+            f"{folder}: no {SUMMARY} here; pass a folder of compare-gan demo, few-labels or study"
         )
     summary = read_object(path)
     shown = summary.get("shown")
     if not isinstance(shown, dict):
-        raise UserError(f'{path}: needs "shown", the folders that the page is about; do the study again')
+        raise UserError(f'{path}: has no object "shown"; run the study again')
     features, labels = (folder / str(shown.get(key) or ".") for key in ("features", "labels"))
     return StudyReport(
         summary=summary,
-        settings=optional(folder / SETTINGS, read_object) or {},
+        settings=read_optional(folder / SETTINGS, read_object) or {},
         lines=records(summary, path, "lines"),
         real_scores=record(summary, "real"),
         findings=sentences(summary, path, "findings"),
@@ -131,8 +131,8 @@ def collect_study(folder: Path) -> StudyReport:
         data=record(summary, "data"),
         label_sets=records(summary, path, "labels"),
         clusters=records(summary, path, "clusters"),
-        labels=optional(labels / QUALITY, collect_labels),
-        doubtful=read_grid(labels / UNCERTAIN_GRID),
+        labels=read_optional(labels / QUALITY, collect_labels),
+        uncertain_grid=read_grid(labels / UNCERTAIN_GRID),
         pretrain=read_log(features / PRETRAIN_RUN / METRICS_LOG),
         real=read_grid(folder / REAL_GRID),
         runs=tuple(collect_run(folder, record) for record in records(shown, path, "runs")),
@@ -140,6 +140,7 @@ def collect_study(folder: Path) -> StudyReport:
 
 
 def collect_run(study: Path, record: Record) -> RunReport:
+    """Reads the run folder that a record of the summary refers to."""
     folder = study / str(record.get("folder", ""))
     samples = images_by_step(folder / SAMPLES)
     interpolations = images_by_step(folder / INTERPOLATIONS)
@@ -149,40 +150,43 @@ def collect_run(study: Path, record: Record) -> RunReport:
         metrics=read_log(folder / METRICS_LOG),
         samples={
             step: grid
-            for step in evenly(sorted(samples), EVOLUTION_STEPS)
+            for step in evenly_spaced(sorted(samples), EVOLUTION_STEPS)
             if (grid := read_grid(samples[step]))
         },
         interpolation=read_grid(interpolations[max(interpolations)]) if interpolations else None,
-        operative_config=optional(folder / CONFIG, lambda p: p.read_text("utf-8", errors="replace")),
+        operative_config=read_optional(folder / CONFIG, lambda p: p.read_text("utf-8", errors="replace")),
     )
 
 
 def records(summary: Record, path: Path, key: str) -> tuple[Record, ...]:
-    """A list of objects of the summary."""
-    found = summary.get(key)
-    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
-        raise UserError(f'{path}: needs "{key}", a list of objects; do the study again')
-    return tuple(found)
+    """The list of objects under a key of the summary. Raises UserError for anything else."""
+    value = summary.get(key)
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise UserError(f'{path}: has no list of objects "{key}"; run the study again')
+    return tuple(value)
 
 
 def record(summary: Record, key: str) -> Record:
-    """An object of the summary; empty where there is none."""
-    found = summary.get(key)
-    return found if isinstance(found, dict) else {}
+    """The object under a key of the summary; empty if there is none."""
+    value = summary.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def sentences(summary: Record, path: Path, key: str) -> tuple[str, ...]:
-    found = summary.get(key)
-    if not isinstance(found, list):
-        raise UserError(f'{path}: needs "{key}", a list of sentences; run the study\'s command again')
-    return tuple(map(str, found))
+    """The list of sentences under a key of the summary. Raises UserError for anything else."""
+    value = summary.get(key)
+    if not isinstance(value, list):
+        raise UserError(f'{path}: has no list of sentences "{key}"; run the study again')
+    return tuple(map(str, value))
 
 
-def optional(path: Path, read: Callable[[Path], T]) -> T | None:
+def read_optional(path: Path, read: Callable[[Path], T]) -> T | None:
+    """`read(path)`; None if there is no such file."""
     return read(path) if path.is_file() else None
 
 
 def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object. Raises UserError for anything else."""
     value = read_json(path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: not a JSON object; run the study again")
@@ -190,6 +194,11 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def collect_labels(path: Path) -> LabelQuality:
+    """Reads `label_quality.json`.
+
+    Raises:
+      UserError: the file cannot be read, or its parts do not have the same classes.
+    """
     quality = read_object(path)
     try:
         balance, kept, true = (
@@ -198,36 +207,40 @@ def collect_labels(path: Path) -> LabelQuality:
         )
         classes = len(quality.get("confusion") or balance)
         names = tuple(str(name) for name in quality.get("class_names") or range(classes))
-        if any(len(each) != classes for each in (names, balance, kept, true) if each):
+        if any(len(counts) != classes for counts in (names, balance, kept, true) if counts):
             raise ValueError(f"{len(names)} names, {len(balance)} counts for {classes} classes")
-        least = quality.get("least_certain") or {}
-        columns = (least.get(key) or () for key in ("confidence", "inferred", "true"))
-        doubts = tuple(Doubt(float(c), int(i), int(t)) for c, i, t in zip(*columns, strict=True))
-        if any(max(doubt.inferred, doubt.true) >= classes or doubt.inferred < 0 for doubt in doubts):
-            raise ValueError("an uncertain image of an unknown class")
-        hidden, test = checked(quality, classes), checked(quality.get("test") or {}, classes)
+        uncertain = quality.get("least_certain") or {}
+        columns = (uncertain.get(key) or () for key in ("confidence", "inferred", "true"))
+        least_certain = tuple(
+            UncertainLabel(float(c), int(i), int(t)) for c, i, t in zip(*columns, strict=True)
+        )
+        if any(max(x.inferred, x.true) >= classes or x.inferred < 0 for x in least_certain):
+            raise ValueError("an uncertain image has an unknown class")
+        hidden, test = label_accuracy(quality, classes), label_accuracy(quality.get("test") or {}, classes)
     except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: the label counts do not fit together ({error}); run the study again"
-        ) from None
-    return LabelQuality(hidden, test, balance, kept, true, names, doubts)
+        raise UserError(f"{path}: inconsistent label counts ({error}); run the study again") from None
+    return LabelQuality(hidden, test, balance, kept, true, names, least_certain)
 
 
-def checked(quality: Record, classes: int) -> Checked | None:
-    """Accuracy and confusion of some images; None where no true label is known."""
+def label_accuracy(quality: Record, classes: int) -> LabelAccuracy | None:
+    """Accuracy and confusion matrix; None if no true label is known."""
     if quality.get("confusion") is None:
         return None
     confusion = np.array(quality["confusion"], np.int64).reshape(classes, classes)
-    return Checked(int(confusion.sum()), number(quality.get("accuracy")), confusion)
+    return LabelAccuracy(int(confusion.sum()), number(quality.get("accuracy")), confusion)
 
 
 def images_by_step(folder: Path) -> dict[int, Path]:
-    """`000200.png` and the like; other names are not ours."""
+    """PNG files whose name is a step, such as `000200.png`, by step; other files are ignored."""
     return {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
 
 
 def read_grid(path: Path) -> Grid | None:
-    """An image grid and its layout, which is beside it; None where either is missing."""
+    """Reads an image grid and the layout file next to it; None if either is missing.
+
+    Raises:
+      UserError: the image is damaged, or does not match its layout.
+    """
     layout_path = path.parent / GRID_LAYOUT
     if not (path.is_file() and layout_path.is_file()):
         return None
@@ -235,34 +248,34 @@ def read_grid(path: Path) -> Grid | None:
     try:
         rows, columns, (height, width) = int(layout["rows"]), int(layout["columns"]), map(int, layout["tile"])
     except (KeyError, TypeError, ValueError):
-        raise UserError(f'{layout_path}: needs "rows", "columns" and "tile": [height, width]') from None
+        raise UserError(f'{layout_path}: has no "rows", "columns" and "tile": [height, width]') from None
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGBA"))
     except OSError:
-        raise UserError(f"{path}: not an image that can be read; remove it or make it again") from None
+        raise UserError(f"{path}: damaged image; delete it or run the study again") from None
     if pixels.shape[:2] != (rows * height, columns * width) or not pixels.size:
         raise UserError(
-            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but {layout_path.name} says "
-            f"{columns} x {rows} tiles of {width} x {height}; make the images again"
+            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but {layout_path.name} has "
+            f"{columns} x {rows} tiles of {width} x {height}; generate the images again"
         )
     return Grid(pixels, rows, columns, (height, width))
 
 
-def evenly(items: Sequence[T], count: int) -> list[T]:
-    """At most `count` items, evenly spaced, with the first and the last."""
+def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` evenly spaced items, including the first and the last."""
     indices = np.linspace(0, len(items) - 1, min(count, len(items))).round()
     return [items[int(i)] for i in indices]
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or None for all else that a JSON file may hold there."""
+    """`value` if it is a finite number, else None."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return value if usable else None
 
 
 def curve(log: Log, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of one key, where it was recorded and finite."""
+    """Steps [N] and values [N] of one key, where it was recorded and finite."""
     points = [(record["step"], value) for record in log if (value := number(record.get(key))) is not None]
     steps, values = np.array(points, float).reshape(-1, 2).T
     return steps, values

@@ -1,4 +1,4 @@
-"""Image grids cut into tiles, arranged in new grids, and packed as PNG.
+"""Image grids: cutting into tiles, rearranging, and encoding as PNG.
 
 Shape letters: R rows, C columns, H height, W width of a tile; the last axis is RGBA.
 """
@@ -10,20 +10,21 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from compare_gan.report.collect import Grid, evenly
+from compare_gan.report.collect import Grid, evenly_spaced
 
 EVOLUTION_ROWS = 6
-LARGEST = 1280  # pixels along a side, beyond which a grid is cut off
-CRISP_BELOW = 64  # tiles smaller than this are magnified without smoothing
+MAX_SIDE = 1280  # maximum pixels along a side; larger grids are cropped
+CRISP_BELOW = 64  # smaller tiles are magnified without smoothing
 
 
-def tiles(grid: Grid) -> np.ndarray:  # -> [R, C, H, W, 4]
+def tiles(grid: Grid) -> np.ndarray:
+    """The tiles [R, C, H, W, 4] of a grid."""
     height, width = grid.tile
     return grid.pixels.reshape(grid.rows, height, grid.columns, width, 4).swapaxes(1, 2)
 
 
-def montage(cells: np.ndarray) -> np.ndarray:  # [R, C, H, W, 4] -> [.., .., 4]
-    """The cells side by side with a transparent gap between them."""
+def montage(cells: np.ndarray) -> np.ndarray:
+    """Arranges cells [R, C, H, W, 4] in one RGBA image, with transparent gaps in between."""
     rows, columns, height, width, _ = cells.shape
     gap = gap_of(height)
     spaced = np.pad(cells, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)))
@@ -32,28 +33,29 @@ def montage(cells: np.ndarray) -> np.ndarray:  # [R, C, H, W, 4] -> [.., .., 4]
 
 
 def gap_of(height: int) -> int:
-    """One pixel, and more beside tiles so large that they are shown smaller than they are."""
+    """The gap between tiles: one pixel, or more for large tiles, which the page scales down."""
     return max(1, height // 32)
 
 
-def corner(grid: Grid) -> Grid:
-    """The grid, or as much of its upper left corner as keeps the page to a fair size."""
+def crop(grid: Grid) -> Grid:
+    """The upper left part of a grid, at most MAX_SIDE pixels wide and high, to limit the page size."""
     height, width = grid.tile
-    rows, columns = min(grid.rows, max(1, LARGEST // height)), min(grid.columns, max(1, LARGEST // width))
+    rows, columns = min(grid.rows, max(1, MAX_SIDE // height)), min(grid.columns, max(1, MAX_SIDE // width))
     return Grid(grid.pixels[: rows * height, : columns * width], rows, columns, grid.tile)
 
 
 def evolution(grids: Sequence[Grid]) -> np.ndarray:
-    """One column a grid, in the order given; one row a latent vector.
+    """A montage of samples over training: one column per grid, one row per latent vector.
 
-    The cells lie on the diagonal of the grid, so that class and vector both change from row to row.
+    The cells are taken from the diagonal of each grid, so that both class and vector differ between rows.
     """
-    rows = evenly(range(grids[0].rows), EVOLUTION_ROWS)
+    rows = evenly_spaced(range(grids[0].rows), EVOLUTION_ROWS)
     columns = [i % grids[0].columns for i in range(len(rows))]
     return montage(np.stack([tiles(grid)[rows, columns] for grid in grids], axis=1))
 
 
 def data_uri(pixels: np.ndarray) -> str:
+    """A PNG data URI of an RGBA image uint8 [H, W, 4]."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

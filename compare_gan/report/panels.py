@@ -1,4 +1,4 @@
-"""The sections made of pictures: labels, samples, their evolution, interpolations, curves."""
+"""The graphical sections of the page: labels, samples, their evolution, interpolations, training curves."""
 
 from collections.abc import Sequence
 
@@ -9,89 +9,90 @@ from compare_gan.core.words import listed
 from compare_gan.report import figures
 from compare_gan.report.budgets import distance_figure
 from compare_gan.report.charts import Axes, Series, axes_for, curves, heat_map, legend
-from compare_gan.report.collect import Checked, Grid, LabelQuality, Log, StudyReport, curve, number
+from compare_gan.report.collect import Grid, LabelAccuracy, LabelQuality, Log, StudyReport, curve, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.tables import class_table
 from compare_gan.report.words import ABSENT, compact, count, name_of, percent
 
 FEW = {name for name, method in LABEL_METHODS.items() if method.from_few}
 
-MOST_CLASSES = 25  # beyond which a matrix cannot be read, and only its worst cells are listed
+MAX_MATRIX_CLASSES = 25  # with more, only the most frequent confusions are listed
 LOSSES = ("loss/d", "loss/g")
-PRETRAINING = {"loss": "loss", "accuracy": "accuracy (0.25 by chance)"}
-FOUR_WIDE, THREE_WIDE, PHONE = 270, 360, 368  # CSS pixels for a picture beside others, and alone
-WIDEST = 552  # so that two large ones still stand side by side
+PRETRAINING = {"loss": "loss", "accuracy": "accuracy (chance: 0.25)"}
+FOUR_COLUMNS, THREE_COLUMNS, PHONE = 270, 360, 368  # width in CSS pixels of a picture in a row of 4, 3 or 1
+MAX_WIDTH = 552  # CSS pixels; two such pictures fit side by side
 
 
 def distances(study: StudyReport) -> Markup:
-    """The study's figure, where more than one number of labels was tried."""
+    """The plot of distance against labels; empty with a single number of labels."""
     figure = distance_figure(study.lines, number(study.real_scores.get("frechet_distance")))
     if not figure:
         return Markup()
-    said = (
-        "Points are means over runs; whiskers reach from the lowest run to the highest. Level lines belong "
-        "to what does not depend on the number of labels."
+    caption = (
+        "Points are means over runs; whiskers span the lowest and highest run. Horizontal lines do not "
+        "depend on the number of labels."
     )
-    return join(tag("p", said), tag("div", figure, class_="scroll"))
+    return join(tag("p", caption), tag("div", figure, class_="scroll"))
 
 
 def label_inference(study: StudyReport) -> Markup:
-    quality, grouped = study.labels, clusters(study)
+    """The quality of inferred labels: accuracy, confusion matrix, class counts, uncertain images."""
+    quality, cluster_note = study.labels, clusters(study)
     if quality is None:
-        return grouped
-    several = accuracies(study)
-    right = correct(quality)
-    if several and (few := [run.record for run in study.runs if run.key in FEW]):
+        return cluster_note
+    by_budget = accuracies(study)
+    accuracy = accuracy_sentence(quality)
+    if by_budget and (few := [run.record for run in study.runs if run.key in FEW]):
         labels, seed = number(few[0].get("labels")), few[0].get("seed")
-        right = f"With {count(labels or 0)} labels and seed {seed}: {right}"
-    tables = [several] if several else []
+        accuracy = f"With {count(labels or 0)} labels and seed {seed}: {accuracy}"
+    tables = [by_budget] if by_budget else []
     blocks = []
-    legible = len(quality.class_names) <= MOST_CLASSES
-    checked = quality.hidden or quality.test
-    if checked and legible:
-        whose = "training images whose label was hidden" if quality.hidden else "labelled held-out images"
+    legible = len(quality.class_names) <= MAX_MATRIX_CLASSES
+    evaluated = quality.hidden or quality.test
+    if evaluated and legible:
+        images = "training images with a hidden label" if quality.hidden else "labelled held-out images"
         caption = (
-            f"{count(checked.images)} {whose}. Rows are true classes, columns inferred ones; shade is the "
-            "square root of the row's share."
+            f"{count(evaluated.images)} {images}. Rows are true classes, columns inferred ones; the shade is "
+            "the square root of the share of the row."
         )
-        picture = heat_map(checked.confusion, quality.class_names)
+        picture = heat_map(evaluated.confusion, quality.class_names)
         blocks.append(tag("figure", picture, tag("figcaption", caption)))
     if quality.balance and legible:
         kinds = {"True": quality.true, "Kept": quality.kept, "Inferred": quality.balance}
         columns = {name: counts for name, counts in kinds.items() if counts}
-        title = tag("h3", "Labels of each class, over all training images")
+        title = tag("h3", "Labels per class, over all training images")
         tables += [title, class_table(quality.class_names, columns)]
     if tables:
         blocks.insert(0, tag("div", *tables))
-    told = [right, *([mistakes(checked, quality.class_names)] if checked else [])]
-    parts = [tag("p", " ".join(told)), tag("div", *blocks, class_="blocks labels")]
-    return join(*parts, doubts(study, quality), grouped)
+    sentences = [accuracy, *([mistakes(evaluated, quality.class_names)] if evaluated else [])]
+    parts = [tag("p", " ".join(sentences)), tag("div", *blocks, class_="blocks labels")]
+    return join(*parts, uncertain_images(study, quality), cluster_note)
 
 
-def correct(quality: LabelQuality) -> str:
-    """How many inferred labels are right, in words."""
-    told = []
-    for checked, whose in ((quality.hidden, "hidden labels"), (quality.test, "labelled held-out images")):
-        if checked is not None and checked.accuracy is not None:
-            told.append(f"{percent(checked.accuracy)} of {count(checked.images)} {whose}")
-    if not told:
-        return "No known label was hidden, so it is not known how many inferred labels are right."
-    return f"Inferred right: {listed(told)}."
+def accuracy_sentence(quality: LabelQuality) -> str:
+    """The accuracy of inferred labels as a sentence."""
+    accuracies = []
+    for evaluated, images in ((quality.hidden, "hidden labels"), (quality.test, "labelled held-out images")):
+        if evaluated is not None and evaluated.accuracy is not None:
+            accuracies.append(f"{percent(evaluated.accuracy)} on {count(evaluated.images)} {images}")
+    if not accuracies:
+        return "No known label was hidden, so the accuracy of inferred labels is unknown."
+    return f"Accuracy of inferred labels: {listed(accuracies)}."
 
 
 def clusters(study: StudyReport) -> Markup:
-    """How well the clusters agree with the classes; nothing where there are none."""
-    purities = [purity for record in study.clusters if (purity := number(record.get("purity"))) is not None]
+    """The agreement of clusters with classes; empty if there are no clusters."""
+    purities = [value for record in study.clusters if (value := number(record.get("purity"))) is not None]
     shared = [m for record in study.clusters if (m := number(record.get("mutual_information"))) is not None]
     if not purities or not shared:
         return Markup()
     low, high = percent(min(purities)), percent(max(purities))
-    said = (
-        f"Clusters of features, for the method of that name: {low if low == high else f'{low} to {high}'} of "
-        f"the images are of their cluster's most frequent class; normalised mutual information with the "
-        f"classes {np.median(shared):.2f}. No label has gone into them."
+    purity = low if low == high else f"{low} to {high}"
+    text = (
+        f"Clusters of features, used by the method Clustering: purity {purity}, "
+        f"normalised mutual information with the classes {np.median(shared):.2f}. They use no labels."
     )
-    return tag("p", said, class_="note")
+    return tag("p", text, class_="note")
 
 
 ACCURACIES = {
@@ -102,7 +103,7 @@ ACCURACIES = {
 
 
 def accuracies(study: StudyReport) -> Markup:
-    """Accuracy by the number of kept labels, mean over seeds; nothing for one number of labels."""
+    """Accuracy by number of kept labels, mean over seeds; empty with a single number of labels."""
     rows = []
     kept = sorted({n for record in study.label_sets if (n := number(record.get("kept")))})
     for n in kept:
@@ -116,70 +117,78 @@ def accuracies(study: StudyReport) -> Markup:
         return Markup()
     heads = [tag("th", name, scope="col") for name in ("Labels", *ACCURACIES.values())]
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="pairs")
-    return join(tag("h3", "Share of inferred labels that are right, mean over seeds"), table)
+    return join(tag("h3", "Accuracy of inferred labels, mean over seeds"), table)
 
 
-def doubts(study: StudyReport, quality: LabelQuality) -> Markup:
-    """The images whose label is least certain, the worst first, with what was made of them."""
-    grid, names = study.doubtful, quality.class_names
+def uncertain_images(study: StudyReport, quality: LabelQuality) -> Markup:
+    """The images with the least certain labels, least certain first, with inferred and true class."""
+    grid, names = study.uncertain_grid, quality.class_names
     if grid is None or not quality.least_certain:
         return Markup()
     cells = figures.tiles(grid)[0]
     pictures = []
-    for pixels, doubt in zip(cells, quality.least_certain, strict=False):
-        wrong = doubt.true not in (doubt.inferred, -1)
-        said = f"{names[doubt.inferred]}, {percent(doubt.confidence)} sure"
-        truth = tag("span", f"is {names[doubt.true]}", class_="wrong") if wrong else ""
+    for pixels, label in zip(cells, quality.least_certain, strict=False):
+        wrong = label.true not in (label.inferred, -1)
+        prediction = f"{names[label.inferred]}, {percent(label.confidence)}"
+        truth = tag("span", f"true class: {names[label.true]}", class_="wrong") if wrong else ""
         crisp = "crisp" if max(grid.tile) < figures.CRISP_BELOW else None
         image = tag(
-            "img", src=figures.data_uri(pixels), width=64, height=64, alt=f"Uncertain: {said}", class_=crisp
+            "img",
+            src=figures.data_uri(pixels),
+            width=64,
+            height=64,
+            alt=f"Uncertain: {prediction}",
+            class_=crisp,
         )
-        pictures.append(tag("figure", image, tag("figcaption", said, truth)))
-    title = tag("h3", "Training images whose label is least certain")
+        pictures.append(tag("figure", image, tag("figcaption", prediction, truth)))
+    title = tag("h3", "Training images with the least certain labels")
     return join(title, tag("div", *pictures, class_="doubts"))
 
 
-def mistakes(checked: Checked, names: Sequence[str]) -> str:
-    wrong = checked.confusion * (1 - np.eye(len(checked.confusion), dtype=int))
-    worst = [divmod(int(i), len(wrong)) for i in np.argsort(-wrong, axis=None, kind="stable")[:3]]
-    told = [f"{names[a]} taken for {names[b]} ({count(int(wrong[a, b]))})" for a, b in worst if wrong[a, b]]
-    return f"Most common mistakes: {', '.join(told)}." if told else "There are no mistakes."
+def mistakes(evaluated: LabelAccuracy, names: Sequence[str]) -> str:
+    """The three most frequent confusions as a sentence."""
+    wrong = evaluated.confusion * (1 - np.eye(len(evaluated.confusion), dtype=int))
+    pairs = [divmod(int(i), len(wrong)) for i in np.argsort(-wrong, axis=None, kind="stable")[:3]]
+    errors = [f"{names[a]} as {names[b]} ({count(int(wrong[a, b]))})" for a, b in pairs if wrong[a, b]]
+    return f"Most common errors: {', '.join(errors)}." if errors else "There are no errors."
 
 
 def samples(study: StudyReport) -> Markup:
+    """Real images and the last samples of each run."""
     pictures, order = [], ""
-    which = shown_runs(study)
+    source = shown_runs(study)
     if study.real:
-        real = figures.corner(study.real)
-        alt = f"Held-out real images, {real.rows} rows of {real.columns}, one class a row."
-        pictures.append(picture(whole(real), real, "Real images", FOUR_WIDE, alt, ", held out"))
+        real = figures.crop(study.real)
+        alt = f"Held-out real images, {real.rows} rows of {real.columns}, one class per row."
+        pictures.append(picture(montage_of(real), real, "Real images", FOUR_COLUMNS, alt, ", held out"))
         names = study.labels.class_names if study.labels else ()
         if len(names) == study.real.rows:
-            order = f" Rows of classes, from the top: {', '.join(names[: real.rows])}."
+            order = f" Classes from the top row: {', '.join(names[: real.rows])}."
     for m in study.runs:
         if m.samples:
             step = max(m.samples)
-            grid = figures.corner(m.samples[step])
+            grid = figures.crop(m.samples[step])
             name = name_of(m.key)
             alt = f"Generated images of {name} at step {step}, {grid.rows} rows of {grid.columns}."
-            pictures.append(picture(whole(grid), grid, name, FOUR_WIDE, alt, f", step {count(step)}"))
-    said = (
-        "Not hand-picked. Real images and those of generators that are given true classes have one class a "
-        "row. Elsewhere a row is a cluster or a random label, or has no meaning."
+            pictures.append(picture(montage_of(grid), grid, name, FOUR_COLUMNS, alt, f", step {count(step)}"))
+    caption = (
+        "Not hand-picked. Real images and samples conditioned on true classes have one class per row. In "
+        "other grids a row is a cluster or a random label, or has no meaning."
     )
-    return gallery(f"{said}{order}{which}", pictures)
+    return gallery(f"{caption}{order}{source}", pictures)
 
 
 def shown_runs(study: StudyReport) -> str:
-    """Which runs the pictures are from, if there are several of a method."""
+    """Says which runs the pictures show, if a method has several."""
     if all((number(line.get("seeds")) or 1) == 1 for line in study.lines) and not distances(study):
         return ""
     kept = [n for run in study.runs if run.key in FEW and (n := number(run.record.get("labels")))]
     few = f"; methods that use few labels had {count(kept[0])}" if kept else ""
-    return f" All runs shown are those of the first seed{few}."
+    return f" The runs of the first seed are shown{few}."
 
 
 def evolution(study: StudyReport) -> Markup:
+    """Samples of fixed latent vectors over training."""
     pictures = []
     for m in study.runs:
         if len(m.samples) > 1:
@@ -188,71 +197,77 @@ def evolution(study: StudyReport) -> Markup:
             alt = f"{name}: the same latent vectors (rows) at {len(grids)} steps, {first} to {last}."
             pixels = figures.evolution(grids)
             pictures.append(
-                picture(pixels, grids[0], name, THREE_WIDE, alt, below=step_axis(list(m.samples)))
+                picture(pixels, grids[0], name, THREE_COLUMNS, alt, below=step_axis(list(m.samples)))
             )
-    return gallery("Every row follows one fixed latent vector; every column is one training step.", pictures)
+    return gallery("Each row is a fixed latent vector, each column a training step.", pictures)
 
 
 def step_axis(steps: Sequence[int]) -> Markup:
+    """The step numbers below a montage, one per column."""
     columns = f"grid-template-columns:repeat({len(steps)},1fr)"
     return tag("div", *(tag("span", compact(step)) for step in steps), class_="steps", style=columns)
 
 
 def interpolations(study: StudyReport) -> Markup:
+    """The last interpolations of each run."""
     pictures = []
     for m in study.runs:
         if m.interpolation:
-            grid = figures.corner(m.interpolation)
+            grid = figures.crop(m.interpolation)
             name = name_of(m.key)
-            alt = f"{name}: {grid.rows} walks of {grid.columns} images between two latent vectors."
-            pictures.append(picture(whole(grid), grid, name, THREE_WIDE, alt))
+            alt = f"{name}: {grid.rows} interpolations of {grid.columns} images between two latent vectors."
+            pictures.append(picture(montage_of(grid), grid, name, THREE_COLUMNS, alt))
     return gallery(
-        "Each row walks in equal steps from one latent vector (left) to another (right).", pictures
+        "Each row interpolates in equal steps from one latent vector (left) to another (right).", pictures
     )
 
 
-def whole(grid: Grid) -> np.ndarray:
+def montage_of(grid: Grid) -> np.ndarray:
+    """A grid as one image with gaps between its tiles."""
     return figures.montage(figures.tiles(grid))
 
 
-def gallery(said: str, pictures: Sequence[Markup]) -> Markup:
-    return join(tag("p", said), tag("div", *pictures, class_="pictures")) if pictures else Markup()
+def gallery(caption: str, pictures: Sequence[Markup]) -> Markup:
+    """A caption and pictures; empty without pictures."""
+    return join(tag("p", caption), tag("div", *pictures, class_="pictures")) if pictures else Markup()
 
 
 def picture(
-    pixels: np.ndarray, grid: Grid, name: str, room: int, alt: str, note: str = "", below: str = ""
+    pixels: np.ndarray, grid: Grid, name: str, width: int, alt: str, note: str = "", below: str = ""
 ) -> Markup:
-    """Pixels magnified a whole number of times to fill `room`, so that small tiles stay crisp."""
-    height, width = pixels.shape[:2]
-    wide, phone = (min(max(1, r // width) * width, WIDEST) for r in (room, PHONE))
+    """An image with a caption, magnified by an integer factor to at most `width` CSS pixels."""
+    h, w = pixels.shape[:2]
+    wide, phone = (min(max(1, available // w) * w, MAX_WIDTH) for available in (width, PHONE))
     sizes = f"--wide:{wide}px;--phone:{phone}px"
     crisp = "crisp" if max(grid.tile) < figures.CRISP_BELOW else None
-    image = tag("img", src=figures.data_uri(pixels), width=width, height=height, alt=alt, class_=crisp)
+    image = tag("img", src=figures.data_uri(pixels), width=w, height=h, alt=alt, class_=crisp)
     return tag("figure", image, below, tag("figcaption", tag("strong", name), note), style=sizes)
 
 
 def training(study: StudyReport) -> Markup:
+    """Loss curves, pre-training curves and all other logged values."""
     blocks = []
     losses = {m.key: series_of(m.metrics, LOSSES) for m in study.runs}
-    everything = [s for series in losses.values() for s in series]
-    if everything:
-        axes = axes_for(everything)
+    all_series = [s for series in losses.values() for s in series]
+    if all_series:
+        axes = axes_for(all_series)
         charts = [chart(name_of(k), series, axes, "loss") for k, series in losses.items() if series]
-        names = list(dict.fromkeys(s.name for s in everything))
+        names = list(dict.fromkeys(s.name for s in all_series))
         blocks += [tag("h3", "Losses of both networks"), legend(names), tag("div", *charts, class_="charts")]
     if pretrain := pretraining(study.pretrain):
         blocks += [tag("h3", "Rotation pre-training"), tag("div", *pretrain, class_="charts")]
     others = other_values(study)
     if others:
         keys = legend([name_of(m.key) for m in study.runs])
-        inner = (tag("summary", "All other recorded values"), keys, tag("div", *others, class_="charts"))
+        inner = (tag("summary", "All other logged values"), keys, tag("div", *others, class_="charts"))
         blocks.append(tag("details", *inner))
     if not blocks:
         return Markup()
-    return join(tag("p", "Faint lines are values as recorded, strong ones a running mean."), *blocks)
+    return join(tag("p", "Faint lines are logged values, strong lines a moving average."), *blocks)
 
 
 def pretraining(log: Log) -> list[Markup]:
+    """Charts of rotation pre-training."""
     charts = []
     for key in PRETRAINING:
         if series := series_of(log, [key]):
@@ -263,7 +278,7 @@ def pretraining(log: Log) -> list[Markup]:
 
 
 def other_values(study: StudyReport) -> list[Markup]:
-    """A chart for each further key, one line a method, always in the colour of its place in the study."""
+    """A chart for each other logged key, with one line per method; colours are consistent."""
     hidden = {"step", "seconds", *LOSSES}
     keys = dict.fromkeys(k for m in study.runs for record in m.metrics for k in record if k not in hidden)
     charts = []
@@ -275,11 +290,13 @@ def other_values(study: StudyReport) -> list[Markup]:
 
 
 def series_of(log: Log, keys: Sequence[str]) -> list[Series]:
+    """The logged keys that have values, as series."""
     series = [Series(name_of(key), *curve(log, key), i) for i, key in enumerate(keys)]
     return [s for s in series if len(s.x)]
 
 
 def chart(title: str, series: Sequence[Series], axes: Axes, label: str) -> Markup:
+    """A titled chart, described by the final values of its series."""
     ends = [f"{s.name} ends at {np.mean(s.y[-10:]):.3g}" for s in series]
     drawing = curves(series, axes, label=label, description=f"{title} over steps: {', '.join(ends)}.")
     return tag("figure", tag("figcaption", tag("strong", title)), drawing)

@@ -1,4 +1,4 @@
-"""A table of scores as a page of its own."""
+"""A table of scores as a stand-alone HTML page."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ STYLE = Markup(
 
 
 def scores_page(header: Sequence[str], body: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
-    """The page as HTML: a table, and paragraphs below it."""
+    """The page as HTML: a table with notes below it."""
 
-    def line(cells: Sequence[str], kind: str) -> Markup:
-        return tag("tr", *(tag(kind, cell) for cell in cells))
+    def row(cells: Sequence[str], cell_tag: str) -> Markup:
+        return tag("tr", *(tag(cell_tag, cell) for cell in cells))
 
     return join(
         Markup("<!doctype html>\n"),
@@ -23,6 +23,6 @@ def scores_page(header: Sequence[str], body: Sequence[Sequence[str]], notes: Seq
         tag("title", "Scores"),
         tag("style", STYLE),
         tag("h1", "Scores"),
-        tag("table", line(header, "th"), *(line(cells, "td") for cells in body)),
+        tag("table", row(header, "th"), *(row(cells, "td") for cells in body)),
         *(tag("p", note) for note in notes),
     )

@@ -1,4 +1,4 @@
-"""Numbers and names as the page prints them."""
+"""Formatting of numbers and names for the page."""
 
 import shlex
 from collections.abc import Sequence
@@ -18,24 +18,27 @@ NAMES = {method.name: method.title for method in LABEL_METHODS.values()} | {
 
 
 def name_of(key: str) -> str:
-    """What readers call a method or a recorded value; an unknown key stays as it is."""
+    """The display name of a method or a logged value; unknown keys are returned unchanged."""
     return NAMES.get(key, key)
 
 
 def heading(key: str) -> str:
-    """The same for a score or a stage, where an unknown key is an ordinary word or two."""
+    """The display name of a score or a stage; unknown keys are capitalised."""
     return NAMES.get(key) or key.capitalize().replace("_", " ")
 
 
 def count(value: float) -> str:
+    """`1200` -> `"1,200"`."""
     return f"{value:,.10g}"
 
 
 def percent(value: float) -> str:
+    """`0.05` -> `"5%"`."""
     return f"{100 * value:.3g}%"
 
 
 def duration(seconds: float) -> str:
+    """`95` -> `"1 min 35 s"`."""
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -45,7 +48,7 @@ def duration(seconds: float) -> str:
 
 
 def plain(value: Any) -> str:
-    """A setting or an unknown score, whatever a JSON file can hold."""
+    """A JSON value as text, such as a setting."""
     if value is None:
         return ABSENT
     if isinstance(value, float):
@@ -58,11 +61,12 @@ def plain(value: Any) -> str:
 
 
 def compact(step: int) -> str:
-    """A step in some four characters: 800, 2500, 12.5k, 100k, 1.2M."""
+    """A step number in about four characters: 800, 2500, 12.5k, 100k, 1.2M."""
     if step < 10**4:
         return str(step)
     return f"{step / 10**3:.3g}k" if step < 10**6 else f"{step / 10**6:.3g}M"
 
 
 def command_line(command: str | Sequence[str]) -> str:
+    """A command as one line that can be pasted into a shell."""
     return command if isinstance(command, str) else shlex.join(map(str, command))

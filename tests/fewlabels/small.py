@@ -1,4 +1,4 @@
-"""A study small enough for a test: 4x4 images of three classes, networks of a few hundred numbers."""
+"""A study small enough for a test: 4x4 images of three classes, networks of a few hundred parameters."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from compare_gan.data.base import ImageDataset, Split
 from compare_gan.evaluation.evaluate import EvalSettings
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.fewlabels import LabelRecipe
-from compare_gan.fewlabels.study import Configured, Study
+from compare_gan.fewlabels.study import ConfiguredGAN, Study
 from compare_gan.train.encoder import EncoderTraining
 from compare_gan.train.schedule import TrainSchedule
 from tests.gans import tiny
@@ -33,7 +33,7 @@ RECIPE = LabelRecipe(
 
 @functools.cache
 def dataset() -> ImageDataset:
-    """Noise whose upper, lower or left half is bright, which is the class."""
+    """Noise images; the class is the half that is bright: upper, lower or left."""
     rng = np.random.default_rng(0)
 
     def split(count: int) -> Split:
@@ -48,7 +48,7 @@ def dataset() -> ImageDataset:
 
 
 class Brightness:
-    """Features by hand: how bright each quarter of an image is."""
+    """A hand-made extractor: the mean brightness of each quarter of an image."""
 
     name, sha256, class_names = "brightness", "0", ()
 
@@ -58,19 +58,20 @@ class Brightness:
 
 
 @functools.cache
-def configured(name: str) -> Configured:
-    """The GAN of a packaged recipe, with other networks."""
+def configured(name: str) -> ConfiguredGAN:
+    """The GAN of a packaged recipe, with tiny networks."""
     parsed = parse([recipe("small"), recipe(name)], ["options.batch_size = 8", "options.z_dim = 5"])
 
     def gan(spec: ImageSpec):
-        whole = parsed.gan(ImageSpec((8, 8, 1), spec.num_classes))
+        packaged = parsed.gan(ImageSpec((8, 8, 1), spec.num_classes))
         networks = dict(make_generator=tiny.Generator, make_discriminator=tiny.Discriminator)
-        return dataclasses.replace(whole, spec=spec, layers=tiny.LAYERS, **networks).validate()
+        return dataclasses.replace(packaged, spec=spec, layers=tiny.LAYERS, **networks).validate()
 
-    return Configured(gan, parsed.operative_config)
+    return ConfiguredGAN(gan, parsed.operative_config)
 
 
 def small_study(folder: Path, *methods: str, **changes) -> Study:
+    """A study of the named methods (default: all), with other fields replaced by `changes`."""
     chosen = tuple(LABEL_METHODS[name] for name in methods or LABEL_METHODS)
     study = Study(
         folder=folder,

@@ -1,4 +1,4 @@
-"""No method but those given all labels sees a hidden label: not one bit of a GAN depends on one."""
+"""Hidden labels do not change a bit of any GAN, except those trained on all labels."""
 
 import dataclasses
 import shutil
@@ -15,7 +15,7 @@ from compare_gan.data.label_files import write_labels
 from compare_gan.fewlabels.artefacts import KEPT_LABELS, Artefacts
 from compare_gan.fewlabels.leak import FILES, deleted, permuted, verify
 from compare_gan.fewlabels.study import Task
-from compare_gan.fewlabels.tasks import dataset_for, prepare, tasks, train_gan
+from compare_gan.fewlabels.tasks import dataset_for, prepare, task_stages, train_gan
 from tests.helpers.tiers import slow_unless
 
 from . import small
@@ -28,21 +28,21 @@ def task_of(name):
 
 
 def with_labels_inferred(study):
-    """The study, with all its label stages done."""
-    for task in [task for stage in tasks(study)[:2] for task in stage]:
+    """Runs all label stages of a study, and returns it."""
+    for task in [task for stage in task_stages(study)[:2] for task in stage]:
         prepare(study, task)
     return study
 
 
-def trained(study, task):
-    """The GAN of a task; trains the steps that are missing."""
-    made = Artefacts(study, task.seed, task.budget)
-    return train_gan(study, task, dataset_for(made, task.method))
+def trained_state(study, task):
+    """The final state of the GAN of a task; trains the missing steps."""
+    artefacts = Artefacts(study, task.seed, task.budget)
+    return train_gan(study, task, dataset_for(artefacts, task.method))
 
 
 def weights(study, name):
-    """All numbers of the GAN of a method, which is trained when it is first asked for."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(trained(study, task_of(name)))]
+    """All arrays of the GAN of a method, which is trained on first use."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(trained_state(study, task_of(name)))]
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +50,15 @@ def original(tmp_path_factory):
     return with_labels_inferred(small.small_study(tmp_path_factory.mktemp("original")))
 
 
-def nonsense(labels, hidden):
+def constant(labels, hidden):
     changed = labels.copy()
     changed[hidden] = 2
     return changed
 
 
-def under(original, folder, change, names):
-    """The study of some methods under other hidden labels; test labels are all the same."""
-    shutil.copy(original.folder / KEPT, folder / KEPT)  # chosen before: so many of each class
+def changed_study(original, folder, change, names):
+    """A study of the named methods with changed hidden labels, and with all test labels equal."""
+    shutil.copy(original.folder / KEPT, folder / KEPT)  # the choice is stratified, so it reads all labels
     kept = np.load(folder / KEPT)["index"]
     labels = original.dataset.train.labels
     other = original.dataset.with_labels(change(labels, np.setdiff1d(np.arange(len(labels)), kept)))
@@ -69,13 +69,15 @@ def under(original, folder, change, names):
     return dataclasses.replace(original, folder=folder, dataset=dataset, methods=methods)
 
 
-CHANGES = slow_unless(lambda change: change is permuted, (permuted, deleted, nonsense))
+CHANGES = slow_unless(lambda change: change is permuted, (permuted, deleted, constant))
 EACH_KIND = ("s3gan", "s2gan_soft", "s2gan_co", "clustering", "random_label")
 
 
 @pytest.fixture(scope="module", params=CHANGES, ids=lambda change: change.__name__)
 def changed(request, original, tmp_path_factory):
-    return with_labels_inferred(under(original, tmp_path_factory.mktemp("changed"), request.param, BLIND))
+    return with_labels_inferred(
+        changed_study(original, tmp_path_factory.mktemp("changed"), request.param, BLIND)
+    )
 
 
 @pytest.mark.parametrize("name", slow_unless(lambda name: name in EACH_KIND, BLIND))
@@ -91,25 +93,25 @@ def test_hidden_labels_change_no_file(original, changed):
         assert (original.folder / path).read_bytes() == (changed.folder / path).read_bytes(), path
 
 
-def test_with_all_labels_the_weights_do_change(original, tmp_path):
-    """The test above can fail: a GAN that is given hidden labels becomes another."""
-    study = with_labels_inferred(under(original, tmp_path, nonsense, ["all_labels"]))
+def test_hidden_labels_change_the_weights_of_all_labels(original, tmp_path):
+    """Control: the test above can fail, since a GAN that sees hidden labels ends with other weights."""
+    study = with_labels_inferred(changed_study(original, tmp_path, constant, ["all_labels"]))
     pairs = zip(weights(original, "all_labels"), weights(study, "all_labels"), strict=True)
     assert not all(np.array_equal(a, b) for a, b in pairs)
 
 
 def test_methods_of_one_recipe_differ_by_their_labels(original):
-    """That numbers agree is not because labels do nothing."""
-    mine = weights(original, "s2gan")
+    """Control: labels do influence the weights."""
+    weights_s2gan = weights(original, "s2gan")
     for other in ("all_labels", "s2gan_soft", "random_label", "clustering"):
         assert LABEL_METHODS[other].recipe == LABEL_METHODS["s2gan"].recipe
-        assert not all(map(np.array_equal, mine, weights(original, other))), other
+        assert not all(map(np.array_equal, weights_s2gan, weights(original, other))), other
 
 
 def test_verify_finds_no_leak(original):
     verdict = verify(original)
-    assert verdict.proven and verdict.files == len(FILES) + 2  # clusters have files of their own
-    assert verdict.text.startswith("no leak: all 9 files") and "GANs were not checked" in verdict.text
+    assert verdict.proven and verdict.files == len(FILES) + 2  # clusters have their own two files
+    assert verdict.message.startswith("no leak: all 9 files") and "GANs were not checked" in verdict.message
     assert (verdict.kept, verdict.hidden) == (12, 48)
     assert not (original.folder / LEAK_CHECK).exists()
 
@@ -119,25 +121,25 @@ def test_gans_are_verified_on_request(original):
         original, methods=(LABEL_METHODS["s3gan"], LABEL_METHODS["s2gan_co"], LABEL_METHODS["all_labels"])
     )
     verdict = verify(study, gans=True)
-    assert verdict.proven and verdict.gans == 2  # all_labels is given all
-    assert "and the weights of 2 GANs after 3 steps are the same, byte for byte, with the 48" in verdict.text
+    assert verdict.proven and verdict.gans == 2  # all_labels is not checked
+    assert "and the weights of 2 GANs after 3 steps are identical with the 48" in verdict.message
 
 
 @pytest.mark.parametrize(
     ("state_of", "expected"),
     [
         (lambda dataset: dataset.train.images, "no leak: the weights of 1 GANs after 3 steps"),
-        (lambda dataset: dataset.train.labels, "LEAK: hidden labels have changed s2gan_co"),
-        (lambda dataset: dataset.test.labels, "LEAK: hidden labels have changed s2gan_co"),
-        (lambda dataset: np.random.default_rng().random(3), "no proof: s2gan_co differ even with"),
+        (lambda dataset: dataset.train.labels, "LEAK: s2gan_co depends on hidden labels"),
+        (lambda dataset: dataset.test.labels, "LEAK: s2gan_co depends on hidden labels"),
+        (lambda dataset: np.random.default_rng().random(3), "inconclusive: s2gan_co differs even with"),
     ],
 )
-def test_gans_that_read_hidden_labels_are_found(tmp_path, monkeypatch, state_of, expected):
+def test_gans_that_read_hidden_labels_are_detected(tmp_path, monkeypatch, state_of, expected):
     monkeypatch.setattr(
         "compare_gan.fewlabels.leak.train_gan", lambda study, task, dataset: state_of(study.dataset)
     )
     study = small.small_study(tmp_path, "s2gan_co", "all_labels")
-    assert verify(study, gans=True).text.startswith(expected)
+    assert verify(study, gans=True).message.startswith(expected)
     with pytest.raises(UserError, match="these methods infer no labels; --verify_no_leak gans checks"):
         verify(study)
 
@@ -145,7 +147,7 @@ def test_gans_that_read_hidden_labels_are_found(tmp_path, monkeypatch, state_of,
 @pytest.mark.parametrize(
     ("count", "budget", "expected"),
     [
-        (60, 0.2, "not verified: labels-kept.npz keeps 60 labels, but 20% of the labels are 12"),
+        (60, 0.2, "not verified: labels-kept.npz keeps 60 labels, but 20% of the labels would be 12"),
         (60, 1.0, "not verified: no label is hidden; all 60"),
         (12, 0.2, "12 labels are kept, not those that budget and seed choose"),
     ],
@@ -155,11 +157,11 @@ def test_kept_labels_are_compared_with_the_budget(tmp_path, monkeypatch, count, 
     study = small.small_study(tmp_path, "s3gan", budgets=(budget,))
     write_labels(tmp_path / KEPT, np.arange(count), study.dataset.train.labels[:count])
     verdict = verify(study)
-    assert expected in verdict.text and verdict.proven == (count == 12)
+    assert expected in verdict.message and verdict.proven == (count == 12)
 
 
 def stage_that_writes(bytes_of):
-    """A label stage without any learning."""
+    """A fake label stage that writes bytes derived from the data set."""
 
     def stage(study, task):
         Artefacts(study, small.SEED, small.SHARE).ensure(KEPT_LABELS)
@@ -172,23 +174,26 @@ def stage_that_writes(bytes_of):
     ("bytes_of", "expected"),
     [
         (lambda dataset: dataset.train.images.tobytes(), "no leak: all 2 files"),
-        (lambda dataset: dataset.train.labels.tobytes(), f"LEAK: hidden labels have changed {LABELS}"),
-        (lambda dataset: dataset.test.labels.tobytes(), f"LEAK: hidden labels have changed {LABELS}"),
-        (lambda dataset: np.random.default_rng().bytes(9), f"no proof: {LABELS} differ even with the same"),
+        (lambda dataset: dataset.train.labels.tobytes(), f"LEAK: {LABELS} depends on hidden labels"),
+        (lambda dataset: dataset.test.labels.tobytes(), f"LEAK: {LABELS} depends on hidden labels"),
+        (
+            lambda dataset: np.random.default_rng().bytes(9),
+            f"inconclusive: {LABELS} differs even with unchanged",
+        ),
     ],
 )
-def test_verify_distinguishes_leaks_from_chance(tmp_path, monkeypatch, bytes_of, expected):
+def test_verify_distinguishes_leaks_from_randomness(tmp_path, monkeypatch, bytes_of, expected):
     stage = stage_that_writes(bytes_of)
     monkeypatch.setattr("compare_gan.fewlabels.leak.prepare", stage)
     study = small.small_study(tmp_path, "s3gan")
     stage(study, None)
     verdict = verify(study)
-    assert verdict.text.startswith(expected)
+    assert verdict.message.startswith(expected)
     assert (tmp_path / LEAK_CHECK).exists() == bool(verdict.differing)
 
 
 def test_methods_without_inferred_labels_have_nothing_to_verify(tmp_path):
-    with pytest.raises(UserError, match="a method that is not given all labels"):
+    with pytest.raises(UserError, match="a method that does not use all labels"):
         verify(small.small_study(tmp_path, "all_labels"))
 
 
@@ -202,4 +207,4 @@ def test_hidden_labels_are_permuted_or_deleted():
 
 
 def test_the_study_has_a_task_for_every_method(original):
-    assert {task.method.name for task in tasks(original)[2]} == set(LABEL_METHODS)
+    assert {task.method.name for task in task_stages(original)[2]} == set(LABEL_METHODS)

@@ -1,4 +1,4 @@
-"""Which labels each method gets, and what it makes of them."""
+"""The labels that each method trains on."""
 
 import numpy as np
 import pytest
@@ -7,17 +7,17 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.data.label_files import write_labels
 from compare_gan.fewlabels.artefacts import Artefacts
-from compare_gan.fewlabels.tasks import dataset_for, prepare, tasks, true_labels
+from compare_gan.fewlabels.tasks import count_true_labels, dataset_for, prepare, task_stages
 
 from . import small
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    made = small.small_study(tmp_path_factory.mktemp("study"))
-    for task in [task for stage in tasks(made)[:2] for task in stage]:
-        prepare(made, task)
-    return made
+    study = small.small_study(tmp_path_factory.mktemp("study"))
+    for task in [task for stage in task_stages(study)[:2] for task in stage]:
+        prepare(study, task)
+    return study
 
 
 def artefacts(study):
@@ -40,7 +40,7 @@ def test_baselines(study):
     np.testing.assert_array_equal(drawn, labels(study, "random_label"))  # drawn once
 
 
-def test_few_labels_are_true_and_a_fifth_of_each_class(study):
+def test_kept_labels_are_true_and_a_fifth_of_each_class(study):
     true = study.dataset.train.labels
     for name in ("s2gan_co", "s2gan_co_soft", "s3gan_co", "s3gan_co_soft"):
         few = labels(study, name)
@@ -58,9 +58,9 @@ def test_inferred_labels_are_hard_or_soft(study):
     np.testing.assert_array_equal(soft, labels(study, "s2gan_soft"))
 
 
-def test_classes_are_the_methods_own(study):
-    made = artefacts(study)
-    classes = {name: dataset_for(made, method).class_names for name, method in LABEL_METHODS.items()}
+def test_classes_depend_on_the_method(study):
+    inputs = artefacts(study)
+    classes = {name: dataset_for(inputs, method).class_names for name, method in LABEL_METHODS.items()}
     assert classes["single_label"] == ("all",)
     assert classes["clustering"] == ("cluster 0", "cluster 1", "cluster 2")
     assert classes["random_label"] == ("random 0", "random 1", "random 2")
@@ -72,21 +72,23 @@ def test_classes_are_the_methods_own(study):
         assert gan.spec.num_classes == len(classes[name]), name
 
 
-def test_how_many_true_labels_a_method_uses(study):
-    used = {name: true_labels(artefacts(study), method) for name, method in LABEL_METHODS.items()}
+def test_number_of_true_labels_of_each_method(study):
+    used = {name: count_true_labels(artefacts(study), method) for name, method in LABEL_METHODS.items()}
     assert used.pop("all_labels") == used.pop("all_labels_rotation") == 60
     for name, count in used.items():
         assert count == (12 if LABEL_METHODS[name].from_few else 0), name
 
 
-def test_a_label_file_takes_the_place_of_inferred_labels(study, tmp_path):
-    given = np.arange(60, dtype=np.int32) % 3
-    write_labels(tmp_path / "hard.npz", np.arange(50), given[:50])
+def test_a_label_file_replaces_inferred_labels(study, tmp_path):
+    classes = np.arange(60, dtype=np.int32) % 3
+    write_labels(tmp_path / "hard.npz", np.arange(50), classes[:50])
     other = small.small_study(tmp_path, "s3gan", "s3gan_co", label_file=tmp_path / "hard.npz")
-    np.testing.assert_array_equal(labels(other, "s3gan"), np.where(np.arange(60) < 50, given, -1))
+    np.testing.assert_array_equal(labels(other, "s3gan"), np.where(np.arange(60) < 50, classes, -1))
     np.testing.assert_array_equal(labels(other, "s3gan_co"), labels(study, "s3gan_co"))
-    assert [task.kind for stage in tasks(other)[:2] for task in stage] == ["labels"]  # nothing to learn
-    with pytest.raises(UserError, match=r"hard\.npz: holds classes; soft labels need probabilities"):
+    assert [task.kind for stage in task_stages(other)[:2] for task in stage] == [
+        "labels"
+    ]  # no encoder to train
+    with pytest.raises(UserError, match=r"hard\.npz: contains classes, but soft labels need probabilities"):
         small.small_study(tmp_path, "s3gan_soft", label_file=tmp_path / "hard.npz")
 
 
@@ -98,6 +100,6 @@ def test_a_soft_label_file_serves_both(tmp_path):
     np.testing.assert_array_equal(labels(study, "s3gan"), soft.argmax(1))
 
 
-def test_an_unknown_method():
+def test_an_unknown_method_is_refused():
     with pytest.raises(UserError, match="unknown method 's3gn'; did you mean 's3gan'"):
         method("s3gn")

@@ -1,4 +1,4 @@
-"""Labels that really are few, and stage files that are of other labels, budgets, seeds or data."""
+"""Very few labels, and stage files of other labels, budgets, seeds or data."""
 
 import dataclasses
 import logging
@@ -18,7 +18,7 @@ from compare_gan.fewlabels.overview import overview, usable_methods
 from compare_gan.fewlabels.quality import label_quality
 from compare_gan.fewlabels.recipe import RECIPES
 from compare_gan.fewlabels.representation import Features
-from compare_gan.fewlabels.s4l import calibration_parts
+from compare_gan.fewlabels.s4l import calibration_folds
 from compare_gan.nn.state import net_state
 
 from . import small
@@ -28,14 +28,14 @@ NAMES = ("a", "b", "c", "d", "e")
 
 
 def partly(*labelled):
-    """The images of the small data set, of five classes, with labels {image: class} and no others."""
+    """The images of the small data set, of five classes, with only the given (image, class) labels."""
     labels = np.full(60, -1, np.int32)
     for image, label in labelled:
         labels[image] = label
     return small.dataset().with_labels(labels, NAMES)
 
 
-THREE = ((0, 0), (1, 1), (5, 3))  # one label each of a, b and d, none of c and e
+THREE = ((0, 0), (1, 1), (5, 3))  # one label each of a, b and d; none of c and e
 
 
 def brightness(dataset):
@@ -48,7 +48,7 @@ def encoder():
     return TrainedEncoder(spec, net_state(Encoder(spec, nnx.Rngs(0))))
 
 
-def test_all_labels_that_there_are_can_be_kept(tmp_path):
+def test_all_known_labels_can_be_kept(tmp_path):
     few = keep_labels(partly(*THREE), 1.0, 0, tmp_path)
     np.testing.assert_array_equal(few.train.labels, partly(*THREE).train.labels)
 
@@ -73,34 +73,36 @@ def test_kept_labels_of_other_data_are_refused(tmp_path):
     brighter = dataclasses.replace(dataset.train, images=dataset.train.images + np.uint8(1))
     with pytest.raises(UserError, match="other images"):
         keep_labels(dataclasses.replace(dataset, train=brighter), 0.5, 0, tmp_path)
-    with pytest.raises(UserError, match="gives image .* the label .*, but the data set gives it"):
+    with pytest.raises(UserError, match="image .* has label .*, but label .* in the data set"):
         keep_labels(dataset.with_labels((dataset.train.labels + 1) % 3), 0.5, 0, tmp_path)
     soft = dataset.with_labels(np.eye(3, dtype=np.float32)[dataset.train.labels])
-    with pytest.raises(UserError, match="probabilities in place of labels"):
+    with pytest.raises(UserError, match="probabilities as labels"):
         keep_labels(soft, 0.5, 0, tmp_path)
 
 
-def test_kept_labels_from_elsewhere_are_used_and_counted(tmp_path, caplog):
+def test_kept_labels_of_the_user_are_used_and_counted(tmp_path, caplog):
     labels = small.dataset().train.labels
     chosen = choose(labels, 0.2, 0)
-    write_labels(tmp_path / KEPT, chosen, labels[chosen])  # as an earlier version left it
+    write_labels(
+        tmp_path / KEPT, chosen, labels[chosen]
+    )  # without an origin file, like those of earlier versions
     with caplog.at_level(logging.WARNING):
         keep_labels(small.dataset(), 0.2, 0, tmp_path)
         assert not caplog.messages
         few = keep_labels(small.dataset(), 0.1, 0, tmp_path)
     assert (few.train.labels >= 0).sum() == 12
-    assert "its 12 labels are used in place of the 6 that 10% of the labels and seed 0 choose" in caplog.text
+    assert "its 12 labels replace the 6 labels that 10% of the labels and seed 0 choose" in caplog.text
 
 
 def test_a_linear_classifier_learns_from_three_labels(tmp_path, caplog):
     dataset = partly(*THREE)
     with caplog.at_level(logging.WARNING):
-        made = infer_labels(dataset, brightness(dataset), LINEAR, 0, tmp_path)
-    assert set(made.hard.train.labels) == {0, 1, 3} and made.predictions.temperature == 1
-    np.testing.assert_array_equal(made.hard.train.labels[[0, 1, 5]], [0, 1, 3])
-    assert not made.predictions.train[:, [2, 4]].any()
-    assert "no label of 'c', 'e'; no image is inferred to be of these classes" in caplog.text
-    assert "no kept label can be spared for calibration" in caplog.text
+        inferred = infer_labels(dataset, brightness(dataset), LINEAR, 0, tmp_path)
+    assert set(inferred.hard.train.labels) == {0, 1, 3} and inferred.predictions.temperature == 1
+    np.testing.assert_array_equal(inferred.hard.train.labels[[0, 1, 5]], [0, 1, 3])
+    assert not inferred.predictions.train[:, [2, 4]].any()
+    assert "no label of 'c', 'e'; these classes are never inferred" in caplog.text
+    assert "no kept label can be held out for calibration" in caplog.text
 
 
 @pytest.mark.parametrize("fits", [0, 2])
@@ -121,7 +123,7 @@ def test_labels_of_one_class_are_refused_in_one_line(tmp_path, encoder, classifi
         infer_labels(partly((3, 3), (9, 3)), encoder, recipe, 0, tmp_path)
 
 
-def test_labels_inferred_from_something_else_are_refused(tmp_path):
+def test_labels_inferred_from_other_inputs_are_refused(tmp_path):
     dataset = partly(*THREE)
     infer_labels(dataset, brightness(dataset), LINEAR, 0, tmp_path)
     other = dataclasses.replace(LINEAR, confidence=0.5)
@@ -146,59 +148,59 @@ def test_an_encoder_of_another_seed_or_recipe_is_refused(tmp_path, monkeypatch, 
             pretrain(dataset, recipe, seed, tmp_path)
 
 
-def test_the_recipe_of_the_paper_is_s4l_and_nothing_else():
+def test_the_paper_recipe_is_plain_s4l():
     recipe = RECIPES["paper"]
     assert recipe.classifier == "s4l" and recipe.class_rotations and recipe.rotation_weight == 1
     assert not recipe.pseudo_weight and not recipe.training.augmentation.cutout
-    assert recipe.calibration_fits == 1  # so none of the kept labels is held back from the classifier itself
+    assert recipe.calibration_fits == 1  # so the classifier trains on all kept labels
     labels = np.repeat([0, 1], 50)
-    assert len(calibration_parts(labels, recipe.calibration_fits)) == 1
+    assert len(calibration_folds(labels, recipe.calibration_fits)) == 1
 
 
-def test_scores_against_training_images_are_not_scores_of_held_out_ones(tmp_path):
+def test_training_images_do_not_count_as_held_out(tmp_path):
     dataset = small.dataset()
     same = dataclasses.replace(
         dataset, test=dataclasses.replace(dataset.train, images=dataset.train.images.copy())
     )
-    there = overview(same)
-    assert (there.held_out, there.held_out_labelled) == (0, 0)
-    assert "none held out, so scores compare with the training images" in there.lines()[0]
+    counts = overview(same)
+    assert (counts.held_out, counts.held_out_labelled) == (0, 0)
+    assert "none held out, so scores compare with the training images" in counts.lines()[0]
     few = keep_labels(same, 1.0, 0, tmp_path)
-    made = infer_labels(few, brightness(same), LINEAR, 0, tmp_path)
-    quality = label_quality(same, made, few)
+    inferred = infer_labels(few, brightness(same), LINEAR, 0, tmp_path)
+    quality = label_quality(same, inferred, few)
     assert quality["test_labels"] == quality["hidden_labels"] == 0 and "test" not in quality
     assert overview(dataset).held_out == 30
 
 
-def test_without_any_label_methods_that_need_some_are_refused(tmp_path):
-    there = overview(partly())
+def test_methods_that_need_labels_are_refused_without_any(tmp_path):
+    counts = overview(partly())
     with pytest.raises(
         UserError, match="no training image has a label, and s3gan and random_label need labels"
     ):
-        usable_methods(["s3gan", "no_labels", "random_label"], there)
-    assert usable_methods(["ssgan", "clustering"], there) == (["ssgan", "clustering"], [])
-    with pytest.raises(UserError, match="no training image has a label to learn from; give --labels FILE"):
+        usable_methods(["s3gan", "no_labels", "random_label"], counts)
+    assert usable_methods(["ssgan", "clustering"], counts) == (["ssgan", "clustering"], [])
+    with pytest.raises(UserError, match="no training image has a label to learn from; pass --labels FILE"):
         small.small_study(tmp_path, "s3gan", dataset=partly())
 
 
-def test_no_label_that_is_certain_enough_is_refused(tmp_path):
+def test_no_confident_prediction_is_refused(tmp_path):
     dataset = partly(*THREE)
     certain = dataclasses.replace(LINEAR, confidence=1.0)
-    with pytest.raises(UserError, match="no inferred label is as certain as 1.0; .* lower --confidence"):
+    with pytest.raises(UserError, match="no prediction reaches confidence 1.0; .* lower --confidence"):
         infer_labels(dataset, brightness(dataset), certain, 0, tmp_path)
 
 
-def test_where_no_label_is_hidden_there_is_no_leak_to_look_for(tmp_path):
+def test_a_leak_check_needs_hidden_labels(tmp_path):
     study = small.small_study(tmp_path, "s3gan")
     refuse_unverifiable(study)
-    whole = dataclasses.replace(study, budgets=(1.0,))
+    all_kept = dataclasses.replace(study, budgets=(1.0,))
     with pytest.raises(UserError, match="all 60 labels are used, none is hidden; --label_fraction 0.5 hides"):
-        refuse_unverifiable(whole)
-    with pytest.raises(UserError, match="61 clusters of 60 images; give fewer --clusters"):
+        refuse_unverifiable(all_kept)
+    with pytest.raises(UserError, match="61 clusters of 60 images; choose fewer --clusters"):
         recipe = dataclasses.replace(small.RECIPE, clusters=61)
         small.small_study(tmp_path, "clustering", recipe=recipe)
 
 
 def test_an_encoder_of_images_without_classes_can_be_trained_and_saved(tmp_path):
-    none = dataclasses.replace(partly(), class_names=())
-    assert pretrain(none, small.RECIPE, 0, tmp_path).class_names == ()
+    classless = dataclasses.replace(partly(), class_names=())
+    assert pretrain(classless, small.RECIPE, 0, tmp_path).class_names == ()

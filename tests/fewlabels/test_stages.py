@@ -1,4 +1,4 @@
-"""The label stages see the kept labels and nothing else."""
+"""The label stages read no hidden label."""
 
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ from compare_gan.data.fit import CropResize
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
-from compare_gan.fewlabels.s4l import calibration_parts, class_logits
+from compare_gan.fewlabels.s4l import calibration_folds, class_logits
 from compare_gan.train.augment import Augmentation
 from compare_gan.train.encoder import EncoderTraining, train_classifier
 from tests.helpers.tiers import slow_unless
@@ -41,7 +41,7 @@ S4L = LabelRecipe(
 )
 RECIPES = {
     "s4l": S4L,
-    "s4l, all else": dataclasses.replace(
+    "s4l, all options": dataclasses.replace(
         S4L,
         class_rotations=True,
         pseudo_weight=1.0,
@@ -53,7 +53,7 @@ RECIPES = {
 }
 FILES = {
     "s4l": {PRETRAINED, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS},
-    "s4l, all else": {PRETRAINED, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS},
+    "s4l, all options": {PRETRAINED, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS},
     "linear": {PRETRAINED, FEATURES, PREDICTIONS, LABELS, SOFT_LABELS},
     "clusters": {PRETRAINED, FEATURES, PREDICTIONS, LABELS},
 }
@@ -65,7 +65,7 @@ def run_stages(dataset, folder, recipe=S4L):
 
 
 def contents(folder):
-    """All that stages left: files byte for byte, and what was logged, without the clock."""
+    """The results of the stages in a folder: file bytes, and logs without times."""
     found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     for path in folder.rglob("metrics.jsonl"):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -80,7 +80,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def original(dataset, tmp_path_factory):
-    """For the name of a recipe its folder, and what it inferred; each is run once."""
+    """A function from the name of a recipe to its folder and result; each recipe runs once."""
 
     @functools.cache
     def run(name):
@@ -99,7 +99,7 @@ def permuted(labels, hidden):
     labels[hidden] = (labels[hidden] + 1 + np.arange(len(hidden)) % 3) % 4
 
 
-def nonsense(labels, hidden):
+def constant(labels, hidden):
     labels[hidden] = 3
 
 
@@ -108,17 +108,17 @@ def deleted(labels, hidden):
 
 
 PLAIN = ("s4l", "linear", "clusters")
-LEAKS = [*itertools.product(PLAIN, (permuted, nonsense, deleted)), ("s4l, all else", permuted)]
+LEAKS = [*itertools.product(PLAIN, (permuted, constant, deleted)), ("s4l, all options", permuted)]
 
 
 @pytest.mark.parametrize(
     ("name", "change"), slow_unless(lambda name, change: change is permuted and name in PLAIN, LEAKS)
 )
 def test_hidden_labels_change_no_file(original, dataset, tmp_path, name, change):
-    """Which labels are kept was chosen before: choosing so many of each class needs to know the classes."""
+    """The kept labels are copied, since their stratified choice reads all labels."""
     folder, _ = original(name)
-    for name_of in (KEPT, note_of(Path(KEPT))):
-        shutil.copy(folder / name_of, tmp_path / name_of)
+    for file in (KEPT, note_of(Path(KEPT))):
+        shutil.copy(folder / file, tmp_path / file)
     labels = dataset.train.labels.copy()
     change(labels, np.setdiff1d(np.arange(len(labels)), np.load(folder / KEPT)["index"]))
     assert (labels != dataset.train.labels).mean() > 0.5
@@ -134,7 +134,7 @@ def test_hidden_labels_change_no_file(original, dataset, tmp_path, name, change)
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_kept_labels_do_matter(original, dataset, tmp_path, name):
+def test_kept_labels_change_the_predictions(original, dataset, tmp_path, name):
     folder, _ = original(name)
     run_stages(dataset.with_labels((dataset.train.labels + 1) % 4), tmp_path, RECIPES[name])
     different = {key for key, value in contents(tmp_path).items() if contents(folder)[key] != value}
@@ -143,16 +143,16 @@ def test_kept_labels_do_matter(original, dataset, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", slow_unless(lambda name: name in PLAIN, RECIPES))
-def test_stages_are_not_run_again(original, dataset, monkeypatch, name):
+def test_finished_stages_do_not_run_again(original, dataset, monkeypatch, name):
     folder, inferred = original(name)
-    for place in ("representation.train_encoder", "s4l.train_encoder", "stages.cluster"):
-        monkeypatch.setattr(f"compare_gan.fewlabels.{place}", None)
+    for target in ("representation.train_encoder", "s4l.train_encoder", "stages.cluster"):
+        monkeypatch.setattr(f"compare_gan.fewlabels.{target}", None)
     again = run_stages(dataset, folder, RECIPES[name])
     np.testing.assert_array_equal(again.hard.train.labels, inferred.hard.train.labels)
 
 
 @pytest.mark.parametrize("name", slow_unless(lambda name: name in PLAIN, RECIPES))
-def test_what_is_inferred_fits_together(original, dataset, name):
+def test_inferred_labels_are_consistent(original, dataset, name):
     _, inferred = original(name)
     hard, found = inferred.hard.train.labels, inferred.predictions
     assert 0 <= hard.min() and hard.max() < inferred.hard.spec.num_classes == 4
@@ -167,7 +167,7 @@ def test_what_is_inferred_fits_together(original, dataset, name):
         assert found.test.shape == (len(dataset.test), 4)
 
 
-def test_images_that_are_read_when_wanted_give_the_same(original, dataset, tmp_path):
+def test_streamed_images_give_the_same_predictions(original, dataset, tmp_path):
     def streamed(split):
         images = Streamed(Pixels(split.images), CropResize(), dataset.spec.image_shape)
         return dataclasses.replace(split, images=images)
@@ -196,7 +196,7 @@ def test_a_tenth_of_each_class_is_kept(dataset, tmp_path):
     assert np.bincount(few.train.labels[kept]).tolist() == [6, 6, 6, 6]
 
 
-def test_features_from_a_file_take_the_place_of_ours(dataset, encoder, tmp_path):
+def test_features_from_a_file_replace_ours(dataset, encoder, tmp_path):
     few = keep_labels(dataset, 0.1, 5, tmp_path)
     ours = extract(few, encoder, tmp_path)
     np.save(tmp_path / "train.npy", ours.train)
@@ -217,35 +217,35 @@ def test_features_from_a_file_take_the_place_of_ours(dataset, encoder, tmp_path)
     [
         ({"train": np.zeros((255, 3))}, "255 rows for 256 images"),
         ({"train": np.zeros((256, 3)), "test": np.zeros((1, 3))}, "1 rows for 64 images"),
-        ({"train": np.full((256, 3), np.nan)}, "row 0 of train holds a number that is not finite"),
-        ({"train": np.zeros((256, 3), int)}, "wanted .N, F. floats"),
-        ({"train": np.zeros((256, 3, 1))}, "wanted .N, F. floats"),
-        ({"test": np.zeros((64, 3))}, "wanted the arrays train"),
-        ({"train": np.zeros((256, 3)), "labels": np.zeros(256)}, "wanted the arrays train"),
-        ({"train": np.zeros((256, 3)), "test": np.zeros((64, 4))}, "3 columns but test 4"),
+        ({"train": np.full((256, 3), np.nan)}, "row 0 of train contains NaN or Inf"),
+        ({"train": np.zeros((256, 3), int)}, "expected .N, F. floats"),
+        ({"train": np.zeros((256, 3, 1))}, "expected .N, F. floats"),
+        ({"test": np.zeros((64, 3))}, "expected train and optionally test"),
+        ({"train": np.zeros((256, 3)), "labels": np.zeros(256)}, "expected train and optionally test"),
+        ({"train": np.zeros((256, 3)), "test": np.zeros((64, 4))}, "3 columns but test has 4"),
     ],
 )
-def test_features_that_do_not_fit_are_refused(dataset, tmp_path, arrays, words):
+def test_invalid_features_are_refused(dataset, tmp_path, arrays, words):
     np.savez(tmp_path / "features.npz", **arrays)
     with pytest.raises(UserError, match=words) as caught:
         read_features(tmp_path / "features.npz", dataset)
     assert "features.npz" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_no_label_left_is_refused(dataset, encoder, tmp_path):
-    nothing = dataset.with_labels(np.full(len(dataset.train), -1, np.int32))
+def test_a_data_set_without_labels_is_refused(dataset, encoder, tmp_path):
+    unlabelled = dataset.with_labels(np.full(len(dataset.train), -1, np.int32))
     with pytest.raises(UserError, match="no image has a label"):
-        keep_labels(nothing, 0.1, 0, tmp_path)
+        keep_labels(unlabelled, 0.1, 0, tmp_path)
     with pytest.raises(UserError, match="no training image has a label"):
-        infer_labels(nothing, encoder, S4L, 5, tmp_path)
+        infer_labels(unlabelled, encoder, S4L, 5, tmp_path)
     with pytest.raises(UserError, match="no training image has a label"):
-        infer_labels(nothing, encoder, RECIPES["linear"], 5, tmp_path)
+        infer_labels(unlabelled, encoder, RECIPES["linear"], 5, tmp_path)
     with pytest.raises(UserError, match="a label on every training image"):
-        train_classifier(nothing, 4, 1, 0, tmp_path)
+        train_classifier(unlabelled, 4, 1, 0, tmp_path)
 
 
 @pytest.mark.parametrize("fraction", [0, 2, -0.1])
-def test_a_fraction_that_makes_no_sense_is_refused(dataset, tmp_path, fraction):
+def test_invalid_fractions_are_refused(dataset, tmp_path, fraction):
     with pytest.raises(UserError, match="label fraction"):
         keep_labels(dataset, fraction, 0, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -262,28 +262,28 @@ def test_a_fraction_that_makes_no_sense_is_refused(dataset, tmp_path, fraction):
         ({"encoder": "resnet51"}, "did you mean 'resnet50'"),
     ],
 )
-def test_recipes_that_make_no_sense_are_refused(change, words):
+def test_invalid_recipes_are_refused(change, words):
     with pytest.raises(UserError, match=words):
         dataclasses.replace(S4L, **change)
 
 
-def test_images_that_are_no_squares_cannot_be_turned(dataset, tmp_path):
+def test_images_must_be_square(dataset, tmp_path):
     wide = dataclasses.replace(dataset, train=Split(dataset.train.images[:, :4], dataset.train.labels))
-    with pytest.raises(UserError, match="4x8 cannot be turned"):
+    with pytest.raises(UserError, match="4x8 images cannot be rotated"):
         pretrain(wide, S4L, 5, tmp_path)
 
 
-def test_calibration_holds_back_other_labels_each_time_and_never_all_of_a_class():
+def test_calibration_folds_are_disjoint_and_leave_a_label_of_each_class():
     labels = np.repeat([0, 1, -1, 2], [50, 7, 100, 1])
-    parts = calibration_parts(labels, 3)
+    parts = calibration_folds(labels, 3)
     assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts))
     for part in parts:
         assert np.bincount(labels[part], minlength=3).tolist() == [10, 2 if part is parts[0] else 1, 0]
-    assert np.bincount(labels[calibration_parts(labels, 0)[0]], minlength=3).tolist() == [5, 1, 0]
+    assert np.bincount(labels[calibration_folds(labels, 0)[0]], minlength=3).tolist() == [5, 1, 0]
 
 
 class Corner:
-    """Logits [N, 2]: the pixel in the upper left corner, and the one to its right."""
+    """A fake classifier with logits [N, 2]: the upper left pixel and the one to its right."""
 
     class spec:  # noqa: N801
         classes = ("a", "b")
@@ -292,11 +292,11 @@ class Corner:
         return dataclasses.make_dataclass("Out", ["classes"])(images[:, 0, :2, 0])
 
 
-def test_predictions_are_means_over_the_views_that_classes_were_learned_in():
+def test_predictions_are_means_over_the_training_views():
     images = np.arange(2 * 9, dtype=np.uint8).reshape(2, 3, 3, 1)
     found = class_logits(Corner(), images, S4L)
     np.testing.assert_array_equal(found, images[:, 0, :2, 0])
-    found = class_logits(Corner(), images, RECIPES["s4l, all else"], rows=np.array([1]))
+    found = class_logits(Corner(), images, RECIPES["s4l, all options"], rows=np.array([1]))
     corners = [images[1, i, j, 0] for i in (0, 2) for j in (0, 2)]
     edges = [images[1, 0, 1, 0], images[1, 1, 0, 0], images[1, 1, 2, 0], images[1, 2, 1, 0]]
     np.testing.assert_allclose(found, [[np.mean(corners), np.mean(edges)]])

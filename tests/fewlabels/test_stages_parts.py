@@ -14,26 +14,26 @@ from compare_gan.fewlabels.cluster import cluster
 from compare_gan.fewlabels.inferred import Inferred, Predictions
 from compare_gan.fewlabels.linear import classify_linear, out_of_fold
 from compare_gan.fewlabels.probe import nearest_neighbours, probe, write_probe
-from compare_gan.fewlabels.quality import label_quality, match
+from compare_gan.fewlabels.quality import label_quality, match_clusters
 from compare_gan.fewlabels.representation import Features
 
 
-def drawn(p, seed=0):
-    """A class for each row of probabilities."""
+def sample_classes(p, seed=0):
+    """A random class [N] for each row of probabilities [N, K]."""
     return (p.cumsum(1) < np.random.default_rng(seed).random((len(p), 1))).sum(1)
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_temperature_is_the_one_that_labels_were_drawn_with(temperature):
+def test_the_temperature_that_labels_were_sampled_with_is_recovered(temperature):
     logits = 3 * np.random.default_rng(0).standard_normal((20000, 4))
-    labels = drawn(special.softmax(logits / temperature, axis=1))
+    labels = sample_classes(special.softmax(logits / temperature, axis=1))
     assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.05)
     absent = np.concatenate([logits, np.full((20000, 1), -np.inf)], axis=1)
     assert fit_temperature(absent, labels) == pytest.approx(fit_temperature(logits, labels), rel=1e-5)
 
 
-def test_a_few_labels_hardly_move_the_temperature():
-    """The most probable value under a normal law of its logarithm, on a fine grid."""
+def test_the_prior_keeps_the_temperature_near_one_with_few_labels():
+    """The expected value is the MAP estimate on a fine grid."""
     logits, labels = np.random.default_rng(0).standard_normal((8, 3)), np.arange(8) % 3
     grid = np.linspace(-2, 2, 40001)
     fit = -special.log_softmax(logits / np.exp(grid)[:, None, None], axis=2)[:, np.arange(8), labels].sum(1)
@@ -45,22 +45,22 @@ def test_a_few_labels_hardly_move_the_temperature():
 
 
 def test_calibration_error_by_hand():
-    sure = np.array([0.95, 0.95, 0.95, 0.55, 0.55])
-    predicted = np.stack([sure, 1 - sure], axis=1)
-    labels = np.array([0, 0, 1, 0, 1])  # two of three, and one of two right
+    confidence = np.array([0.95, 0.95, 0.95, 0.55, 0.55])
+    predicted = np.stack([confidence, 1 - confidence], axis=1)
+    labels = np.array([0, 0, 1, 0, 1])  # correct: two of three, and one of two
     expected = (3 * abs(0.95 - 2 / 3) + 2 * abs(0.55 - 1 / 2)) / 5
     assert calibration_error(predicted, labels) == pytest.approx(expected)
-    honest = np.random.default_rng(1).dirichlet([1, 1, 1], 50000)
-    assert calibration_error(honest, drawn(honest)) < 0.01
+    calibrated = np.random.default_rng(1).dirichlet([1, 1, 1], 50000)
+    assert calibration_error(calibrated, sample_classes(calibrated)) < 0.01
 
 
-def test_labels_are_dealt_class_by_class():
+def test_folds_are_stratified():
     labels = np.array([2, 0, 0, 2, 0, 0, 2, 1, 2])
     assert stratified_folds(labels, 3).tolist() == [0, 0, 1, 1, 2, 0, 2, 0, 0]
 
 
 def gaussians(count=60, classes=3, gap=4.0, seed=0):
-    """Features [classes * count, 5] in classes, and the classes."""
+    """Gaussian blobs: features [classes * count, 5] and their classes."""
     rng = np.random.default_rng(seed)
     centres = gap * np.eye(classes, 5)
     features = np.repeat(centres, count, axis=0) + rng.standard_normal((classes * count, 5))
@@ -72,18 +72,18 @@ def few_of(labels, every):
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_the_linear_classifier_finds_classes_and_knows_how_sure_it_is(classes):
+def test_the_linear_classifier_is_accurate_and_calibrated(classes):
     features, labels = gaussians(600, classes, gap=2.0)
     test, test_labels = gaussians(600, classes, gap=2.0, seed=1)
     found = classify_linear(Features(features, test), few_of(labels, 10), classes)
-    # With unit noise in each direction the best one can do is known: nearest centre.
-    best = np.mean(test[:, :classes].argmax(1) == test_labels)
-    assert np.mean(found.test.argmax(1) == test_labels) > best - 0.03
+    # With unit noise in each direction, the Bayes classifier picks the nearest centre.
+    bayes = np.mean(test[:, :classes].argmax(1) == test_labels)
+    assert np.mean(found.test.argmax(1) == test_labels) > bayes - 0.03
     assert calibration_error(found.test, test_labels) < 0.05
     assert found.train.dtype == np.float32 and found.train.shape == (len(labels), classes)
 
 
-def test_units_of_the_features_do_not_matter():
+def test_scaling_the_features_does_not_matter():
     features, labels = gaussians()
     scaled = Features(features * [1, 10, 0.1, 5, 1000] + 3)
     plain = classify_linear(Features(features), few_of(labels, 10), 3)
@@ -98,7 +98,7 @@ def test_classes_without_a_label_are_never_inferred():
     np.testing.assert_array_equal(found.train.argmax(1)[labels != 1], labels[labels != 1])
 
 
-def test_one_label_a_class_will_do():
+def test_one_label_per_class_is_enough():
     features, labels = gaussians(gap=8.0)
     found = classify_linear(Features(features), few_of(labels, 60), 3)
     assert np.mean(found.train.argmax(1) == labels) > 0.7 and found.temperature == 1
@@ -106,18 +106,18 @@ def test_one_label_a_class_will_do():
         classify_linear(Features(features), np.where(labels == 0, 0, -1), 3)
 
 
-def test_no_label_has_a_say_in_what_is_said_of_its_own_image():
+def test_out_of_fold_logits_do_not_depend_on_their_own_labels():
     features, labels = gaussians(10)
-    part = stratified_folds(labels)
-    before = out_of_fold(features, labels, part, 3, 1.0)
-    other = np.where(part == 2, (labels + 1) % 3, labels)
-    after = out_of_fold(features, other, part, 3, 1.0)
-    rows = part[part > 0] == 2
+    folds = stratified_folds(labels)
+    before = out_of_fold(features, labels, folds, 3, 1.0)
+    other = np.where(folds == 2, (labels + 1) % 3, labels)
+    after = out_of_fold(features, other, folds, 3, 1.0)
+    rows = folds[folds > 0] == 2
     np.testing.assert_array_equal(before[rows], after[rows])
     assert not np.allclose(before[~rows], after[~rows])
 
 
-def test_clusters_are_directions():
+def test_clusters_depend_on_directions_only():
     features, labels = gaussians(gap=12.0)
     found = cluster(Features(features, features[:5]), 3, seed=0)
     assert len({tuple(pair) for pair in zip(labels, found.train, strict=True)}) == 3
@@ -130,12 +130,12 @@ def test_clusters_are_directions():
 
 def test_nearest_neighbours_agree_with_scikit_learn():
     features, labels = gaussians(gap=1.0)
-    asked = gaussians(gap=1.0, seed=1)[0]
-    theirs = KNeighborsClassifier(1, metric="cosine").fit(features, labels).predict(asked)
-    np.testing.assert_array_equal(nearest_neighbours(features, labels, asked, 1), theirs)
-    votes = KNeighborsClassifier(7, metric="cosine").fit(features, labels).predict_proba(asked)
+    queries = gaussians(gap=1.0, seed=1)[0]
+    expected = KNeighborsClassifier(1, metric="cosine").fit(features, labels).predict(queries)
+    np.testing.assert_array_equal(nearest_neighbours(features, labels, queries, 1), expected)
+    votes = KNeighborsClassifier(7, metric="cosine").fit(features, labels).predict_proba(queries)
     clear = np.sort(votes, 1)[:, -1] > np.sort(votes, 1)[:, -2]
-    ours = nearest_neighbours(features, labels, asked, 7)
+    ours = nearest_neighbours(features, labels, queries, 7)
     np.testing.assert_array_equal(ours[clear], votes.argmax(1)[clear])
 
 
@@ -143,10 +143,10 @@ def dataset_of(train, test, names=("a", "b", "c")):
     def split(labels):
         return Split(np.zeros((len(labels), 2, 2, 1), np.uint8), np.asarray(labels, np.int32))
 
-    return ImageDataset("made", split(train), split(test), names)
+    return ImageDataset("toy", split(train), split(test), names)
 
 
-def test_the_probe_looks_at_kept_labels_and_counts_test_labels(tmp_path):
+def test_the_probe_trains_on_kept_labels_and_scores_test_labels(tmp_path):
     features, labels = gaussians()
     test, test_labels = gaussians(20, seed=1)
     few = dataset_of(few_of(labels, 6), test_labels)
@@ -180,10 +180,10 @@ def test_quality_counts_hidden_labels_only():
     hidden = kept < 0
     assert quality["hidden_labels"] == hidden.sum() and np.sum(quality["confusion"]) == hidden.sum()
     assert quality["accuracy"] == pytest.approx(np.mean((train.argmax(1) == true)[hidden]))
-    sure, right = train.max(1)[hidden], (train.argmax(1) == true)[hidden]
+    confidence, correct = train.max(1)[hidden], (train.argmax(1) == true)[hidden]
     edges = np.arange(15) / 15
-    bins = [(sure > low) & (sure <= low + 1 / 15) for low in edges]
-    error = sum(abs(sure[b].sum() - right[b].sum()) for b in bins) / hidden.sum()
+    bins = [(confidence > low) & (confidence <= low + 1 / 15) for low in edges]
+    error = sum(abs(confidence[b].sum() - correct[b].sum()) for b in bins) / hidden.sum()
     assert quality["calibration_error"] == pytest.approx(error)
     assert quality["kept_balance"] == [int((kept == k).sum()) for k in range(3)]
     assert quality["true_balance"] == [int((true == k).sum()) for k in range(3)]
@@ -191,7 +191,7 @@ def test_quality_counts_hidden_labels_only():
 
 
 def test_quality_without_a_hidden_label():
-    """Labels that really are few: all are kept, and nothing says what the other images show."""
+    """All known labels are kept, so no label is left for evaluation."""
     full = dataset_of([0, 1, -1, -1, -1], [-1, -1])
     train = np.full((5, 3), 1 / 3)
     inferred = Inferred(
@@ -207,7 +207,7 @@ def test_quality_without_a_hidden_label():
     assert found["accuracy"] is None and "purity" not in found
 
 
-def test_quality_counts_where_both_labels_are_known():
+def test_quality_counts_images_with_both_labels_known():
     full = dataset_of([0, 0, 1, 2, -1, 2], [0, 1, 2])
     hard = full.with_labels(np.array([0, 1, 1, 2, 0, -1]))
     train = np.eye(3)[[0, 1, 1, 2, 0, 0]] * 0.6 + 0.4 / 3
@@ -223,22 +223,24 @@ def test_quality_counts_where_both_labels_are_known():
     assert quality["test"]["accuracy"] == pytest.approx(2 / 3)
     assert quality["test"]["calibration_error"] == pytest.approx(1 / 3)
     assert quality["temperature"] == 1.5
-    alone = label_quality(full, Inferred(hard, None, None))  # a label file from elsewhere
+    alone = label_quality(full, Inferred(hard, None, None))  # labels from the user's file
     assert alone["accuracy"] == 0.75 and "test" not in alone
 
 
 @pytest.mark.parametrize("clusters", [3, 5])
-def test_no_matching_of_clusters_is_better(clusters):
+def test_the_matching_of_clusters_is_optimal(clusters):
     counts = np.random.default_rng(clusters).integers(0, 50, (4, clusters))
-    matching = match(counts)
+    matching = match_clusters(counts)
     found = sum(counts[k, i] for i, k in enumerate(matching) if k >= 0)
     rows, columns = (counts, range(clusters)) if clusters >= 4 else (counts.T, range(4))
-    ways = itertools.permutations(columns, len(rows))
-    assert found == max(sum(row[i] for row, i in zip(rows, way, strict=True)) for way in ways)
+    assignments = itertools.permutations(columns, len(rows))
+    assert found == max(
+        sum(row[i] for row, i in zip(rows, assignment, strict=True)) for assignment in assignments
+    )
     assert sorted(k for k in matching if k >= 0) == sorted(set(matching) - {-1})
 
 
-def test_quality_of_clusters_does_not_depend_on_their_numbers():
+def test_quality_of_clusters_does_not_depend_on_their_order():
     full = dataset_of([0, 0, 0, 1, 1, 2], [0, 2])
     found = np.array([1, 1, 3, 0, 0, 2], np.int32)
     names = tuple(f"cluster {k}" for k in range(4))

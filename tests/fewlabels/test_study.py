@@ -1,4 +1,4 @@
-"""A study does everything once, goes on where it stopped, and survives what fails."""
+"""A study runs each task once, resumes after an interruption, and survives failed tasks."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from compare_gan.fewlabels import budget, execute, plan, results, run
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.representation import Features
 from compare_gan.fewlabels.study import Task
-from compare_gan.fewlabels.tasks import all_done, done, tasks
+from compare_gan.fewlabels.tasks import all_done, is_done, task_stages
 
 from . import small
 
@@ -32,22 +32,22 @@ def wide_study(folder, **changes):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Two seeds, two label budgets, three methods; trained by hand so that it is quick."""
+def finished(tmp_path_factory):
+    """A finished study of two seeds, two label budgets and three methods."""
     study = wide_study(tmp_path_factory.mktemp("study"))
     assert run.run_study(study) == []
     return study
 
 
-def test_what_is_shared_is_done_once(whole):
-    kinds = [task.kind for stage in tasks(whole) for task in stage]
+def test_shared_tasks_run_once(finished):
+    kinds = [task.kind for stage in task_stages(finished) for task in stage]
     assert {kind: kinds.count(kind) for kind in kinds} == {
         "features": 2,
         "labels": 4,
         "clusters": 2,
         "gan": 8,
     }
-    root = whole.folder
+    root = finished.folder
     found = sorted(str(path.parent.relative_to(root)) for path in root.rglob("result.json"))
     assert found == sorted(
         f"seed-{seed}/{place}"
@@ -58,18 +58,18 @@ def test_what_is_shared_is_done_once(whole):
     assert len(list(root.rglob("labels-kept.npz"))) == 4
 
 
-def test_a_second_call_does_nothing(whole, monkeypatch):
-    before = {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*")}
+def test_a_second_run_does_nothing(finished, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")}
     monkeypatch.setattr(run, "run_task", None)
-    assert all_done(whole) and run.run_study(whole) == []
-    assert before == {path: path.stat().st_mtime_ns for path in whole.folder.rglob("*")}
+    assert all_done(finished) and run.run_study(finished) == []
+    assert before == {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")}
 
 
-def test_more_is_added_without_doing_anything_again(whole, tmp_path, monkeypatch):
-    did = []
-    monkeypatch.setattr(run, "run_task", lambda study, task: did.append(task) or {})
-    run.run_study(dataclasses.replace(whole, seeds=(0, 1, 2), budgets=(0.1, 0.3)))
-    assert {task.name for task in did} == {
+def test_a_grown_study_runs_only_new_tasks(finished, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(run, "run_task", lambda study, task: ran.append(task) or {})
+    run.run_study(dataclasses.replace(finished, seeds=(0, 1, 2), budgets=(0.1, 0.3)))
+    assert {task.name for task in ran} == {
         "features, seed 2",
         "labels, 10% of the labels, seed 2",
         *(f"labels, 30% of the labels, seed {seed}" for seed in (0, 1, 2)),
@@ -81,9 +81,9 @@ def test_more_is_added_without_doing_anything_again(whole, tmp_path, monkeypatch
     }
 
 
-def test_the_summary_is_that_of_the_runs(whole):
-    summary = results.summarise(whole)
-    rows = [json.loads(path.read_text()) for path in whole.folder.rglob("result.json")]
+def test_the_summary_matches_the_runs(finished):
+    summary = results.summarise(finished)
+    rows = [json.loads(path.read_text()) for path in finished.folder.rglob("result.json")]
     assert len(summary["runs"]) == len(rows) == 8
     few = [row["frechet_distance"] for row in rows if row["per_class"] == 4]
     (line,) = [x for x in summary["lines"] if x["per_class"] == 4]
@@ -91,7 +91,7 @@ def test_the_summary_is_that_of_the_runs(whole):
     score = line["scores"]["frechet_distance"]
     assert sorted(score["values"]) == sorted(few) and score["mean"] == pytest.approx(np.mean(few))
     assert (score["lowest"], score["highest"]) == (min(few), max(few))
-    assert line["label_sets"] == 2  # two seeds draw two
+    assert line["label_sets"] == 2  # one for each seed
     every = [row["frechet_distance"] for row in rows if row["method"] == "all_labels"]
     difference = line["differences"]["all_labels"]["difference"]
     assert difference == pytest.approx(np.mean(few) - np.mean(every))
@@ -109,53 +109,55 @@ def test_the_summary_is_that_of_the_runs(whole):
     ]
     assert [x["folder"] for x in summary["clusters"]] == ["seed-0/clusters", "seed-1/clusters"]
     assert summary["shown"]["features"] == "seed-0" and summary["shown"]["labels"] == "seed-0/per-class-4"
-    head, *lines = (whole.folder / "results.csv").read_text().splitlines()
+    head, *lines = (finished.folder / "results.csv").read_text().splitlines()
     assert head.split(",")[:4] == ["method", "fraction", "per_class", "seed"] and len(lines) == 8
-    text = results.table(summary)
-    assert f"{np.mean(few):.3f}" in text and "12 of 60 training images have a label" in text
+    text = results.results_table(summary)
+    assert f"{np.mean(few):.3f}" in text and "12 of 60 training labels are used" in text
     assert [x["hidden_labels"] for x in summary["labels"]] == [54, 54, 48, 48]
 
 
-def test_real_images_are_measured_once(whole, monkeypatch):
-    summary = results.summarise(whole)
-    features = [whole.extractor(split.images).features for split in (whole.dataset.train, whole.dataset.test)]
+def test_real_images_are_measured_once(finished, monkeypatch):
+    summary = results.summarise(finished)
+    features = [
+        finished.extractor(split.images).features for split in (finished.dataset.train, finished.dataset.test)
+    ]
     (mean, cov), (other, other_cov) = ((f.mean(0), np.cov(f.T)) for f in features)
     distance = np.sum((mean - other) ** 2) + np.trace(
         cov + other_cov - 2 * linalg.sqrtm(cov @ other_cov).real
     )
     assert summary["real"]["frechet_distance"] == pytest.approx(distance, rel=1e-4)
     monkeypatch.setattr(results, "real_scores", None)
-    assert results.summarise(whole)["real"] == summary["real"]
+    assert results.summarise(finished)["real"] == summary["real"]
 
 
-def test_scores_do_not_depend_on_what_else_is_in_the_study(whole, tmp_path):
+def test_scores_do_not_depend_on_the_rest_of_the_study(finished, tmp_path):
     alone = small.small_study(tmp_path, "s3gan", seeds=(1,), budgets=(PerClass(4),))
     assert run.run_study(alone) == []
     row = json.loads((tmp_path / "s3gan" / "result.json").read_text())
-    other = json.loads((whole.folder / "seed-1" / "per-class-4" / "s3gan" / "result.json").read_text())
+    other = json.loads((finished.folder / "seed-1" / "per-class-4" / "s3gan" / "result.json").read_text())
     assert row | {"seconds": 0} == other | {"seconds": 0}
 
 
-def test_a_task_that_fails_costs_only_what_needs_it(tmp_path, monkeypatch, capsys):
+def test_a_failed_task_fails_only_its_dependents(tmp_path, monkeypatch, capsys):
     def run_task(study, task):
         if task.kind == "labels" and task.seed == 0 and task.budget == 0.1:
             raise UserError("no luck")
         if task.kind == "gan" and task.method.name == "clustering" and task.seed == 1:
-            raise FloatingPointError("not a number\nsecond line")
+            raise FloatingPointError("NaN in the loss\nsecond line")
         return {}
 
     monkeypatch.setattr(run, "run_task", run_task)
     failed = {outcome.task.name: outcome.error for outcome in run.run_study(wide_study(tmp_path))}
     assert failed == {
         "labels, 10% of the labels, seed 0": "no luck",
-        "s3gan, 10% of the labels, seed 0": "what it needs was not made",
-        "clustering, seed 1": "FloatingPointError: not a number",
+        "s3gan, 10% of the labels, seed 0": "skipped: a task that it depends on failed",
+        "clustering, seed 1": "FloatingPointError: NaN in the loss",
     }
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("[16/16]") and any("failed (no luck)" in line for line in lines)
 
 
-def test_failed_features_leave_what_needs_none(tmp_path, monkeypatch):
+def test_failed_features_do_not_fail_independent_tasks(tmp_path, monkeypatch):
     def run_task(study, task):
         if task.kind == "features" and task.seed == 1:
             raise UserError("no luck")
@@ -167,7 +169,7 @@ def test_failed_features_leave_what_needs_none(tmp_path, monkeypatch):
     assert {task.method.name for task in failed if task.method} == {"s3gan", "clustering"}
 
 
-def test_what_does_not_fit_is_told_before_anything_is_done(tmp_path):
+def test_invalid_studies_are_refused_before_any_work(tmp_path):
     with pytest.raises(UserError, match="label fraction 2"):
         small.small_study(tmp_path, "s3gan", budgets=(2.0,))
     with pytest.raises(UserError, match="0 labels per class are too few"):
@@ -178,36 +180,36 @@ def test_what_does_not_fit_is_told_before_anything_is_done(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_features_from_elsewhere_need_no_encoder(tmp_path):
+def test_user_features_need_no_encoder(tmp_path):
     rng = np.random.default_rng(0)
     true = small.dataset().train.labels
     features = Features(np.eye(3)[true] + 0.1 * rng.normal(size=(60, 3)), None, "mine.npy")
     recipe = dataclasses.replace(small.RECIPE, classifier="linear")
     study = small.small_study(tmp_path, "s3gan", "clustering", features=features, recipe=recipe)
-    assert [task.kind for stage in tasks(study)[:2] for task in stage] == ["clusters", "labels"]
-    for task in tasks(study)[1]:
+    assert [task.kind for stage in task_stages(study)[:2] for task in stage] == ["clusters", "labels"]
+    for task in task_stages(study)[1]:
         run.run_task(study, task)
     assert json.loads((tmp_path / "label_quality.json").read_text())["accuracy"] == 1
     assert not (tmp_path / "pretrained.npz").exists()
 
 
-def test_budgets_in_words():
+def test_budget_names():
     assert [budget.describe_budget(b) for b in (0.05, PerClass(5))] == [
         "5% of the labels",
-        "5 labels a class",
+        "5 labels per class",
     ]
-    assert [budget.folder_of(b) for b in (0.05, PerClass(5))] == ["fraction-0.05", "per-class-5"]
-    assert budget.columns(PerClass(5)) == {"fraction": None, "per_class": 5}
-    assert budget.columns(0.05) == {"fraction": 0.05, "per_class": None}
-    assert budget.columns(None) == {"fraction": None, "per_class": None}
+    assert [budget.budget_folder_name(b) for b in (0.05, PerClass(5))] == ["fraction-0.05", "per-class-5"]
+    assert budget.budget_columns(PerClass(5)) == {"fraction": None, "per_class": 5}
+    assert budget.budget_columns(0.05) == {"fraction": 0.05, "per_class": None}
+    assert budget.budget_columns(None) == {"fraction": None, "per_class": None}
 
 
 # The plan
 
 
-def test_the_plan_counts_what_is_left(whole, tmp_path):
-    assert plan.outline(whole) == []
-    entries = {entry.what: entry for entry in plan.outline(wide_study(tmp_path))}
+def test_the_plan_counts_remaining_tasks(finished, tmp_path):
+    assert plan.outline(finished) == []
+    entries = {entry.name: entry for entry in plan.outline(wide_study(tmp_path))}
     assert {what: (len(entry.tasks), entry.steps) for what, entry in entries.items()} == {
         "features": (2, 4),
         "clusters": (2, 0),
@@ -216,28 +218,28 @@ def test_the_plan_counts_what_is_left(whole, tmp_path):
         "s3gan": (4, 3),
         "clustering": (2, 3),
     }
-    assert "16       48" in plan.text(list(entries.values()), 1).splitlines()[-1]
+    assert plan.plan_table(list(entries.values()), 1).splitlines()[-1].split() == ["all", "16", "48"]
 
 
 def test_the_plan_times_each_program_once(tmp_path, monkeypatch):
-    """All labels and clusters train the same program, since there are as many clusters as classes."""
-    tried = []
+    """`all_labels` and `clustering` share a program, since there are as many clusters as classes."""
+    trials = []
 
     def run_task(study, task):
-        tried.append(task.name)
+        trials.append(task.name)
         folder = study.task_dir(task)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "seconds.json").write_text('{"train": 9.0, "evaluate": 2.0}')
-        rows = [{"step": 20, "seconds": 5.0}, {"step": 40, "seconds": 7.0}]  # ten steps a second
+        rows = [{"step": 20, "seconds": 5.0}, {"step": 40, "seconds": 7.0}]  # ten steps per second
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         return {}
 
     monkeypatch.setattr(plan, "run_task", run_task)
-    monkeypatch.setattr(plan, "WORTH_IT", 0)
+    monkeypatch.setattr(plan, "MIN_STEPS_TO_TIME", 0)
     steps = dataclasses.replace(small.small_study(tmp_path).schedule, steps=500)
     study = wide_study(tmp_path, schedule=steps)
-    entries = {entry.what: entry for entry in plan.timed(study, plan.outline(study))}
-    assert [name for name in tried if not name.startswith(("features", "labels"))] == [
+    entries = {entry.name: entry for entry in plan.estimate_times(study, plan.outline(study))}
+    assert [name for name in trials if not name.startswith(("features", "labels"))] == [
         "clusters, seed 0",
         "all_labels, seed 0",
         "s3gan, 10% of the labels, seed 0",
@@ -245,16 +247,16 @@ def test_the_plan_times_each_program_once(tmp_path, monkeypatch):
     assert entries["s3gan"].rate == pytest.approx(10) and entries["s3gan"].seconds == pytest.approx(52)
     assert entries["clustering"].rate == pytest.approx(10) and entries["s3gan"].total == pytest.approx(208)
     assert not list(tmp_path.iterdir())
-    assert "by 2 processes" in plan.text(list(entries.values()), 2)
+    assert "with 2 processes" in plan.plan_table(list(entries.values()), 2)
 
 
 def test_a_little_work_is_not_timed(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "run_task", None)
     study = wide_study(tmp_path)
-    assert all(entry.seconds is None for entry in plan.timed(study, plan.outline(study)))
+    assert all(entry.seconds is None for entry in plan.estimate_times(study, plan.outline(study)))
 
 
-# Several processes. What they do is quick; that they share a real study is tested from the command line.
+# Several processes, with toy tasks. test_study_commands.py runs a real study in several processes.
 
 
 def double(task):
@@ -271,40 +273,40 @@ def open_double():
     return double
 
 
-def test_processes_do_all_tasks():
+def test_processes_run_all_tasks():
     pool = execute.ProcessExecutor(2, open_double)
     try:
-        outcomes = {o.task: (o.value, o.error) for o in pool.each(["a", "b", "fail", "die", "c"])}
+        outcomes = {o.task: (o.value, o.error) for o in pool.outcomes(["a", "b", "fail", "die", "c"])}
     finally:
         pool.close()
-    died = (None, "its process died; is there enough memory?")
+    died = (None, "the worker process died, possibly out of memory")
     assert outcomes == {
         "a": ("aa", None), "b": ("bb", None), "c": ("cc", None), "fail": (None, "no luck"), "die": died,
     }  # fmt: skip
 
 
-def test_stopping_ends_the_processes():
+def test_stopping_terminates_the_processes():
     pool = execute.ProcessExecutor(1, open_double)
     threading.Timer(3.0, functools.partial(os.kill, os.getpid(), signal.SIGTERM)).start()
     processes = list(pool.processes.values())
-    with pytest.raises(Interrupted, match="stopped, and saved"):
-        list(pool.each(["sleep"]))
+    with pytest.raises(Interrupted, match="stopped; progress is saved"):
+        list(pool.outcomes(["sleep"]))
     assert [process.exitcode for process in processes] == [-signal.SIGTERM]
 
 
 @pytest.mark.slow
 def test_tasks_without_a_process_left_are_reported():
     pool = execute.ProcessExecutor(1, open_double)
-    outcomes = [(o.task, o.error) for o in pool.each(["die", "a"])]
+    outcomes = [(o.task, o.error) for o in pool.outcomes(["die", "a"])]
     pool.close()
     assert outcomes == [
-        ("die", "its process died; is there enough memory?"), ("a", "no process is left to do it")
+        ("die", "the worker process died, possibly out of memory"), ("a", "all worker processes have died")
     ]  # fmt: skip
 
 
-def test_tasks_are_names_of_what_is_done(tmp_path):
+def test_task_names_and_folders(tmp_path):
     study = wide_study(tmp_path)
     gan = Task("gan", 0, PerClass(4), LABEL_METHODS["s3gan"])
-    assert gan.name == "s3gan, 4 labels a class, seed 0"
+    assert gan.name == "s3gan, 4 labels per class, seed 0"
     assert study.task_dir(gan) == tmp_path / "seed-0" / "per-class-4" / "s3gan"
-    assert not done(study, gan)
+    assert not is_done(study, gan)

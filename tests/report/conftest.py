@@ -1,4 +1,4 @@
-"""A small study folder like those that `compare-gan demo` leaves behind."""
+"""A small study folder like those that `compare-gan demo` writes."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def write_method(folder: Path, seed: int) -> None:
 
 
 def line(method: str, fraction: float | None, distance: float, agreement: float | None, **more: Any) -> dict:
-    """Scores of a method as summary.json has them; runs lie a tenth up and down."""
+    """A line of summary.json; the values of the runs are spread over ±10%."""
     known = {"labels": 0, "seeds": 1, "steps": 1200, "seconds": 70.1, "not_finite": 0} | more
     values = distance * np.linspace(0.9, 1.1, known["seeds"]) if known["seeds"] > 1 else [distance]
     interval = [0.8 * distance, 1.2 * distance] if known["seeds"] > 1 else None
@@ -69,7 +69,7 @@ def study(tmp_path: Path) -> Path:
     summary = {
         "lines": lines,
         "real": {"frechet_distance": 1.8, "class_agreement": 0.98},
-        "findings": ["No difference from all labels is shown."],
+        "findings": ["The difference from all labels is not significant."],
         "notes": ["Each score comes from one run."],
         "labels": [
             {

@@ -1,4 +1,4 @@
-"""The study's figure: every point in its place, the all-labels line, names that do not cover each other."""
+"""The plot of distance against labels: point positions, levels, and curve labels that do not overlap."""
 
 import xml.etree.ElementTree as ET
 
@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from compare_gan.report.budgets import (
-    APART,
     BOTTOM,
     HEIGHT,
+    LABEL_SPACING,
     LEFT,
     RIGHT,
     TOP,
     WIDTH,
     Axis,
     distance_figure,
-    spaced,
+    space_out,
 )
 
 from .conftest import line
 
 
 def lines():
-    """S3GAN halves its distance from 10 to 1000 labels; all labels lie between."""
+    """S3GAN halves its distance from 10 to 1000 labels; all labels is in between."""
     return [
         line("all_labels", None, 2.0, 0.9, labels=9999),
         line("s3gan", 0.001, 4.0, 0.9, labels=10),
@@ -33,7 +33,7 @@ def lines():
     ]
 
 
-def drawn(lines):
+def plot(lines):
     return ET.fromstring(distance_figure(lines))
 
 
@@ -41,11 +41,11 @@ def marks(svg, kind):
     return [(float(e.get("cx")), float(e.get("cy"))) for e in svg.iter("circle") if e.get("class") == kind]
 
 
-def test_points_stand_on_logarithmic_scales():
-    svg = drawn(lines())
+def test_axes_are_logarithmic():
+    svg = plot(lines())
     (first, second, third) = marks(svg, "dot c0")
-    assert second[0] - first[0] == pytest.approx(third[0] - second[0], abs=0.2)  # tenfold each time
-    assert second[1] - first[1] == pytest.approx(third[1] - second[1], abs=0.2)  # halved each time
+    assert second[0] - first[0] == pytest.approx(third[0] - second[0], abs=0.2)  # a factor of ten each
+    assert second[1] - first[1] == pytest.approx(third[1] - second[1], abs=0.2)  # a factor of two each
     assert first[0] < third[0] and first[1] < third[1]  # more labels to the right, less distance below
     (soft,) = marks(svg, "dot c0 d1")
     assert soft[1] == first[1] and soft[0] != first[0]  # side by side
@@ -53,7 +53,7 @@ def test_points_stand_on_logarithmic_scales():
 
 
 def test_whiskers_reach_from_lowest_to_highest():
-    svg = drawn(lines())
+    svg = plot(lines())
     first = marks(svg, "dot c0")[0]
     whisker = next(e for e in svg.iter("line") if e.get("class") == "whisker c0")
     low, high = float(whisker.get("y1")), float(whisker.get("y2"))
@@ -61,14 +61,14 @@ def test_whiskers_reach_from_lowest_to_highest():
     assert first[1] == pytest.approx(low - scale * np.log(1 / 0.9), abs=0.1)
 
 
-def test_levels_cross_the_whole_figure():
-    svg = drawn(lines())
+def test_levels_span_the_plot():
+    svg = plot(lines())
     levels = {
         e.get("class"): e.get("points").split() for e in svg.iter("polyline") if "level" in e.get("class")
     }
     assert set(levels) == {"level", "level baseline"}
-    for way in levels.values():
-        (x1, y1), (x2, y2) = (tuple(map(float, pair.split(","))) for pair in way[:2])
+    for points in levels.values():
+        (x1, y1), (x2, y2) = (tuple(map(float, pair.split(","))) for pair in points[:2])
         assert (x1, x2) == (LEFT, WIDTH - RIGHT) and y1 == y2
     baseline = float(levels["level baseline"][0].split(",")[1])
     assert baseline == pytest.approx(marks(svg, "dot c0")[1][1], abs=0.1)  # both at 2.0
@@ -77,12 +77,12 @@ def test_levels_cross_the_whole_figure():
 def test_real_images_are_a_level():
     svg = ET.fromstring(distance_figure(lines(), 2.0))
     levels = [e.get("points").split()[0] for e in svg.iter("polyline") if "level" in e.get("class")]
-    assert len(levels) == 3 and levels[2] == levels[0]  # as far up as all labels, whose distance is 2.0
+    assert len(levels) == 3 and levels[2] == levels[0]  # as high as all labels, whose distance is 2.0
     assert "Real training images" in {e.text for e in svg.iter("text")}
 
 
 def test_every_curve_has_its_name():
-    svg = drawn(lines())
+    svg = plot(lines())
     names = {e.text: e.get("class") for e in svg.iter("text") if e.get("class")}
     assert names == {
         "All labels": "level baseline",
@@ -93,35 +93,35 @@ def test_every_curve_has_its_name():
     assert "S3GAN 1" in svg.get("aria-label")
 
 
-def test_one_number_of_labels_makes_no_figure():
+def test_a_single_number_of_labels_gives_no_plot():
     assert (
         distance_figure([line("all_labels", None, 2.0, 0.9), line("s3gan", 0.1, 2.0, 0.9, labels=10)]) == ""
     )
     assert distance_figure([]) == ""
 
 
-def test_odd_scores_are_left_out():
+def test_invalid_scores_are_omitted():
     broken = [
         line("s2gan", 0.1, float("nan"), 0.9, labels=100),
         line("s2gan_co", 0.1, -1.0, 0.9, labels=100),
         line("clustering", None, 1.0, None) | {"scores": None},
         line("<b>", None, 3.0, None) | {"labels": "x"},
     ]
-    svg = drawn([*lines(), *broken])
+    svg = plot([*lines(), *broken])
     words = {e.text for e in svg.iter("text")}
     assert "<b>" in words and not {"S2GAN", "S2GAN-CO", "Clustering"} & words
 
 
-def test_names_are_spaced_in_their_order():
+def test_labels_are_spaced_in_their_order():
     rng = np.random.default_rng(0)
     for _ in range(100):
         heights = rng.uniform(20, 300, 14).tolist()
-        placed = spaced(heights, 20, 300)
+        placed = space_out(heights, 20, 300)
         order = np.argsort(heights)
-        assert (np.diff(np.array(placed)[order]) >= APART - 1e-9).all()
+        assert (np.diff(np.array(placed)[order]) >= LABEL_SPACING - 1e-9).all()
         assert max(placed) <= 300 + 1e-9
-    assert spaced([50, 100, 150], 0, 300) == [50, 100, 150]
-    assert spaced([100, 100], 0, 300) == [100, 100 + APART]
+    assert space_out([50, 100, 150], 0, 300) == [50, 100, 150]
+    assert space_out([100, 100], 0, 300) == [100, 100 + LABEL_SPACING]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.3, 1.6), (0.01, 90), (1, 1.4), (300, 4000)])

@@ -1,4 +1,4 @@
-"""SVG that any XML parser reads, with every point in its place."""
+"""Charts are well-formed XML, with points at the right coordinates."""
 
 import xml.etree.ElementTree as ET
 
@@ -16,9 +16,9 @@ from compare_gan.report.charts import (
     Series,
     axes_for,
     curves,
+    downsample,
     heat_map,
     smooth,
-    thin,
     ticks,
 )
 
@@ -32,7 +32,7 @@ def points(svg: ET.Element, style: str) -> list[list[float]]:
     return [[float(v) for v in pair.split(",")] for pair in found.get("points").split()]
 
 
-def test_points_of_a_known_curve():
+def test_coordinates_of_a_known_curve():
     svg = ET.fromstring(
         curves([line([0, 50, 100], [1, 3, 2])], Axes((0, 100), (1, 3)), label="<y>", description='"q"')
     )
@@ -40,10 +40,10 @@ def test_points_of_a_known_curve():
     bottom, half = HEIGHT - BOTTOM, (HEIGHT - BOTTOM + TOP) / 2
     expected = [[LEFT, bottom], [middle, TOP], [WIDTH - RIGHT, half]]
     assert np.allclose(points(svg, "raw c0"), expected, atol=0.06)
-    assert np.allclose(points(svg, "smooth c0"), expected, atol=0.06)  # too short to be smoothed
+    assert np.allclose(points(svg, "smooth c0"), expected, atol=0.06)  # too short for smoothing
 
 
-def test_ticks_stand_at_their_values():
+def test_ticks_are_at_their_values():
     svg = ET.fromstring(
         curves([line([0, 2000], [0, 1])], Axes((0, 2000), (0, 1)), label="y", description="d")
     )
@@ -72,33 +72,33 @@ def test_smoothing_keeps_constants_and_inner_straight_lines():
     assert smooth(noise).std() == pytest.approx(1 / np.sqrt(201), rel=0.3)
 
 
-def test_long_curves_are_thinned_and_short_ones_are_not():
-    assert thin(np.arange(9.0)).tolist() == list(range(9))
-    assert len(thin(np.arange(5001.0))) == 300
-    assert thin(np.full(5001, 2.0)).tolist() == [2.0] * 300
+def test_only_long_curves_are_downsampled():
+    assert downsample(np.arange(9.0)).tolist() == list(range(9))
+    assert len(downsample(np.arange(5001.0))) == 300
+    assert downsample(np.full(5001, 2.0)).tolist() == [2.0] * 300
 
 
 @pytest.mark.parametrize("values", [[0.0], [5.0, 5.0, 5.0], [1.0, -1e6, 1.0], [1e-9, 2e-9]])
-def test_axes_hold_any_curve(values):
+def test_axes_have_a_range_for_any_curve(values):
     series = [line(range(len(values)), values)]
     axes = axes_for(series)
     assert axes.x[0] < axes.x[1] and axes.y[0] < axes.y[1]
     assert "nan" not in curves(series, axes, label="y", description="d")
 
 
-def test_one_wild_value_does_not_flatten_the_rest():
+def test_an_outlier_does_not_flatten_the_curve():
     values = np.sin(np.arange(2000.0))
     values[1000] = 1e3
     low, high = axes_for([line(range(2000), values)]).y
     assert low > -2 and high < 2
 
 
-def test_heat_map_is_well_formed_and_counts():
+def test_the_heat_map_is_well_formed_and_shows_counts():
     names = ["a & b", "<c>", "a very long name indeed"]
     svg = ET.fromstring(heat_map(np.array([[8, 2, 0], [0, 0, 0], [1, 0, 3]]), names))
     boxes = [e for e in svg.iter("rect") if e.get("class") in ("right", "wrong")]
-    told = [(e.get("class"), e.find("title").text, float(e.get("fill-opacity"))) for e in boxes]
-    assert told == [
+    cells = [(e.get("class"), e.find("title").text, float(e.get("fill-opacity"))) for e in boxes]
+    assert cells == [
         ("right", "true a & b, inferred a & b: 8", pytest.approx(0.894, abs=1e-3)),
         ("wrong", "true a & b, inferred <c>: 2", pytest.approx(0.447, abs=1e-3)),
         ("wrong", "true a very long name indeed, inferred a & b: 1", 0.5),
@@ -109,4 +109,4 @@ def test_heat_map_is_well_formed_and_counts():
         ),
     ]
     assert [float(b.get("x")) for b in boxes][1] - [float(b.get("x")) for b in boxes][0] == 26
-    assert svg.get("aria-label") == "Confusion matrix of 3 classes; 11 of 14 right."
+    assert svg.get("aria-label") == "Confusion matrix of 3 classes; 11 of 14 correct."

@@ -1,4 +1,4 @@
-"""Pixels come out where they should, and no others."""
+"""Grids, montages and their pixels."""
 
 import base64
 import io
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from compare_gan.report.collect import Grid
-from compare_gan.report.figures import corner, data_uri, evolution, montage, tiles
+from compare_gan.report.figures import crop, data_uri, evolution, montage, tiles
 
 
 def numbered(rows: int, columns: int, step: int) -> Grid:
@@ -27,7 +27,7 @@ def test_tiles_are_cut_by_row_and_column():
             assert (cut[r, c] == (r, c, 9, 255)).all()
 
 
-def test_a_strip_has_one_column_a_step_and_one_row_a_latent_vector():
+def test_evolution_has_a_column_per_step_and_a_row_per_latent_vector():
     strip = evolution([numbered(10, 4, step) for step in (5, 6, 7)])
     assert strip.shape == (6 * 3 - 1, 3 * 4 - 1, 4)
     for i, row in enumerate((0, 2, 4, 5, 7, 9)):
@@ -36,25 +36,25 @@ def test_a_strip_has_one_column_a_step_and_one_row_a_latent_vector():
     assert not strip[2::3].any() and not strip[:, 3::4].any()  # gaps are transparent
 
 
-def test_gaps_grow_with_tiles():
+def test_gaps_grow_with_tile_size():
     assert montage(np.ones((2, 2, 64, 64, 4), np.uint8)).shape == (130, 130, 4)
 
 
-def test_the_corner_of_a_large_grid():
+def test_large_grids_are_cropped():
     grid = Grid(
         np.arange(1, 9, dtype=np.uint8).reshape(2, 4, 1).repeat(4, -1).repeat(600, 0).repeat(600, 1),
         2,
         4,
         (600, 600),
     )
-    cut = corner(grid)
+    cut = crop(grid)
     assert (cut.rows, cut.columns) == (2, 2)
     assert np.unique(cut.pixels).tolist() == [1, 2, 5, 6]
     small = numbered(3, 3, 0)
-    assert (corner(small).pixels == small.pixels).all()
+    assert (crop(small).pixels == small.pixels).all()
 
 
-def test_a_data_uri_holds_the_very_pixels():
+def test_a_data_uri_preserves_the_pixels():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
     head, body = data_uri(pixels).split(",")
     assert head == "data:image/png;base64"

@@ -1,4 +1,4 @@
-"""The page as a reader's browser finds it."""
+"""The report page, parsed as HTML."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ VOID = {"img", "meta", "link", "br"}
 
 
 class Page(HTMLParser):
-    """Elements with their attributes, table cells by row, section names, and whether all tags close."""
+    """Elements with their attributes, table cells by row, section names; asserts that all tags are closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -75,20 +75,20 @@ def image_sizes(page: Page) -> list[tuple[int, int]]:
     return sizes
 
 
-def test_a_whole_study_has_every_section_in_order(study):
+def test_a_complete_study_has_every_section_in_order(study):
     page = report(study)
     assert page.sections() == [
         "scores", "labels", "samples", "evolution", "interpolation", "training", "configuration"
     ]  # fmt: skip
     assert "keeps 10% of the labels" in page.text
-    assert "given every label or no label" in page.text
-    assert "No difference from all labels is shown." in page.text
+    assert "trained with all labels or no labels" in page.text
+    assert "The difference from all labels is not significant." in page.text
     assert "Each score comes from one run." in page.text
     assert "compare-gan demo --out 'a b'" in page.text
     assert "S3GAN.seed = 1  # <&>" in page.text
 
 
-def test_nothing_is_fetched_and_nothing_runs(study):
+def test_the_page_loads_nothing_and_runs_no_script(study):
     page = report(study)
     for tag, attrs in page.elements:
         assert tag not in ("script", "link", "iframe", "object", "base")
@@ -101,7 +101,7 @@ def test_nothing_is_fetched_and_nothing_runs(study):
     assert "url(" not in style and "@import" not in style
 
 
-def test_images_decode_to_the_sizes_said_and_have_alt_texts(study):
+def test_images_have_the_declared_sizes_and_alt_texts(study):
     page = report(study)
     images = page.all("img")
     sheet, strip, walk = (5 * 5 - 1, 3 * 5 - 1), (10 * 5 - 1, 3 * 5 - 1), (7 * 5 - 1, 2 * 5 - 1)
@@ -114,7 +114,7 @@ def test_the_score_table_equals_the_summary(study):
     rows = report(study).rows
     assert rows[0] == [
         "Method", "Labels", "Fréchet distancelower is better", "Class agreementhigher is better",
-        "Runs", "Steps", "Timeof one run",
+        "Runs", "Steps", "Timeper run",
     ]  # fmt: skip
     assert rows[1] == ["All labels", "60", "3.20", "", "97.0%", "1", "1,200", "1 min 10 s"]
     assert rows[2] == ["S3GAN", "6", "4.00", "", "90.0%", "1", "1,200", "1 min 35 s"]
@@ -149,8 +149,8 @@ def test_no_method_is_called_best(study, seeds):
     assert "best" not in page.text and "strong" not in scores and "×" not in page.text
 
 
-def test_labels_that_really_are_few(study):
-    """No label is hidden and no method has all of them: what is left reads on."""
+def test_a_partly_labelled_data_set(study):
+    """No label is hidden and no method uses all labels."""
     data = {"source_labelled": "some", "labelled": 6, "train_images": 60, "classes": 3}
     data["left_out"] = ["The method all_labels, which needs a label for every image."]
     lines = [line("s3gan", 1.0, 4.0, 0.9, labels=6)]
@@ -161,23 +161,23 @@ def test_labels_that_really_are_few(study):
     page = report(study)
     assert "GANs with 6 labels" in page.text
     assert "6 of 60 training images have labels, in 3 classes. This study uses all of them." in page.text
-    assert "GANs that are given" not in page.text
-    assert "it is not known how many inferred labels are right" in page.text
+    assert "GANs trained with" not in page.text
+    assert "the accuracy of inferred labels is unknown" in page.text
     assert page.sections()[:3] == ["scores", "left-out", "labels"]
     assert "The method all_labels, which needs a label for every image." in page.text
     assert not [attrs for attrs in page.all("svg") if attrs.get("class") == "heat"]
     assert ["Class", "Kept", "Inferred", ""] in page.rows and ["a", "2", "19", ""] in page.rows
 
 
-def test_held_out_images_check_labels_where_none_is_hidden(study):
+def test_held_out_images_evaluate_labels_if_none_is_hidden(study):
     quality = json.loads((study / "label_quality.json").read_text())
     (study / "label_quality.json").write_text(json.dumps(quality | {"accuracy": None, "confusion": None}))
     page = report(study)
-    assert "Inferred right: 80% of 15 labelled held-out images. Most common mistakes:" in page.text
+    assert "Accuracy of inferred labels: 80% on 15 labelled held-out images. Most common errors:" in page.text
     assert "15 labelled held-out images. Rows are true classes" in page.text
 
 
-def test_several_numbers_of_labels_make_a_figure_and_a_table_of_right_labels(study):
+def test_several_numbers_of_labels_give_a_plot_and_a_table_of_accuracies(study):
     lines = [line("s3gan", share, 4.0, 0.9, labels=n) for share, n in ((0.1, 6), (0.2, 12))]
     right = ((6, 0.8), (6, 0.9), (12, 0.95))
     sets = [{"kept": n, "accuracy": a, "hidden_labels": 60 - n, "test_accuracy": None} for n, a in right]
@@ -185,25 +185,25 @@ def test_several_numbers_of_labels_make_a_figure_and_a_table_of_right_labels(stu
     page = report(study)
     assert page.sections()[0] == "figure" and "keeps 10% or 20% of the labels" in page.text
     assert ["6", "85%", "–", "–"] in page.rows and ["12", "95%", "–", "–"] in page.rows
-    assert "GANs with few labels" in page.text and "those of the first seed" in page.text
+    assert "GANs with few labels" in page.text and "The runs of the first seed are shown" in page.text
 
 
-def test_clusters_are_told_of(study):
+def test_cluster_quality_is_reported(study):
     edit(study / "summary.json", clusters=[{"purity": 0.7, "mutual_information": 0.654}])
     text = report(study).text
-    assert "70% of the images are of their cluster's most frequent class" in text and "0.65." in text
+    assert "purity 70%" in text and "0.65." in text
     edit(study / "summary.json", clusters=[{"purity": 0.7}])
-    assert "frequent class" not in report(study).text
+    assert "purity" not in report(study).text
 
 
-def test_labels_a_class(study):
+def test_labels_per_class(study):
     edit(study / "summary.json", lines=[line("s3gan", None, 4.0, 0.9, labels=15, per_class=5)])
-    assert "GANs with 5 labels a class" in report(study).text
+    assert "GANs with 5 labels per class" in report(study).text
 
 
-def test_uncertain_images_say_what_was_made_of_them(study):
+def test_uncertain_images_show_inferred_and_true_class(study):
     text = report(study).text
-    assert "cat, 40% sureis dog" in text and "<i>cow</i>, 50% sure" in text and "sureis <i>" not in text
+    assert "cat, 40%true class: dog" in text and "<i>cow</i>, 50%" in text and "true class: <i>" not in text
 
 
 def test_unknown_methods_and_scores_keep_their_order_and_absent_values_are_dashes(study):
@@ -222,7 +222,7 @@ def test_unknown_methods_and_scores_keep_their_order_and_absent_values_are_dashe
     assert "This study compares zeta and alpha_1." in page.text
 
 
-def test_hostile_names_are_only_text(study):
+def test_hostile_names_are_escaped(study):
     evil = '<script>alert("1")</script>\'"&'
     summary = json.loads((study / "summary.json").read_text())
     summary["lines"] += [line(evil, None, 5.0, None) | {"scores": {evil: {"mean": 1.0}}, "labels": evil}]
@@ -251,7 +251,7 @@ def test_hostile_names_are_only_text(study):
         ("least_certain/grid.json", ""),
     ],
 )
-def test_a_missing_file_leaves_its_part_out(study, lost, section):
+def test_a_missing_file_omits_its_section(study, lost, section):
     before = report(study)
     (study / lost).unlink()
     after = report(study)
@@ -270,7 +270,7 @@ def test_scores_alone_make_a_page(study):
     assert report(study).sections() == ["scores"]
 
 
-def test_large_tiles_are_cut_to_a_fair_size_and_smoothed(study):
+def test_large_grids_are_cropped_and_smoothed(study):
     pixels = Image.new("L", (12 * 128, 3 * 128), 90)
     pixels.save(study / "real" / "real.png")
     (study / "real" / "grid.json").write_text(json.dumps({"rows": 3, "columns": 12, "tile": [128, 128]}))
@@ -279,7 +279,7 @@ def test_large_tiles_are_cut_to_a_fair_size_and_smoothed(study):
     assert "class" not in page.all("img")[2]
 
 
-def test_no_summary_is_one_line_to_the_user(study, tmp_path):
+def test_a_missing_summary_is_a_one_line_error(study, tmp_path):
     (study / "summary.json").unlink()
     with pytest.raises(UserError, match=r"no summary\.json here") as caught:
         write_report(study, tmp_path / "report.html")
@@ -298,23 +298,23 @@ def test_no_summary_is_one_line_to_the_user(study, tmp_path):
         '{"shown": {"runs": []}, "lines": [], "labels": [], "clusters": []}',
     ],
 )
-def test_a_broken_summary_is_one_line_too(study, tmp_path, broken):
+def test_an_invalid_summary_is_a_one_line_error(study, tmp_path, broken):
     (study / "summary.json").write_text(broken)
     with pytest.raises(UserError) as caught:
         write_report(study, tmp_path / "report.html")
     assert "\n" not in str(caught.value)
 
 
-def test_a_page_that_cannot_be_written_is_said(study):
+def test_an_unwritable_page_is_an_error(study):
     with pytest.raises(UserError, match="cannot write the report"):
         write_report(study, study / "summary.json" / "report.html")
 
 
-def test_many_classes_are_told_by_their_worst_confusions(study):
+def test_many_classes_list_only_the_most_common_errors(study):
     matrix = [[9 if i == j else 0 for j in range(100)] for i in range(100)]
     matrix[41][7] = 5
     labels = {"accuracy": 0.99, "confusion": matrix, "balance": [9] * 100}
     (study / "label_quality.json").write_text(json.dumps(labels))
     page = report(study)
-    assert "Most common mistakes: 41 taken for 7 (5)." in page.text
+    assert "Most common errors: 41 as 7 (5)." in page.text
     assert not [attrs for attrs in page.all("svg") if attrs.get("class") == "heat"]
