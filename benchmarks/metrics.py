@@ -72,7 +72,7 @@ def our_kid(real: Batches, fake: Batches) -> float:
 
 
 def our_precision(real: Batches, fake: Batches) -> float:
-    return manifolds(whole(real), whole(fake), balls=3).precision
+    return manifolds(whole(real), whole(fake), radius_k=3).precision
 
 
 def of_torch_fidelity() -> dict[str, dict[str, Contender]]:
