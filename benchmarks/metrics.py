@@ -74,7 +74,7 @@ def our_kid(real: Batches, fake: Batches) -> float:
 
 
 def our_precision(real: Batches, fake: Batches) -> float:
-    return manifolds(concatenate(real), concatenate(fake), balls=3).precision
+    return manifolds(concatenate(real), concatenate(fake), radius_k=3).precision
 
 
 def of_torch_fidelity() -> dict[str, dict[str, Contender]]:

@@ -95,7 +95,7 @@ def test_classes_of_both_sides_are_used_by_name():
         (source(), source(names=()), (), "intra_fid_score", "classes of the real images"),
         (source(), source(), ("a", "b"), "class_agreement", "same classes as the generated images"),
         (source(), source(), (), "inception_score", "class logits"),
-        (source(count=8), source(), (), "prd", "20 real and 20 generated images, and one side has 8"),
+        (source(count=8), source(), (), "prd", "20 real and 20 generated images, but one set has 8"),
         (source(count=5), source(), (), "prdc", "6 real and 6 generated images"),
         (source(count=3), source(count=2000), (), "kid_score", "4 real and 4 generated images"),
         (source(), source(), (), "gilbo", "training images and a generator"),

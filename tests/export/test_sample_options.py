@@ -31,7 +31,7 @@ def draw(monkeypatch, tmp_path):
 
     def call(out, *words, names=("cat", "dog", "7", "1")):
         sampler = Sampler(latents, generator, tuple(names), SHAPE)
-        monkeypatch.setattr(command, "of_run", lambda *_: sampler)
+        monkeypatch.setattr(command, "sampler_from_run", lambda *_: sampler)
         return main(["sample", str(tmp_path / "run"), "--out", str(out), *map(str, words)])
 
     return call
@@ -139,7 +139,7 @@ def test_class_names_that_are_not_file_names():
 @pytest.mark.parametrize(
     "out, words, expected",
     [
-        ("x.gif", [], "ends in .npz, .png, .jpg, .jpeg, .webp"),
+        ("x.gif", [], "end in .npz, .png, .jpg, .jpeg, .webp"),
         ("x.npz", ["--classes", "dgo"], "did you mean 'dog'"),
         ("x.npz", ["--classes", "4"], "--classes 4: no such class"),
         ("x.npz", ["--count", "0"], "--count is 0"),

@@ -1,7 +1,7 @@
 """Scores of other libraries for the same features, and their recorded values.
 
 Values of torch-fidelity, prdc and SciPy are kept in `recorded.json`, so that the suite compares with them
-where they are not installed. To record anew: `python -m tests.metrics.references`.
+where they are not installed. To record again: `python -m tests.metrics.references`.
 """
 
 import importlib

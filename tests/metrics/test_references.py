@@ -19,7 +19,7 @@ VALUES = json.loads(RECORDED.read_text())
 def ours(library, case):
     real, fake = pair(case)
     if library == "prdc":
-        return manifolds(real, fake, balls=5)._asdict()
+        return manifolds(real, fake, radius_k=5)._asdict()
     scores = {"fid_score": frechet_distance(*moments(real), *moments(fake))}
     if library == "torch-fidelity":
         precise = manifolds(real, fake)

@@ -62,7 +62,7 @@ def test_mistakes_leave_no_training_behind(call, tmp_path, capsys):
     for words, expected in (
         (("--width", 0), "--width is 0; it must be at least 1"),
         (("--steps", -3), "--steps is -3"),
-        (("--out", tmp_path / "folder.npz"), "folder.npz: is a folder; --out names a file"),
+        (("--out", tmp_path / "folder.npz"), "folder.npz: is a folder; --out must name a file"),
     ):
         assert call("a.npz", *words) == 2
         message = capsys.readouterr().err
