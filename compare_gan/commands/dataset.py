@@ -40,17 +40,17 @@ def add(commands) -> None:
 def dataset(arguments: argparse.Namespace) -> None:
     from compare_gan.core.files import run_folder, write_json
     from compare_gan.core.pictures import write_picture
-    from compare_gan.data.loading import divided
-    from compare_gan.data.source import as_known, find
+    from compare_gan.data.loading import apply_options
+    from compare_gan.data.source import find, with_preset
     from compare_gan.data.survey import contact_sheet, survey
 
     for path in filter(None, (arguments.out, arguments.json)):
         run_folder(Path(path).parent)
     how = reading(arguments, labels=arguments.labels)
     if len(arguments.source) == 1:
-        how = as_known(arguments.source[0], how)
+        how = with_preset(arguments.source[0], how)
     source = find(arguments.source, how)
-    contents = divided(source, how)
+    contents = apply_options(source, how)
     found = survey(contents, how, held_out=source.test is None)
     print("\n".join(lines(found)))
     if arguments.json:

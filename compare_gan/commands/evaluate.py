@@ -258,7 +258,7 @@ def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "Lo
     """
     from compare_gan.core.run_files import ABOUT
     from compare_gan.data import LoadOptions, open_dataset
-    from compare_gan.data.loading import deepened
+    from compare_gan.data.loading import with_channels
 
     if about["reading"].get("labels"):
         check_label_file(run_dir, about)
@@ -276,7 +276,7 @@ def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, how: "Lo
         ) from None
     shape, wanted = dataset.spec.image_shape, tuple(about["image_shape"])
     if shape == (*wanted[:2], 1):  # grey data meets a GAN of colour images
-        train, test = (deepened(split, wanted[2]) for split in (dataset.train, dataset.test))
+        train, test = (with_channels(split, wanted[2]) for split in (dataset.train, dataset.test))
         return dataclasses.replace(dataset, train=train, test=test)
     if shape != wanted:
         raise UserError(
@@ -293,13 +293,13 @@ def check_label_file(run_dir: Path, about: dict[str, Any]) -> None:
       UserError: the label file that `run.json` names is gone, or has changed.
     """
     from compare_gan.core.run_files import ABOUT
-    from compare_gan.data.labels import described
+    from compare_gan.data.labels import describe_choice
 
     labels = about.get("labels") or {}
     if "sha256" not in labels:
         return
     try:
-        same = described(labels["choice"])["sha256"] == labels["sha256"]
+        same = describe_choice(labels["choice"])["sha256"] == labels["sha256"]
     except UserError as error:
         raise UserError(f"{run_dir / ABOUT} names a label file: {error}; restore it") from None
     if not same:
@@ -370,10 +370,10 @@ def source(name: str, how: Any, which: Any, whole: bool) -> Any:
         `whole`, `train` takes the place of `test`, and nothing is held out.
     """
     from compare_gan.data.loading import load_split
-    from compare_gan.data.source import as_known, find
+    from compare_gan.data.source import find, with_preset
     from compare_gan.evaluation.sources import Source
 
-    how = as_known(name, how)
+    how = with_preset(name, how)
     contents = find(name, how)
     if which is None:
         held_out = how.test_data or how.holdout

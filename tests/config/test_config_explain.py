@@ -114,7 +114,7 @@ ERRORS = {
     "options.z_dim = 30\nresnet_cifar.Generator.hierarchical_z = True": "options.z_dim is 30",
     f"{S3GAN}\nS3GAN.project_y = True\nresnet_cifar.Discriminator.project_y = True": "projected twice",
     "dataset.name = 'celeb_a'": "resnet_cifar_arch makes 32x32 images",
-    "dataset.name = 'unheard-of'": "no image shape is known of 'unheard-of'",
+    "dataset.name = 'unheard-of'": "no image shape is known for 'unheard-of'",
     "options.z_dm = 3\noptoins.z_dim = 3": "did you mean 'options'?",
 }
 
