@@ -53,7 +53,7 @@ def test_files_other_than_encoders_are_refused(encoder, tmp_path):
     arrays = dict(np.load(path))
     arrays.pop("params/stem/kernel")
     np.savez(path, **arrays)
-    with pytest.raises(UserError, match="do not fit"):
+    with pytest.raises(UserError, match="do not match"):
         load_encoder(path)
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read"):

@@ -87,7 +87,7 @@ def test_the_pytorch_cache_is_found(monkeypatch, tmp_path):
         assert public.inception_file() == path
         monkeypatch.setenv("TORCH_HOME", str(tmp_path / "mine"))
         path.unlink() if home.name == "torch" else path.write_bytes(CONTENT[1:])
-    with pytest.raises(UserError, match="damaged, its SHA-256 is .*; remove it"):
+    with pytest.raises(UserError, match="damaged, its SHA-256 is .*; delete it"):
         public.inception_file()
 
 
