@@ -11,7 +11,7 @@ from PIL import Image
 
 from compare_gan.data import LoadOptions, open_dataset
 from compare_gan.data.label_files import label_contents
-from compare_gan.data.loading import divided
+from compare_gan.data.loading import apply_options
 from compare_gan.data.source import find
 from compare_gan.data.survey import contact_sheet, survey
 from compare_gan.main import main
@@ -54,7 +54,7 @@ def test_a_plain_data_set(pets, capsys):
 def test_the_report_matches_the_opened_data(pets):
     for reading in (LoadOptions(), LoadOptions(3), LoadOptions(memory=0), LoadOptions(memory=1000)):
         found, data = (
-            survey(divided(find(str(pets)), reading), reading, held_out=True),
+            survey(apply_options(find(str(pets)), reading), reading, held_out=True),
             open_dataset(str(pets), reading=reading),
         )
         assert found.image_shape == data.spec.image_shape and found.train.fit == data.fit
@@ -71,7 +71,7 @@ def test_sizes_that_differ(tmp_path, capsys):
     assert re.search(r"train, height +9 +20 +80\n", captured.out)
     assert re.search(r"train, width +7 +30 +50\n", captured.out)
     assert "train: 4 sizes" in captured.out
-    assert "error:   images differ in size; give --image_size" in captured.out
+    assert "error:   images differ in size; set --image_size" in captured.out
     assert captured.err.strip() == f"compare-gan: {tmp_path}: cannot be used as it is; see the errors above"
     _, captured = report(capsys, tmp_path, "--image-size", 8)
     assert "8x8x1" in captured.out and "train images: crop middle, lanczos to 8" in captured.out
@@ -178,7 +178,7 @@ def test_a_contact_sheet_has_a_row_for_each_class(pets, tmp_path, capsys):
 def test_a_contact_sheet_of_many_classes_is_a_mixture(tmp_path):
     for i in range(40):
         fill(tmp_path / f"{i:02}", i * 6, 5, mode="L")
-    sheet, rows, columns = contact_sheet(divided(find(str(tmp_path)), LoadOptions(4)), LoadOptions(4))
+    sheet, rows, columns = contact_sheet(apply_options(find(str(tmp_path)), LoadOptions(4)), LoadOptions(4))
     assert (rows, columns) == (10, 10) and sheet.shape == (100, 66, 66, 3)
     values = sheet[:, 33, 33, 0]
     assert (np.diff(values.astype(int)) >= 0).all() and len(set(values)) == 40
@@ -186,7 +186,7 @@ def test_a_contact_sheet_of_many_classes_is_a_mixture(tmp_path):
 
 def test_a_contact_sheet_shows_pixels_as_they_are():
     """Each pixel of a digit is a square of 8 by 8; evenly chosen ones of its class, in their order."""
-    sheet, rows, columns = contact_sheet(divided(find("digits"), LoadOptions()), LoadOptions())
+    sheet, rows, columns = contact_sheet(apply_options(find("digits"), LoadOptions()), LoadOptions())
     digits = open_dataset("digits").train
     assert (rows, columns) == (10, 10)
     for label in range(10):

@@ -104,7 +104,7 @@ def test_data_prepared_by_other_means(root, capsys):
 def test_stopped_and_continued(root, capsys, monkeypatch):
     monkeypatch.setattr(Source, "rows", staticmethod(stopped))
     assert run(root) == 130
-    assert "stopped; what was downloaded is kept; rerun the same command to resume" in capsys.readouterr().out
+    assert "stopped; downloaded files are kept; rerun the same command to resume" in capsys.readouterr().out
     assert not list(root.rglob("*.array_record*"))
     monkeypatch.setattr(Source, "rows", staticmethod(rows))
     assert run(root) == 0 and (root / BUILDER / "1.0.0" / "dataset_info.json").exists()

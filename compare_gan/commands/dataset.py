@@ -40,17 +40,17 @@ def add(commands) -> None:
 def dataset(arguments: argparse.Namespace) -> None:
     from compare_gan.core.files import run_folder, write_json
     from compare_gan.core.pictures import write_picture
-    from compare_gan.data.loading import divided
-    from compare_gan.data.source import as_known, find
+    from compare_gan.data.loading import apply_options
+    from compare_gan.data.source import find, with_preset
     from compare_gan.data.survey import contact_sheet, survey
 
     for path in filter(None, (arguments.out, arguments.json)):
         run_folder(Path(path).parent)
     load_options = reading(arguments, labels=arguments.labels)
     if len(arguments.source) == 1:
-        load_options = as_known(arguments.source[0], load_options)
+        load_options = with_preset(arguments.source[0], load_options)
     source = find(arguments.source, load_options)
-    contents = divided(source, load_options)
+    contents = apply_options(source, load_options)
     report = survey(contents, load_options, held_out=source.test is None)
     print("\n".join(lines(report)))
     if arguments.json:

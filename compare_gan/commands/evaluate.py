@@ -261,7 +261,7 @@ def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, load_opt
     """
     from compare_gan.core.run_files import ABOUT
     from compare_gan.data import LoadOptions, open_dataset
-    from compare_gan.data.loading import deepened
+    from compare_gan.data.loading import with_channels
 
     if about["reading"].get("labels"):
         check_label_file(run_dir, about)
@@ -280,7 +280,7 @@ def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, load_opt
         ) from None
     shape, expected = dataset.spec.image_shape, tuple(about["image_shape"])
     if shape == (*expected[:2], 1):  # greyscale data for a GAN of colour images
-        train, test = (deepened(split, expected[2]) for split in (dataset.train, dataset.test))
+        train, test = (with_channels(split, expected[2]) for split in (dataset.train, dataset.test))
         return dataclasses.replace(dataset, train=train, test=test)
     if shape != expected:
         raise UserError(
@@ -297,13 +297,13 @@ def check_label_file(run_dir: Path, about: dict[str, Any]) -> None:
       UserError: the label file that `run.json` names is missing or has changed.
     """
     from compare_gan.core.run_files import ABOUT
-    from compare_gan.data.labels import described
+    from compare_gan.data.labels import describe_choice
 
     labels = about.get("labels") or {}
     if "sha256" not in labels:
         return
     try:
-        same = described(labels["choice"])["sha256"] == labels["sha256"]
+        same = describe_choice(labels["choice"])["sha256"] == labels["sha256"]
     except UserError as error:
         raise UserError(f"{run_dir / ABOUT} names a label file: {error}; restore it") from None
     if not same:
@@ -379,10 +379,10 @@ def source(name: str, load_options: Any, which: Any, use_all: bool) -> Any:
         held out.
     """
     from compare_gan.data.loading import load_split
-    from compare_gan.data.source import as_known, find
+    from compare_gan.data.source import find, with_preset
     from compare_gan.evaluation.sources import Source
 
-    load_options = as_known(name, load_options)
+    load_options = with_preset(name, load_options)
     contents = find(name, load_options)
     if which is None:
         held_out = load_options.test_data or load_options.holdout

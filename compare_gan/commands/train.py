@@ -202,7 +202,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
     """
     from compare_gan.data import open_dataset
     from compare_gan.data.facts import DATASET_INFO
-    from compare_gan.data.labels import described, labelled_only, relabelled
+    from compare_gan.data.labels import describe_choice, labelled_only, relabelled
     from compare_gan.data.source import resolved
 
     fake = arguments.data_fake_dataset
@@ -214,7 +214,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
         eval_crop=parsed.eval_transform.crop_method,
     )
     choice = arguments.labels or parsed.labels.file_pattern
-    labels = described(choice) if choice else None  # fail before loading images, which may take long
+    labels = describe_choice(choice) if choice else None  # fail before loading images, which may take long
     label_kind = load_options.facts.labels if load_options.facts else "stored"
     if label_kind == "soft" and not choice and not fake:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Every module of this folder is loaded, and so registers itself."""
+"""Image data sets. Importing this package imports its modules so that their @register decorators run."""
 
 from compare_gan.core.registry import load_siblings
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split

@@ -12,12 +12,12 @@ from compare_gan.core.memory import memory_budget
 from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.classes import numbered, stored_labels
-from compare_gan.data.records import Contents, Part, Pixels, joined
+from compare_gan.data.records import Contents, Pixels, StoredSplit, joined
 from compare_gan.data.splits import split_of
 
 CLASS_NAMES = "class_names"
 NAMES = ("images", "labels", "test_images", "test_labels")
-ROUNDING = 1e-3  # how far floats may be out of [0, 1]
+ROUNDING = 1e-3  # tolerance of the range check of floats
 Role = tuple[str, str]  # "images" or "labels", and the split
 WORDS = {
     "images": ("images", "image", "imgs", "img", "x", "data", "samples", "pixels"),
@@ -26,12 +26,12 @@ WORDS = {
 
 
 def plain_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file, or that of an `.npy` file as "images". Nothing is unpickled.
+    """The arrays of an `.npz` file, or the array of an `.npy` file as "images". Nothing is unpickled.
 
-    That of an `.npy` file stays on disk until it is used.
+    The array of an `.npy` file is memory-mapped.
 
     Raises:
-      UserError: it cannot be read, is not such a file, or is more than the memory can take.
+      UserError: the file cannot be read, is not a NumPy file of plain arrays, or does not fit into memory.
     """
     try:
         with open(path, "rb") as file:
@@ -43,35 +43,35 @@ def plain_arrays(path: Path) -> dict[str, np.ndarray]:
                 return dict(found)
     except UserError:
         raise
-    except Exception as error:  # NumPy's reader, zip and zlib have their own ways to fail
+    except Exception as error:  # NumPy, zip and zlib each raise their own errors
         reason = "damaged, or not a NumPy file of plain arrays"
-        if isinstance(error, OSError) and error.filename:  # the system's own, and not a reader's
+        if isinstance(error, OSError) and error.filename:  # raised by the operating system, not by a reader
             reason = error.strerror or reason
         raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
 def _check_fits(path: Path, size: int) -> None:
-    most = memory_budget()
-    if size > most:
+    budget = memory_budget()
+    if size > budget:
         raise UserError(
-            f"{path}: its arrays take {size / 1e9:.1f} GB, and {most / 1e9:.1f} GB of memory may be used; "
-            f"save the images alone, as uint8 in an .npy file, which is read as it is needed"
+            f"{path}: its arrays take {size / 1e9:.1f} GB, more than the memory budget of "
+            f"{budget / 1e9:.1f} GB; save only the images, as uint8 in an .npy file, which is read on demand"
         )
 
 
 def read_arrays(path: Path) -> Contents:
-    """An `.npy` file of images, which may be larger than the memory, or an `.npz` file with these arrays:
+    """An `.npy` file of images, which may be larger than memory, or an `.npz` file with these arrays:
 
       images: [N, H, W], [N, H, W, C] or [N, C, H, W], C = 1 or 3; uint8, or float in [0, 1]
-      labels: see `compare_gan.data.classes.stored_labels`; may be missing
-      test_images, test_labels: the same of the test split; may be missing
-      class_names: [K] words, the names of the classes that labels number; may be missing
+      labels: see `compare_gan.data.classes.stored_labels`; optional
+      test_images, test_labels: the same for the test split; optional
+      class_names: [K] strings, the names of the classes; optional
 
-    Each may have another usual name, such as x, x_train or arr_0, and the only array of images any name. A
-    note says which arrays were taken if they are not called as above, and another which are ignored.
+    Other common names such as x, x_train or arr_0 are recognised, and a single array of images may have any
+    name. Notes list the arrays read under other names than those above, and the arrays that are ignored.
 
     Raises:
-      UserError: it is not such a file.
+      UserError: the file does not match this description.
     """
     arrays = plain_arrays(path)
     roles = _roles(path, arrays)
@@ -81,47 +81,51 @@ def read_arrays(path: Path) -> Contents:
         name for name in arrays if name not in roles.values() and (name != CLASS_NAMES or not names)
     ]:
         notes.append(f"ignores its arrays {first_few(ignored)}")
-    parts, stored = list[Part](), list[np.ndarray]()
+    parts, stored = list[StoredSplit](), list[np.ndarray]()
     splits = [split for split in ("train", "test", "unlabelled") if ("images", split) in roles]
     for split in splits:
         name = roles["images", split]
         if _is_channels_first(arrays[name].shape):
             arrays[name] = arrays[name].transpose(0, 2, 3, 1)
-            notes.append(f"moves the channels of {name} from the front to the end")
+            notes.append(f"converts {name} from channels first to channels last")
         images = _pixels(path, name, arrays[name])
-        parts.append(Part(Pixels(images, str(path)), np.full(len(images), UNLABELLED, np.int32)))
+        parts.append(StoredSplit(Pixels(images, str(path)), np.full(len(images), UNLABELLED, np.int32)))
         if label := roles.get(("labels", split)):
             stored.append(stored_labels(path, label, arrays[label], len(images)))
         else:
             stored.append(parts[-1].labels)
     labels, class_names = numbered(path, stored, names)
-    found = {
-        split: Part(part.records, numbers) for split, part, numbers in zip(splits, parts, labels, strict=True)
+    by_split = {
+        split: StoredSplit(part.records, numbers)
+        for split, part, numbers in zip(splits, parts, labels, strict=True)
     }
-    train = found["train"]
-    if pool := found.get("unlabelled"):
+    train = by_split["train"]
+    if pool := by_split.get("unlabelled"):
         notes.append(
-            f"{len(pool)} images of {roles['images', 'unlabelled']} join the training images without labels"
+            f"{len(pool)} images of {roles['images', 'unlabelled']} are added to the training images "
+            "without labels"
         )
         train = joined([train, pool])
-    return Contents(str(path), path.resolve().name, train, found.get("test"), class_names, tuple(notes))
+    return Contents(str(path), path.resolve().name, train, by_split.get("test"), class_names, tuple(notes))
 
 
 def _class_names(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """The names of the classes; none if the file has no words for them."""
+    """The names of the classes; empty if the file has no strings for them."""
     names = arrays.get(CLASS_NAMES)
     return () if names is None or names.ndim != 1 or names.dtype.kind != "U" else tuple(map(str, names))
 
 
 def _roles(path: Path, arrays: dict[str, np.ndarray]) -> dict[Role, str]:
-    """Which arrays are the images and labels of which split."""
+    """Maps each kind and split to the name of its array."""
     roles = dict[Role, str]()
     for role, name in [*((_role(name), name) for name in arrays), *_roles_by_number(arrays)]:
         if role is not None and roles.setdefault(role, name) != name:
-            raise UserError(f"{path}: {roles[role]} and {name} may both be its {role[0]}; keep one of them")
+            raise UserError(
+                f"{path}: {roles[role]} and {name} are both candidates for {role[0]}; keep one of them"
+            )
     if ("images", "train") not in roles:
         roles["images", "train"] = _only_images(path, arrays, list(roles.values()))
-    if ("images", "test") not in roles:  # then validation images are the test split
+    if ("images", "test") not in roles:  # use the validation split as the test split
         for kind in WORDS:
             if (kind, "validation") in roles:
                 roles[kind, "test"] = roles[kind, "validation"]
@@ -129,12 +133,12 @@ def _roles(path: Path, arrays: dict[str, np.ndarray]) -> dict[Role, str]:
     roles.pop(("labels", "unlabelled"), None)
     for (_, split), name in roles.items():
         if ("images", split) not in roles:
-            raise UserError(f"{path}: has {name} but no images for it")
+            raise UserError(f"{path}: has {name} but no matching images")
     return roles
 
 
 def _role(name: str) -> Role | None:
-    """What an array is by its name: a word for images or labels, and maybe a split before or behind it."""
+    """The role of an array by its name: a word for images or labels, optionally with a split around it."""
     for kind, words in WORDS.items():
         for word in words:
             match = re.fullmatch(rf"(.*?)_?{word}|{word}_?(.*?)", name.lower())
@@ -147,7 +151,7 @@ def _role(name: str) -> Role | None:
 
 
 def _roles_by_number(arrays: dict[str, np.ndarray]) -> list[tuple[Role, str]]:
-    """Images and labels of train, then of test, called arr_0, arr_1, ... as by `np.savez` without names."""
+    """Roles of arr_0, arr_1, ..., as `np.savez` names positional arrays: train, then test, images first."""
     roles, splits = list[tuple[Role, str]](), iter(("train", "test"))
     names = [name for name in arrays if re.fullmatch(r"arr_\d", name)]
     for name in sorted(names):
@@ -160,21 +164,21 @@ def _roles_by_number(arrays: dict[str, np.ndarray]) -> list[tuple[Role, str]]:
 
 
 def _only_images(path: Path, arrays: dict[str, np.ndarray], taken: Sequence[str]) -> str:
-    left = {name: array for name, array in arrays.items() if name not in taken}
-    found = [name for name, array in left.items() if array.ndim == 4] or [
-        name for name, array in left.items() if array.ndim == 3 and array.dtype == np.uint8
+    unused = {name: array for name, array in arrays.items() if name not in taken}
+    candidates = [name for name, array in unused.items() if array.ndim == 4] or [
+        name for name, array in unused.items() if array.ndim == 3 and array.dtype == np.uint8
     ]
-    if len(found) != 1:
-        held = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
-        raise UserError(f"{path}: has no array 'images'; it has: {held or 'nothing'}")
-    return found[0]
+    if len(candidates) != 1:
+        listed = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+        raise UserError(f"{path}: has no array 'images'; it has: {listed or 'nothing'}")
+    return candidates[0]
 
 
 def _described(roles: dict[Role, str]) -> str:
-    said = [
+    described = [
         f"{name} as {'' if split == 'train' else f'{split} '}{kind}" for (kind, split), name in roles.items()
     ]
-    return ", ".join(said)
+    return ", ".join(described)
 
 
 def _is_channels_first(shape: tuple[int, ...]) -> bool:
@@ -182,37 +186,37 @@ def _is_channels_first(shape: tuple[int, ...]) -> bool:
 
 
 def _pixels(path: Path, name: str, values: np.ndarray) -> np.ndarray:
-    """Values as a file holds them to [N, H, W, C] uint8."""
+    """Converts stored values to [N, H, W, C] uint8."""
     images = values[..., None] if values.ndim == 3 else values
     if images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
         raise UserError(
-            f"{path}: {name} has the shape {list(values.shape)}; wanted [N, H, W] or [N, H, W, C], "
+            f"{path}: {name} has the shape {list(values.shape)}; expected [N, H, W] or [N, H, W, C], "
             f"C = 1 or 3{_hint(name, values.shape)}"
         )
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
-        hint = f"; save {name}.astype(np.uint8) if it runs from 0 to 255" if images.dtype.kind in "iu" else ""
-        raise UserError(f"{path}: {name} is {values.dtype}; wanted uint8, or float in [0, 1]{hint}")
+        hint = f"; save {name}.astype(np.uint8) if its range is 0 to 255" if images.dtype.kind in "iu" else ""
+        raise UserError(f"{path}: {name} is {values.dtype}; expected uint8, or float in [0, 1]{hint}")
     _check_fits(path, images.size)
     low, high = float(images.min()), float(images.max())
     if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # false for NaN, too
         hint = _rescaled(name, low, high)
-        raise UserError(f"{path}: {name} runs from {low:.9g} to {high:.9g}; floats must be in [0, 1]{hint}")
-    whole = np.empty(images.shape, np.uint8)
+        raise UserError(f"{path}: {name} ranges from {low:.9g} to {high:.9g}; floats must be in [0, 1]{hint}")
+    pixels = np.empty(images.shape, np.uint8)
     for i, image in enumerate(images):
-        whole[i] = np.rint(image.astype(np.float32).clip(0, 1) * 255)
-    return whole
+        pixels[i] = np.rint(image.astype(np.float32).clip(0, 1) * 255)
+    return pixels
 
 
 def _rescaled(name: str, low: float, high: float) -> str:
-    """A hint for floats of another range."""
+    """A hint for floats in another common range."""
     if low < 0 and -1 - ROUNDING <= low and high <= 1 + ROUNDING:
-        return f"; save ({name} + 1) / 2 if they run from -1 to 1"
-    return f"; save {name}.astype(np.uint8) if they run from 0 to 255" if 0 <= low and high <= 255 else ""
+        return f"; save ({name} + 1) / 2 if the range is -1 to 1"
+    return f"; save {name}.astype(np.uint8) if the range is 0 to 255" if 0 <= low and high <= 255 else ""
 
 
 def _hint(name: str, shape: tuple[int, ...]) -> str:
     if len(shape) == 4 and shape[3] == 4:
-        return f"; drop the transparency: {name}[..., :3]"
-    return f"; rows of pixels need their shape again: {name}.reshape(N, H, W, C)" if len(shape) == 2 else ""
+        return f"; drop the alpha channel: {name}[..., :3]"
+    return f"; flattened pixels must be reshaped: {name}.reshape(N, H, W, C)" if len(shape) == 2 else ""

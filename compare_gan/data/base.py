@@ -1,4 +1,4 @@
-"""What a data set is: two splits of images, and the names of the classes."""
+"""The data set type: two splits of images, and the class names."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ UNLABELLED = -1
 
 
 class Images(Protocol):
-    """Images by number, [N, H, W, C] uint8: an array, or `compare_gan.data.streamed.Streamed`."""
+    """Images by index, [N, H, W, C] uint8: an array, or `compare_gan.data.streamed.Streamed`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -29,14 +29,14 @@ class Split:
 
     images: Images  # [N, H, W, C] uint8
     labels: np.ndarray  # [N] int32 class indices, -1 = unlabelled; or [N, K] float32 soft labels
-    names: Sequence[str] = ()  # [N] what the source calls each image; empty if it has no names
+    names: Sequence[str] = ()  # [N] file names in the source; empty if images are unnamed
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 def hardened(labels: np.ndarray) -> np.ndarray:
-    """Class indices [N]; of soft labels [N, K] the likeliest class, -1 for a row of zeros."""
+    """Class indices [N]. Soft labels [N, K] become their argmax, and -1 for a row of zeros."""
     if labels.ndim == 1:
         return labels
     return np.where(labels.any(1), labels.argmax(1), UNLABELLED).astype(np.int32)
@@ -51,19 +51,19 @@ def hard_labels(split: Split) -> np.ndarray:
 class ImageDataset:
     """Train and test images of one size.
 
-    The labels of `test` are for evaluation only; nothing that trains reads them.
+    The labels of `test` are for evaluation only; training never reads them.
     """
 
     name: str
     train: Split
     test: Split
-    class_names: tuple[str, ...]  # empty: a data set without labels
+    class_names: tuple[str, ...]  # empty: no labels
     fit: str = "as stored"  # how test images were cropped and resized: scores depend on it
-    test_class_names: tuple[str, ...] | None = None  # of the test labels; None: those of the training labels
+    test_class_names: tuple[str, ...] | None = None  # class names of the test labels; None: `class_names`
 
     @property
     def test_classes(self) -> tuple[str, ...]:
-        """The names of the classes that test labels count."""
+        """The class names that test labels index."""
         return self.class_names if self.test_class_names is None else self.test_class_names
 
     @property
@@ -72,12 +72,12 @@ class ImageDataset:
         return ImageSpec((h, w, c), len(self.class_names))
 
     def with_labels(self, labels: np.ndarray, class_names: tuple[str, ...] | None = None) -> "ImageDataset":
-        """The same images under other training labels; of other classes, if these are named.
+        """The same images with other training labels, and optionally other classes.
 
-        Test labels stay those of the old classes.
+        Test labels keep the old classes.
 
         Raises:
-          UserError: not one label for each training image.
+          UserError: the number of labels differs from the number of training images.
         """
         if len(labels) != len(self.train):
             raise UserError(f"{len(labels)} labels for the {len(self.train)} training images of {self.name}")

@@ -1,9 +1,9 @@
-"""Handwritten digits that come with scikit-learn."""
+"""Handwritten digits bundled with scikit-learn."""
 
 import numpy as np
 
 from compare_gan.core.registry import DATASETS
-from compare_gan.data.records import Contents, Part, Pixels
+from compare_gan.data.records import Contents, Pixels, StoredSplit
 from compare_gan.data.splits import held_out_mask
 
 
@@ -13,14 +13,14 @@ def digits() -> Contents:
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
     Repository, 1998, https://doi.org/10.24432/C50P49; scikit-learn ships its test part. The 17 grey levels
-    are spread over 0..255. The size stays 8x8: these are the real pixels, nothing is interpolated, and
-    training costs a quarter of what it would at 16x16. The split is the same for every run.
+    are scaled to 0..255. Images stay 8x8: these are the original pixels without interpolation, and training
+    costs a quarter of what it would at 16x16. The split is the same for every run.
     """
-    from sklearn.datasets import load_digits  # slow to import, so not before it is wanted
+    from sklearn.datasets import load_digits  # slow to import
 
     pixels, labels = load_digits(return_X_y=True)  # [N, 64] in 0..16, [N]
     images = np.rint(pixels.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    whole = Part(Pixels(images, "digits"), labels.astype(np.int32))
-    out = held_out_mask(whole.labels, 1 / 4)
-    train, test = whole.chosen(np.flatnonzero(~out)), whole.chosen(np.flatnonzero(out))
+    digits_split = StoredSplit(Pixels(images, "digits"), labels.astype(np.int32))
+    out = held_out_mask(digits_split.labels, 1 / 4)
+    train, test = (digits_split.select(np.flatnonzero(mask)) for mask in (~out, out))
     return Contents("digits", "digits", train, test, tuple("0123456789"))

@@ -1,4 +1,4 @@
-"""What is known of the data sets that have a name, without their files."""
+"""Metadata of the named data sets: splits, image shapes, preprocessing, labels."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -45,14 +45,15 @@ LSUN_OBJECTS = (
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """Where the images are, how they are cropped and resized, and what scores are measured on.
+    """Source, preprocessing and evaluation split of a named data set.
 
-    Training labels are those that are stored with the images, unless `labels` says otherwise:
+    `labels` selects the training labels:
 
-      single: every image is of the one class.
-      random: a class for each image, drawn once.
-      soft: those of a label file, and there must be one.
-      given: images that are unlabelled once a label file has had its say are left out.
+      stored: those stored with the images.
+      single: every image is of the same class.
+      random: a random class per image, fixed by the seed.
+      soft: those of a label file, which is required.
+      given: those stored or in a label file; images that remain unlabelled are dropped.
     """
 
     tfds: str  # the name in TensorFlow Datasets: NAME or NAME/CONFIG
@@ -60,13 +61,13 @@ class DatasetInfo:
     num_classes: int = 0  # 0: the images have no labels
     train_split: str = "train"
     eval_split: str = "test"
-    eval_images: int = 10_000  # the first of `eval_split`
+    eval_images: int = 10_000  # evaluate on this number of images, the first of `eval_split`
     train_fit: CropResize = CropResize()
     eval_fit: CropResize = CropResize()
     labels: Literal["stored", "single", "random", "soft", "given"] = "stored"
-    least_side: int = 0  # training leaves out images whose shorter side has fewer pixels
-    by_hand: tuple[str, ...] = ()  # files that TensorFlow Datasets cannot download, and where to get them
-    by_hand_from: str = ""
+    min_side: int = 0  # drop training images whose shorter side has fewer pixels
+    manual_files: tuple[str, ...] = ()  # files that TensorFlow Datasets cannot download
+    manual_source: str = ""  # where to get them
 
     @property
     def spec(self) -> ImageSpec:
@@ -79,20 +80,20 @@ def _squared(tfds: str, side: int, crop: int, **more: Any) -> DatasetInfo:
 
 
 def _celeb_a_hq(side: int) -> DatasetInfo:
-    """The images are stored in this size. A tenth of them is set aside for tests."""
+    """The images are stored at this size. A tenth of them is the test split."""
     return DatasetInfo(
         f"celeb_a_hq/{side}",
         (side, side, 3),
         train_split="train[:90%]",
         eval_split="train[90%:]",
         eval_images=3_000,
-        by_hand=(f"data{side}x{side}.tar",),
-        by_hand_from="https://github.com/tkarras/progressive_growing_of_gans",
+        manual_files=(f"data{side}x{side}.tar",),
+        manual_source="https://github.com/tkarras/progressive_growing_of_gans",
     )
 
 
 def _lsun() -> Iterator[tuple[str, DatasetInfo]]:
-    """One data set for each class. Tests have a hundredth of the bedrooms, as in compare_gan, or 10,000."""
+    """One data set per class. The test split has 1% of the bedrooms, as in compare_gan, or 10,000 images."""
     for name in (*LSUN_SCENES, *LSUN_OBJECTS):
         splits, images = ("train[:-10000]", "train[-10000:]"), 10_000
         if name == "bedroom":
@@ -105,10 +106,10 @@ def _lsun() -> Iterator[tuple[str, DatasetInfo]]:
 
 
 def _stl10() -> DatasetInfo:
-    """Few labels as they were meant: 5,000 training images have one and 100,000 have none.
+    """Few labels by design: 5,000 labelled and 100,000 unlabelled training images.
 
-    Both train, as 48x48 images, the size of `resnet_stl_arch`. compare_gan has no STL-10, so no score
-    depends on its bilinear resize: these are antialiased. The 8,000 test images are all labelled.
+    Images are resized to 48x48, the size of `resnet_stl_arch`. compare_gan has no STL-10, so there are no
+    scores to match and the resize is antialiased. The 8,000 test images are all labelled.
     """
     fit = CropResize(48)
     return DatasetInfo("stl10", (48, 48, 3), 10, "train+unlabelled", "test", 8_000, fit, fit)
@@ -124,8 +125,8 @@ def _imagenet(side: int, num_classes: int = 1000, **more: Any) -> DatasetInfo:
         eval_images=50_000,
         train_fit=train,
         eval_fit=test,
-        by_hand=("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"),
-        by_hand_from="https://image-net.org/download-images",
+        manual_files=("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"),
+        manual_source="https://image-net.org/download-images",
         **more,
     )
 
@@ -142,13 +143,13 @@ DATASET_INFO: dict[str, DatasetInfo] = {
     **{f"celeb_a_hq_{side}": _celeb_a_hq(side) for side in (64, 128, 256, 512, 1024)},
     **dict(_lsun()),
     **{f"imagenet_{side}": _imagenet(side) for side in (64, 128, 256, 512)},
-    "imagenet_512_hq400": _imagenet(512, least_side=400),
+    "imagenet_512_hq400": _imagenet(512, min_side=400),
     "soft_labeled_imagenet_128": _imagenet(128, labels="soft"),
     "single_class_imagenet_128": _imagenet(128, 1, labels="single"),
     "random_class_imagenet_128": _imagenet(128, labels="random"),
     "labeled_only_imagenet_128": _imagenet(128, labels="given"),
-    # Half and a quarter of the images, as many as the code of Zhao et al. takes,
-    # https://arxiv.org/abs/2006.10738. TensorFlow Datasets stores them shuffled, so the first are any.
+    # Half and a quarter of the images, with the counts of the code of Zhao et al.,
+    # https://arxiv.org/abs/2006.10738. TensorFlow Datasets stores them shuffled, so these are random subsets.
     "imagenet_128_0.5": _imagenet(128, train_split="train[:640583]"),
     "imagenet_128_0.25": _imagenet(128, train_split="train[:320291]"),
 }

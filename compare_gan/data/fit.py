@@ -1,4 +1,4 @@
-"""From stored images of any size to the squares that networks see. Scores depend on how, so it has a name."""
+"""Crops and resizes stored images to square network inputs. Scores depend on the method, so it is named."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def _bilinear_tf1(image: np.ndarray, size: int) -> np.ndarray:
     return np.rint(255 * preprocess.resized(preprocess.scaled(image), size)).astype(np.uint8)
 
 
-# [h, w, C] uint8, a side -> [side, side, C] uint8. Those of Pillow are antialiased; TensorFlow 1's is not.
+# ([h, w, C] uint8, side) -> [side, side, C] uint8. Pillow's are antialiased; TensorFlow 1's is not.
 RESIZES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "lanczos": _by_pillow(Image.Resampling.LANCZOS),
     "bicubic": _by_pillow(Image.Resampling.BICUBIC),
@@ -33,17 +33,17 @@ RESIZES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 
 @dataclasses.dataclass(frozen=True)
 class CropResize:
-    """A crop, then a resize to a square. Without a size images stay as they are.
+    """A crop, then a resize to a square. Without a size, images are unchanged.
 
-    The result is rounded to 8 bits; compare_gan keeps the fractions of its bilinear resize, which differ by
-    less than half a grey level.
+    The result is rounded to 8 bits; compare_gan keeps the fractions of its bilinear resize, a difference of
+    at most half a grey level.
 
     Raises:
-      UserError: a size, crop or resize that there is not.
+      UserError: the size is not positive, or the crop or resize is unknown.
     """
 
     size: int | None = None
-    crop: str | int = "middle"  # one of `preprocess.CROPS`; or the middle of this side, padded with black
+    crop: str | int = "middle"  # one of `preprocess.CROPS`; or the side of a centre crop, zero-padded
     resize: str = "lanczos"  # one of `RESIZES`
 
     def __post_init__(self):
@@ -56,7 +56,7 @@ class CropResize:
 
     @property
     def random(self) -> bool:
-        """Is an image another one each time?"""
+        """Whether the crop is random."""
         return self.size is not None and self.crop in ("random", "distorted")
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

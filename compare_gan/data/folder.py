@@ -1,4 +1,4 @@
-"""Image files in folders."""
+"""Image files in a folder."""
 
 import os
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.archive import archive_shards, is_archive
-from compare_gan.data.images import MOST_BYTES
+from compare_gan.data.images import MAX_FILE_BYTES
 from compare_gan.data.layout import arrange
 from compare_gan.data.parquet import Columns, read_shards, without_columns
 from compare_gan.data.records import Contents, Encoded
 from compare_gan.data.tree import Tree, is_hidden, is_image
 
 
-class Files(Encoded):
+class FolderImages(Encoded):
     """Image files under a folder."""
 
     def __init__(self, root: Path, names: list[str]):
@@ -25,7 +25,7 @@ class Files(Encoded):
     def data(self, i: int) -> bytes:
         try:
             with open(self.root / self.names[i], "rb") as file:
-                return file.read(MOST_BYTES + 1)
+                return file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise UserError(f"{self.where(i)}: cannot be read ({error.strerror})") from None
 
@@ -42,7 +42,7 @@ def read_folder(path: Path, columns: Columns = Columns()) -> Contents:
     Raises:
       UserError: see `compare_gan.data.layout.arrange` and `compare_gan.data.parquet.read_shards`.
     """
-    names = _listed(path)
+    names = _list_names(path)
     shards = [name for name in names if name.lower().endswith(".parquet")]
     if shards:
         return read_shards(path, shards, columns)
@@ -65,27 +65,29 @@ def _tree(path: Path, names: Sequence[str]) -> Tree:
         path.resolve().name,
         names,
         False,
-        lambda root, found: Files(path / root, found),
+        lambda root, found: FolderImages(path / root, found),
         read,
     )
 
 
-def _listed(path: Path) -> list[str]:
-    """Files and folders below a folder. Links are followed; each folder is read once."""
-    names, waiting, seen = list[str](), [""], set[tuple[int, int]]()
-    while waiting:
-        prefix = waiting.pop()
-        about = os.stat(path / prefix)
-        if (about.st_dev, about.st_ino) in seen:  # a link back, or to what has been read
+def _list_names(path: Path) -> list[str]:
+    """Relative paths of all files and folders below a folder. Follows links; reads each folder once."""
+    names, pending, seen = list[str](), [""], set[tuple[int, int]]()
+    while pending:
+        prefix = pending.pop()
+        status = os.stat(path / prefix)
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder that was read already
             continue
-        seen.add((about.st_dev, about.st_ino))
+        seen.add((status.st_dev, status.st_ino))
         with os.scandir(path / prefix) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name, reverse=True):
                 if is_hidden(entry.name):
                     continue
                 if entry.is_dir():
                     names.append(f"{prefix}{entry.name}/")
-                    waiting.append(names[-1])
-                elif entry.is_file() or not os.path.exists(entry.path):  # a dangling link is a broken image
+                    pending.append(names[-1])
+                elif entry.is_file() or not os.path.exists(
+                    entry.path
+                ):  # report a dangling link as a broken image
                     names.append(prefix + entry.name)
     return names

@@ -1,4 +1,4 @@
-"""Image files to arrays [H, W, C], C = 1 (grey) or 3 (RGB)."""
+"""Decodes image files to arrays [H, W, C], C = 1 (grey) or 3 (RGB)."""
 
 import io
 import warnings
@@ -8,8 +8,8 @@ from PIL import ExifTags, Image, features
 
 from compare_gan.core.errors import UserError
 
-MOST_BYTES = 2**29  # of one image file
-# Not all that Pillow knows: it hands EPS to another program, and rare formats are rarely tested.
+MAX_FILE_BYTES = 2**29  # limit for one image file
+# A subset of what Pillow supports: it runs another program for EPS, and rare formats are poorly tested.
 # Pillow may be built without the last two.
 _SUFFIXES = {
     "PNG": (".png",),
@@ -36,21 +36,21 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow refuses huge images, and only warns of large ones. Both are refused here.
+# Pillow refuses huge images, and only warns about large ones. Both are rejected here.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 def decode(data: bytes, where: str) -> np.ndarray:
     """The pixels of one image file: [H, W, 1] uint8 if it is grey, else [H, W, 3].
 
-    It is turned upright as its EXIF entry says; transparency is dropped; 16 bits become 8; of an animation
-    this is the first frame.
+    The EXIF orientation is applied, alpha is dropped, and 16 bits are reduced to 8. Only the first frame of
+    an animation is read.
 
     Args:
-      where: what to call the image in an error.
+      where: names the image in error messages.
 
     Raises:
-      UserError: it is broken, too large, or of a kind that does not fit into 8 bits.
+      UserError: the image is broken, too large, or has 32-bit or floating-point pixels.
     """
     image = _opened(data, where)
     try:
@@ -59,51 +59,53 @@ def decode(data: bytes, where: str) -> np.ndarray:
         return _eight_bits(image if turn is None else image.transpose(turn), where)
     except UserError:
         raise
-    except Exception:  # each of Pillow's readers has its own ways to fail
+    except Exception:  # each of Pillow's decoders raises its own errors
         raise _broken(where) from None
 
 
 def dimensions(data: bytes, where: str) -> tuple[int, int]:
-    """Height and width of one image file as `decode` gives it, without decoding the pixels.
+    """Height and width of the result of `decode`, without decoding the pixels.
 
     Raises:
-      UserError: it is broken or too large.
+      UserError: the image is broken or too large.
     """
     image = _opened(data, where)
-    swapped = image.format != "TIFF" and _orientation(image) in SIDEWAYS  # Pillow has turned a TIFF's size
+    swapped = (
+        image.format != "TIFF" and _orientation(image) in SIDEWAYS
+    )  # Pillow already swaps the size of a TIFF
     return image.size if swapped else image.size[::-1]
 
 
 def dark(brightest: int) -> str | None:
-    """What to tell of images whose brightest value is this one of 255; None unless they are nearly black."""
+    """A warning for images whose largest value is `brightest`, of 255; None unless they are nearly black."""
     if brightest > DARK:
         return None
     return (
-        f"no value exceeds {brightest} of 255, so the images are nearly black; multiply the 12-bit values of "
-        f"16-bit files (0 to 4095) by 16, and the numbers in label masks so that they reach 255"
+        f"no value exceeds {brightest} of 255, so the images are nearly black; multiply 12-bit values in "
+        f"16-bit files (0 to 4095) by 16, and rescale label masks to reach 255"
     )
 
 
 def _opened(data: bytes, where: str) -> Image.Image:
-    if len(data) > MOST_BYTES:
-        raise UserError(f"{where}: larger than {MOST_BYTES >> 20} MiB; make it smaller, or remove it")
+    if len(data) > MAX_FILE_BYTES:
+        raise UserError(f"{where}: larger than {MAX_FILE_BYTES >> 20} MiB; shrink or remove it")
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise UserError(
             f"{where}: has more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels; "
-            f"make it smaller, or remove it"
+            f"shrink or remove it"
         ) from None
     except Exception:
         raise _broken(where) from None
 
 
 def _broken(where: str) -> UserError:
-    return UserError(f"{where}: not a readable image; repair or remove it")
+    return UserError(f"{where}: not a readable image; repair or delete it")
 
 
 def _orientation(image: Image.Image) -> int:
-    """A camera's note; one that is damaged says nothing, and harms no pixel."""
+    """The EXIF orientation; 1 (upright) if there is none or it is damaged."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:
@@ -117,7 +119,7 @@ def _eight_bits(image: Image.Image, where: str) -> np.ndarray:
         return _from_sixteen(np.asarray(image), where)[:, :, None]
     if image.mode == "F":
         raise UserError(f"{where}: has floating point pixels; save it with 8 or 16 bits")
-    if image.mode in ("P", "PA"):  # a palette may hold transparent colours, which RGB alone cannot read
+    if image.mode in ("P", "PA"):  # a palette may have transparent colours, which convert via RGBA only
         image = image.convert("RGBA")
     return np.asarray(image.convert("RGB"))
 

@@ -1,13 +1,13 @@
-"""Label files as rows. The end of the name says the format.
+"""Parses label files into rows. The suffix of the file selects the format.
 
   .npz                  index [M] integers, or file_name [M] strings, or both; label [M] or [M, K]
-  .csv .tsv .txt        a header; a column index or file_name, or both; then label, or a column for each class
-  .json .jsonl          the same as objects, see `compare_gan.data.label_tables`
-  .tfrecord, any other  uncompressed TFRecords of tf.train.Example, as compare_gan has them: file_name, and
+  .csv .tsv .txt        a header; a column index or file_name, or both; then label, or a column per class
+  .json .jsonl          the same as objects; see `compare_gan.data.label_tables`
+  .tfrecord, any other  uncompressed TFRecords of tf.train.Example, as in compare_gan: file_name, and
                         label as an int64 or as K float logits; the name may be a pattern of several files
 
-A label is the number of a class or its name; -1, NaN or nothing at all means unlabelled. [M, K] are
-probabilities; zeros mean unlabelled. Columns may have other usual names, see `NAMES` and `LABELS`.
+A label is a class index or a class name; -1, NaN or an empty cell means unlabelled. [M, K] are probabilities;
+a row of zeros means unlabelled. Columns may have other common names, see `NAMES` and `LABELS`.
 """
 
 import dataclasses
@@ -25,40 +25,40 @@ from compare_gan.data.base import UNLABELLED
 from compare_gan.data.label_tables import TEXT_SUFFIXES, Table, read_table
 
 INDEX, NAME, LABEL, COUNT = "index", "file_name", "label", "num_images"
-NAMES = (  # columns that hold names of image files; the first that is there counts
+NAMES = (  # names of the column of image file names; the first match is used
     *(NAME, "filename", "file", "image_path", "file_path", "filepath", "path", "image_name", "image_file"),
     *("image", "img", "name", "image_id", "img_id", "id"),
 )
 LABELS = (LABEL, "labels", "class", "class_name", "classname", "class_label", "target", "category")
-UNNAMED = ("", "unnamed: 0")  # how pandas writes and reads a column without a name
+UNNAMED = ("", "unnamed: 0")  # how pandas writes and reads an unnamed column
 FORMATS = "label files end in .npz, .csv, .tsv, .txt, .json or .jsonl, or are uncompressed TFRecords"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Rows:
-    """What a label file says, before it is held against a data set."""
+class LabelRows:
+    """The rows of a label file, before they are matched to a data set."""
 
     path: Path
-    where: Callable[[int], str]  # what to call row i in an error
-    index: np.ndarray | None  # [M] int64: the image that each row is about
-    names: Sequence[str] | None  # [M] what it is called; at least one of the two is there
-    labels: np.ndarray  # [M] int64 class numbers, or words; or [M, K] probabilities
-    columns: tuple[str, ...] = ()  # what the K are called, if the file says so
-    count: int | None = None  # how many images the index counts, if the file says so
-    notes: tuple[str, ...] = ()  # what a user should know: columns that are ignored
+    where: Callable[[int], str]  # names row i in error messages
+    index: np.ndarray | None  # [M] int64 image indices
+    names: Sequence[str] | None  # [M] image names; at least one of `index` and `names` is set
+    labels: np.ndarray  # [M] int64 class indices or strings; or [M, K] probabilities
+    columns: tuple[str, ...] = ()  # [K] column names of probabilities, if the file has them
+    count: int | None = None  # number of images that the indices refer to, if the file stores it
+    notes: tuple[str, ...] = ()  # notes for the user, such as ignored columns
 
-    def refuse(self, bad: np.ndarray, tell: Callable[[int], str]) -> None:
-        """Raises UserError for the first row that is bad, if there is one."""
+    def refuse(self, bad: np.ndarray, message: Callable[[int], str]) -> None:
+        """Raises UserError for the first row in the mask `bad`, if any."""
         if bad.any():
             i = int(bad.argmax())
-            raise UserError(f"{self.where(i)}: {tell(i)}")
+            raise UserError(f"{self.where(i)}: {message(i)}")
 
 
-def read_rows(path: Path) -> Rows:
-    """The rows of a label file.
+def read_rows(path: Path) -> LabelRows:
+    """Reads the rows of a label file.
 
     Raises:
-      UserError: it cannot be read, or is not a label file.
+      UserError: the file cannot be read, or is not a label file.
     """
     kind = path.suffix.lower()
     if kind == ".npz":
@@ -68,34 +68,34 @@ def read_rows(path: Path) -> Rows:
     return _read_records(path)
 
 
-def rows_of_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Rows:
-    """What the arrays of an `.npz` label file say.
+def rows_of_arrays(path: Path, arrays: dict[str, np.ndarray]) -> LabelRows:
+    """The rows in the arrays of an `.npz` label file.
 
     Raises:
-      UserError: they are not those of a label file.
+      UserError: the arrays are not those of a label file.
     """
     if not {LABEL} < arrays.keys() <= {INDEX, NAME, LABEL, COUNT} or not {INDEX, NAME} & arrays.keys():
         raise UserError(
-            f"{path}: not a label file: holds {', '.join(arrays) or 'nothing'}; "
-            f"wanted {INDEX} or {NAME}, and {LABEL}"
+            f"{path}: not a label file: contains {', '.join(arrays) or 'nothing'}; "
+            f"expected {INDEX} or {NAME}, and {LABEL}"
         )
     index, names, labels, count = (arrays.get(key) for key in (INDEX, NAME, LABEL, COUNT))
     assert labels is not None
     if index is not None and (index.ndim != 1 or index.dtype.kind not in "iu"):
-        raise UserError(f"{path}: {INDEX} is {index.dtype} {list(index.shape)}; wanted a list of integers")
+        raise UserError(f"{path}: {INDEX} is {index.dtype} {list(index.shape)}; expected 1-D integers")
     if names is not None and (names.ndim != 1 or names.dtype.kind not in "US"):
-        raise UserError(f"{path}: {NAME} is {names.dtype} {list(names.shape)}; wanted a list of strings")
+        raise UserError(f"{path}: {NAME} is {names.dtype} {list(names.shape)}; expected 1-D strings")
     if count is not None and (count.ndim or count.dtype.kind not in "iu"):
-        raise UserError(f"{path}: {COUNT} is {count.dtype} {list(count.shape)}; wanted a whole number")
+        raise UserError(f"{path}: {COUNT} is {count.dtype} {list(count.shape)}; expected an integer")
     if (labels.ndim, labels.dtype.kind) not in {*((1, kind) for kind in "iufbUS"), (2, "f")}:
         raise UserError(
             f"{path}: {LABEL} is {labels.dtype} {list(labels.shape)}; "
-            f"wanted [M] class numbers or names, or [M, K] probabilities"
+            f"expected class indices or names [M], or probabilities [M, K]"
         )
     for name, array in {INDEX: index, NAME: names}.items():
         if array is not None and len(array) != len(labels):
             raise UserError(f"{path}: {name} has {len(array)} entries, but {LABEL} has {len(labels)}")
-    rows = Rows(
+    rows = LabelRows(
         path,
         lambda i: f"{path}: row {i}",
         None if index is None else index.astype(np.int64),
@@ -107,10 +107,10 @@ def rows_of_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Rows:
         return dataclasses.replace(rows, labels=np.strings.strip(_text(labels)))
     if labels.ndim == 2:
         return rows
-    whole = np.where(np.isnan(labels), UNLABELLED, labels) if labels.dtype.kind == "f" else labels
-    rows.refuse(whole != np.rint(whole), lambda i: f"label {labels[i]} is not a whole number")
-    rows.refuse(np.abs(whole) > 2**53, lambda i: f"label {labels[i]} is no class number")
-    return dataclasses.replace(rows, labels=whole.astype(np.int64))
+    numbers = np.where(np.isnan(labels), UNLABELLED, labels) if labels.dtype.kind == "f" else labels
+    rows.refuse(numbers != np.rint(numbers), lambda i: f"label {labels[i]} is not an integer")
+    rows.refuse(np.abs(numbers) > 2**53, lambda i: f"label {labels[i]} is not a class index")
+    return dataclasses.replace(rows, labels=numbers.astype(np.int64))
 
 
 def _text(array: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ def _text(array: np.ndarray) -> np.ndarray:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file of this name, or if there is none, those that match it; `{split}` stands for train."""
+    """The file of this name, or else the files that match it as a pattern; `{split}` stands for train."""
     named = Path(str(path).replace("{split}", "train"))
     return [named] if named.exists() else sorted(map(Path, glob.glob(str(named)))) or [named]
 
@@ -131,7 +131,7 @@ def file_bytes(file: Path) -> bytes:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
 
 
-def _rows_of_table(path: Path, table: Table) -> Rows:
+def _rows_of_table(path: Path, table: Table) -> LabelRows:
     spelled = {name: name.strip().lower().replace(" ", "_") for name in table.header}
     index = next((name for name in table.header if spelled[name] == INDEX), None)
     named = _first(spelled, NAMES)
@@ -141,10 +141,10 @@ def _rows_of_table(path: Path, table: Table) -> Rows:
     if len(set(table.header)) < len(table.header) or not rest or (index is None and named is None):
         raise UserError(
             f"{path}: its columns are {', '.join(table.header) or 'none'}; "
-            f"wanted {INDEX} or {NAME}, then {LABEL} or one for each class"
+            f"expected {INDEX} or {NAME}, then {LABEL} or one per class"
         )
     label = _label_column(path, spelled, rest)
-    rows = Rows(
+    rows = LabelRows(
         path,
         table.where,
         None if index is None else _parsed(table.where, INDEX, table.words(index), np.int64),
@@ -155,30 +155,32 @@ def _rows_of_table(path: Path, table: Table) -> Rows:
         labels = np.array(table.words(label), np.str_)
         ignored = [name for name in rest if name != label]
         ignores = f"; {', '.join(ignored)} {'are' if ignored[1:] else 'is'} ignored" if ignored else ""
-        usual = not ignored and spelled[label] in LABELS
-        notes = () if usual else (f"labels are in the column {label}{ignores}",)
+        standard = not ignored and spelled[label] in LABELS
+        notes = () if standard else (f"labels are in the column {label}{ignores}",)
         return dataclasses.replace(rows, labels=labels, notes=notes)
     words = np.array([table.words(name) for name in rest], np.str_)
     for name, column in zip(rest, words, strict=True):
         if len(column) and not any(map(is_number, column)) and (column != "").any():
             raise UserError(
-                f"{path}: no column is called {LABEL}, and {name} does not hold probabilities; "
-                f"call the column with the labels {LABEL}"
+                f"{path}: no column is called {LABEL}, and {name} does not contain probabilities; "
+                f"rename the column of labels to {LABEL}"
             )
     words[:, (words == "").all(0)] = "0"
-    chances = [_parsed(table.where, name, row, np.float64) for name, row in zip(rest, words, strict=True)]
-    return dataclasses.replace(rows, labels=np.stack(chances, 1), columns=tuple(rest))
+    probabilities = [
+        _parsed(table.where, name, row, np.float64) for name, row in zip(rest, words, strict=True)
+    ]
+    return dataclasses.replace(rows, labels=np.stack(probabilities, 1), columns=tuple(rest))
 
 
-def _first(spelled: dict[str, str], wanted: Sequence[str]) -> str | None:
-    found = {spelling: name for name, spelling in spelled.items()}
-    return next((found[name] for name in wanted if name in found), None)
+def _first(spelled: dict[str, str], preferred: Sequence[str]) -> str | None:
+    names = {spelling: name for name, spelling in spelled.items()}
+    return next((names[spelling] for spelling in preferred if spelling in names), None)
 
 
 def _nameless_names(table: Table, spelled: dict[str, str]) -> str | None:
-    """The first column if it has no name but holds names of images: pandas writes the index of a table so.
+    """The first column if it is unnamed and contains image names, as pandas writes a data frame index.
 
-    Numbers there may be those of rows in any order, so they are not taken for the numbers of images.
+    Numbers in such a column may be row numbers in any order, so they are not used as image indices.
     """
     first = table.header[0] if table.header else None
     if first is None or spelled[first] not in UNNAMED or all(map(is_number, table.words(first))):
@@ -187,12 +189,12 @@ def _nameless_names(table: Table, spelled: dict[str, str]) -> str | None:
 
 
 def _label_column(path: Path, spelled: dict[str, str], rest: list[str]) -> str | None:
-    """The column of labels; none if there is one for each class."""
+    """The column of labels; None if there is one column per class."""
     found = [name for name in rest if spelled[name] in LABELS]
     exact = [name for name in found if spelled[name] == LABEL]
     if len(found) > 1 and not exact:
         raise UserError(
-            f"{path}: {' and '.join(found)} may all be labels; call the column with the labels {LABEL}"
+            f"{path}: {' and '.join(found)} are candidates for labels; rename the column of labels to {LABEL}"
         )
     if found:
         return (exact or found)[0]
@@ -213,12 +215,12 @@ def _parsed(where: Callable[[int], str], column: str, words: Sequence[str], kind
         try:
             parsed[i] = kind(word)
         except (ValueError, OverflowError):
-            wanted = "a whole number" if kind is np.int64 else "a number"
-            raise UserError(f"{where(i)}: {column} is {str(word)!r}; wanted {wanted}") from None
+            expected = "an integer" if kind is np.int64 else "a number"
+            raise UserError(f"{where(i)}: {column} is {str(word)!r}; expected {expected}") from None
     return parsed
 
 
-def _read_records(path: Path) -> Rows:
+def _read_records(path: Path) -> LabelRows:
     for file in files_of(path):
         if ".tfrecord" not in file.name and not _looks_like_records(file_bytes(file)):
             raise UserError(f"{file}: not a label file; {FORMATS}")
@@ -227,8 +229,8 @@ def _read_records(path: Path) -> Rows:
         from tensorflow_datasets.proto import tf_example_pb2  # slow to import, and an extra
     except ImportError:
         raise UserError(
-            f"{path}: labels in TFRecords want pip install 'compare_gan[tfds]'; "
-            f"or write them to a .csv with the columns {NAME} and {LABEL}"
+            f"{path}: labels in TFRecords need pip install 'compare_gan[tfds]'; "
+            f"alternatively, write them to a .csv with the columns {NAME} and {LABEL}"
         ) from None
     places, names, labels = list[str](), list[str](), list[Any]()
     for file in files_of(path):
@@ -241,28 +243,28 @@ def _read_records(path: Path) -> Rows:
             name, number = feature[NAME].bytes_list.value, feature[LABEL].int64_list.value
             logits = list(feature[LABEL].float_list.value)
             if len(name) != 1 or len(number) != (0 if logits else 1):
-                raise UserError(f"{places[-1]}: wanted one {NAME}, and {LABEL} as one int64 or as floats")
+                raise UserError(f"{places[-1]}: expected one {NAME}, and {LABEL} as one int64 or as floats")
             names.append(name[0].decode(errors="surrogateescape"))
             labels.append(logits or number[0])
             if np.shape(labels[-1]) != np.shape(labels[0]):
-                raise UserError(f"{places[-1]}: its {LABEL} is not of the kind of {places[0]}")
+                raise UserError(f"{places[-1]}: its {LABEL} differs in type or shape from {places[0]}")
     found = np.array(labels, np.float64 if np.ndim(labels) == 2 else np.int64)
-    return Rows(path, places.__getitem__, None, names, softmax(found, 1) if found.ndim == 2 else found)
+    return LabelRows(path, places.__getitem__, None, names, softmax(found, 1) if found.ndim == 2 else found)
 
 
 def _looks_like_records(data: bytes) -> bool:
-    """Whether the first record, its length before and a checksum after both, fits into a file."""
+    """Whether the length field of the first record is consistent with the size of the file."""
     return not data or 16 <= 16 + int.from_bytes(data[:8], "little") <= len(data)
 
 
 def _records(file: Path) -> Iterator[bytes]:
-    """What a TFRecord file holds. Checksums are not checked: whether a row makes sense is checked later."""
-    data, at = file_bytes(file), 0
-    while at < len(data):
+    """The records of a TFRecord file. Checksums are not verified, since rows are validated later."""
+    data, offset = file_bytes(file), 0
+    while offset < len(data):
         length = int.from_bytes(
-            data[at : at + 8], "little"
-        )  # then its checksum, 4 bytes, as after the record
-        if at + length + 16 > len(data):
-            raise UserError(f"{file}: not whole, uncompressed TFRecords; {FORMATS}")
-        yield data[at + 12 : at + 12 + length]
-        at += length + 16
+            data[offset : offset + 8], "little"
+        )  # followed by a 4-byte checksum, as is the record
+        if offset + length + 16 > len(data):
+            raise UserError(f"{file}: not intact, uncompressed TFRecords; {FORMATS}")
+        yield data[offset + 12 : offset + 12 + length]
+        offset += length + 16

@@ -16,11 +16,11 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Table:
-    """A header and rows of cells, as the file has them."""
+    """A header and rows of unparsed cells."""
 
     header: tuple[str, ...]
     rows: Sequence[Sequence[Any]]  # each as long as the header
-    where: Callable[[int], str]  # what to call row i in an error
+    where: Callable[[int], str]  # names row i in error messages
 
     def words(self, name: str) -> list[str]:
         """A column as text, stripped. Raises UserError for a cell that is a list or an object."""
@@ -31,13 +31,13 @@ class Table:
 def read_table(path: Path, data: bytes) -> Table:
     """The table in a file of one of `TEXT_SUFFIXES`.
 
-    Cells of text are separated by a comma, a semicolon, a tab or, in a .txt, blanks, whichever the first line
-    has. A first line that begins with the name of an image file is no header; the two columns are then
+    Cells are separated by a comma, a semicolon, a tab or, in a .txt, whitespace, depending on the first line.
+    If the first line begins with the name of an image file, it is not a header; the two columns are then
     file_name and label. A .json file is {"1.png": "cat", ...}, a list of objects, or StyleGAN's
     {"labels": [["1.png", 0], ...]}; a .jsonl file has an object on each line.
 
     Raises:
-      UserError: it is no such table.
+      UserError: the file is not such a table.
     """
     try:
         text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
@@ -68,7 +68,7 @@ def _of_text(path: Path, text: str) -> Table:
     header = tuple(lines[0][1])
     if any(map(is_image, header)):
         if len(header) != 2 or not is_image(header[0]):
-            raise UserError(f"{path}: its first line names no columns; add a line such as file_name,label")
+            raise UserError(f"{path}: its first line has no column names; add a line such as file_name,label")
         header = ("file_name", "label")
     else:
         lines = lines[1:]
@@ -89,7 +89,7 @@ def _of_json(path: Path, found: Any) -> Table:
         found = [{"file_name": name, "label": label} for name, label in found.items()]
     if not isinstance(found, list):
         raise UserError(
-            f'{path}: not a label file; wanted {{"1.png": "cat", ...}} or '
+            f'{path}: not a label file; expected {{"1.png": "cat", ...}} or '
             f'[{{"file_name": "1.png", "label": "cat"}}, ...]'
         )
     return _of_objects(path, found, [f"{path}: entry {i}" for i in range(len(found))])
@@ -105,5 +105,5 @@ def _of_objects(path: Path, found: list[Any], places: list[str]) -> Table:
 
 def _word(cell: Any, place: str, name: str) -> str:
     if isinstance(cell, dict | list):
-        raise UserError(f"{place}: {name} is {json.dumps(cell)[:40]}; wanted one word or number")
+        raise UserError(f"{place}: {name} is {json.dumps(cell)[:40]}; expected a string or a number")
     return "" if cell is None else str(cell).strip()

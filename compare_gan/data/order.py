@@ -1,4 +1,4 @@
-"""The order in which training sees the images: arithmetic on the batch number, no state."""
+"""The order of training images: a stateless function of the batch index."""
 
 import dataclasses
 import functools
@@ -9,26 +9,26 @@ from compare_gan.core.errors import UserError
 
 
 def permutation(count: int, *key: int) -> np.ndarray:
-    """A shuffled range [count] int64 that `key` alone decides.
+    """A permutation of range(count), [count] int64, determined by `key`.
 
-    It sorts raw PCG64 words: NumPy promises that stream for good, but not that of `Generator.permutation`.
+    Sorts raw PCG64 output: NumPy guarantees a stable stream for it, but not for `Generator.permutation`.
 
     Raises:
-      UserError: a part of the key is negative.
+      UserError: an element of the key is negative.
     """
     if min(key) < 0:
-        raise UserError(f"seed {min(key)} is negative; seeds are 0 or more")
+        raise UserError(f"seed {min(key)} is negative; seeds are nonnegative")
     return np.argsort(np.random.PCG64(key).random_raw(count), kind="stable")
 
 
 def batch_indices(count: int, batch_size: int, seed: int, start: int, batches: int) -> np.ndarray:
     """Image indices of the batches `start` to `start + batches - 1`, [batches, batch_size] int64.
 
-    The stream is endless: one permutation of all `count` images after another, each decided by the seed and
-    its own number, cut into batches without regard to where an epoch ends.
+    The stream is infinite: a concatenation of one permutation of all `count` images per epoch, determined by
+    the seed and the epoch, cut into batches that may straddle epochs.
 
     Raises:
-      UserError: there are no images, or a batch would be empty.
+      UserError: `count` or `batch_size` is not positive.
     """
     if count < 1:
         raise UserError("there are no images to draw batches from")
@@ -44,27 +44,27 @@ def batch_indices(count: int, batch_size: int, seed: int, start: int, batches: i
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Order:
-    """Which images each batch of a job holds. Some rows can be drawn from a few of the images only.
+    """The images of each training batch. Some rows may be drawn from a subset of the images.
 
-    The few and all images are two streams, each like that of `batch_indices`.
+    The subset and the set of all images are two streams, each as in `batch_indices`.
     """
 
-    count: int  # images in all
+    count: int  # number of images
     batch_size: int
     seed: int
-    few: np.ndarray | None = None  # numbers of the images that are drawn more often
-    few_rows: tuple[int, ...] = ()  # sorted rows of a batch that are drawn from the few
+    few: np.ndarray | None = None  # indices of the subset that is oversampled
+    few_rows: tuple[int, ...] = ()  # sorted batch rows drawn from the subset
 
     @functools.cached_property
     def other_rows(self) -> np.ndarray:
-        """Sorted rows of a batch that are drawn from all images."""
+        """Sorted batch rows drawn from all images."""
         return np.setdiff1d(np.arange(self.batch_size), self.few_rows)
 
     def batches(self, start: int, batches: int) -> np.ndarray:
         """Image indices of the batches `start` to `start + batches - 1`, [batches, batch_size] int64.
 
         Raises:
-          UserError: there are no images, or a batch would be empty.
+          UserError: `count` or `batch_size` is not positive.
         """
         if self.few is None:
             return batch_indices(self.count, self.batch_size, self.seed, start, batches)
@@ -76,8 +76,8 @@ class Order:
         return index
 
     def at(self, batch: int, row: int) -> int:
-        """The image in one row of a batch."""
-        before = int(np.searchsorted(self.few_rows, row))  # rows of the few above this one
+        """The image index in one row of a batch."""
+        before = int(np.searchsorted(self.few_rows, row))  # rows of the subset before this one
         if self.few is not None and row in self.few_rows:
             place = batch * len(self.few_rows) + before
             return int(self.few[batch_indices(len(self.few), 1, self.seed, place, 1)[0, 0]])
@@ -86,7 +86,7 @@ class Order:
 
 
 def spread_rows(count: int, batch_size: int) -> tuple[int, ...]:
-    """`count` rows of a batch at even distances, so that each device and each microbatch has its share."""
+    """`count` evenly spaced rows of a batch, so that devices and microbatches get equal shares."""
     return tuple(int(i * batch_size // count) for i in range(count))
 
 

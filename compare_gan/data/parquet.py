@@ -1,4 +1,4 @@
-"""Images and labels in parquet files, as the Hugging Face hub holds them."""
+"""Images and labels in parquet files, as on the Hugging Face hub."""
 
 import contextlib
 import dataclasses
@@ -18,21 +18,21 @@ from compare_gan.core.memory import memory_budget
 from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.classes import numbered, stored_labels
-from compare_gan.data.records import Contents, Encoded, Part, joined
+from compare_gan.data.records import Contents, Encoded, StoredSplit, joined
 from compare_gan.data.splits import TEST_SPLITS, SplitName, split_of
 
 IMAGE_NAMES = ("image", "img", "images", "jpg", "jpeg", "png", "webp", "picture", "photo", "pixels")
-LABEL_NAMES = (  # a column of the first two goes before any other
+LABEL_NAMES = (  # the first two take precedence
     *("label", "labels", "fine_label", "class", "class_label", "class_name", "target", "category", "cls"),
     *("label_name", "class_id", "label_id", "category_id"),
 )
-NO_LABELS = "none"  # in place of a label column
-BATCH = 256  # rows that are read at once
+NO_LABELS = "none"  # value of --label_column for no labels
+BATCH = 256  # rows per read
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """Which columns hold images and labels, where the user has chosen."""
+    """The columns of images and labels chosen by the user; None: detect."""
 
     image: str | None = None
     label: str | None = None  # `NO_LABELS`: the images have no labels
@@ -40,7 +40,7 @@ class Columns:
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A column of a file, or a field of the structs in one."""
+    """A column, or a field of a struct column."""
 
     path: tuple[str, ...]
     type: pa.DataType
@@ -50,7 +50,7 @@ class Field:
         return ".".join(self.path)
 
     def of(self, data: pa.Table | pa.RecordBatch) -> Any:
-        """Its values, from data that was read with `columns=[field.name]`."""
+        """The values of this field in data that was read with `columns=[field.name]`."""
         values = data.column(0)
         for name in self.path[1:]:
             values = pc.struct_field(values, name)
@@ -59,18 +59,18 @@ class Field:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shard:
-    """A file, and which of its columns hold what."""
+    """A parquet file and the roles of its columns."""
 
     file: Path
     image: Field
     label: Field | None  # None: unlabelled
-    class_names: tuple[str, ...]  # as the hub noted them for the label column; empty: none
-    ignored: tuple[str, ...]  # its other columns
+    class_names: tuple[str, ...]  # from the hub metadata of the label column; empty: none
+    ignored: tuple[str, ...]  # the other columns
     notes: tuple[str, ...]
 
 
-class Rows(Encoded):
-    """Image files in a column of parquet files, held in memory as they are: encoded."""
+class ParquetImages(Encoded):
+    """Image files in a column of parquet files, kept in memory encoded."""
 
     def __init__(self, files: Sequence[Path], columns: Sequence[pa.ChunkedArray]):
         self.files, self.columns = files, columns
@@ -83,7 +83,7 @@ class Rows(Encoded):
         value = self._value(i)
         data = (value["bytes"] if value.is_valid else value) if pa.types.is_struct(value.type) else value
         if not data.is_valid:
-            raise UserError(f"{self.where(i)} has no image bytes; the file itself must hold the images")
+            raise UserError(f"{self.where(i)} has no image bytes; the parquet file must embed the images")
         return data.as_py()
 
     def where(self, i: int) -> str:
@@ -110,63 +110,67 @@ class Rows(Encoded):
 
 
 def without_columns(contents: Contents, columns: Columns) -> Contents:
-    """A source that is no parquet file, with a note if columns were chosen for it all the same."""
+    """A source other than parquet, with a note if the user chose columns."""
     if columns == Columns():
         return contents
-    note = "holds no parquet files, so --image_column and --label_column change nothing"
+    note = "contains no parquet files, so --image_column and --label_column have no effect"
     return dataclasses.replace(contents, notes=(*contents.notes, note))
 
 
 def read_parquet(path: Path, columns: Columns = Columns()) -> Contents:
     """One parquet file.
 
-    Unless `columns` names them, the image column is struct<bytes, path> or binary, called one of
-    `IMAGE_NAMES` or the only one of its kind; and the label column is called one of `LABEL_NAMES` or noted as
-    a class label by the hub, `label` or `labels` first. Fields of structs are named with dots. Without a
-    label column the images are unlabelled, with a note. Labels are as for
-    `compare_gan.data.classes.stored_labels`; null is unlabelled. Other columns are ignored.
+    Unless `columns` selects them, the image column is struct<bytes, path> or binary, and either has a name in
+    `IMAGE_NAMES` or is the only such column; the label column has a name in `LABEL_NAMES` or is a class label
+    in the hub metadata, where `label` and `labels` take precedence. Fields of structs are named with dots.
+    Without a label column the images are unlabelled, with a note. Labels are as in
+    `compare_gan.data.classes.stored_labels`; null means unlabelled. Other columns are ignored.
 
     Raises:
-      UserError: there is no image column, there are several of either kind, what they hold is not images and
-        labels, or it is more than the memory can take.
+      UserError: there is no image column, a role is ambiguous, the columns do not contain images and labels,
+        or the images do not fit into memory.
     """
     return _contents(path, {"train": [path]}, columns, ())
 
 
 def read_shards(path: Path, names: Sequence[str], columns: Columns = Columns()) -> Contents:
-    """Parquet files at any depth in a folder; each is as for `read_parquet`.
+    """Parquet files at any depth in a folder; each as in `read_parquet`.
 
-    The split of a file is what its name says, or else the name of a folder that it is in. Unlabelled images
-    join the training images. Where no file says so, all are for training. Files that are left out are noted.
+    The split of a file is determined by its name, or else by the name of a parent folder. Unlabelled images
+    are added to the training images. If no name contains a split, all files are training data. A note lists
+    the files that are left out.
 
     Args:
-      names: of the files, relative to `path`.
+      path: the folder.
+      names: paths of the files, relative to `path`.
+      columns: columns chosen by the user.
 
     Raises:
-      UserError: as `read_parquet`; or no file is for training, or they are several data sets.
+      UserError: as in `read_parquet`; or there is no training file, or there are several data sets.
     """
     splits, left_out = _splits(path, sorted(names))
-    notes = [f"leaves out {first_few(left_out)}"] if left_out else []
+    notes = [f"left out {first_few(left_out)}"] if left_out else []
     files = {split: [path / name for name in names] for split, names in splits.items()}
     return _contents(path, files, columns, notes)
 
 
 def _splits(path: Path, names: list[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """The files of train, test and unlabelled, and those that are left out."""
+    """The files of the train, test and unlabelled splits, and the unused files."""
     found = {name: _split_of(name) for name in names}
     if not any(found.values()):
         return {"train": names}, []
     train = [name for name in names if found[name] == "train"]
     if not train:
-        raise UserError(f"{path}: no train*.parquet; it has: {first_few(names)}")
-    homes = list(dict.fromkeys(map(_home, train)))
-    if len(homes) > 1:
+        raise UserError(f"{path}: no train*.parquet; found: {first_few(names)}")
+    folders = list(dict.fromkeys(map(_dataset_folder, train)))
+    if len(folders) > 1:
         raise UserError(
-            f"{path}: holds several data sets, in {homes[0] or '.'} and {homes[1] or '.'}; name one folder"
+            f"{path}: contains several data sets, in {folders[0] or '.'} and {folders[1] or '.'}; "
+            f"pass one folder"
         )
 
     def files_of(split: str) -> list[str]:
-        return [name for name in names if found[name] == split and _home(name) == homes[0]]
+        return [name for name in names if found[name] == split and _dataset_folder(name) == folders[0]]
 
     test = next(filter(None, map(files_of, TEST_SPLITS)), [])
     splits = {"train": train, "test": test, "unlabelled": files_of("unlabelled")}
@@ -176,12 +180,12 @@ def _splits(path: Path, names: list[str]) -> tuple[dict[str, list[str]], list[st
 
 def _split_of(name: str) -> SplitName | None:
     *folders, file = name.split("/")
-    words = re.split(r"[\W_]+", file.lower())  # of cifar10-train.parquet and test-a1b2c3.parquet
+    words = re.split(r"[\W_]+", file.lower())  # as in cifar10-train.parquet and test-a1b2c3.parquet
     return next(filter(None, map(split_of, (file, *words, *folders))), None)
 
 
-def _home(name: str) -> str:
-    """The folder of a data set: where its file is, or above the folder of a split."""
+def _dataset_folder(name: str) -> str:
+    """The folder of a data set: the folder of a file without the components that name a split."""
     return "/".join(folder for folder in name.split("/")[:-1] if split_of(folder) is None)
 
 
@@ -191,9 +195,9 @@ def _contents(path: Path, files: dict[str, list[Path]], columns: Columns, notes:
         split: [_shard(file, unlabelled if split == "unlabelled" else columns) for file in named]
         for split, named in files.items()
     }
-    every = [shard for several in shards.values() for shard in several]
-    _check_fits(path, every)
-    notes = [*notes, *dict.fromkeys(note for shard in every for note in shard.notes)]
+    all_shards = [shard for several in shards.values() for shard in several]
+    _check_fits(path, all_shards)
+    notes = [*notes, *dict.fromkeys(note for shard in all_shards for note in shard.notes)]
     labelled = [shard for split in ("train", "test") for shard in shards.get(split, ())]
     notes += _label_notes(labelled, columns)
     found, class_names = numbered(path, [_labels(shard) for shard in labelled], _class_names(labelled))
@@ -203,22 +207,26 @@ def _contents(path: Path, files: dict[str, list[Path]], columns: Columns, notes:
     labels = dict(zip((shard.file for shard in labelled), found, strict=True))
     parts = {}
     for split, several in shards.items():
-        rows = Rows([shard.file for shard in several], [_images(shard) for shard in several])
+        rows = ParquetImages([shard.file for shard in several], [_images(shard) for shard in several])
         if not len(rows):
-            raise UserError(f"{several[0].file}: holds no rows")
-        none = np.full(len(rows), UNLABELLED, np.int32)
-        whole = none if split == "unlabelled" else np.concatenate([labels[shard.file] for shard in several])
-        parts[split] = Part(rows, whole)
+            raise UserError(f"{several[0].file}: contains no rows")
+        unlabelled_rows = np.full(len(rows), UNLABELLED, np.int32)
+        split_labels = (
+            unlabelled_rows
+            if split == "unlabelled"
+            else np.concatenate([labels[shard.file] for shard in several])
+        )
+        parts[split] = StoredSplit(rows, split_labels)
     train = parts["train"]
     if pool := parts.get("unlabelled"):
         train = joined([train, pool])
         names = first_few([file.name for file in files["unlabelled"]])
-        notes.append(f"{len(pool)} images of {names} join the training images without labels")
+        notes.append(f"{len(pool)} images of {names} are added to the training images without labels")
     return Contents(str(path), path.resolve().name, train, parts.get("test"), class_names, tuple(notes))
 
 
 def _label_notes(shards: Sequence[Shard], columns: Columns) -> list[str]:
-    """What to say of files without a label column."""
+    """A note on files without a label column."""
     without = [shard for shard in shards if shard.label is None]
     if not without or columns.label == NO_LABELS:
         return []
@@ -227,14 +235,14 @@ def _label_notes(shards: Sequence[Shard], columns: Columns) -> list[str]:
         return [f"no label column in {names}; its images are unlabelled"]
     ignored = first_few(without[0].ignored)
     return (
-        [f"no label column, so the images are unlabelled; --label_column may name one of {ignored}"]
+        [f"no label column, so the images are unlabelled; --label_column can select one of {ignored}"]
         if ignored
         else []
     )
 
 
 def _check_fits(path: Path, shards: Sequence[Shard]) -> None:
-    """By what the files say of themselves, before much is read."""
+    """Checks the size in the file metadata, before image data is read."""
     size = 0
     for shard in shards:
         with _opened(shard.file) as parquet:
@@ -250,15 +258,15 @@ def _check_fits(path: Path, shards: Sequence[Shard]) -> None:
 
 
 def _too_large(path: Path, size: int) -> UserError:
-    most = memory_budget()
+    budget = memory_budget()
     return UserError(
-        f"{path}: its images take {size / 1e9:.1f} GB or more, and {most / 1e9:.1f} GB of memory may be "
-        f"used; write them to a folder of image files, which are read as they are needed"
+        f"{path}: its images take at least {size / 1e9:.1f} GB, more than the memory budget of "
+        f"{budget / 1e9:.1f} GB; write them to a folder of image files, which are read on demand"
     )
 
 
 def _labels(shard: Shard) -> np.ndarray:
-    """Class numbers or words, see `stored_labels`."""
+    """Class indices or strings; see `stored_labels`."""
     with _opened(shard.file) as parquet:
         count = parquet.metadata.num_rows
         if shard.label is None:
@@ -268,7 +276,7 @@ def _labels(shard: Shard) -> np.ndarray:
 
 
 def _as_array(shard: Shard, values: pa.ChunkedArray) -> np.ndarray:
-    """Labels as NumPy holds them: null is -1, NaN or an empty word."""
+    """Labels as a NumPy array: null becomes -1, NaN or an empty string."""
     assert shard.label is not None
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -285,7 +293,7 @@ def _as_array(shard: Shard, values: pa.ChunkedArray) -> np.ndarray:
 
 
 def _of_lists(file: Path, name: str, rows: list[list[Any] | None]) -> np.ndarray:
-    """Lists of one label, or of none where an image is unlabelled; or one-hot lists of equal length."""
+    """Labels from lists of one label, or empty for unlabelled; or from one-hot lists of equal length."""
     lengths = np.array([len(row or ()) for row in rows])
     if (lengths <= 1).all():
         labels = [None if not row else row[0] for row in rows]
@@ -295,20 +303,22 @@ def _of_lists(file: Path, name: str, rows: list[list[Any] | None]) -> np.ndarray
         return np.array(rows)
     row = int(lengths.argmax())
     raise UserError(
-        f"{file}: row {row} of {name} has {lengths[row]} labels, but an image has one class; "
+        f"{file}: row {row} of {name} has {lengths[row]} labels, but an image must have one class; "
         f"choose another column with --label_column, or {NO_LABELS}"
     )
 
 
 def _class_names(shards: Sequence[Shard]) -> tuple[str, ...]:
-    """What the files call their classes, if any does and all agree."""
+    """The class names in the metadata of the files, which must agree; empty if there are none."""
     found: dict[tuple[str, ...], Path] = {}
     for shard in shards:
         if shard.class_names:
             found.setdefault(shard.class_names, shard.file)
     if len(found) > 1:
         one, other = list(found.values())[:2]
-        raise UserError(f"{other}: names other classes than {one.name}; are both of one data set?")
+        raise UserError(
+            f"{other}: has other class names than {one.name}; do both belong to the same data set?"
+        )
     return next(iter(found), ())
 
 
@@ -318,7 +328,7 @@ def _images(shard: Shard) -> pa.ChunkedArray:
         for batch in parquet.iter_batches(BATCH, columns=[shard.image.name]):
             pieces.append(shard.image.of(batch))
             size += batch.nbytes
-            if size > memory_budget():  # a few bytes may say that an image is there many times
+            if size > memory_budget():  # dictionary encoding can repeat a large image in few bytes
                 raise _too_large(shard.file, size)
         return pa.chunked_array(pieces, shard.image.type)
 
@@ -326,64 +336,66 @@ def _images(shard: Shard) -> pa.ChunkedArray:
 def _shard(file: Path, columns: Columns) -> Shard:
     with _opened(file) as parquet:
         schema = parquet.schema_arrow
-        fields, class_names = _fields(schema), _noted_names(schema)
+        fields, class_names = _fields(schema), _class_names_in_metadata(schema)
     image, notes = _image_field(file, fields, columns.image)
     others = [field for field in fields if field != image]
     label, more = _label_field(file, others, columns.label, class_names)
     ignored = tuple(field.name for field in others if field != label)
     names = class_names.get(label.name, ()) if label else ()
     if unused := [name for name in ignored if name.lower() in ("split", "subset", "partition")]:
-        more = [*more, f"ignores its column {unused[0]}; a file holds one split"]
+        more = [*more, f"ignores its column {unused[0]}; a file must contain one split"]
     return Shard(file, image, label, names, ignored, (*notes, *more))
 
 
-def _image_field(file: Path, fields: list[Field], wanted: str | None) -> tuple[Field, list[str]]:
-    """The field of images, and a note if there was a choice."""
-    if wanted is not None:
-        field = _named_field(file, fields, wanted, "--image_column")
+def _image_field(file: Path, fields: list[Field], selected: str | None) -> tuple[Field, list[str]]:
+    """The field of images, and a note if there were alternatives."""
+    if selected is not None:
+        field = _named_field(file, fields, selected, "--image_column")
         if not _holds_bytes(field.type):
-            raise UserError(f"{file}: the column {field.name} is {field.type}; images are bytes")
+            raise UserError(f"{file}: the column {field.name} is {field.type}; images must be bytes")
         return field, []
     fitting = [field for field in fields if _holds_bytes(field.type) and not _is_called(field, LABEL_NAMES)]
     if not fitting:
         several = [field for field in fields if _is_list(field.type) and _holds_bytes(field.type.value_type)]
         other = [field for field in fields if _is_called(field, IMAGE_NAMES)]
-        why = "".join(f"; {field.name} holds several images in a row" for field in several[:1])
-        why = why or "".join(f"; {field.name} is {field.type}, not bytes" for field in other[:1])
-        raise UserError(f"{file}: no column of images as bytes{why}; {_columns(fields)}")
-    return _chosen(file, "image", fitting, IMAGE_NAMES)
+        reason = "".join(f"; {field.name} has several images per row" for field in several[:1])
+        reason = reason or "".join(f"; {field.name} is {field.type}, not bytes" for field in other[:1])
+        raise UserError(f"{file}: no column of images as bytes{reason}; {_columns(fields)}")
+    return _choose_field(file, "image", fitting, IMAGE_NAMES)
 
 
 def _label_field(
-    file: Path, fields: list[Field], wanted: str | None, class_names: Mapping[str, tuple[str, ...]]
+    file: Path, fields: list[Field], selected: str | None, class_names: Mapping[str, tuple[str, ...]]
 ) -> tuple[Field | None, list[str]]:
-    """The field of labels if there is one, and a note if there was a choice."""
-    if wanted == NO_LABELS:
+    """The field of labels if any, and a note if there were alternatives."""
+    if selected == NO_LABELS:
         return None, []
-    if wanted is not None:
-        field = _named_field(file, fields, wanted, "--label_column")
+    if selected is not None:
+        field = _named_field(file, fields, selected, "--label_column")
         if not _may_label(field.type):
-            raise UserError(f"{file}: the column {field.name} is {field.type}; labels are numbers or words")
+            raise UserError(
+                f"{file}: the column {field.name} is {field.type}; labels must be numbers or strings"
+            )
         return field, []
     named = [field for field in fields if _is_called(field, LABEL_NAMES) or field.name in class_names]
     fitting = [field for field in named if _may_label(field.type)]
     if named and not fitting:
         raise UserError(
-            f"{file}: the column {named[0].name} is {named[0].type}; labels are numbers or words; "
+            f"{file}: the column {named[0].name} is {named[0].type}; labels must be numbers or strings; "
             f"choose another with --label_column, or {NO_LABELS}"
         )
     if not fitting:
         return None, []
-    return _chosen(file, "label", fitting, LABEL_NAMES[:2])
+    return _choose_field(file, "label", fitting, LABEL_NAMES[:2])
 
 
-def _named_field(file: Path, fields: list[Field], wanted: str, option: str) -> Field:
-    found = [field for field in fields if field.name == wanted]
-    found = found or [field for field in fields if field.path[0] == wanted]
+def _named_field(file: Path, fields: list[Field], selected: str, option: str) -> Field:
+    found = [field for field in fields if field.name == selected]
+    found = found or [field for field in fields if field.path[0] == selected]
     if not found:
-        raise UserError(f"{file}: has no column {wanted!r}; {_columns(fields)}")
+        raise UserError(f"{file}: has no column {selected!r}; {_columns(fields)}")
     if len(found) > 1:
-        raise UserError(f"{file}: {wanted} has several fields: {_both(found)}; choose one with {option}")
+        raise UserError(f"{file}: {selected} has several fields: {_listed(found)}; choose one with {option}")
     return found[0]
 
 
@@ -391,23 +403,28 @@ def _is_called(field: Field, names: Sequence[str]) -> bool:
     return field.path[0].lower() in names or field.path[-1].lower() in names
 
 
-def _chosen(file: Path, what: str, fitting: list[Field], names: Sequence[str]) -> tuple[Field, list[str]]:
-    """The only field that fits, or the only one of the first of these names that occurs; and a note."""
+def _choose_field(
+    file: Path, what: str, fitting: list[Field], names: Sequence[str]
+) -> tuple[Field, list[str]]:
+    """The only fitting field, or the only one with the first matching name; and a note on alternatives."""
     found = next(filter(None, ([f for f in fitting if _is_called(f, [name])] for name in names)), fitting)
     if len(found) > 1:
-        raise UserError(f"{file}: has {what} columns {_both(found)}; choose one with --{what}_column")
+        raise UserError(f"{file}: has {what} columns {_listed(found)}; choose one with --{what}_column")
     others = [field.name for field in fitting if field != found[0]]
-    note = f"its {what}s are the column {found[0].name}, not {first_few(others)}; --{what}_column chooses"
+    note = (
+        f"its {what}s are in the column {found[0].name}, not {first_few(others)}; "
+        f"--{what}_column selects another"
+    )
     return found[0], [note] if others else []
 
 
-def _both(fields: Sequence[Field]) -> str:
+def _listed(fields: Sequence[Field]) -> str:
     names = [field.name for field in fields]
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _fields(schema: pa.Schema) -> list[Field]:
-    """Columns; of structs that are no images their fields instead."""
+    """The columns, with structs other than images replaced by their fields."""
     found = list[Field]()
 
     def add(path: tuple[str, ...], kind: pa.DataType) -> None:
@@ -422,8 +439,8 @@ def _fields(schema: pa.Schema) -> list[Field]:
     return found
 
 
-def _noted_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
-    """The class names of each label field, from the note that the hub leaves in a file."""
+def _class_names_in_metadata(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """The class names of each label field, from the Hugging Face metadata of a file."""
     found = dict[str, tuple[str, ...]]()
 
     def add(path: str, features: dict[str, Any]) -> None:
@@ -435,7 +452,13 @@ def _noted_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
 
     try:
         add("", json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"])
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):  # no note, or not one of theirs
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # no metadata, or in an unknown format
         return {}
     return {name: names for name, names in found.items() if all(isinstance(word, str) for word in names)}
 
@@ -472,5 +495,5 @@ def _opened(file: Path) -> Iterator[pq.ParquetFile]:
             yield parquet
     except UserError:
         raise
-    except Exception:  # a damaged file may hold anything, names that are no text among them
-        raise UserError(f"{file}: not a whole parquet file, or not readable; get it again") from None
+    except Exception:  # a damaged file may raise anything, such as decoding errors for names
+        raise UserError(f"{file}: truncated or corrupt parquet file; download it again") from None

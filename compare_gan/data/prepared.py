@@ -1,4 +1,4 @@
-"""Where TensorFlow Datasets keeps what it has prepared, and how that comes about."""
+"""Finds and prepares data sets of TensorFlow Datasets."""
 
 import contextlib
 import dataclasses
@@ -17,26 +17,26 @@ from compare_gan.core.interrupt import Interrupted
 from compare_gan.data.facts import DATASET_INFO, DatasetInfo
 
 PREFIX = "tfds:"
-FORMAT = "array_record"  # the only one in which every part of a split can be read by number
+FORMAT = "array_record"  # the only format with random access to examples
 INFO = "dataset_info.json"
-NEED_TENSORFLOW = {facts.tfds.partition("/")[0] for facts in DATASET_INFO.values()}  # to be prepared
+NEED_TENSORFLOW = {facts.tfds.partition("/")[0] for facts in DATASET_INFO.values()}  # to prepare them
 NO_LSUN = (
-    "TensorFlow Datasets needs tensorflow-io to prepare LSUN, which does not run with a TensorFlow of today; "
-    "export the images with https://github.com/fyu/lsun and give their folder as --data"
+    "TensorFlow Datasets needs tensorflow-io to prepare LSUN, which does not run with current TensorFlow; "
+    "export the images with https://github.com/fyu/lsun and pass their folder as --data"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class TfdsRequest:
-    """What the name of a data set asks for."""
+    """A parsed data set name."""
 
-    source: str  # the name itself
+    source: str  # the name as passed by the user
     tfds: str  # NAME, NAME/CONFIG or NAME/CONFIG/VERSION
     train_split: str
     facts: DatasetInfo | None = None
 
-    def how(self, root: Path) -> str:
-        """What to do in order to have it prepared."""
+    def instructions(self, root: Path) -> str:
+        """Instructions for the user to prepare the data set."""
         if self.tfds.startswith("lsun"):
             return NO_LSUN
         command = f"run: compare-gan prepare {self.source} --tfds_data_dir {shlex.quote(str(root))}"
@@ -44,24 +44,24 @@ class TfdsRequest:
         return f"{missing}, then {command}" if missing else command
 
     def missing(self, root: Path) -> str:
-        """Which files that TensorFlow Datasets cannot download are still to be put where; empty if none."""
+        """Instructions for files that must be downloaded manually; empty if none are missing."""
         if self.facts is None:
             return ""
         folder = root / "downloads" / "manual"
-        files = [name for name in self.facts.by_hand if not (folder / name).exists()]
-        return f"put {' and '.join(files)} from {self.facts.by_hand_from} into {folder}" if files else ""
+        files = [name for name in self.facts.manual_files if not (folder / name).exists()]
+        return f"put {' and '.join(files)} from {self.facts.manual_source} into {folder}" if files else ""
 
 
 def is_named(source: str) -> bool:
-    """Whether a source is for TensorFlow Datasets: a name that configurations know, or `tfds:...`."""
+    """Whether a source is read by TensorFlow Datasets: a name in `DATASET_INFO`, or `tfds:...`."""
     return source in DATASET_INFO or source.startswith(PREFIX)
 
 
-def wanted(source: str) -> TfdsRequest:
-    """What `cifar10` and such, or `tfds:NAME[/CONFIG[/VERSION]][:SPLIT]`, asks for.
+def parse_request(source: str) -> TfdsRequest:
+    """Parses a name in `DATASET_INFO`, or `tfds:NAME[/CONFIG[/VERSION]][:SPLIT]`.
 
     Raises:
-      UserError: it names no data set.
+      UserError: there is no such data set.
     """
     if source in DATASET_INFO:
         return TfdsRequest(
@@ -75,12 +75,12 @@ def wanted(source: str) -> TfdsRequest:
 
 
 def data_root(data_dir: str | None) -> Path:
-    """Where TensorFlow Datasets prepares: `data_dir`, or $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
+    """The folder of prepared data sets: `data_dir`, or $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def tfds_library(source: str) -> Any:
-    """The module tensorflow_datasets.
+    """Imports tensorflow_datasets.
 
     Raises:
       UserError: it is not installed.
@@ -93,10 +93,10 @@ def tfds_library(source: str) -> Any:
 
 
 def prepared_folder(root: Path, name: str) -> Path | None:
-    """The newest version of NAME or NAME/CONFIG, or NAME/CONFIG/VERSION itself; None: it is not prepared.
+    """The folder of the newest version of NAME or NAME/CONFIG, or of NAME/CONFIG/VERSION; None: not prepared.
 
     Raises:
-      UserError: no configuration is named and several are prepared, or a folder cannot be read.
+      UserError: several configurations are prepared and none is selected, or a folder cannot be read.
     """
     base = root / name
     try:
@@ -107,62 +107,67 @@ def prepared_folder(root: Path, name: str) -> Path | None:
         raise UserError(f"{error.filename or base}: cannot be read ({error.strerror})") from None
     if base not in found and len(found) > 1:
         choice = " or ".join(f"{PREFIX}{folder.relative_to(root).as_posix()}" for folder in found)
-        raise UserError(f"{base}: holds several configurations; say {choice}")
+        raise UserError(f"{base}: contains several configurations; use {choice}")
     return next(iter(found.values()), None)
 
 
-def prepared_info(library: Any, folder: Path, asked: TfdsRequest, root: Path) -> Any:
-    """What a prepared data set says of itself: a `tfds.core.DatasetInfo`.
+def prepared_info(library: Any, folder: Path, request: TfdsRequest, root: Path) -> Any:
+    """The `tfds.core.DatasetInfo` of a prepared data set.
 
     Raises:
-      UserError: it is damaged, or cannot be read by number.
+      UserError: it is damaged, or its format has no random access.
     """
     try:
         info = library.builder_from_directory(str(folder)).info
         formats = sorted(each.value for each in info.available_file_formats())
-    except Exception as error:  # of whatever reads JSON and protocol buffers
-        why = one_line(error)
-        raise UserError(f"{folder}: cannot be read ({why}); remove it, then {asked.how(root)}") from None
+    except Exception as error:  # JSON and protocol buffer readers raise many types
+        reason = one_line(error)
+        raise UserError(
+            f"{folder}: cannot be read ({reason}); remove it, then {request.instructions(root)}"
+        ) from None
     if FORMAT not in formats:
         raise UserError(
-            f"{folder}: prepared as {' and '.join(formats)}, which cannot be read by number; "
+            f"{folder}: prepared as {' and '.join(formats)}, which does not support random access; "
             f"with TensorFlow and apache-beam run: tfds convert_format --out_file_format={FORMAT} "
-            f"--dataset_version_dir={shlex.quote(str(folder))}; or move it away, then {asked.how(root)}"
+            f"--dataset_version_dir={shlex.quote(str(folder))}; or move it away, "
+            f"then {request.instructions(root)}"
         )
     return info
 
 
 def prepare(source: str, data_dir: str | None) -> Path:
-    """Downloads and prepares a data set, unless that is done; returns its folder.
+    """Downloads and prepares a data set unless it is already prepared; returns its folder.
 
-    TensorFlow Datasets writes into a folder of another name until all is there, and keeps its downloads, so
-    this may be stopped and called again.
+    TensorFlow Datasets writes into a temporary folder until it is complete, and keeps its downloads, so this
+    can be interrupted and rerun.
 
     Raises:
-      UserError: it cannot be prepared, or files or packages are missing.
+      UserError: the data set cannot be prepared, or files or packages are missing.
     """
-    asked, root, library = wanted(source), data_root(data_dir), tfds_library(source)
-    folder = prepared_folder(root, asked.tfds)
+    request, root, library = parse_request(source), data_root(data_dir), tfds_library(source)
+    folder = prepared_folder(root, request.tfds)
     if folder is not None:
-        prepared_info(library, folder, asked, root)
+        prepared_info(library, folder, request, root)
         return folder
-    if asked.tfds.startswith("lsun"):
+    if request.tfds.startswith("lsun"):
         raise UserError(f"{source}: {NO_LSUN}")
-    if missing := asked.missing(root):
+    if missing := request.missing(root):
         raise UserError(f"{source}: {missing}")
-    if _base(asked.tfds) in NEED_TENSORFLOW and importlib.util.find_spec("tensorflow") is None:
-        raise _needs(source, "tensorflow")  # said before the download and not after it
+    if _base(request.tfds) in NEED_TENSORFLOW and importlib.util.find_spec("tensorflow") is None:
+        raise _needs(source, "tensorflow")  # before a long download
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # its progress goes to stderr
-            builder = library.builder(asked.tfds, data_dir=str(root), file_format=FORMAT)
-            config = library.download.DownloadConfig(try_download_gcs=False)  # holds other formats only
+        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars use stderr
+            builder = library.builder(request.tfds, data_dir=str(root), file_format=FORMAT)
+            config = library.download.DownloadConfig(
+                try_download_gcs=False
+            )  # the bucket has other formats only
             builder.download_and_prepare(download_config=config)
     except KeyboardInterrupt:
-        raise Interrupted(f"{source}: stopped; what was downloaded is kept") from None
+        raise Interrupted(f"{source}: stopped; downloaded files are kept") from None
     except library.core.DatasetNotFoundError:
-        hint = did_you_mean(_base(asked.tfds), library.list_builders(with_community_datasets=False))
+        hint = did_you_mean(_base(request.tfds), library.list_builders(with_community_datasets=False))
         raise UserError(f"{source}: TensorFlow Datasets has no such data set{hint}") from None
-    except Exception as error:  # of downloads, archives and each data set's own code
+    except Exception as error:  # raised by downloads, archives or the code of the data set
         for cause in _causes(error):
             if isinstance(cause, ModuleNotFoundError) and cause.name:
                 raise _needs(source, cause.name) from None
@@ -173,7 +178,7 @@ def prepare(source: str, data_dir: str | None) -> Path:
 def _needs(source: str, module: str) -> UserError:
     install = "'compare_gan[prepare]'" if module.partition(".")[0] == "tensorflow" else module
     return UserError(
-        f"{source}: TensorFlow Datasets needs {module} to prepare it, though not to read it; "
+        f"{source}: TensorFlow Datasets needs {module} to prepare it (but not to read it); "
         f"pip install {install}"
     )
 
@@ -185,7 +190,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of another library says."""
+    """The message of a third-party error, shortened to one line."""
     return textwrap.shorten(str(error), 300) or type(error).__name__
 
 
@@ -195,8 +200,8 @@ def _base(name: str) -> str:
 
 def _newest(folder: Path) -> Path | None:
     versions = [item for item in _folders(folder) if re.fullmatch(r"\d+\.\d+\.\d+", item.name)]
-    whole = [item for item in versions if (item / INFO).is_file()]
-    return max(whole, key=lambda item: tuple(map(int, item.name.split("."))), default=None)
+    complete = [item for item in versions if (item / INFO).is_file()]
+    return max(complete, key=lambda item: tuple(map(int, item.name.split("."))), default=None)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -1,8 +1,8 @@
-"""What compare_gan does to images before it sees them, so that scores can be compared.
+"""The image preprocessing of compare_gan, reproduced so that scores are comparable.
 
-Functions take one image [H, W, C] uint8 and return it [h, w, C] float32 in [0, 1], unless they say
-otherwise. Bilinear resizing is that of TensorFlow 1: no antialiasing, and pixel i of the result is
-at i * H / h, half a pixel off the centre. It is worse than `images.fit`, but its scores are known.
+Functions map one image [H, W, C] uint8 to [h, w, C] float32 in [0, 1] unless stated otherwise. Bilinear
+resizing is that of TensorFlow 1: no antialiasing, and output pixel i samples the input at i * H / h, off by
+half a pixel. It is worse than the other resizes of `fit`, but published scores use it.
 """
 
 import dataclasses
@@ -19,41 +19,41 @@ LIB = "compare_gan.datasets"
 
 
 def scaled(image: np.ndarray) -> np.ndarray:
-    """The image as it is: MNIST, Fashion-MNIST, CIFAR-10."""
+    """Scales to [0, 1] without resizing: MNIST, Fashion-MNIST, CIFAR-10."""
     return image.astype(np.float32) / 255
 
 
 def celeb_a(image: np.ndarray) -> np.ndarray:
-    """The face, 160 pixels wide, resized to 64."""
+    """Centre crop of 160 pixels, resized to 64."""
     return resized(scaled(crop_or_pad(image, 160)), 64)
 
 
 def lsun(image: np.ndarray) -> np.ndarray:
-    """The middle, 128 pixels wide."""
+    """Centre crop of 128 pixels."""
     return scaled(crop_or_pad(image, 128))
 
 
 def imagenet(image: np.ndarray, size: int, crop_method: str, rng: np.random.Generator) -> np.ndarray:
-    """Cropped by one of `CROPS`, then resized to a square of this size."""
+    """Crop by one of `CROPS`, then resize to a square of this size."""
     return resized(scaled(CROPS[crop_method](image, rng)), size)
 
 
 def resized(images: Any, size: int) -> Any:
-    """[..., H, W, C] float32, of NumPy or of JAX, to [..., size, size, C]."""
+    """Resizes a NumPy or JAX array [..., H, W, C] float32 to [..., size, size, C]."""
     return _interpolated(_interpolated(images, size, -3), size, -2)
 
 
 def _interpolated(image: Any, size: int, axis: int) -> Any:
     length = image.shape[axis]
-    at = np.arange(size, dtype=np.float32) * (np.float32(length) / np.float32(size))
-    before = at.astype(np.int32)
-    share = (at - before.astype(np.float32)).reshape(size, *(1,) * (-1 - axis))
+    position = np.arange(size, dtype=np.float32) * (np.float32(length) / np.float32(size))
+    before = position.astype(np.int32)
+    weight = (position - before.astype(np.float32)).reshape(size, *(1,) * (-1 - axis))
     low, high = image.take(before, axis), image.take(np.minimum(before + 1, length - 1), axis)
-    return low + share * (high - low)
+    return low + weight * (high - low)
 
 
 def crop_or_pad(image: np.ndarray, size: int) -> np.ndarray:
-    """[H, W, C] to its middle [size, size, C]; what is missing is black. Odd margins are smaller first."""
+    """Centre crop or zero padding to [size, size, C]. An odd margin is smaller at the top or left."""
     h, w, _ = image.shape
     top, left = max(h - size, 0) // 2, max(w - size, 0) // 2
     image = image[top : top + size, left : left + size]
@@ -63,20 +63,20 @@ def crop_or_pad(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def middle(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The largest square, at the centre."""
+    """The largest centred square."""
     return crop_or_pad(image, min(image.shape[:2]))
 
 
 def random(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The largest square, anywhere."""
+    """The largest square at a random position."""
     return _square(image, min(image.shape[:2]), rng)
 
 
 def distorted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A square of at least half the image's area, anywhere; the whole image where none is that large."""
+    """A random square of at least half the image area; the full image if no square is that large."""
     h, w, _ = image.shape
-    least, most = math.ceil(math.sqrt(h * w / 2)), min(h, w)
-    return image if least > most else _square(image, int(rng.integers(least, most + 1)), rng)
+    min_side, max_side = math.ceil(math.sqrt(h * w / 2)), min(h, w)
+    return image if min_side > max_side else _square(image, int(rng.integers(min_side, max_side + 1)), rng)
 
 
 def _square(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -84,8 +84,8 @@ def _square(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarra
     return image[top : top + size, left : left + size]
 
 
-def whole(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All of it, whatever its sides."""
+def uncropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The full image, of any aspect ratio."""
     return image
 
 
@@ -93,14 +93,14 @@ CROPS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "distorted": distorted,
     "random": random,
     "middle": middle,
-    "none": whole,
+    "none": uncropped,
 }
 
 
 @expose("train_imagenet_transform", module=LIB)
 @dataclasses.dataclass(frozen=True)
 class TrainImagenetTransform:
-    """How training images of ImageNet are cropped: one of `CROPS`."""
+    """The crop of ImageNet training images: one of `CROPS`."""
 
     crop_method: str = "distorted"
 
@@ -111,7 +111,7 @@ class TrainImagenetTransform:
 @expose("eval_imagenet_transform", module=LIB)
 @dataclasses.dataclass(frozen=True)
 class EvalImagenetTransform:
-    """How images of ImageNet are cropped for evaluation: one of `CROPS`."""
+    """The crop of ImageNet images for evaluation: one of `CROPS`."""
 
     crop_method: str = "middle"
 
@@ -121,5 +121,5 @@ class EvalImagenetTransform:
 
 def _check(name: str, crop_method: str) -> None:
     if crop_method not in CROPS:
-        fork = ", which only the DiffAugment fork has; it is missing here" if crop_method == "zoomed" else ""
+        fork = ", which exists only in the DiffAugment fork" if crop_method == "zoomed" else ""
         raise UserError(f"{name}.crop_method is {crop_method!r}{fork}, use one of {', '.join(CROPS)}")

@@ -1,4 +1,4 @@
-"""Images by number, as a source stores them: any size, nothing decoded before it is asked for."""
+"""Stored images by index: of any size, decoded on demand."""
 
 import abc
 import dataclasses
@@ -11,7 +11,7 @@ from compare_gan.data.images import decode, dimensions
 
 
 class Records(Protocol):
-    """Stored images. What these methods say of image i never changes, and any thread may ask."""
+    """Stored images. Methods are deterministic and thread-safe."""
 
     def __len__(self) -> int: ...
 
@@ -19,17 +19,17 @@ class Records(Protocol):
         """The pixels, [h, w, 1] or [h, w, 3] uint8. Raises UserError if they cannot be read."""
 
     def where(self, i: int) -> str:
-        """What to call the image in an error."""
+        """Names the image in error messages."""
 
     def name(self, i: int) -> str:
-        """What label files call the image; empty if it has no name."""
+        """The name of the image in label files; empty if it has none."""
 
     def size(self, i: int) -> tuple[int, int]:
         """Height and width, without decoding the pixels. Raises UserError if they cannot be read."""
 
 
 class Encoded(abc.ABC):
-    """Image files by number, wherever they are kept."""
+    """Base class for encoded image files."""
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -40,7 +40,7 @@ class Encoded(abc.ABC):
 
     @abc.abstractmethod
     def where(self, i: int) -> str:
-        """What to call the image in an error."""
+        """Names the image in error messages."""
 
     def name(self, i: int) -> str:
         return ""
@@ -57,7 +57,7 @@ class Pixels:
     """Records of an array [N, H, W, C] uint8."""
 
     array: np.ndarray
-    path: str = "image"  # what holds them
+    path: str = "image"  # the source, for error messages
 
     def __len__(self) -> int:
         return len(self.array)
@@ -76,8 +76,8 @@ class Pixels:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """One split of a source: records, and a label for each."""
+class StoredSplit:
+    """One split of a source: records and their labels."""
 
     records: Records
     labels: np.ndarray  # [N] int32, -1 = unlabelled; or [N, K] float32
@@ -85,62 +85,62 @@ class Part:
     def __len__(self) -> int:
         return len(self.records)
 
-    def chosen(self, index: np.ndarray) -> "Part":
-        """The images of these numbers, in their order."""
-        return Part(_Chosen(self.records, index), self.labels[index])
+    def select(self, index: np.ndarray) -> "StoredSplit":
+        """The images at these indices, in this order."""
+        return StoredSplit(_Selected(self.records, index), self.labels[index])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Contents:
-    """What a source was found to hold, before pixels are read."""
+    """The contents of a source, before pixels are read."""
 
-    path: str  # what to call the source in an error
+    path: str  # names the source in error messages
     name: str
-    train: Part
-    test: Part | None  # None: to be held out
+    train: StoredSplit
+    test: StoredSplit | None  # None: hold out some training images
     class_names: tuple[str, ...]
-    notes: tuple[str, ...] = ()  # what a user should know: files that were skipped, classes renumbered
+    notes: tuple[str, ...] = ()  # notes for the user, such as skipped files
 
 
-def joined(parts: Sequence[Part]) -> Part:
-    """The images of several parts, one part after another. Labels must all be class indices."""
-    if len(parts) == 1:
-        return parts[0]
-    records = _Joined([part.records for part in parts])
-    return Part(records, np.concatenate([part.labels for part in parts]))
+def joined(splits: Sequence[StoredSplit]) -> StoredSplit:
+    """Concatenates several splits. All labels must be class indices."""
+    if len(splits) == 1:
+        return splits[0]
+    records = _Concatenated([split.records for split in splits])
+    return StoredSplit(records, np.concatenate([split.labels for split in splits]))
 
 
-class _Joined:
-    def __init__(self, several: Sequence[Records]):
-        self.several = several
-        self.starts = np.cumsum([0, *map(len, several)])
+class _Concatenated:
+    def __init__(self, pieces: Sequence[Records]):
+        self.pieces = pieces
+        self.starts = np.cumsum([0, *map(len, pieces)])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def _place(self, i: int) -> tuple[Records, int]:
+    def _locate(self, i: int) -> tuple[Records, int]:
         number = int(np.searchsorted(self.starts, i, "right")) - 1
-        return self.several[number], i - int(self.starts[number])
+        return self.pieces[number], i - int(self.starts[number])
 
     def __getitem__(self, i: int) -> np.ndarray:
-        records, k = self._place(i)
+        records, k = self._locate(i)
         return records[k]
 
     def where(self, i: int) -> str:
-        records, k = self._place(i)
+        records, k = self._locate(i)
         return records.where(k)
 
     def name(self, i: int) -> str:
-        records, k = self._place(i)
+        records, k = self._locate(i)
         return records.name(k)
 
     def size(self, i: int) -> tuple[int, int]:
-        records, k = self._place(i)
+        records, k = self._locate(i)
         return records.size(k)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Chosen:
+class _Selected:
     records: Records
     index: Sequence[int] | np.ndarray
 

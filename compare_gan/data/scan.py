@@ -1,4 +1,4 @@
-"""What is known of stored images without their pixels, found in one pass and kept for the next run."""
+"""Labels, names and sizes of stored images, collected in one pass and cached on disk."""
 
 import dataclasses
 import hashlib
@@ -13,13 +13,13 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, user_cache
 from compare_gan.data.arrays import plain_arrays
 
-VERSION = 1  # of what a file of the cache holds
+VERSION = 1  # of the cache file format
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scan:
-    """One row for each image."""
+    """One row per image."""
 
     labels: np.ndarray  # [N] int32, -1 = unlabelled
     names: np.ndarray  # [N] bytes, UTF-8; empty where there is none
@@ -27,14 +27,14 @@ class Scan:
 
 
 def cache_file(folder: Path, *more: Any) -> Path:
-    """Where the scan of the files in a folder is kept; somewhere else once one of them changes."""
+    """The cache file for a scan of a folder. The path changes when a file in the folder changes."""
     files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(folder.iterdir())]
     key = json.dumps([VERSION, str(folder.resolve()), files, *more])
     return user_cache() / "scans" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
 
-def remembered(file: Path, count: int) -> Scan | None:
-    """The scan of so many images in a file of the cache; none if it is not there, or damaged."""
+def load_scan(file: Path, count: int) -> Scan | None:
+    """Loads the scan of `count` images from a cache file; None if it is missing or damaged."""
     try:
         scan = Scan(**plain_arrays(file))
     except (UserError, TypeError):
@@ -43,8 +43,8 @@ def remembered(file: Path, count: int) -> Scan | None:
     return scan if kinds == [((count,), "i"), ((count,), "S"), ((count, 2), "i")] else None
 
 
-def remember(file: Path, scan: Scan) -> None:
-    """Writes a file of the cache; where that cannot be, the next run scans again."""
+def save_scan(file: Path, scan: Scan) -> None:
+    """Writes a cache file. If that fails, the next run scans again."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic(file) as opened:

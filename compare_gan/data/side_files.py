@@ -1,4 +1,4 @@
-"""Labels in files beside the images: StyleGAN's dataset.json, Hugging Face's metadata, WebDataset's .cls."""
+"""Labels in side files: StyleGAN's dataset.json, Hugging Face's metadata, WebDataset's .cls and .json."""
 
 import csv
 import dataclasses
@@ -13,27 +13,27 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.words import counted
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.splits import MOST_CLASSES
+from compare_gan.data.splits import MAX_CLASSES
 from compare_gan.data.tree import Tree, is_image
 
 STYLEGAN, METADATA = "dataset.json", ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"
 LABELS = ("label", "labels", "class", "class_name", "classname", "cls", "category", "target", "fine_label")
 CAPTIONS = ("text", "caption", "prompt", "description")
-TRIED = 100  # .json files beside images that are looked at for a label, before all are read
-Label = int | str | None  # class number, or word; None: unlabelled
+TRIED = 100  # .json files that are probed for a label before all are read
+Label = int | str | None  # class index or name; None: unlabelled
 
 
 @dataclasses.dataclass(frozen=True)
 class SideLabels:
-    """What side files say."""
+    """The labels in side files."""
 
-    labels: dict[str, Label]  # of images by their name in the tree
+    labels: dict[str, Label]  # by the name of the image in the tree
     used: frozenset[str]  # the side files
     notes: tuple[str, ...]
 
     def classes(self) -> tuple[str, ...]:
-        """Class names: "0" to the largest number, or the words in their order."""
+        """Class names: "0" to the largest index, or the sorted strings."""
         found = {label for label in self.labels.values() if label is not None}
         numbers = [label for label in found if isinstance(label, int)]
         if len(numbers) == len(found):
@@ -48,18 +48,19 @@ class SideLabels:
 
 
 def is_side_file(name: str) -> bool:
-    """Whether the file holds the labels of a folder."""
+    """Whether a file name is that of a label file for a folder."""
     return name.rpartition("/")[2].lower() in (STYLEGAN, *METADATA)
 
 
 def side_labels(tree: Tree, names: Sequence[str]) -> SideLabels | None:
-    """The labels that side files give to images; None if there are no such files, or without labels.
+    """Reads the labels in side files; None if there are no side files.
 
     Args:
-      names: of the files in the tree that belong to the data set.
+      tree: the files.
+      names: names of the files in the tree that belong to the data set.
 
     Raises:
-      UserError: a side file is damaged, or names an image that is not there.
+      UserError: a side file is damaged, or names a missing image.
     """
     known, labels, notes, used = set(names), dict[str, Label](), list[str](), set[str]()
     named = False
@@ -67,35 +68,35 @@ def side_labels(tree: Tree, names: Sequence[str]) -> SideLabels | None:
         folder = name[: len(name) - len(name.rpartition("/")[2])]
         where = f"{tree.path}/{name}"
         reader = _stylegan if name.lower().endswith(STYLEGAN) else _metadata
-        about, rows = reader(where, tree.read(name))
+        description, rows = reader(where, tree.read(name))
         if rows is None:
-            notes.append(f"{name} is not used: {about}")
+            notes.append(f"{name} is not used: {description}")
             continue
         named = True
         used.add(name)
-        notes.append(f"labels are read from {name}{about}")
+        notes.append(f"labels are read from {name}{description}")
         for row, file, value in rows:
             image = folder + "/".join(part for part in file.replace("\\", "/").split("/") if part != ".")
             if image not in known:
-                raise UserError(f"{where}: {row}: there is no image {file}; remove the row, or add the image")
+                raise UserError(f"{where}: {row}: no image {file}; remove the row or add the image")
             if image in labels:
-                raise UserError(f"{where}: {row}: {file} is named twice")
+                raise UserError(f"{where}: {row}: {file} occurs twice")
             labels[image] = _label(where, row, value)
     if not named:
         found, used = _webdataset(tree, names)
         if found is None:
             return SideLabels({}, frozenset(), tuple(notes)) if notes else None
         labels = found
-        notes.append(f"labels are read from {counted(len(used), 'file')} beside the images (.cls or .json)")
+        notes.append(f"labels are read from {counted(len(used), 'file')} next to the images (.cls or .json)")
     images = list(filter(is_image, names))
     missing = sum(labels.get(name) is None for name in images)
     if 0 < missing < len(images):
-        notes.append(f"{missing:,} of {counted(len(images), 'image')} have no label there")
+        notes.append(f"{missing:,} of {counted(len(images), 'image')} have no label in these files")
     return SideLabels(labels, frozenset(used), tuple(notes))
 
 
 def _label(where: str, row: str, value: Any) -> Label:
-    """One label as a class number or a word; nothing, NaN and -1 are no label."""
+    """Parses a label to a class index or name; empty, NaN and -1 become None."""
     if isinstance(value, str):
         value = value.strip()
         if value.lower() in ("", "nan", "null"):
@@ -104,7 +105,7 @@ def _label(where: str, row: str, value: Any) -> Label:
             number = float(value)
         except ValueError:
             return value
-        if not number.is_integer() or value.isdigit() and value != str(int(value)):  # 007 is a word
+        if not number.is_integer() or value.isdigit() and value != str(int(value)):  # 007 is a name
             return value
         value = number
     if isinstance(value, list):
@@ -114,9 +115,9 @@ def _label(where: str, row: str, value: Any) -> Label:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         if isinstance(value, bool):
             return str(value).lower()
-        raise UserError(f"{where}: {row}: the label {value!r} is neither a class number nor a word")
-    if not UNLABELLED <= value < MOST_CLASSES:
-        raise UserError(f"{where}: {row}: the label {value:g}; class numbers are 0 to {MOST_CLASSES - 1}")
+        raise UserError(f"{where}: {row}: the label {value!r} is neither a class index nor a name")
+    if not UNLABELLED <= value < MAX_CLASSES:
+        raise UserError(f"{where}: {row}: the label {value:g}; class indices are 0 to {MAX_CLASSES - 1}")
     return None if value == UNLABELLED else int(value)
 
 
@@ -124,34 +125,36 @@ def _hot(where: str, row: str, values: list[Any]) -> int:
     """The class of a one-hot label."""
     hot = [i for i, value in enumerate(values) if value]
     if len(hot) != 1 or values[hot[0]] != 1:
-        raise UserError(f"{where}: {row}: a label of {len(values)} numbers that is not one-hot; give a class")
+        raise UserError(
+            f"{where}: {row}: a label of {len(values)} numbers that is not one-hot; use a class index"
+        )
     return hot[0]
 
 
 def _stylegan(where: str, data: bytes) -> tuple[str, list[tuple[str, str, Any]] | None]:
-    """Rows of dataset.json (where, file name, label) and what to tell of them; None: it is not StyleGAN's."""
+    """A description, and the rows (location, file name, label) of dataset.json; None: not from StyleGAN."""
     damaged = UserError(
-        f'{where}: not a StyleGAN label file; wanted {{"labels": [["name.png", 0], ...]}} or null'
+        f'{where}: not a StyleGAN label file; expected {{"labels": [["name.png", 0], ...]}} or null'
     )
     try:
         found = json.loads(data)
         if not isinstance(found, dict) or "labels" not in found:
-            return 'it holds no "labels" as StyleGAN writes them', None
+            return 'it has no "labels" in the format of StyleGAN', None
         rows = [(f"entry {i}", file, label) for i, (file, label) in enumerate(found["labels"] or [])]
     except (TypeError, ValueError, RecursionError):
         raise damaged from None
     if not all(isinstance(file, str) for _, file, _ in rows):
         raise damaged
-    return "" if rows else ", which gives none", rows
+    return "" if rows else ", which has none", rows
 
 
 def _metadata(where: str, data: bytes) -> tuple[str, list[tuple[str, str, Any]] | None]:
-    """Rows of metadata.csv or metadata.jsonl and which column they are of; None: why there are none."""
+    """A description, and the rows of metadata.csv or metadata.jsonl; None: the description is the reason."""
     try:
         text = data.decode("utf-8-sig")
         table = list(_json_lines(text) if where.endswith("l") else _csv_lines(text))
     except (csv.Error, ValueError, RecursionError):
-        raise UserError(f"{where}: damaged, or not a table as the Hugging Face hub stores it") from None
+        raise UserError(f"{where}: damaged, or not a table in the format of the Hugging Face hub") from None
     columns = list(dict.fromkeys(name for _, row in table for name in row if isinstance(name, str)))
     if FILE_NAME not in columns:
         return f"it has no column {FILE_NAME}", None
@@ -159,17 +162,17 @@ def _metadata(where: str, data: bytes) -> tuple[str, list[tuple[str, str, Any]] 
     column = _label_column(others, table)
     if column is None:
         listed = f" (it has {', '.join(others)})" if others else ""
-        return f"it has no column of labels{listed}; call that label", None
+        return f"it has no column of labels{listed}; name the column label", None
     for line, row in table:
         if not isinstance(row.get(FILE_NAME), str):
             raise UserError(f"{where}: {line}: has no {FILE_NAME}")
     ignored = [name for name in others if name != column]
-    about = f", column {column}" + (f" ({', '.join(ignored)} ignored)" if ignored else "")
-    return about, [(line, row[FILE_NAME], row.get(column)) for line, row in table]
+    description = f", column {column}" + (f" ({', '.join(ignored)} ignored)" if ignored else "")
+    return description, [(line, row[FILE_NAME], row.get(column)) for line, row in table]
 
 
 def _label_column(names: list[str], table: list[tuple[str, dict[str, Any]]]) -> str | None:
-    """The column with a name of labels, or the only one if its values repeat as those of classes do."""
+    """The column with a common name for labels, or the only column if its values repeat like classes."""
     folded = {name.lower(): name for name in reversed(names)}
     for name in LABELS:
         if name in folded:
@@ -197,25 +200,25 @@ def _json_lines(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _webdataset(tree: Tree, names: Sequence[str]) -> tuple[dict[str, Label] | None, set[str]]:
-    """Labels of `key.cls`, else of `key.json`, for the images called `key.jpg` and so on; and those files."""
+    """Labels in `key.cls`, else in `key.json`, for images such as `key.jpg`; and the files that were used."""
     images: dict[str, list[str]] = {}
     for name in filter(is_image, names):
         images.setdefault(_key(name), []).append(name)
     for suffix, value in ((".cls", _word), (".json", _field)):
-        beside = [name for name in names if name.lower().endswith(suffix) and _key(name) in images]
-        if suffix == ".json" and not any(_read(tree, name, value) is not None for name in beside[:TRIED]):
+        candidates = [name for name in names if name.lower().endswith(suffix) and _key(name) in images]
+        if suffix == ".json" and not any(_read(tree, name, value) is not None for name in candidates[:TRIED]):
             continue
-        if beside:
+        if candidates:
             found = {
-                name: _label(f"{tree.path}/{name}", "label", _read(tree, name, value)) for name in beside
+                name: _label(f"{tree.path}/{name}", "label", _read(tree, name, value)) for name in candidates
             }
-            labels = {image: found[name] for name in beside for image in images[_key(name)]}
-            return labels, set(beside)
+            labels = {image: found[name] for name in candidates for image in images[_key(name)]}
+            return labels, set(candidates)
     return None, set()
 
 
 def _key(name: str) -> str:
-    """What the files of one sample share: the name up to the first dot of its last part."""
+    """The key shared by the files of one sample: the path up to the first dot of the base name."""
     folder, slash, base = name.rpartition("/")
     return f"{folder}{slash}{base.partition('.')[0]}"
 
@@ -226,7 +229,7 @@ def _read(tree: Tree, name: str, value: Callable[[str], Any]) -> Any:
     except (ValueError, RecursionError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{tree.path}/{name}: damaged; it should hold the label of an image") from None
+        raise UserError(f"{tree.path}/{name}: damaged; it should contain the label of an image") from None
 
 
 def _word(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a user may name as a data set."""
+"""Opens the data set named by a user."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from compare_gan.data.base import ImageDataset
 from compare_gan.data.facts import DATASET_INFO
 from compare_gan.data.folder import read_folder
 from compare_gan.data.idx import idx_name, read_idx_file
-from compare_gan.data.joining import together, with_test_data
+from compare_gan.data.joining import join_sources, with_test_data
 from compare_gan.data.labels import relabelled
 from compare_gan.data.loading import LoadOptions, load
 from compare_gan.data.parquet import Columns, read_parquet, without_columns
@@ -28,67 +28,67 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     **dict.fromkeys(ARCHIVES, read_archive),
 }
 PARQUET = ".parquet"
-FAKE = "fake:"  # before the name of a data set: noise of its shape
+FAKE = "fake:"  # prefix of a named data set: noise of its shape
 SUFFIXES = (".npz", ".npy", PARQUET, *ARCHIVES)
 
 
-Source = str | Sequence[str]  # a name or a path, or several whose images join
+Source = str | Sequence[str]  # a name or a path, or several to be joined
 
 
 def open_dataset(
     source: Source, image_size: int | None = None, reading: LoadOptions | None = None
 ) -> ImageDataset:
-    """The data set of a name, or of a path: a folder, an archive, `.parquet`, `.npz` or `.npy`.
+    """Opens a data set by name or by path: a folder, an archive, `.parquet`, `.npz` or `.npy`.
 
-    A name is a registered one, one that has facts, or `tfds:NAME` for any other data set of TensorFlow
-    Datasets; it goes before a path of that name. Data sets with facts are cropped, resized and labelled as
-    these say. A folder holds parquet files, or images as `compare_gan.data.layout` says, and so does an
-    archive. Where a source has no test split, a fifth of the images is held out, always the same ones. The
-    name of a data set after `fake:` means noise of its shape.
+    A name is a registered name, a name in `DATASET_INFO`, or `tfds:NAME` for any other data set of TensorFlow
+    Datasets; it takes precedence over a path. `DATASET_INFO` defines the crop, resize and labels of its data
+    sets. A folder or archive contains images in a layout of `compare_gan.data.layout`; a folder may also
+    contain parquet files. If a source has no test split, a fixed fifth of the images is held out.
+    `fake:NAME` is noise in the shape of a named data set.
 
     Args:
-      source: several sources become one data set: one may be labelled and another not. Classes of one name
-        are one class.
-      image_size: short for `Reading(image_size)`.
-      reading: how to read it.
+      source: several sources are joined: some may be labelled and others not. Classes with the same name are
+        merged.
+      image_size: short for `LoadOptions(image_size)`.
+      reading: the options.
 
     Raises:
-      UserError: nothing has that name, or it does not hold images of one size.
+      UserError: there is no such source, or its images differ in size.
     """
     reading = reading or LoadOptions(image_size)
     if isinstance(source, str):
         if source.startswith(FAKE):
             return fake(source.removeprefix(FAKE))
-        reading = as_known(source, reading)
+        reading = with_preset(source, reading)
     dataset = load(find(source, reading), reading)
     if reading.facts is not None and reading.facts.labels in ("single", "random"):
         dataset = relabelled(dataset, reading.facts.labels)
     return dataset
 
 
-def as_known(source: str, reading: LoadOptions) -> LoadOptions:
-    """How a data set is read that may have facts."""
+def with_preset(source: str, reading: LoadOptions) -> LoadOptions:
+    """The options with the preset of a named data set, if it has one."""
     return dataclasses.replace(reading, like=source) if source in DATASET_INFO else reading
 
 
 def find(source: Source, reading: LoadOptions | None = None) -> Contents:
-    """What a source holds, before a pixel is read; its test split is that of `reading.test_data` if given.
+    """The contents of a source, before pixels are read; `reading.test_data` replaces its test split.
 
     Raises:
-      UserError: nothing has that name, or it holds no images.
+      UserError: there is no such source, or it contains no images.
     """
     reading = reading or LoadOptions()
     sources = [source] if isinstance(source, str) else list(dict.fromkeys(source))
     if not sources:
-        raise UserError("no data set is named; give --data")
-    contents = together([_find(each, reading) for each in sources])
+        raise UserError("no data set; set --data")
+    contents = join_sources([_find(each, reading) for each in sources])
     if reading.test_data is None:
         return contents
     return with_test_data(contents, _find(reading.test_data, reading))
 
 
 def resolved(source: Source) -> Source:
-    """A source by which it can be found from any folder: paths become absolute, names stay."""
+    """The source with paths made absolute; names are unchanged."""
     if not isinstance(source, str):
         return [str(resolved(each)) for each in source]
     named = source in DATASETS or is_named(source) or not Path(source).exists()
@@ -96,22 +96,22 @@ def resolved(source: Source) -> Source:
 
 
 def refuse_inside(folder: Path, source: Source) -> None:
-    """Refuses to write into a data set: what is written there would be read as its images.
+    """Checks that an output folder is not inside a data set, where images would be read as part of it.
 
     Args:
-      folder: what is to be written to.
-      source: a data set; only the paths of folders matter.
+      folder: the output folder.
+      source: a data set; only paths of folders are checked.
 
     Raises:
-      UserError: `folder` is the folder of the data set, or lies in it.
+      UserError: `folder` is the folder of the data set or inside it.
     """
-    where = folder.resolve()
+    target = folder.resolve()
     for each in [source] if isinstance(source, str) else source:
         path = Path(str(resolved(each)))
-        if path.is_absolute() and path.is_dir() and (path == where or path in where.parents):
+        if path.is_absolute() and path.is_dir() and (path == target or path in target.parents):
             raise UserError(
-                f"{folder}: lies in the data set {each}, so its pictures would be read as images of it; "
-                "choose a folder elsewhere"
+                f"{folder}: is inside the data set {each}, so images written there would become part of it; "
+                "choose another folder"
             )
 
 
@@ -126,7 +126,7 @@ def _find(source: str, reading: LoadOptions) -> Contents:
         raise UserError(f"{source!r}: no such file or folder")
     if not source or not path.exists():
         hint = did_you_mean(source, [*DATASETS, *DATASET_INFO])
-        raise UserError(f"{source!r} is neither a known data set nor a path that exists{hint}")
+        raise UserError(f"{source!r} is neither a known data set nor an existing path{hint}")
     try:
         return _read(path, columns)
     except OSError as error:

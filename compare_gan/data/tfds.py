@@ -1,6 +1,6 @@
-"""Data sets that TensorFlow Datasets has prepared, by name.
+"""Reads data sets prepared by TensorFlow Datasets, by name.
 
-Their images are stored as files and are decoded as all others are here, so nothing needs TensorFlow.
+They store encoded image files, which are decoded like all others here, so TensorFlow is not needed.
 """
 
 import contextlib
@@ -22,61 +22,61 @@ from compare_gan.data.prepared import (
     TfdsRequest,
     data_root,
     one_line,
+    parse_request,
     prepared_folder,
     prepared_info,
     tfds_library,
-    wanted,
 )
-from compare_gan.data.records import Contents, Encoded, Part
-from compare_gan.data.scan import Scan, cache_file, remember, remembered
+from compare_gan.data.records import Contents, Encoded, StoredSplit
+from compare_gan.data.scan import Scan, cache_file, load_scan, save_scan
 from compare_gan.data.splits import TEST_NAMES
 
-NAME_KEYS = ("file_name", "image/filename", "filename", "id")  # under which images have names
+NAME_KEYS = ("file_name", "image/filename", "filename", "id")  # features that contain image names
 
 
 def read_tfds(source: str, data_dir: str | None) -> Contents:
-    """A prepared data set.
+    """Reads a prepared data set.
 
-    If there are facts about it, they say which images are for training and which for tests. Else test images
-    are those of the split test, or of validation; without either some are held out.
+    `DATASET_INFO` defines the splits of its data sets. For others, the test split is test, else validation;
+    if there is neither, some images are held out.
 
     Args:
-      source: see `compare_gan.data.prepared.wanted`.
+      source: see `compare_gan.data.prepared.parse_request`.
       data_dir: see `compare_gan.data.prepared.data_root`.
 
     Raises:
-      UserError: it is not prepared, or cannot be read.
+      UserError: the data set is not prepared, or cannot be read.
     """
-    asked, root, library = wanted(source), data_root(data_dir), tfds_library(source)
-    folder = prepared_folder(root, asked.tfds)
+    request, root, library = parse_request(source), data_root(data_dir), tfds_library(source)
+    folder = prepared_folder(root, request.tfds)
     if folder is None:
-        here = f"; or say ./{source} for what is here" if Path(source).exists() else ""
-        raise UserError(f"{source}: not prepared in {root}; {asked.how(root)}{here}")
-    info = prepared_info(library, folder, asked, root)
+        local = f"; or use ./{source} for the local path" if Path(source).exists() else ""
+        raise UserError(f"{source}: not prepared in {root}; {request.instructions(root)}{local}")
+    info = prepared_info(library, folder, request, root)
     keys = _keys(library, folder, info)
-    facts = asked.facts
+    facts = request.facts
     if facts is not None and not facts.num_classes:
         keys = dataclasses.replace(keys, label=None)
 
-    def part(split: str, *kinds: str) -> Part:
-        """A split; labels are read where those that are stored count."""
-        stored = Stored(folder, split, keys)
+    def stored_split(split: str, *kinds: str) -> StoredSplit:
+        """A split; reads the stored labels if the data set uses them."""
+        stored = TfdsImages(folder, split, keys)
         if keys.label is None or facts is not None and facts.labels not in kinds:
-            return Part(stored, np.full(len(stored), UNLABELLED, np.int32))
-        return Part(stored, stored.scan.labels)
+            return StoredSplit(stored, np.full(len(stored), UNLABELLED, np.int32))
+        return StoredSplit(stored, stored.scan.labels)
 
-    train = part(asked.train_split, "stored", "given")
-    test_split = _test_split(asked, info.splits)
-    test = None if test_split is None else part(test_split, "stored", "given", "soft")
+    train = stored_split(request.train_split, "stored", "given")
+    test_split = _test_split(request, info.splits)
+    test = None if test_split is None else stored_split(test_split, "stored", "given", "soft")
     if test is not None and facts is not None:
-        test = test.chosen(np.arange(min(len(test), facts.eval_images)))
+        test = test.select(np.arange(min(len(test), facts.eval_images)))
     names = () if keys.label is None else tuple(info.features[keys.label].names)
     return Contents(str(folder), source, train, test, names)
 
 
 @dataclasses.dataclass(frozen=True)
 class Keys:
-    """Under which names a data set keeps what is wanted of an image."""
+    """The feature names of image, label and file name."""
 
     image: str
     label: str | None
@@ -99,7 +99,7 @@ def _keys(library: Any, folder: Path, info: Any) -> Keys:
     supervised = [key for key in info.supervised_keys or () if isinstance(key, str)]
     image = _first(images, (*supervised, *IMAGE_NAMES)) or _only(images)
     if image is None:
-        raise UserError(f"{folder}: no image among its features, or several: {', '.join(features)}")
+        raise UserError(f"{folder}: no image feature, or several, among its features: {', '.join(features)}")
     label = _first(labels, (*supervised, *LABEL_NAMES)) or _only(labels)
     return Keys(image, label, _first(texts, NAME_KEYS))
 
@@ -112,15 +112,15 @@ def _only(found: Sequence[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _test_split(asked: TfdsRequest, splits: Iterable[str]) -> str | None:
-    if asked.facts is not None:
-        return asked.facts.eval_split
-    used = {part.partition("[")[0].strip() for part in asked.train_split.split("+")}
+def _test_split(request: TfdsRequest, splits: Iterable[str]) -> str | None:
+    if request.facts is not None:
+        return request.facts.eval_split
+    used = {part.partition("[")[0].strip() for part in request.train_split.split("+")}
     return next((name for name in TEST_NAMES if name in splits and name not in used), None)
 
 
-class Stored(Encoded):
-    """The images of one split, or of a part of one, that is prepared as `FORMAT`."""
+class TfdsImages(Encoded):
+    """The images of a split, or of a slice of one, prepared as `FORMAT`."""
 
     def __init__(self, folder: Path, split: str, keys: Keys):
         self.folder, self.split, self.keys = folder, split, keys
@@ -132,14 +132,14 @@ class Stored(Encoded):
             self.rows = builder.as_data_source(split, deserialize_method=raw, file_format=FORMAT)
         except ValueError as error:
             raise UserError(f"{folder}: has no images for {split!r} ({one_line(error)})") from None
-        # A row of CelebA has fifty features, so to parse all of them would take ten times as long.
+        # Parse only these features: a row of CelebA has fifty, and parsing all of them is ten times slower.
         features = builder.info.features
         self.features = library.features.FeaturesDict({key: features[key] for key in keys})
         self.decoders = {keys.image: library.decode.SkipDecoding()}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process opens the files for itself."""
-        return _opened, (self.folder, self.split, self.keys)
+        """Pickles the arguments, so that a worker process opens the files itself."""
+        return _open_in_worker, (self.folder, self.split, self.keys)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -159,52 +159,52 @@ class Stored(Encoded):
 
     @functools.cached_property
     def scan(self) -> Scan:
-        """All rows are read once, and again only after the files have changed."""
+        """Labels, names and sizes of all rows, cached on disk until the files change."""
         file = cache_file(self.folder, self.split, *self.keys)
-        scan = remembered(file, len(self))
+        scan = load_scan(file, len(self))
         if scan is None:
-            rows = parallel_map(f"reading labels of {self.folder} ({self.split})", len(self), self._about)
+            rows = parallel_map(f"reading labels of {self.folder} ({self.split})", len(self), self._scan_row)
             labels, names, sizes = zip(*rows, strict=True)
             scan = Scan(np.array(labels, np.int32), np.array(names, np.bytes_), np.array(sizes, np.int32))
-            remember(file, scan)
+            save_scan(file, scan)
         return scan
 
-    def _about(self, i: int) -> tuple[int, bytes, tuple[int, int]]:
+    def _scan_row(self, i: int) -> tuple[int, bytes, tuple[int, int]]:
         row = self._row(i)
         label = UNLABELLED if self.keys.label is None else int(row[self.keys.label])
         name = b"" if self.keys.name is None else row[self.keys.name]
         try:
             return label, name, dimensions(row[self.keys.image], self.where(i))
-        except UserError:  # told once it is wanted
+        except UserError:  # reported when the image is read
             return label, name, (0, 0)
 
     def _row(self, i: int) -> dict[str, Any]:
         try:
             row = self.features.deserialize_example_np(self.rows[i], decoders=self.decoders)
-            why = "" if all(row[key] is not None for key in self.keys) else "damaged"
-        except Exception as error:  # array_record has plain RuntimeErrors
-            why = one_line(error)
-        if why:  # a file that was cut off gives empty rows
+            reason = "" if all(row[key] is not None for key in self.keys) else "damaged"
+        except Exception as error:  # array_record raises plain RuntimeErrors
+            reason = one_line(error)
+        if reason:  # a truncated file yields empty rows
             raise UserError(
-                f"{self.where(i)}: cannot be read ({why}); remove {self.folder} and prepare it again"
+                f"{self.where(i)}: cannot be read ({reason}); remove {self.folder} and prepare it again"
             )
         return row
 
 
-def _opened(folder: Path, split: str, keys: Keys) -> Stored:
-    """The images of a split in a worker process, whose mistakes have to be told in one line, too."""
+def _open_in_worker(folder: Path, split: str, keys: Keys) -> TfdsImages:
+    """Opens a split in a worker process; errors become one-line messages there as well."""
     try:
-        return Stored(folder, split, keys)
+        return TfdsImages(folder, split, keys)
     except UserError:
         raise
-    except Exception as error:  # of TensorFlow Datasets and array_record
+    except Exception as error:  # raised by TensorFlow Datasets or array_record
         raise UserError(f"{folder}: a worker process cannot open it ({one_line(error)})") from None
 
 
 def _allow_many_files() -> None:
-    """A file stays open for each shard. ImageNet has a thousand; often no more are allowed at first."""
+    """Raises the soft limit of open files: each shard stays open, and ImageNet has a thousand."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource  # not on Windows
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

@@ -1,4 +1,4 @@
-"""Training images that are held out to choose a checkpoint by, so that test images choose nothing."""
+"""A validation split of the training images, to choose checkpoints without test images."""
 
 import dataclasses
 
@@ -11,18 +11,21 @@ from compare_gan.data.order import permutation
 
 
 def with_validation(dataset: ImageDataset, share: float, seed: int) -> tuple[ImageDataset, Split]:
-    """The data set without a share of its training images, and the images that are left out.
+    """Splits off a fraction of the training images as a validation split.
 
     Args:
       dataset: a data set.
-      share: of each class and of the unlabelled images, rounded, in (0, 1).
-      seed: of the choice.
+      share: fraction of each class and of the unlabelled images, in (0, 1); counts are rounded.
+      seed: of the random choice.
+
+    Returns:
+      The data set without the validation images, and the validation split.
 
     Raises:
-      UserError: the share is not in (0, 1), or holds out no image or all of them.
+      UserError: `share` is not in (0, 1), or selects no image or all images.
     """
     if not 0 < share < 1:
-        raise UserError(f"--validation is {share}; it is a share of the training images, in (0, 1)")
+        raise UserError(f"--validation is {share}; it is a fraction of the training images, in (0, 1)")
     labels = hard_labels(dataset.train)
     out = np.zeros(len(labels), bool)
     for number, label in enumerate(np.unique(labels)):
@@ -31,7 +34,7 @@ def with_validation(dataset: ImageDataset, share: float, seed: int) -> tuple[Ima
     if not out.any() or out.all():
         raise UserError(
             f"{dataset.name}: --validation {share} of {len(labels)} training images holds out {out.sum()}; "
-            "choose another share"
+            "choose another fraction"
         )
     rest = dataclasses.replace(dataset, train=subset(dataset.train, np.flatnonzero(~out)))
     return rest, subset(dataset.train, np.flatnonzero(out))

@@ -11,7 +11,7 @@ from compare_gan import __version__
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
-from compare_gan.data.loading import deepened
+from compare_gan.data.loading import with_channels
 from compare_gan.evaluation.classes import labels_sha256, translate_labels
 from compare_gan.evaluation.scores import fingerprint
 from compare_gan.evaluation.sets import compute_scores, warn_if_few_images
@@ -251,7 +251,7 @@ def _match_channels(fake: Source, real: Source) -> tuple[Split, Split]:
         )
     splits = [_reduce_to_grey(side.split) for side in (fake, real)]
     depth = max(split.images.shape[3] for split in splits)
-    one, other = (deepened(split, depth) for split in splits)
+    one, other = (with_channels(split, depth) for split in splits)
     return one, other
 
 

@@ -1,4 +1,4 @@
-"""Networks that turn images into features. Every module of this folder registers itself."""
+"""Feature extractors. Importing this package imports its modules so that their @register decorators run."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ __all__ = ["Extracted", "Extractor", "TrainedEncoder", "load_encoder", "open_ext
 
 
 def open_extractor(source: str) -> Extractor:
-    """The extractor of a registered name, or of a file.
+    """Opens a feature extractor by registered name or from a file.
 
-    A file is what `compare-gan classifier` wrote; weights of the Inception network of 2015 as `.pth`,
-    `.safetensors` or `.npz`; or any network as `.onnx`.
+    Supported files: the output of `compare-gan classifier`; weights of the 2015 Inception network as `.pth`,
+    `.safetensors` or `.npz`; any network as `.onnx`.
 
     Raises:
-      UserError: nothing has that name, or the file is none of these.
+      UserError: there is no such extractor, or the file is not supported.
     """
     if source in EXTRACTORS:
         return EXTRACTORS[source]()

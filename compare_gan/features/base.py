@@ -1,4 +1,4 @@
-"""What a feature extractor is, and what any of them needs.
+"""The feature extractor protocol, and shared helpers.
 
 Shape letters: N images, B a batch of them, H W C image, F features, K classes.
 """
@@ -18,70 +18,71 @@ from compare_gan.data.base import Images
 
 
 class Extracted(Protocol):
-    """What an extractor says of images; metrics look at nothing else."""
+    """The outputs of an extractor, all that metrics depend on."""
 
     @property
     def features(self) -> Any: ...  # [N, F]
 
     @property
-    def classes(self) -> Any: ...  # [N, K] logits; K is 0 where no classes are known
+    def classes(self) -> Any: ...  # [N, K] logits; K = 0 without classes
 
 
 class FeaturesAndClasses(NamedTuple):
-    """The plain `Extracted`."""
+    """The simplest `Extracted`."""
 
-    features: Any  # [N, F], of JAX inside a step and of NumPy outside
+    features: Any  # [N, F], JAX arrays inside a compiled step, NumPy outside
     classes: Any  # [N, K] logits
 
 
 class Extractor(Protocol):
-    """A fixed network that turns images into features, to score generated images with.
+    """A fixed network that maps images to features, used to score generated images.
 
-    A function of each image alone: features of parts of a set are parts of its features, so whoever does
-    not want all of them at once asks for some of the images at a time.
+    Features of an image do not depend on other images, so a large set may be processed in chunks.
     """
 
     @property
-    def name(self) -> str: ...  # for people; says how images are resized where there is a choice
+    def name(self) -> str: ...  # human-readable; includes the resize method if there are several
 
     @property
-    def sha256(self) -> str: ...  # of the weights and of all else that the features depend on
+    def sha256(self) -> str: ...  # of the weights and everything else that determines the features
 
     @property
-    def class_names(self) -> tuple[str, ...]: ...  # what the logits are of; empty: nothing, or not known
+    def class_names(self) -> tuple[str, ...]: ...  # names of the logits; empty: no classes, or unknown
 
     def __call__(self, images: Images, batch_size: int | None = None) -> Extracted:
-        """uint8 images [N, H, W, C] to NumPy arrays. They are read a batch at a time.
+        """Maps uint8 images [N, H, W, C] to NumPy arrays, reading one batch at a time.
 
         Raises:
-          UserError: it does not take images of this size.
+          UserError: the extractor does not support images of this size.
         """
         ...
 
 
-def in_batches(see: Callable[[np.ndarray], Any], images: Images, batch_size: int, name: str) -> Any:
-    """What `see` makes of all images, given batches [batch_size, H, W, C] of one size only.
+def in_batches(extract_batch: Callable[[np.ndarray], Any], images: Images, batch_size: int, name: str) -> Any:
+    """Applies `extract_batch` to all images, in batches of constant shape [batch_size, H, W, C].
 
-    The next batch is read while a device is busy with the last one.
+    The next batch is read while a device processes the current one.
 
     Args:
-      see: from a batch to a tuple of arrays [batch_size, ...].
-      name: what to call the work, should it take long.
+      extract_batch: maps a batch to a tuple of arrays [batch_size, ...].
+      images: [N, H, W, C].
+      batch_size: images per call; the last batch is padded with zeros.
+      name: label of the progress bar.
 
     Returns:
-      Such a tuple of NumPy arrays [N, ...].
+      The tuple of concatenated NumPy arrays [N, ...].
     """
     progress = Progress(name, len(images), unit="images", show_after_s=5.0)
     parts: list[Any] = []
     pending = None
     for start in range(0, max(len(images), 1), batch_size):
         batch = images[start : start + batch_size]
-        missing = np.zeros((batch_size - len(batch), *batch.shape[1:]), batch.dtype)
-        seen = see(np.concatenate([batch, missing]))
+        padding = np.zeros((batch_size - len(batch), *batch.shape[1:]), batch.dtype)
+        outputs = extract_batch(np.concatenate([batch, padding]))
         if pending is not None:
             parts.append(jax.tree.map(np.asarray, pending))
             progress.update(start, {})
-        pending = seen
+        pending = outputs
     count = len(images) - batch_size * len(parts)
     parts.append(jax.tree.map(lambda x: np.asarray(x)[:count], pending))
     progress.update(len(images), {})
@@ -91,31 +92,31 @@ def in_batches(see: Callable[[np.ndarray], Any], images: Images, batch_size: int
 def on_all_devices(
     apply: Callable[[Tree, Array], Any], weights: Tree, images: Images, batch_size: int, name: str
 ) -> Any:
-    """`in_batches` of a compiled `apply(weights, batch)`, of which each device gets `batch_size` images.
+    """`in_batches` of a compiled `apply(weights, batch)`, with `batch_size` images per device.
 
-    Where there are several processes all of them take part, with the same images, and all get everything.
+    With several processes, all must call this with the same images, and all get the full result.
     """
     placement = Placement.create()
     weights = placement.replicate(weights)
 
-    def see(batch: np.ndarray) -> Any:
+    def extract_batch(batch: np.ndarray) -> Any:
         return placement.gather(apply(weights, placement.split(batch)))
 
-    return in_batches(see, images, batch_size * placement.mesh.size, name)
+    return in_batches(extract_batch, images, batch_size * placement.mesh.size, name)
 
 
 def check_channels(images: Images, name: str) -> None:
     """Checks that images [N, H, W, C] are grey or RGB.
 
     Raises:
-      UserError: they are not.
+      UserError: there are neither 1 nor 3 channels.
     """
     if images.shape[3] not in (1, 3):
-        raise UserError(f"{name}: wants grey or RGB images, got {images.shape[3]} channels")
+        raise UserError(f"{name}: expected grey or RGB images, got {images.shape[3]} channels")
 
 
 def digest(arrays: Mapping[str, np.ndarray], *more: str) -> str:
-    """SHA-256 of named arrays and words, whatever the kind of file that they come from."""
+    """SHA-256 of named arrays and strings, independent of the file format."""
     total = hashlib.sha256("\0".join(more).encode())
     for name, value in sorted(arrays.items()):
         total.update(f"\0{name} {value.dtype.str} {value.shape}\0".encode())

@@ -1,7 +1,6 @@
-"""What scores on the digits are measured with: a classifier kept with the package.
+"""The classifier that scores the digits data set, shipped with the package so that scores are comparable.
 
-Made from all training labels by this command, so that scores stay comparable; the file holds
-its provenance.
+Trained on all training labels by the command below; the file contains its provenance.
 
   compare-gan classifier --data digits --width 16 --steps 800 --out digits.npz
 """

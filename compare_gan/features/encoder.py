@@ -1,7 +1,7 @@
-"""A residual network that turns images into features, and its file.
+"""A residual feature extractor and its file format.
 
-Used in two places: pre-trained without labels it is where the few-labels pipeline starts;
-trained with all labels it is what scores are measured with.
+It has two uses: pre-trained without labels, it is the starting point of the few-labels pipeline; trained
+with all labels, it scores generated images.
 """
 
 import dataclasses
@@ -26,15 +26,15 @@ from compare_gan.nn.images import TURNS
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.state import merge_module, net_state
 
-BATCH_PIXELS = 500 * 64**2  # of images that go through an encoder at once, unless told otherwise
+BATCH_PIXELS = 500 * 64**2  # default batch size, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderSpec:
-    """What is needed to build an encoder and to read its answers."""
+    """The architecture of an encoder, and the names of its classes."""
 
     image_shape: tuple[int, int, int]  # H, W, C
-    classes: tuple[str, ...]  # what the class head tells apart
+    classes: tuple[str, ...]  # of the class head
     width: int = 32
     body: str = "small"
 
@@ -52,21 +52,21 @@ class EncoderSpec:
 
 
 class EncoderOut(NamedTuple):
-    """What an encoder says of a batch."""
+    """The outputs of an encoder for a batch."""
 
-    features: Any  # [B, F], of JAX inside a step and of NumPy outside, like the others
-    turns: Any  # [B, 4] logits: by how many quarter turns the image was rotated
+    features: Any  # [B, F]; all are JAX arrays inside a compiled step, NumPy outside
+    turns: Any  # [B, 4] logits: number of quarter turns by which the image was rotated
     classes: Any  # [B, K] logits
 
 
 class Encoder(ResNet):
-    """Images [B, H, W, C] in [0, 1] -> features, and two linear heads on them."""
+    """Maps images [B, H, W, C] in [0, 1] to features and the logits of two linear heads."""
 
     def __init__(self, spec: EncoderSpec, rngs: nnx.Rngs):
         super().__init__(spec.image_shape[-1], spec.layout, rngs)
         make = LayerFactory(LAYERS, rngs)
         self.turns = make.linear(spec.feature_dim, TURNS)
-        outputs = max(1, len(spec.classes))  # checkpoints hold no empty arrays
+        outputs = max(1, len(spec.classes))  # checkpoints cannot store empty arrays
         self.classes = make.linear(spec.feature_dim, outputs)
 
     def __call__(self, x: Array, *, train: bool = False) -> EncoderOut:
@@ -88,25 +88,27 @@ class TrainedEncoder:
         return self.spec.classes
 
     def __call__(self, images: Images, batch_size: int | None = None) -> EncoderOut:
-        """uint8 images [N, H, W, C] -> NumPy arrays. They are read a batch at a time.
+        """Maps uint8 images [N, H, W, C] to NumPy arrays, reading one batch at a time.
 
-        An encoder of colour images takes grey ones, too: the channel is repeated.
+        For an encoder of colour images, the channel of grey images is repeated.
 
         Raises:
-          UserError: the images are not of the size it was made for.
+          UserError: the images do not match `spec.image_shape`.
         """
         h, w, c = self.spec.image_shape
         if images.shape[1:] not in ((h, w, c), (h, w, 1)):
-            taken, given = ("x".join(map(str, shape)) for shape in (self.spec.image_shape, images.shape[1:]))
+            expected, actual = (
+                "x".join(map(str, shape)) for shape in (self.spec.image_shape, images.shape[1:])
+            )
             raise UserError(
-                f"the extractor {self.name} takes images of {taken}, and these are {given}; give "
-                "--image_size or another --extractor, such as one that compare-gan classifier trains"
+                f"the extractor {self.name} expects images of {expected}, got {actual}; set --image_size or "
+                "use another --extractor, such as one trained by compare-gan classifier"
             )
         batch_size = batch_size or max(1, min(500, BATCH_PIXELS // (h * w)))
         return on_all_devices(_compiled(self.spec), self.net, images, batch_size, self.name)
 
     def save(self, path: Path, provenance: dict[str, Any]) -> None:
-        """Writes weights, shape and where they come from; equal weights give equal bytes."""
+        """Writes the weights, the spec and the provenance. Equal inputs give equal bytes."""
         tree = {"params": self.net.params, "extra": self.net.extra}
         arrays = {_name(keys): np.asarray(leaf) for keys, leaf in jax.tree.leaves_with_path(tree)}
         about = json.dumps(dataclasses.asdict(self.spec) | {"provenance": provenance}, sort_keys=True)
@@ -115,10 +117,10 @@ class TrainedEncoder:
 
 
 def load_encoder(path: Path, name: str | None = None) -> TrainedEncoder:
-    """Reads what `TrainedEncoder.save` wrote.
+    """Reads a file written by `TrainedEncoder.save`.
 
     Raises:
-      UserError: not such a file, or a damaged one.
+      UserError: the file is not an encoder, or is damaged.
     """
     arrays = plain_arrays(path)
     try:
@@ -127,13 +129,13 @@ def load_encoder(path: Path, name: str | None = None) -> TrainedEncoder:
         spec = EncoderSpec(shape, classes, about["width"], about.get("body", "small"))
     except (KeyError, TypeError, ValueError):
         raise UserError(
-            f"{path}: not an encoder; make one with compare-gan classifier or few-labels"
+            f"{path}: not an encoder; train one with compare-gan classifier or few-labels"
         ) from None
     shapes = nnx.eval_shape(lambda: net_state(Encoder(spec, nnx.Rngs(0))))
     tree = {"params": shapes.params, "extra": shapes.extra}
-    wanted = {_name(keys): leaf.shape for keys, leaf in jax.tree.leaves_with_path(tree)}
-    if wanted != {key: value.shape for key, value in arrays.items()}:
-        raise UserError(f"{path}: its weights do not fit its own description; the file is damaged or too old")
+    expected_shapes = {_name(keys): leaf.shape for keys, leaf in jax.tree.leaves_with_path(tree)}
+    if expected_shapes != {key: value.shape for key, value in arrays.items()}:
+        raise UserError(f"{path}: its weights do not match its spec; the file is damaged or too old")
     tree = jax.tree.map_with_path(lambda keys, _: arrays[_name(keys)], tree)
     digest = sha256_of(path)
     return TrainedEncoder(spec, NetState(tree["params"], tree["extra"]), name or path.stem, digest)

@@ -1,4 +1,4 @@
-"""What Inception scores and FIDs are computed with: a network, its weights, and a resize."""
+"""The extractor of Inception scores and FIDs: a network, its weights and a resize."""
 
 import dataclasses
 import functools
@@ -21,56 +21,59 @@ from compare_gan.features.resize import RESIZES
 from compare_gan.features.weights import read_weights
 from compare_gan.nn.state import merge_module, net_state
 
-SIDE = 299  # of the images that the network sees
+SIDE = 299  # input size of the network
 BATCH = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inception:
-    """The network with its weights, for images of any size."""
+    """The Inception network with its weights, for images of any size."""
 
     params: Tree
     sha256: str  # of the weights and the resize
     resize: str = "tf1"  # one of `RESIZES`
-    class_names: tuple[str, ...] = ()  # not of any data set
+    class_names: tuple[str, ...] = ()  # its classes are not those of a data set
 
     @property
     def name(self) -> str:
         return "inception" if self.resize == "tf1" else f"inception_{self.resize}"
 
     def __call__(self, images: Images, batch_size: int | None = None) -> FeaturesAndClasses:
-        """uint8 images [N, H, W, 1 or 3] -> features [N, 2048] and logits [N, 1008].
+        """Maps uint8 images [N, H, W, 1 or 3] to features [N, 2048] and logits [N, 1008].
 
         Raises:
           UserError: the images are neither grey nor RGB.
         """
         check_channels(images, self.name)
 
-        def see(params: Tree, batch: Array) -> FeaturesAndClasses:
-            return _seen(params, _prepared(batch, self.resize))
+        def extract_batch(params: Tree, batch: Array) -> FeaturesAndClasses:
+            return _apply(params, _preprocess(batch, self.resize))
 
-        return on_all_devices(see, self.params, images, batch_size or BATCH, self.name)
+        return on_all_devices(extract_batch, self.params, images, batch_size or BATCH, self.name)
 
 
 def inception_of(weights: Mapping[str, np.ndarray], source: str, resize: str = "tf1") -> Inception:
-    """The extractor of these weights.
+    """Builds the extractor from its weights.
 
     Args:
-      weights: those of `Network.shapes`; others may be there, too.
-      source: where they come from, for errors.
+      weights: those of `Network.shapes`; others are ignored.
+      source: origin of the weights, for error messages.
+      resize: one of `RESIZES`.
 
     Raises:
-      UserError: they are those of another network.
+      UserError: weights are missing or differ in shape.
     """
     net = nnx.eval_shape(Network)
-    wanted = net.shapes()
-    for name, shape in wanted.items():
+    shapes = net.shapes()
+    for name, shape in shapes.items():
         found = weights[name].shape if name in weights else None
         if found != shape:
-            said = f"has no {name}" if found is None else f"{name} is {list(found)} instead of {list(shape)}"
-            raise UserError(f"{source}: not the Inception network of 2015: {said}")
-    used = {name: weights[name].astype(np.float32) for name in wanted}
-    net.fill(used)
+            mismatch = (
+                f"has no {name}" if found is None else f"{name} is {list(found)} instead of {list(shape)}"
+            )
+            raise UserError(f"{source}: not the Inception network of 2015: {mismatch}")
+    used = {name: weights[name].astype(np.float32) for name in shapes}
+    net.load(used)
     return Inception(net_state(net).params, digest(used, resize), resize)
 
 
@@ -82,27 +85,27 @@ def inception() -> Inception:
 
 @EXTRACTORS.register("inception_clean")
 def inception_clean() -> Inception:
-    """The same of images that are resized as in clean-fid: Parmar et al., https://arxiv.org/abs/2104.11222."""
+    """Like `inception`, with the resize of clean-fid: Parmar et al., https://arxiv.org/abs/2104.11222."""
     return open_inception(inception_file(), "clean")
 
 
 def open_inception(path: Path, resize: str = "tf1") -> Inception:
-    """The extractor of a file of weights, see `read_weights`.
+    """Opens the extractor from a weights file, see `read_weights`.
 
     Raises:
-      UserError: it cannot be read, or holds other weights.
+      UserError: the file cannot be read, or contains other weights.
     """
     return inception_of(read_weights(path), str(path), resize)
 
 
 @functools.partial(jax.jit, static_argnames="resize")
-def _prepared(images: Array, resize: str) -> Array:
+def _preprocess(images: Array, resize: str) -> Array:
     """[B, H, W, 1 or 3] uint8 to [B, 299, 299, 3] in [-1, 1]."""
     x = jnp.broadcast_to(images.astype(jnp.float32), (*images.shape[:3], 3))
     return (RESIZES[resize](x, SIDE) - 128) / 128
 
 
 @jax.jit
-def _seen(params: Tree, x: Array) -> FeaturesAndClasses:
-    """Apart from the resize, so that it is compiled once for images of all sizes."""
+def _apply(params: Tree, x: Array) -> FeaturesAndClasses:
+    """Separate from the resize, so that it is compiled once for all image sizes."""
     return merge_module(nnx.graphdef(nnx.eval_shape(Network)), params, {})(x)

@@ -1,9 +1,9 @@
 """Inception-v3 (Szegedy et al., https://arxiv.org/abs/1512.00567) as in the TensorFlow graph of December
-2015, with which Inception scores and FIDs are computed.
+2015, which defines Inception scores and FIDs.
 
-That graph is not the network of the paper. It knows 1008 classes; averages over 3x3 neighbours leave out
-what lies beyond the border; and where the last block should average, it takes the largest. Batch norms have
-no scale of their own and an epsilon of 1e-3. Scores that leave any of this out are other scores.
+The graph differs from the paper: it has 1008 classes; average pooling excludes the padding; the last block
+uses max pooling instead of average pooling; batch norms have no scale and an epsilon of 1e-3. Scores are
+comparable only if all of this is reproduced.
 """
 
 import functools
@@ -20,14 +20,14 @@ from compare_gan.features.base import FeaturesAndClasses
 
 CLASSES = 1008
 EPSILON = 1e-3  # of batch norms
-# In full on every device: some would multiply 32-bit numbers as if they had 19 or 16 bits.
+# Full float32 on every device: the default of some is TF32 or bfloat16.
 PRECISION = lax.Precision.HIGHEST
 
-Step = Callable[[int], Any]  # from the number of channels that come in to a module with a `width`
+Step = Callable[[int], Any]  # maps the number of input channels to a module with an output `width`
 
 
-class Unit(nnx.Module):
-    """A convolution, a batch norm that has been folded into it, and relu."""
+class ConvUnit(nnx.Module):
+    """A convolution with folded batch norm, and ReLU."""
 
     def __init__(self, name: str, width: int, size: tuple[int, int], stride: int, padding: str, c_in: int):
         self.name, self.width = name, width
@@ -43,22 +43,22 @@ class Unit(nnx.Module):
         return nnx.relu(x + self.bias[...])
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes in a file of weights, where they are laid out as PyTorch does."""
+        """Names and shapes of the weights in PyTorch layout."""
         h, w, c_in, c_out = self.kernel.shape
         norm = {
             f"{self.name}.bn.{part}": (c_out,) for part in ("weight", "bias", "running_mean", "running_var")
         }
         return {f"{self.name}.conv.weight": (c_out, c_in, h, w), **norm}
 
-    def fill(self, weights: Mapping[str, np.ndarray]) -> None:
+    def load(self, weights: Mapping[str, np.ndarray]) -> None:
         kernel, gamma, beta, mean, variance = (weights[name].astype(np.float64) for name in self.shapes())
         scale = gamma / np.sqrt(variance + EPSILON)
         self.kernel = nnx.Param(jnp.asarray(kernel.transpose(2, 3, 1, 0) * scale, jnp.float32))
         self.bias = nnx.Param(jnp.asarray(beta - mean * scale, jnp.float32))
 
 
-class Largest(nnx.Module):
-    """The largest of 3x3 neighbours."""
+class MaxPool(nnx.Module):
+    """3x3 max pooling."""
 
     def __init__(self, stride: int, c_in: int):
         self.stride, self.width = stride, c_in
@@ -70,8 +70,8 @@ class Largest(nnx.Module):
         )
 
 
-class Average(nnx.Module):
-    """The mean of those 3x3 neighbours that there are."""
+class AvgPool(nnx.Module):
+    """3x3 average pooling that excludes the padding."""
 
     def __init__(self, c_in: int):
         self.width = c_in
@@ -83,15 +83,15 @@ class Average(nnx.Module):
         return total(x) / total(jnp.ones((1, *x.shape[1:3], 1), x.dtype))
 
 
-class Chain(nnx.Module):
-    """One step after another."""
+class Sequential(nnx.Module):
+    """Applies modules in sequence."""
 
     def __init__(self, steps: Sequence[Step], c_in: int):
-        made, self.width = [], c_in
+        modules, self.width = [], c_in
         for step in steps:
-            made.append(step(self.width))
-            self.width = made[-1].width
-        self.steps = nnx.List(made)
+            modules.append(step(self.width))
+            self.width = modules[-1].width
+        self.steps = nnx.List(modules)
 
     def __call__(self, x: Array) -> Array:
         for step in self.steps:
@@ -99,11 +99,11 @@ class Chain(nnx.Module):
         return x
 
 
-class Fork(nnx.Module):
-    """Chains beside each other; their channels are joined."""
+class Branches(nnx.Module):
+    """Parallel branches with concatenated channels."""
 
     def __init__(self, chains: Sequence[Sequence[Step]], c_in: int):
-        self.chains = nnx.List([Chain(steps, c_in) for steps in chains])
+        self.chains = nnx.List([Sequential(steps, c_in) for steps in chains])
         self.width = sum(chain.width for chain in self.chains)
 
     def __call__(self, x: Array) -> Array:
@@ -113,31 +113,33 @@ class Fork(nnx.Module):
 def unit(
     name: str, width: int, size: tuple[int, int] = (1, 1), stride: int = 1, padding: str | None = None
 ) -> Step:
-    """Padded unless it has a stride, or is told otherwise."""
-    return functools.partial(Unit, name, width, size, stride, padding or ("SAME" if stride == 1 else "VALID"))
+    """A `ConvUnit`. Default padding: "SAME" for stride 1, otherwise "VALID"."""
+    return functools.partial(
+        ConvUnit, name, width, size, stride, padding or ("SAME" if stride == 1 else "VALID")
+    )
 
 
-def fork(*chains: Sequence[Step]) -> Step:
-    return functools.partial(Fork, chains)
+def branches(*chains: Sequence[Step]) -> Step:
+    return functools.partial(Branches, chains)
 
 
-# Blocks after figures 5, 6 and 7 of the paper, and what halves images between them. Units
-# are called as in the files of weights.
+# The blocks of figures 5, 6 and 7 of the paper, and the reduction blocks between them. Units are named as in
+# the weights files.
 
 
 def figure5(block: str, pooled: int) -> Step:
     b = f"{block}.branch"
-    return fork(
+    return branches(
         [unit(f"{b}1x1", 64)],
         [unit(f"{b}5x5_1", 48), unit(f"{b}5x5_2", 64, (5, 5))],
         [unit(f"{b}3x3dbl_1", 64), unit(f"{b}3x3dbl_2", 96, (3, 3)), unit(f"{b}3x3dbl_3", 96, (3, 3))],
-        [Average, unit(f"{b}_pool", pooled)],
+        [AvgPool, unit(f"{b}_pool", pooled)],
     )
 
 
 def figure6(block: str, width: int) -> Step:
     b, row, column = f"{block}.branch", (1, 7), (7, 1)
-    return fork(
+    return branches(
         [unit(f"{b}1x1", 192)],
         [unit(f"{b}7x7_1", width), unit(f"{b}7x7_2", width, row), unit(f"{b}7x7_3", 192, column)],
         [
@@ -147,36 +149,36 @@ def figure6(block: str, width: int) -> Step:
             unit(f"{b}7x7dbl_4", width, column),
             unit(f"{b}7x7dbl_5", 192, row),
         ],
-        [Average, unit(f"{b}_pool", 192)],
+        [AvgPool, unit(f"{b}_pool", 192)],
     )
 
 
 def figure7(block: str, pool: Step) -> Step:
     b, row, column = f"{block}.branch", (1, 3), (3, 1)
-    return fork(
+    return branches(
         [unit(f"{b}1x1", 320)],
-        [unit(f"{b}3x3_1", 384), fork([unit(f"{b}3x3_2a", 384, row)], [unit(f"{b}3x3_2b", 384, column)])],
+        [unit(f"{b}3x3_1", 384), branches([unit(f"{b}3x3_2a", 384, row)], [unit(f"{b}3x3_2b", 384, column)])],
         [
             unit(f"{b}3x3dbl_1", 448),
             unit(f"{b}3x3dbl_2", 384, (3, 3)),
-            fork([unit(f"{b}3x3dbl_3a", 384, row)], [unit(f"{b}3x3dbl_3b", 384, column)]),
+            branches([unit(f"{b}3x3dbl_3a", 384, row)], [unit(f"{b}3x3dbl_3b", 384, column)]),
         ],
         [pool, unit(f"{b}_pool", 192)],
     )
 
 
-def halved_to_17(block: str) -> Step:
+def reduced_to_17(block: str) -> Step:
     b = f"{block}.branch"
-    return fork(
+    return branches(
         [unit(f"{b}3x3", 384, (3, 3), 2)],
         [unit(f"{b}3x3dbl_1", 64), unit(f"{b}3x3dbl_2", 96, (3, 3)), unit(f"{b}3x3dbl_3", 96, (3, 3), 2)],
-        [functools.partial(Largest, 2)],
+        [functools.partial(MaxPool, 2)],
     )
 
 
-def halved_to_8(block: str) -> Step:
+def reduced_to_8(block: str) -> Step:
     b = f"{block}.branch"
-    return fork(
+    return branches(
         [unit(f"{b}3x3_1", 192), unit(f"{b}3x3_2", 320, (3, 3), 2)],
         [
             unit(f"{b}7x7x3_1", 192),
@@ -184,7 +186,7 @@ def halved_to_8(block: str) -> Step:
             unit(f"{b}7x7x3_3", 192, (7, 1)),
             unit(f"{b}7x7x3_4", 192, (3, 3), 2),
         ],
-        [functools.partial(Largest, 2)],
+        [functools.partial(MaxPool, 2)],
     )
 
 
@@ -192,46 +194,46 @@ TRUNK: tuple[Step, ...] = (
     unit("Conv2d_1a_3x3", 32, (3, 3), 2),
     unit("Conv2d_2a_3x3", 32, (3, 3), padding="VALID"),
     unit("Conv2d_2b_3x3", 64, (3, 3)),
-    functools.partial(Largest, 2),
+    functools.partial(MaxPool, 2),
     unit("Conv2d_3b_1x1", 80),
     unit("Conv2d_4a_3x3", 192, (3, 3), padding="VALID"),
-    functools.partial(Largest, 2),
+    functools.partial(MaxPool, 2),
     figure5("Mixed_5b", 32),
     figure5("Mixed_5c", 64),
     figure5("Mixed_5d", 64),
-    halved_to_17("Mixed_6a"),
+    reduced_to_17("Mixed_6a"),
     figure6("Mixed_6b", 128),
     figure6("Mixed_6c", 160),
     figure6("Mixed_6d", 160),
     figure6("Mixed_6e", 192),
-    halved_to_8("Mixed_7a"),
-    figure7("Mixed_7b", Average),
-    figure7("Mixed_7c", functools.partial(Largest, 1)),
+    reduced_to_8("Mixed_7a"),
+    figure7("Mixed_7b", AvgPool),
+    figure7("Mixed_7c", functools.partial(MaxPool, 1)),
 )
 
 
 class Network(nnx.Module):
-    """Images [B, 299, 299, 3] in [-1, 1] -> features [B, 2048], which TensorFlow calls pool_3, and logits."""
+    """Maps images [B, 299, 299, 3] in [-1, 1] to features [B, 2048] (pool_3 in TensorFlow) and logits."""
 
     def __init__(self) -> None:
-        self.trunk = Chain(TRUNK, 3)
+        self.trunk = Sequential(TRUNK, 3)
         self.head = nnx.Param(jnp.zeros((self.trunk.width, CLASSES), jnp.float32))
 
     def __call__(self, x: Array) -> FeaturesAndClasses:
-        """Logits are without their bias: so Inception scores have been computed from the first one on,
+        """Logits omit the bias, as in all published Inception scores since the first one,
         see https://github.com/openai/improved-gan/issues/39."""
         features = self.trunk(x).mean((1, 2))
         return FeaturesAndClasses(features, jnp.matmul(features, self.head[...], precision=PRECISION))
 
-    def units(self) -> list[Unit]:
-        return [module for _, module in nnx.iter_modules(self) if isinstance(module, Unit)]
+    def units(self) -> list[ConvUnit]:
+        return [module for _, module in nnx.iter_modules(self) if isinstance(module, ConvUnit)]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of what is read of a file of weights."""
+        """Names and shapes of the weights that `load` reads."""
         shapes = {name: shape for unit in self.units() for name, shape in unit.shapes().items()}
         return shapes | {"fc.weight": self.head.shape[::-1]}
 
-    def fill(self, weights: Mapping[str, np.ndarray]) -> None:
+    def load(self, weights: Mapping[str, np.ndarray]) -> None:
         for unit in self.units():
-            unit.fill(weights)
+            unit.load(weights)
         self.head = nnx.Param(jnp.asarray(weights["fc.weight"].T))

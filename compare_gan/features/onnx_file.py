@@ -1,8 +1,8 @@
-"""Any network in an ONNX file, https://onnx.ai: scores can be measured with what others have trained.
+"""Feature extractors from ONNX files, https://onnx.ai, to score with any trained network.
 
-Its one input is a batch of images, [B, C, H, W] or [B, H, W, C] with C = 1 or 3: uint8, or float in [0, 1].
-Any further scaling belongs into the file. Its outputs are called `features` [B, F] and `logits` [B, K]; in a
-file without these names, the first is the features and the second, if there is one, the logits.
+The only input is a batch of images, [B, C, H, W] or [B, H, W, C] with C = 1 or 3: uint8, or float in [0, 1].
+Any further scaling must be part of the network. The outputs are named `features` [B, F] and `logits` [B, K];
+without these names, the first output is the features and the second, if any, the logits.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ KINDS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """What a network wants to be given."""
+    """The input specification of a network."""
 
     name: str
     dtype: type
@@ -33,8 +33,8 @@ class Input:
     channels: int
     channels_first: bool
 
-    def of(self, batch: np.ndarray) -> np.ndarray:
-        """[B, H, W, C] uint8, or float in [0, 255] -> what the network gets; grey is taken for RGB."""
+    def prepare(self, batch: np.ndarray) -> np.ndarray:
+        """Converts [B, H, W, C] uint8, or float in [0, 255], to the network input; repeats grey to RGB."""
         x = np.rint(batch) if self.dtype is np.uint8 else batch / np.float32(255)
         x = np.broadcast_to(x.astype(self.dtype), (*x.shape[:3], self.channels))
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.channels_first else x)
@@ -46,50 +46,50 @@ class OnnxFile:
 
     session: Any  # onnxruntime.InferenceSession
     input: Input
-    outputs: tuple[str, ...]  # features, and maybe logits
+    outputs: tuple[str, ...]  # features, and optionally logits
     name: str
     sha256: str  # of the file
-    class_names: tuple[str, ...] = ()  # an ONNX file does not say
+    class_names: tuple[str, ...] = ()  # not stored in ONNX files
 
     def __call__(self, images: Images, batch_size: int | None = None) -> FeaturesAndClasses:
-        """uint8 images [N, H, W, C] to features [N, F] and logits [N, K].
+        """Maps uint8 images [N, H, W, C] to features [N, F] and logits [N, K].
 
-        Where it wants squares, images of another size are resized as `clean` does.
+        If the network input is square, images of other sizes are resized by `clean`.
 
         Raises:
-          UserError: images of a size or number of channels that it cannot take; or it fails.
+          UserError: the size or number of channels is not supported, or the network fails.
         """
         (*size, c), (h, w) = images.shape[1:], self.input.size
-        fits = all(wanted in (None, given) for wanted, given in zip((h, w), size, strict=True))
+        fits = all(expected in (None, actual) for expected, actual in zip((h, w), size, strict=True))
         side = h if h is not None and h == w else 0
         if c not in (1, self.input.channels) or not (fits or side):
-            wanted = [h or "any", w or "any", self.input.channels]
-            raise UserError(f"{self.name}: wants images {wanted}, got {[*size, c]}")
+            expected = [h or "any", w or "any", self.input.channels]
+            raise UserError(f"{self.name}: expected images {expected}, got {[*size, c]}")
 
-        def see(batch: np.ndarray) -> FeaturesAndClasses:
+        def extract_batch(batch: np.ndarray) -> FeaturesAndClasses:
             resized = batch if fits else np.asarray(clean(jnp.asarray(batch, jnp.float32), side))
-            return self._run(self.input.of(resized))
+            return self._run(self.input.prepare(resized))
 
-        return in_batches(see, images, self.input.batch_size or batch_size or BATCH, self.name)
+        return in_batches(extract_batch, images, self.input.batch_size or batch_size or BATCH, self.name)
 
     def _run(self, x: np.ndarray) -> FeaturesAndClasses:
         try:
             found = self.session.run(self.outputs, {self.input.name: x})
-        except Exception as error:  # those of onnxruntime have no common kind
+        except Exception as error:  # onnxruntime errors have no common base class
             raise UserError(f"{self.name}: failed on a batch {list(x.shape)}: {error}") from None
         for name, value in zip(self.outputs, found, strict=True):
             if value.ndim != 2 or len(value) != len(x):
                 shapes = f"{list(value.shape)} for {len(x)} images"
-                raise UserError(f"{self.name}: its output {name} is {shapes}; wanted one row for each")
+                raise UserError(f"{self.name}: its output {name} is {shapes}; expected one row per image")
         features, logits = (*found, np.zeros((len(x), 0)))[:2]
         return FeaturesAndClasses(features.astype(np.float32), logits.astype(np.float32))
 
 
 def load_onnx(path: Path) -> OnnxFile:
-    """Reads a network; weights that it keeps in other files are not looked for.
+    """Reads a network. External weight files are not supported.
 
     Raises:
-      UserError: onnxruntime is missing, or this is no such network.
+      UserError: onnxruntime is missing, or the file is not such a network.
     """
     try:
         import onnxruntime
@@ -98,22 +98,22 @@ def load_onnx(path: Path) -> OnnxFile:
     content = path.read_bytes()
     try:
         session = onnxruntime.InferenceSession(content, providers=onnxruntime.get_available_providers())
-    except Exception as error:  # those of onnxruntime have no common kind
-        raise UserError(f"{path}: not an ONNX network that can be run: {error}") from None
+    except Exception as error:  # onnxruntime errors have no common base class
+        raise UserError(f"{path}: not a valid ONNX network: {error}") from None
     outputs = [output.name for output in session.get_outputs()]
     if "features" in outputs:
         outputs = ["features", *({"logits"} & {*outputs})]
-    wanted = _input(path, session.get_inputs())
-    return OnnxFile(session, wanted, tuple(outputs[:2]), path.name, hashlib.sha256(content).hexdigest())
+    spec = _input(path, session.get_inputs())
+    return OnnxFile(session, spec, tuple(outputs[:2]), path.name, hashlib.sha256(content).hexdigest())
 
 
-def _input(path: Path, given: list[Any]) -> Input:
-    if len(given) != 1 or given[0].type not in KINDS or len(given[0].shape) != 4:
-        said = ", ".join(f"{node.name} {node.type} {node.shape}" for node in given)
-        raise UserError(f"{path}: wants {said or 'nothing'}; its one input must be a batch of images")
-    sides = [side if isinstance(side, int) else None for side in given[0].shape]
+def _input(path: Path, inputs: list[Any]) -> Input:
+    if len(inputs) != 1 or inputs[0].type not in KINDS or len(inputs[0].shape) != 4:
+        listed = ", ".join(f"{node.name} {node.type} {node.shape}" for node in inputs)
+        raise UserError(f"{path}: has inputs {listed or 'none'}; it must have one input, a batch of images")
+    sides = [side if isinstance(side, int) else None for side in inputs[0].shape]
     for channels, channels_first, size in ((sides[1], True, sides[2:]), (sides[3], False, sides[1:3])):
         if channels in (1, 3):
-            dtype = KINDS[given[0].type]
-            return Input(given[0].name, dtype, sides[0], (size[0], size[1]), channels, channels_first)
-    raise UserError(f"{path}: its input {given[0].name} {given[0].shape} has no axis of 1 or 3 channels")
+            dtype = KINDS[inputs[0].type]
+            return Input(inputs[0].name, dtype, sides[0], (size[0], size[1]), channels, channels_first)
+    raise UserError(f"{path}: its input {inputs[0].name} {inputs[0].shape} has no axis of 1 or 3 channels")

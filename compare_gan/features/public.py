@@ -1,4 +1,4 @@
-"""Where the public weights of the Inception network are."""
+"""Finds or downloads the public weights of the Inception network."""
 
 import os
 from pathlib import Path
@@ -8,37 +8,36 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import sha256_of, user_cache
 
 VARIABLE = "COMPARE_GAN_INCEPTION"
-# Of torch-fidelity and of pytorch-fid, which both converted TensorFlow's; it is the same file.
+# Names in torch-fidelity and pytorch-fid; both are the same file, converted from TensorFlow.
 FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILES[0]}"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 def inception_file() -> Path:
-    """A file of weights: that of $COMPARE_GAN_INCEPTION, or else the public one.
+    """The weights file: $COMPARE_GAN_INCEPTION, or else the public one.
 
-    The public one is looked for in the cache folder and among the files that PyTorch has fetched, then
-    downloaded.
+    The public file is looked up in the cache folder and in the PyTorch hub cache, and otherwise downloaded.
 
     Raises:
-      UserError: it is not there, damaged, or cannot be fetched.
+      UserError: the file is missing, damaged, or cannot be downloaded.
     """
-    if named := os.environ.get(VARIABLE):
-        if not Path(named).is_file():
-            raise UserError(f"{VARIABLE} is {named!r}, which is no file; correct or unset it")
-        return Path(named)
+    if custom := os.environ.get(VARIABLE):
+        if not Path(custom).is_file():
+            raise UserError(f"{VARIABLE} is {custom!r}, which is not a file; correct or unset it")
+        return Path(custom)
     for path in [folder / name for folder in (user_cache(), _pytorch_cache()) for name in FILES]:
         if path.is_file():
-            return _checked(path)
+            return _verified(path)
     path = user_cache() / FILES[0]
-    download(URL, SHA256, path, f", or name a file of weights in ${VARIABLE}")
+    download(URL, SHA256, path, f", or set ${VARIABLE} to a weights file")
     return path
 
 
-def _checked(path: Path) -> Path:
+def _verified(path: Path) -> Path:
     found = sha256_of(path)
     if found != SHA256:
-        raise UserError(f"{path}: damaged, its SHA-256 is {found} instead of {SHA256}; remove it")
+        raise UserError(f"{path}: damaged, its SHA-256 is {found} instead of {SHA256}; delete it")
     return path
 
 

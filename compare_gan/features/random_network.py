@@ -1,4 +1,4 @@
-"""A network that has learned nothing, for tests and for trying things out."""
+"""An untrained network, for tests and experiments."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ SHAPES = {"conv1": (5, 5, 3, 32), "conv2": (3, 3, 32, 64), "classes": (64, 10)}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RandomNetwork:
-    """Two convolutions, each with a stride of 2 and relu, and the mean over the image."""
+    """Two convolutions with stride 2 and ReLU, then global average pooling."""
 
     params: dict[str, np.ndarray]
     sha256: str
@@ -27,7 +27,7 @@ class RandomNetwork:
     class_names: tuple[str, ...] = ()
 
     def __call__(self, images: Images, batch_size: int | None = None) -> FeaturesAndClasses:
-        """uint8 images [N, H, W, 1 or 3] of any size -> features [N, 64] and logits [N, 10].
+        """Maps uint8 images [N, H, W, 1 or 3] of any size to features [N, 64] and logits [N, 10].
 
         Raises:
           UserError: the images are neither grey nor RGB.
@@ -38,15 +38,15 @@ class RandomNetwork:
 
 @EXTRACTORS.register("random")
 def random_network() -> RandomNetwork:
-    """Features [N, 64] and logits [N, 10] of images of any size, by weights that are always the same."""
-    params = {name: drawn(shape, seed) for seed, (name, shape) in enumerate(SHAPES.items())}
+    """Features [N, 64] and logits [N, 10] of images of any size, with fixed weights."""
+    params = {name: he_uniform(shape, seed) for seed, (name, shape) in enumerate(SHAPES.items())}
     return RandomNetwork(params, digest(params))
 
 
-def drawn(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Uniform numbers, scaled for relu by all axes but the last: He et al., https://arxiv.org/abs/1502.01852.
+def he_uniform(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """He-uniform initialisation, fan-in over all axes but the last: https://arxiv.org/abs/1502.01852.
 
-    Of raw bits, since the streams of NumPy's distributions may change between versions.
+    Uses raw bits, since the streams of NumPy's distributions may change between versions.
     """
     bits = np.random.PCG64(seed).random_raw(math.prod(shape)).reshape(shape)
     unit = (bits >> np.uint64(40)).astype(np.float32) / np.float32(2**23) - 1  # in [-1, 1)

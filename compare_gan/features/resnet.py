@@ -1,7 +1,7 @@
 """Pre-activation residual networks: He et al., https://arxiv.org/abs/1603.05027.
 
-Normalisation and relu come before each convolution. A network is described by a `Body`, from a few blocks
-for images of 8 pixels a side to ResNet-50.
+Normalisation and ReLU precede each convolution. A `Body` describes a network, from a few blocks for 8x8
+images to ResNet-50.
 """
 
 import dataclasses
@@ -20,23 +20,23 @@ LAYERS = Layers(batch=StandardizeBatch(decay=0.9, epsilon=1e-5))
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """Blocks of one width; the first of them has the stride."""
+    """Blocks of the same width; the first one has the stride."""
 
-    width: int  # channels that come out
+    width: int  # output channels
     blocks: int = 1
     stride: int = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """What is between the pixels and the features."""
+    """The architecture between pixels and features."""
 
     stem_width: int
     stages: tuple[Stage, ...]
-    stem_size: int = 3  # of the first kernel
+    stem_size: int = 3  # kernel size of the first convolution
     stem_stride: int = 1
-    pool: bool = False  # the largest of 3x3 after the stem, with a stride of 2
-    bottleneck: bool = False  # blocks of three convolutions, the middle one a quarter as wide
+    pool: bool = False  # 3x3 max pooling with stride 2 after the stem
+    bottleneck: bool = False  # blocks of three convolutions with a quarter of the width inside
 
     @property
     def feature_dim(self) -> int:
@@ -44,7 +44,7 @@ class Body:
 
 
 def small(image_shape: tuple[int, int, int], width: int) -> Body:
-    """One block for each halving, as long as 4 pixels a side are left; each twice as wide as the last."""
+    """One block per halving down to 2 pixels a side, at most 4; each doubles the width."""
     side, stages = min(image_shape[:2]), list[Stage]()
     while side >= 4 and len(stages) < 4:
         side, stages = -(-side // 2), [*stages, Stage(width << len(stages) + 1)]
@@ -52,20 +52,20 @@ def small(image_shape: tuple[int, int, int], width: int) -> Body:
 
 
 def halved(image_shape: tuple[int, int, int], width: int) -> Body:
-    """Three sizes, the first of them half of the image's: much for little on a CPU, at 32 pixels a side."""
+    """Three resolutions, starting at half the image size: cheap on a CPU for 32x32 images."""
     del image_shape
     return Body(width, (Stage(2 * width), Stage(4 * width)), stem_size=4, stem_stride=2)
 
 
 def wide28(image_shape: tuple[int, int, int], width: int) -> Body:
-    """28 layers for images of 32 pixels a side; 16 k channels make it the WRN-28-k of
+    """28 layers for 32x32 images; with width 16 k it is the WRN-28-k of
     https://arxiv.org/abs/1605.07146."""
     del image_shape
     return Body(16, (Stage(width, 4, stride=1), Stage(2 * width, 4), Stage(4 * width, 4)))
 
 
 def resnet50(image_shape: tuple[int, int, int], width: int) -> Body:
-    """ResNet-50 v2 where the width is 64, for images of some 200 pixels a side."""
+    """ResNet-50 v2 at width 64, for images of about 200 pixels a side."""
     del image_shape
     stages = (
         Stage(4 * width, 3, stride=1),
@@ -85,7 +85,7 @@ BODIES: dict[str, Callable[[tuple[int, int, int], int], Body]] = {
 
 
 class Block(nnx.Module):
-    """Two or, with a bottleneck, three convolutions beside the input; a 1x1 convolution fits its shape."""
+    """A residual block of two or, with a bottleneck, three convolutions; 1x1 projection if shapes differ."""
 
     def __init__(self, make: LayerFactory, c_in: int, c_out: int, stride: int, bottleneck: bool):
         c_mid = c_out // 4 if bottleneck else c_out
@@ -103,15 +103,15 @@ class Block(nnx.Module):
 
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = activate(x, self.norm1, cond)
-        beside = x if self.shortcut is None else self.shortcut(h)
+        shortcut = x if self.shortcut is None else self.shortcut(h)
         h = self.conv2(activate(self.conv1(h), self.norm2, cond))
         if self.conv3 is not None:
             h = self.conv3(activate(h, self.norm3, cond))
-        return beside + h
+        return shortcut + h
 
 
 class ResNet(nnx.Module):
-    """Images [B, H, W, C] -> features [B, F]."""
+    """Maps images [B, H, W, C] to features [B, F]."""
 
     def __init__(self, channels: int, body: Body, rngs: nnx.Rngs):
         make = LayerFactory(LAYERS, rngs, initializer=nnx.initializers.he_normal())

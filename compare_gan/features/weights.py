@@ -1,6 +1,6 @@
-"""Weights in files of the kinds that people have, read without PyTorch.
+"""Reads weights from common file formats without PyTorch.
 
-Nothing in a file is ever run: what is not a plain array is an error.
+No code in a file is ever executed: anything but plain arrays is an error.
 """
 
 import collections
@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from compare_gan.core.errors import UserError
 from compare_gan.data.arrays import plain_arrays
 
-PYTORCH = {  # kinds of numbers, by PyTorch's names
+PYTORCH = {  # dtypes by PyTorch storage type
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
@@ -25,17 +25,17 @@ PYTORCH = {  # kinds of numbers, by PyTorch's names
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-OLD_PYTORCH = 0x1950A86A20F9469CFC6C  # how files begin that PyTorch wrote before version 1.6
+OLD_PYTORCH = 0x1950A86A20F9469CFC6C  # magic number of PyTorch files before version 1.6
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
     """The named arrays of a `.safetensors`, `.npz`, or PyTorch file (`.pth`, `.pt`) of a state_dict.
 
     Raises:
-      UserError: it cannot be read, or holds something else.
+      UserError: the file cannot be read, or contains anything else.
     """
     if path.suffix not in READERS:
-        raise UserError(f"{path}: weights are in one of {', '.join(READERS)}")
+        raise UserError(f"{path}: weights must be a file with suffix {', '.join(READERS)}")
     try:
         return READERS[path.suffix](path)
     except OSError as error:
@@ -47,12 +47,12 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except OSError:
         raise
-    except Exception:  # SafetensorError, and those of NumPy for kinds of numbers that it lacks
-        raise UserError(f"{path}: damaged, or not a safetensors file of plain numbers") from None
+    except Exception:  # SafetensorError, or NumPy errors for unsupported dtypes
+        raise UserError(f"{path}: damaged, or not a safetensors file of supported dtypes") from None
 
 
 def _pytorch(path: Path) -> dict[str, np.ndarray]:
-    """An archive of a pickle and numbers; before version 1.6 pickles and numbers, one after another."""
+    """A zip file of a pickle and tensor data; before version 1.6, a sequence of pickles and tensor data."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -61,7 +61,7 @@ def _pytorch(path: Path) -> dict[str, np.ndarray]:
             return _old_pytorch(file)
     except Refused as refused:
         raise UserError(
-            f"{path}: holds more than plain numbers ({refused}); such a file is not opened"
+            f"{path}: contains more than plain tensors ({refused}); refusing to open it"
         ) from None
     except OSError:
         raise
@@ -73,14 +73,14 @@ def _new_pytorch(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
     folder = name.removesuffix("data.pkl")
     with archive.open(name) as file:
-        tensors = _Plain(file).load()
+        tensors = _TensorUnpickler(file).load()
     return {
         name: tensor.values(archive.read(f"{folder}data/{tensor.key}")) for name, tensor in tensors.items()
     }
 
 
 def _old_pytorch(file: IO[bytes]) -> dict[str, np.ndarray]:
-    magic, _version, _platform, tensors, keys = (_Plain(file).load() for _ in range(5))
+    magic, _version, _platform, tensors, keys = (_TensorUnpickler(file).load() for _ in range(5))
     if magic != OLD_PYTORCH:
         raise ValueError("not a PyTorch file")
     sizes = {tensor.key: np.dtype(tensor.dtype).itemsize for tensor in tensors.values()}
@@ -89,12 +89,12 @@ def _old_pytorch(file: IO[bytes]) -> dict[str, np.ndarray]:
 
 
 class Refused(pickle.UnpicklingError):
-    """A pickle names something that is no part of a tensor."""
+    """A pickle refers to something that is not part of a tensor."""
 
 
 class _Storage(NamedTuple):
     dtype: str
-    key: str  # where its numbers are
+    key: str  # name of its data
 
 
 class _Tensor(NamedTuple):
@@ -108,24 +108,24 @@ class _Tensor(NamedTuple):
         flat = np.frombuffer(data, self.dtype)[self.offset :]
         last = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         if min((0, *self.shape, *self.strides)) < 0 or last >= len(flat):
-            raise ValueError("a tensor beyond its numbers")
+            raise ValueError("tensor exceeds its storage")
         return np.lib.stride_tricks.as_strided(flat, self.shape, [n * flat.itemsize for n in self.strides])
 
 
-class _Plain(pickle.Unpickler):
-    """Knows no function but those below, so a pickle cannot call any other."""
+class _TensorUnpickler(pickle.Unpickler):
+    """Resolves only the functions in `KNOWN`, so a pickle cannot call any other."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in PYTORCH:
             return PYTORCH[name]
         if (module, name) not in KNOWN:
-            raise Refused(f"it names {module}.{name}")
+            raise Refused(f"it refers to {module}.{name}")
         return KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, *_ = pid
         if kind != "storage":
-            raise Refused(f"it names {kind!r}")
+            raise Refused(f"it refers to {kind!r}")
         return _Storage(dtype, key)
 
 

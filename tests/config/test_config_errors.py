@@ -151,7 +151,7 @@ COMBINATIONS = {
     "ModularGAN.g_optimizer_fn = @tf.train.MomentumOptimizer": "MomentumOptimizer.momentum is not set; "
     "add `MomentumOptimizer.momentum = ...` to the configuration",
     "train_imagenet_transform.crop_method = 'zoomed'": "train_imagenet_transform.crop_method is 'zoomed', "
-    "which only the DiffAugment fork has; it is missing here, use one of distorted, random, middle, none",
+    "which exists only in the DiffAugment fork, use one of distorted, random, middle, none",
 }
 
 

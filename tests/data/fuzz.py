@@ -1,4 +1,4 @@
-"""Files that somebody might hand us: sound ones of every kind, and ways to spoil them.
+"""Valid files of every format, and ways to corrupt them.
 
 A case is decided by its number alone.
 """
@@ -42,7 +42,7 @@ def saved(image: Image.Image, kind: str, **options) -> bytes:
 
 
 def images(rng: Rng) -> dict[str, bytes]:
-    """Image files by a name with their suffix."""
+    """Image files by name, with suffix."""
     exif = Image.Exif()
     exif[0x0112] = 6
     frames = [picture(rng) for _ in range(2)]
@@ -115,7 +115,7 @@ def parquet(columns: dict, note: object = None, **options) -> bytes:
 
 
 def hub(rng: Rng) -> dict:
-    """The columns that the hub has."""
+    """Columns as on the Hugging Face hub."""
     files = [{"bytes": saved(picture(rng), "png"), "path": f"{i}.png"} for i in range(10)]
     return {"image": files, "label": LABELS}
 
@@ -172,7 +172,7 @@ def records(payloads: list[bytes]) -> bytes:
 
 
 def label_files(rng: Rng) -> dict[str, bytes]:
-    """For ten images that are called `NAMES`, in classes a and b."""
+    """Label files for ten images named `NAMES`, in classes a and b."""
     rows = "".join(f"{i},{name},{'ab'[i % 2]}\n" for i, name in enumerate(NAMES))
     soft = "".join(f"{name},{i / 10:.1f},{1 - i / 10:.1f}\n" for i, name in enumerate(NAMES))
     return {
@@ -199,17 +199,17 @@ def flip(rng: Rng, data: bytes) -> bytes:
 
 
 def flip_early(rng: Rng, data: bytes) -> bytes:
-    """In the first bytes, where headers are."""
+    """Corrupts the first bytes, which contain headers."""
     return flip(rng, data[:64]) + data[64:]
 
 
 def flip_late(rng: Rng, data: bytes) -> bytes:
-    """In the last bytes, where zip and parquet keep what they are."""
+    """Corrupts the last bytes, which contain the zip or parquet footer."""
     return data[:-200] + flip(rng, data[-200:])
 
 
 def numbers(rng: Rng, data: bytes) -> bytes:
-    """Extreme integers somewhere."""
+    """Writes extreme integers at random positions."""
     spoiled = bytearray(data)
     value = int(rng.choice([0, 1, 0x7FFF, 0xFFFF, 100_000, 2**31 - 1, 2**31, 2**32 - 1]))
     for at in rng.integers(0, max(1, len(data) - 4), rng.choice([1, 2, 4])):
@@ -235,7 +235,7 @@ BYTES = (cut, flip, flip_early, flip_late, numbers, erase, repeat)
 
 
 def huge(rng: Rng, data: bytes) -> bytes:
-    """The same image file, but its header claims a hundred thousand pixels a side, or as many as can be."""
+    """The same image file with a header that claims 100,000 pixels a side, or the maximum."""
     side = int(rng.choice([100_000, 20_000, 2**31 - 1]))
     spoiled = bytearray(data)
     if data[:4] == b"\x89PNG":
@@ -288,7 +288,7 @@ def odd_name(rng: Rng, outside: Path) -> str | bytes:
 
 
 def odd_archive(rng: Rng, outside: Path) -> tuple[str, bytes]:
-    """Members with odd names, of odd kinds, twice, or with contents that are no images."""
+    """Members with odd names or types, duplicates, or contents other than images."""
     sound = saved(picture(rng), "png")
     members: list[tuple[str | bytes, bytes]] = [(name, sound) for name in NAMES]
     for _ in range(rng.integers(1, 4)):
@@ -311,7 +311,7 @@ def odd_archive(rng: Rng, outside: Path) -> tuple[str, bytes]:
 
 
 def odd_parquet(rng: Rng) -> tuple[str, bytes]:
-    """Tables that are sound, but not ours."""
+    """Valid tables with unexpected contents."""
     columns, note = hub(rng), [None, CLASS_NOTE][rng.integers(2)]
     label = [
         lambda: [LABELS[0]] * 9 + [10**6],
@@ -384,7 +384,7 @@ def odd_labels(rng: Rng) -> tuple[str, bytes]:
 
 
 def odd_arrays(rng: Rng) -> tuple[str, bytes]:
-    """Arrays of odd shapes and kinds; headers that claim what is not there."""
+    """Arrays of odd shapes and dtypes; headers that claim a wrong size."""
     kinds = [np.uint8, np.int64, np.float16, np.bool_, "<U3", np.complex64, "M8[s]"]
     shape = [(10,), (), (0, 4, 4), (5, 4, 4, 4), (5, 3, 4, 4), (3, 2, 2, 2, 2), (10, 4, 4, 3), (1, 1, 1, 1)]
     values = np.zeros(shape[rng.integers(len(shape))], kinds[rng.integers(len(kinds))])

@@ -1,6 +1,6 @@
-"""Data sets in the format of TensorFlow Datasets, prepared by it from images that tests make up.
+"""Data sets in the format of TensorFlow Datasets, prepared by it from synthetic images.
 
-They have the names and features of the real ones and a few images each, stored in the given order. No
+They have the names and features of the real ones and a few images each, stored in order. No
 TensorFlow is needed, because the images are files already.
 """
 
@@ -24,7 +24,7 @@ def encoded(image, kind):
 
 
 def decoded(data):
-    """By Pillow alone, [H, W, 3]."""
+    """Decodes with Pillow, [H, W, 3]."""
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 

@@ -1,4 +1,4 @@
-"""Archives hold what the folder holds that they were made from, and nothing leaves them."""
+"""Archives read like the folder that they were packed from; members cannot escape."""
 
 import io
 import os
@@ -21,14 +21,14 @@ from compare_gan.data.source import find
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 LAYOUTS = {
     "classes": ["cat/0.png", "cat/1.png", "cat/2.png", "cat/3.png", "dog/0.png", "dog/deep/1.png"],
-    "splits": ["train/a/0.png", "train/b/0.png", "test/b/7.png", "beside.png"],
+    "splits": ["train/a/0.png", "train/b/0.png", "test/b/7.png", "loose.png"],
     "flat": ["0.png", "1.png", "2.png", "3.png"],
     "flat splits": ["train/0.png", "train/1.png", "val/0.png"],
 }
 
 
 def png(name):
-    """An image that only this name has."""
+    """An image unique to this name."""
     file = io.BytesIO()
     pixels = np.random.default_rng(list(name.encode())).integers(0, 256, (4, 5, 3), np.uint8)
     Image.fromarray(pixels).save(file, "png")
@@ -100,7 +100,7 @@ def test_a_flat_folder_packed_with_its_name_is_unlabelled(tmp_path, kind):
 
 
 @pytest.mark.parametrize("command", [["tar", "-cf"], ["tar", "-czf"]])
-def test_what_gnu_tar_packs(tmp_path, command):
+def test_gnu_tar_formats(tmp_path, command):
     long = "a" * 120 + "/" + "é" * 60 + ".png"
     for name in ("cat/0.png", "dog/1.png", long):
         (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -111,13 +111,13 @@ def test_what_gnu_tar_packs(tmp_path, command):
         same(open_dataset(str(path)), open_dataset(str(tmp_path / "pets")))
 
 
-def test_a_suffix_may_be_wrong(tmp_path):
+def test_format_is_detected_by_content(tmp_path):
     path = pack(tmp_path / "a.zip", [("cat/0.png", png("0")), ("dog/0.png", png("1"))])
     expected = open_dataset(str(path))
     same(open_dataset(str(path.rename(tmp_path / "a.tar.gz"))), expected)
 
 
-def test_of_members_with_one_name_the_last_counts(tmp_path):
+def test_the_last_of_duplicate_members_is_used(tmp_path):
     members = [("a/0.png", png("old")), ("b/0.png", png("b")), ("a/0.png", png("new"))]
     for kind in (".tar", ".tgz"):
         contents = find(str(pack(tmp_path / f"a{kind}", members)))
@@ -127,13 +127,13 @@ def test_of_members_with_one_name_the_last_counts(tmp_path):
     assert find(str(path)).train.records.data(0) == png("new")
 
 
-def test_a_zip_file_of_windows(tmp_path):
+def test_a_zip_file_with_backslashes(tmp_path):
     path = pack(tmp_path / "a.zip", [("pets\\cat\\0.png", png("0")), ("pets\\dog\\0.png", png("1"))])
     assert open_dataset(str(path)).class_names == ("cat", "dog")
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar", ".tgz"])
-def test_many_threads_read_what_one_reads(tmp_path, kind):
+def test_reading_is_thread_safe(tmp_path, kind):
     names = [f"{label}/{i:02}.png" for label in "ab" for i in range(40)]
     records = find(str(pack(tmp_path / f"x{kind}", [(name, png(name)) for name in names]))).train.records
     with ThreadPoolExecutor(8) as pool:
@@ -143,9 +143,9 @@ def test_many_threads_read_what_one_reads(tmp_path, kind):
 
 def test_archives_can_be_streamed(tmp_path):
     path = str(pack(tmp_path / "x.zip", [(f"{c}/{i}.png", png(f"{c}{i}")) for c in "ab" for i in range(5)]))
-    streamed, whole = open_dataset(path, reading=LoadOptions(memory=0)), open_dataset(path)
+    streamed, in_memory = open_dataset(path, reading=LoadOptions(memory=0)), open_dataset(path)
     assert not isinstance(streamed.train.images, np.ndarray)
-    np.testing.assert_array_equal(streamed.train.images[:], whole.train.images)
+    np.testing.assert_array_equal(streamed.train.images[:], in_memory.train.images)
 
 
 OUTSIDE = ["../0.png", "a/../../0.png", "/tmp/0.png", "..", "a/.."]
@@ -153,16 +153,16 @@ OUTSIDE = ["../0.png", "a/../../0.png", "/tmp/0.png", "..", "a/.."]
 
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("kind", [".zip", ".tar", ".tgz"])
-def test_a_name_outside_of_the_archive(tmp_path, kind, name):
+def test_a_member_outside_the_archive(tmp_path, kind, name):
     (tmp_path / "0.png").write_bytes(png("mine"))
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
     path = pack(tmp_path / f"x{kind}", [("a/1.png", png("1")), (name, png("0"))])
-    refused(path, "lies outside of it; pack the folder again")
+    refused(path, "is outside the archive; pack the folder again")
     assert {file: file.read_bytes() for file in tmp_path.iterdir() if file != path} == before
 
 
-def test_backslashes_lead_nowhere_either(tmp_path):
-    refused(pack(tmp_path / "x.zip", [("a\\..\\..\\0.png", png("0"))]), "lies outside of it")
+def test_backslashes_cannot_escape_the_archive(tmp_path):
+    refused(pack(tmp_path / "x.zip", [("a\\..\\..\\0.png", png("0"))]), "is outside the archive")
 
 
 def test_links_and_devices_are_skipped(tmp_path, caplog):
@@ -185,29 +185,29 @@ def test_links_and_devices_are_skipped(tmp_path, caplog):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5])
-def test_a_cut_off_archive(tmp_path, kind, share):
+def test_a_truncated_archive(tmp_path, kind, share):
     rng = np.random.default_rng(0)
     path = pack(tmp_path / f"x{kind}", [(f"{c}/0.png", rng.bytes(700)) for c in "abcd"])
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-    refused(path, "not a whole zip or tar archive; get it again")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    refused(path, "truncated or corrupt zip or tar archive; download it again")
 
 
-def test_a_tar_file_cut_between_members(tmp_path):
+def test_a_tar_file_truncated_between_members(tmp_path):
     path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), ("b/0.png", png("1"))])
     path.write_bytes(path.read_bytes()[:2048])
-    refused(path, "not a whole zip or tar archive")
+    refused(path, "truncated or corrupt zip or tar archive")
 
 
-def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
+def test_a_damaged_header_is_detected(tmp_path):
     path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), ("b/0.png", png("1"))])
     data = bytearray(path.read_bytes())
     data[1024 + 10] ^= 1  # in the second header
     path.write_bytes(data)
-    refused(path, "not a whole zip or tar archive")
+    refused(path, "truncated or corrupt zip or tar archive")
 
 
-def test_a_header_that_leads_back_is_no_endless_loop(tmp_path):
+def test_a_header_that_points_back_is_detected(tmp_path):
     path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), ("b/0.png", b"")])
     data = bytearray(path.read_bytes())
     header = data[1024:1536]
@@ -217,7 +217,7 @@ def test_a_header_that_leads_back_is_no_endless_loop(tmp_path):
     header[148:156] = b"%06o\0 " % sum(header)
     data[1024:1536] = header
     path.write_bytes(data)
-    refused(path, "not a whole zip or tar archive")
+    refused(path, "truncated or corrupt zip or tar archive")
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar", ".tgz"])
@@ -225,16 +225,16 @@ def test_a_broken_image_is_named(tmp_path, kind):
     path = pack(tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", b"junk")])
     refused(
         path,
-        f"x{kind}/b/1.png: not a readable image; repair or remove it; or pass them over with --broken skip",
+        f"x{kind}/b/1.png: not a readable image; repair or delete it; or skip them with --broken skip",
     )
 
 
-def test_damage_inside_of_a_zip_file(tmp_path):
+def test_damage_inside_a_zip_file(tmp_path):
     path = pack(tmp_path / "x.zip", [("a/0.png", png("0")), ("b/1.png", png("1"))])
     data = bytearray(path.read_bytes())
     data[60] ^= 255  # in the packed bytes of the first member
     path.write_bytes(data)
-    refused(path, "x.zip/a/0.png: cannot be unpacked; get the archive again")
+    refused(path, "x.zip/a/0.png: cannot be unpacked; download the archive again")
 
 
 def test_a_zip_file_with_a_password(tmp_path):
@@ -243,35 +243,35 @@ def test_a_zip_file_with_a_password(tmp_path):
     for start in (data.index(b"PK\1\2") + 8, 6):
         data[start] |= 1
     path.write_bytes(data)
-    refused(path, "needs a password; unpack it, and name the folder")
+    refused(path, "is encrypted; unpack it and pass the folder")
 
 
 @pytest.mark.parametrize("kind", [".tgz", ".tbz2", ".txz"])
-def test_a_packed_tar_file_that_is_more_than_memory(tmp_path, kind, monkeypatch):
-    """Also one whose images alone are not."""
+def test_a_compressed_tar_file_larger_than_memory(tmp_path, kind, monkeypatch):
+    """The limit covers all members, not just images."""
     path = pack(
         tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", png("1")), ("zeros", bytes(10**7))]
     )
     assert len(open_dataset(str(path)).train) == 2 and os.path.getsize(path) < 20_000
     monkeypatch.setattr(archive, "memory_budget", lambda: 2**20)
-    refused(path, "unpacks to more than the .* GB of memory that may be used; unpack it, and name the folder")
+    refused(path, "unpacks to more than the memory budget of .* GB; unpack it and pass the folder")
 
 
-def test_a_member_that_claims_much_takes_no_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MOST_BYTES", 2**20)
+def test_a_member_with_a_huge_claimed_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_FILE_BYTES", 2**20)
     for kind in (".zip", ".tar", ".tgz"):
         path = pack(tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", bytes(2**22))])
         assert len(find(str(path)).train.records.data(1)) == 2**20 + 1
 
 
-def test_names_that_are_no_text(tmp_path):
+def test_names_that_are_not_utf_8(tmp_path):
     name = os.fsdecode(b"b/\xff\n.png")
     path = pack(tmp_path / "x.tar", [("a/0.png", png("0")), (name, b"junk")])
     refused(path, r"x.tar/b/.udcff.n.png: not a readable image")
 
 
 @pytest.mark.parametrize("name", ["", ".", "./", "a/", "a//b/"])
-def test_members_without_a_name_of_their_own(tmp_path, name):
+def test_members_without_a_name(tmp_path, name):
     members = [(name, b""), ("a/0.png", png("0")), ("b/1.png", png("1"))]
     for kind in (".zip", ".tar"):
         assert len(open_dataset(str(pack(tmp_path / f"x{kind}", members))).train) == 2
@@ -282,8 +282,8 @@ def test_deep_folders(tmp_path):
     assert len(open_dataset(str(path)).train) == 2
 
 
-def test_no_file_stays_open(tmp_path):
-    """Python warns of files that are forgotten, and here a warning fails."""
+def test_files_are_closed(tmp_path):
+    """Python warns about unclosed files, and warnings are errors here."""
     paths = [pack(tmp_path / f"x{kind}", [("a/0.png", png("0")), ("b/1.png", b"x")]) for kind in KINDS]
     command = (
         "import sys\nfrom compare_gan.data.source import find\nfor path in sys.argv[1:]:\n    find(path)"

@@ -1,12 +1,12 @@
-"""What is known of the data sets that have a name."""
+"""The metadata of named data sets."""
 
 import pytest
 
 from compare_gan.data.facts import DATASET_INFO
 
 
-def test_sizes_and_tests_are_those_of_compare_gan():
-    """Its `datasets.py`: resolution, colours, classes, and of tests the split and how many images."""
+def test_sizes_and_test_splits_match_compare_gan():
+    """From its `datasets.py`: resolution, channels, classes, test split and number of test images."""
     theirs = {
         "mnist": (28, 1, 10, "test", 10_000),
         "fashion-mnist": (28, 1, 10, "test", 10_000),
@@ -31,14 +31,14 @@ def test_sizes_and_tests_are_those_of_compare_gan():
 
 @pytest.mark.parametrize("name", DATASET_INFO)
 def test_shape_and_crop_agree(name):
-    """Either images are stored in the shape that networks see, or are made so."""
+    """Images are either stored in the network input shape or resized to it."""
     facts = DATASET_INFO[name]
     sizes = {facts.train_fit.size, facts.eval_fit.size}
     assert sizes in ({None}, {facts.image_shape[0]}) and facts.image_shape[0] == facts.image_shape[1]
 
 
 @pytest.mark.parametrize("name", DATASET_INFO)
-def test_no_image_is_for_training_and_for_tests(name):
+def test_splits_are_disjoint(name):
     facts = DATASET_INFO[name]
     cut = facts.train_split.removeprefix("train[:").removesuffix("]")
     assert facts.eval_split in ("test", "validation", f"train[{cut}:]")

@@ -1,4 +1,4 @@
-"""From stored images to squares."""
+"""Crops and resizes to squares."""
 
 import numpy as np
 import pytest
@@ -15,22 +15,22 @@ def fit(image, size, **options):
     return CropResize(size, **options)(image, RNG)
 
 
-def test_fit_takes_the_square_at_the_centre():
+def test_the_centre_square_is_cropped():
     wide = np.zeros((4, 10, 3), np.uint8)
     wide[:, 3:7] = 200
     np.testing.assert_array_equal(fit(wide, 4), np.full((4, 4, 3), 200))
     np.testing.assert_array_equal(fit(wide.transpose(1, 0, 2), 2), np.full((2, 2, 3), 200))
 
 
-def test_fit_is_antialiased():
-    """A checkerboard, shrunk four times, is its mean; picking pixels would give 0 or 200."""
+def test_resizing_is_antialiased():
+    """A checkerboard downsampled by 4 becomes its mean; nearest neighbour would give 0 or 200."""
     board = (np.indices((32, 32)).sum(0) % 2 * 200).astype(np.uint8)[:, :, None]
     assert np.abs(fit(board, 8).astype(int) - 100).max() <= 12
     assert fit(board, 8).shape == (8, 8, 1) and fit(board, 64).shape == (64, 64, 1)
 
 
 @pytest.mark.parametrize("resize", RESIZES)
-def test_every_resize_keeps_a_plain_colour(resize):
+def test_every_resize_preserves_a_constant_colour(resize):
     plain = np.full((30, 17, 3), 77, np.uint8)
     np.testing.assert_array_equal(fit(plain, 8, resize=resize), np.full((8, 8, 3), 77))
 
@@ -61,6 +61,6 @@ def test_only_random_crops_are_random(crop, random):
     "choice, words",
     [({"size": 0}, "image_size 0"), ({"crop": "mid"}, "middle"), ({"resize": "lanzcos"}, "lanczos")],
 )
-def test_a_choice_that_there_is_not(choice, words):
+def test_an_unknown_option(choice, words):
     with pytest.raises(UserError, match=words):
         CropResize(**({"size": 8} | choice))

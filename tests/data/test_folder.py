@@ -29,7 +29,7 @@ def test_a_folder_for_each_class(tmp_path):
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "cat" / ".DS_Store").write_bytes(b"junk")
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
-    (tmp_path / "README.md").write_text("beside the classes")
+    (tmp_path / "README.md").write_text("next to the classes")
     data = open_dataset(str(tmp_path))
     assert data.class_names == ("cat", "dog") and data.name == tmp_path.name
     assert (len(data.train), len(data.test)) == (8, 2)
@@ -59,7 +59,7 @@ def test_a_class_may_be_called_train(tmp_path):
     assert open_dataset(str(tmp_path)).class_names == ("plane", "train")
 
 
-def test_grey_stays_grey_if_all_are(tmp_path):
+def test_all_grey_images_stay_grey(tmp_path):
     fill(tmp_path / "a", 100, mode="L")
     assert open_dataset(str(tmp_path)).spec.image_shape == (4, 4, 1)
     fill(tmp_path / "b", 100)
@@ -69,7 +69,7 @@ def test_grey_stays_grey_if_all_are(tmp_path):
 def test_image_size_makes_sizes_equal(tmp_path):
     fill(tmp_path / "a", 100, size=(6, 9))
     fill(tmp_path / "b", 100, size=(7, 5))
-    with pytest.raises(UserError, match="/b/0.png: 5x7, but .*/a/0.png is 9x6; give image_size"):
+    with pytest.raises(UserError, match="/b/0.png: 5x7, but .*/a/0.png is 9x6; set image_size"):
         open_dataset(str(tmp_path))
     assert open_dataset(str(tmp_path), image_size=4).spec.image_shape == (4, 4, 3)
 
@@ -85,7 +85,7 @@ def test_a_folder_without_images(tmp_path, inside):
     for name in inside:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).mkdir(parents=True) if name.endswith("/") else (tmp_path / name).write_text("")
-    refused(tmp_path, "holds no images; wanted files that end in .png")
+    refused(tmp_path, "contains no images; expected files ending in .png")
 
 
 def test_a_flat_folder_is_unlabelled(tmp_path):
@@ -125,7 +125,7 @@ def test_a_class_may_have_folders(tmp_path):
     assert data.train.images[:, 0, 0, 0].tolist() == [10, 10, 30, 20, 20]
 
 
-def test_one_folder_around_the_classes_is_passed_over(tmp_path):
+def test_a_single_outer_folder_is_skipped(tmp_path):
     fill(tmp_path / "pets" / "v2" / "cat", 10)
     fill(tmp_path / "pets" / "v2" / "dog", 20)
     data = open_dataset(str(tmp_path))
@@ -137,14 +137,16 @@ def test_one_folder_around_the_classes_is_passed_over(tmp_path):
 def test_images_beside_folders_of_images(tmp_path):
     fill(tmp_path / "cat", 10)
     fill(tmp_path, 20, count=1)
-    refused(tmp_path, "/0.png: lies beside folders of images, as cat/0.png; put every image into the folder")
+    refused(
+        tmp_path, "/0.png: is next to folders of images such as cat/0.png; put every image into the folder"
+    )
 
 
 @pytest.mark.parametrize(
     "train, test, words",
     [
-        ("train", "test/a", "/test: has classes, but train/ has none"),
-        ("train/a", "test", "/test/0.png: in no class, but the training images have classes"),
+        ("train", "test/a", "/test: has class folders, but train/ has none"),
+        ("train/a", "test", "/test/0.png: not in a class folder, but the training images are"),
     ],
 )
 def test_classes_in_one_split_only(tmp_path, train, test, words):
@@ -153,7 +155,7 @@ def test_classes_in_one_split_only(tmp_path, train, test, words):
     refused(tmp_path, words)
 
 
-def test_what_lies_beside_the_splits_is_passed_over(tmp_path):
+def test_images_outside_of_the_splits_are_skipped(tmp_path):
     fill(tmp_path / "train" / "a", 10)
     fill(tmp_path / "test" / "a", 10)
     fill(tmp_path / "extra", 99)
@@ -162,7 +164,7 @@ def test_what_lies_beside_the_splits_is_passed_over(tmp_path):
     assert (len(data.train), len(data.test), data.class_names) == (5, 5, ("a",))
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path):
+def test_links_are_followed_without_cycles(tmp_path):
     fill(tmp_path / "elsewhere" / "cat", 10)
     (tmp_path / "data" / "dog").mkdir(parents=True)
     (tmp_path / "data" / "cat").symlink_to(tmp_path / "elsewhere" / "cat")
@@ -172,8 +174,8 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert data.class_names == ("cat", "dog") and np.bincount(data.train.labels).tolist() == [4, 1]
 
 
-def test_what_is_no_file_is_not_opened(tmp_path):
-    """Reading a pipe would wait for ever; a link to nothing is a broken image."""
+def test_special_files_are_not_opened(tmp_path):
+    """Reading a pipe would block forever; a dangling link is a broken image."""
     fill(tmp_path / "a", 10)
     os.mkfifo(tmp_path / "a" / "pipe.png")
     (tmp_path / "a" / "dir.png").mkdir()
@@ -182,7 +184,7 @@ def test_what_is_no_file_is_not_opened(tmp_path):
     refused(tmp_path, "/a/link.png: cannot be read .No such file")
 
 
-def test_names_that_are_no_text(tmp_path):
+def test_names_that_are_not_utf_8(tmp_path):
     fill(tmp_path / "a", 10)
     name = os.fsdecode(b"\xff\n.png")
     (tmp_path / "a" / "0.png").rename(tmp_path / "a" / name)
@@ -200,13 +202,13 @@ def test_a_class_without_images(tmp_path):
     refused(tmp_path, "/b: no images in this class; remove the folder")
 
 
-def test_a_class_that_only_the_test_images_have(tmp_path):
+def test_a_class_of_the_test_split_only(tmp_path):
     fill(tmp_path / "train" / "cats", 10)
     fill(tmp_path / "test" / "cat", 10)
-    refused(tmp_path, "/test/cat: no class of the training images; did you mean 'cats'")
+    refused(tmp_path, "/test/cat: not a class of the training images; did you mean 'cats'")
 
 
-def test_too_few_to_hold_any_out(tmp_path):
+def test_too_few_images_to_hold_out(tmp_path):
     fill(tmp_path / "a", 10, count=1)
     data = open_dataset(str(tmp_path))
     np.testing.assert_array_equal(data.train.images, data.test.images)

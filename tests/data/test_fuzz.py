@@ -1,6 +1,6 @@
-"""Five hundred spoiled files: each is read, or told of in one line; nothing hangs, leaks or is written.
+"""Five hundred corrupted files: each is read or reported in one line, without hangs, leaks or writes.
 
-What the files are stands in `tests/data/fuzz.py`. Case N is always the same file.
+`tests/data/fuzz.py` generates the files. Case N is deterministic.
 """
 
 import faulthandler
@@ -26,11 +26,11 @@ MEMORY = 2**29  # bytes that it may take on top
 
 
 class Hang(BaseException):
-    """Not an Exception, so that nothing can take it for a damaged file."""
+    """Not an Exception, so that no handler mistakes it for a damaged file."""
 
 
 def resident() -> int:
-    """Bytes of memory that this process has; 0 where the system does not say."""
+    """Resident memory of this process in bytes; 0 if unknown."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -38,11 +38,11 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """The most that it has had since it was last asked; 0 where the system does not say."""
+    """Peak resident memory in bytes since the last call; 0 if unknown."""
     try:
-        most = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-        Path("/proc/self/clear_refs").write_text("5")  # count anew
-        return most
+        highest = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak
+        return highest
     except OSError:
         return 0
 
@@ -54,7 +54,7 @@ def listing(folder):
 
 @pytest.fixture
 def case(tmp_path, monkeypatch):
-    """A folder for a file, and what must hold around reading it."""
+    """A folder for a file, with checks before and after reading it."""
     run = tmp_path / "parent" / "run"
     run.mkdir(parents=True)
     (tmp_path / "temporary").mkdir()
@@ -66,7 +66,7 @@ def case(tmp_path, monkeypatch):
         def stop(*_):
             raise Hang(path.name)
 
-        before, least = listing(tmp_path), resident()
+        before, start = listing(tmp_path), resident()
         peak()
         faulthandler.dump_traceback_later(
             9 * SECONDS, exit=True, file=sys.__stderr__
@@ -81,7 +81,7 @@ def case(tmp_path, monkeypatch):
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, handler)
             faulthandler.cancel_dump_traceback_later()
-        assert peak() - least < MEMORY
+        assert peak() - start < MEMORY
         assert listing(tmp_path) == before
 
     return run, attempt
@@ -99,12 +99,12 @@ def fail(message):
         (lambda path: tempfile.NamedTemporaryFile(delete=False).close(), AssertionError),
         (lambda path: path.unlink(), AssertionError),
         (lambda path: np.ones(MEMORY + 2**27, np.uint8), AssertionError),
-        (lambda path: fail("who knows what is wrong"), AssertionError),
+        (lambda path: fail("an unexpected error"), AssertionError),
         (lambda path: 1 / 0, ZeroDivisionError),
         (lambda path: time.sleep(SECONDS + 5), Hang),
     ],
 )
-def test_the_watch_notices(read, expected, case, monkeypatch):
+def test_violations_are_detected(read, expected, case, monkeypatch):
     (run, attempt), module = case, sys.modules[__name__]
     (run / "file").write_text("")
     monkeypatch.setattr(module, "SECONDS", 0.3 if expected is Hang else SECONDS)
@@ -112,7 +112,7 @@ def test_the_watch_notices(read, expected, case, monkeypatch):
         attempt(run / "file", lambda: read(run / "file"))
 
 
-def test_a_case_is_always_the_same():
+def test_cases_are_deterministic():
     for make in (fuzz.images, fuzz.archives, fuzz.parquets, fuzz.arrays, fuzz.label_files):
         one, other = (make(np.random.default_rng(7)) for _ in range(2))
         assert one == other
@@ -137,7 +137,7 @@ def readings(rng):
 
 
 def spoiled(rng, kinds):
-    """A file of one of these kinds, its bytes spoiled, or with those of another file."""
+    """A file of one of these formats with corrupted bytes, or spliced with another file."""
     name, other = (str(name) for name in rng.choice(list(kinds), 2))
     if rng.random() < 0.1:
         return name, kinds[other] if rng.random() < 0.5 else rng.bytes(int(rng.integers(999)))
@@ -155,7 +155,7 @@ def written(run, file):
 
 @pytest.mark.parametrize("number", slow_unless(lambda i: i < 22, range(180)))
 def test_images(number, case):
-    """One spoiled image among sound ones, in a folder."""
+    """A folder with one corrupted image among valid ones."""
     (run, attempt), rng = case, np.random.default_rng([1, number])
     kinds = fuzz.images(rng)
     name, data = spoiled(rng, kinds)

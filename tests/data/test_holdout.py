@@ -1,16 +1,16 @@
-"""Which images are held out where a source has no test split, with labels missing or from a file."""
+"""Held-out images of sources without a test split, with missing labels or a label file."""
 
 import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.data import LoadOptions, open_dataset
-from compare_gan.data.holdout import SPARE
+from compare_gan.data.holdout import MIN_LABELS_TO_HOLD_OUT
 
 
 @pytest.fixture
 def save(tmp_path):
-    """Writes an .npz of N images whose pixels say which image it is, and returns its path."""
+    """Writes an .npz of N images whose pixels encode the image index, and returns its path."""
 
     def save(labels, name="some.npz"):
         images = np.arange(len(labels), dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
@@ -21,17 +21,17 @@ def save(tmp_path):
 
 
 def numbers(split):
-    """Which images of the file a split holds."""
+    """Indices of the images in a split."""
     return split.images[:][:, 0, 0, 0].tolist()
 
 
-def test_a_fifth_of_each_class_and_a_line_that_says_so(save, caplog):
+def test_a_fifth_of_each_class_is_held_out_with_a_note(save, caplog):
     data = open_dataset(save([0] * 10 + [1] * 20))
     assert np.bincount(data.test.labels).tolist() == [2, 4]
     assert "6 of 30 images are held out for scores; --holdout 0 holds out none" in caplog.text
 
 
-def test_another_share_is_held_out_without_a_line(save, caplog):
+def test_another_fraction_is_held_out_without_a_note(save, caplog):
     data = open_dataset(save([0] * 10 + [1] * 20), reading=LoadOptions(holdout=0.5))
     assert np.bincount(data.test.labels).tolist() == [5, 10] and "held out" not in caplog.text
 
@@ -39,12 +39,12 @@ def test_another_share_is_held_out_without_a_line(save, caplog):
 def test_nothing_is_held_out(save, caplog):
     data = open_dataset(save([0] * 10 + [1] * 20), reading=LoadOptions(holdout=0))
     assert len(data.train) == len(data.test) == 30
-    assert "scores compare with the training images" in caplog.text
+    assert "scores are measured against the training images" in caplog.text
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 2.0])
-def test_a_share_that_is_none(share):
-    with pytest.raises(UserError, match=r"holdout is .*; it is a share of the images, in \[0, 1\)"):
+def test_an_invalid_fraction(share):
+    with pytest.raises(UserError, match=r"holdout is .*; it is a fraction of the images, in \[0, 1\)"):
         LoadOptions(holdout=share)
 
 
@@ -65,12 +65,14 @@ def test_few_soft_labels_stay_in_training(save, tmp_path):
 
 
 def test_many_labels_are_shared_with_the_test_split(save):
-    labels = np.repeat([0, -1], [SPARE, 20])
+    labels = np.repeat([0, -1], [MIN_LABELS_TO_HOLD_OUT, 20])
     data = open_dataset(save(labels))
-    assert (data.test.labels == 0).sum() == SPARE // 5 and (data.test.labels == -1).sum() == 4
+    assert (data.test.labels == 0).sum() == MIN_LABELS_TO_HOLD_OUT // 5 and (
+        data.test.labels == -1
+    ).sum() == 4
 
 
-def test_the_labels_of_a_file_do_not_move_the_split(save, tmp_path):
+def test_a_label_file_does_not_change_the_split(save, tmp_path):
     path = save([0, 1] * 15)
     plain = open_dataset(path)
     rows = "".join(f"{i},{i % 2}\n" for i in (0, 1, 7))
@@ -89,7 +91,7 @@ def test_a_file_replaces_the_labels_of_all_sources(save, tmp_path, caplog):
     data = open_dataset([pool, labelled], reading=LoadOptions(labels=str(tmp_path / "few.csv")))
     assert [numbers(data.train)[i] for i in np.flatnonzero(data.train.labels >= 0)] == [2, 12]
     assert (data.test.labels >= 0).sum() == 4  # these keep the labels that their source gives them
-    assert "20 other images have a label in the data, which few.csv replaces by none" in caplog.text
+    assert "20 other images have a label in the data but not in few.csv" in caplog.text
 
 
 def test_index_counts_the_images_of_the_source(save, tmp_path):
@@ -119,5 +121,7 @@ def test_test_data(save):
 
 
 def test_test_data_of_other_classes(save):
-    with pytest.raises(UserError, match="b.npz: has the class '2', which .*a.npz has not; it has 0, 1"):
+    with pytest.raises(
+        UserError, match="b.npz: has the class '2', which .*a.npz lacks; its classes are 0, 1"
+    ):
         open_dataset(save([0, 1] * 10, "a.npz"), reading=LoadOptions(test_data=save([2] * 5, "b.npz")))

@@ -73,30 +73,30 @@ def test_several_data_sets_in_one_folder(tmp_path):
     names = [
         f"emnist-{name}-train-{kind}-ubyte.gz" for name in "ab" for kind in ("images-idx3", "labels-idx1")
     ]
-    refused(write(tmp_path, names), "holds several data sets .emnist-a, emnist-b.; name a file of one")
+    refused(write(tmp_path, names), "contains several data sets .emnist-a, emnist-b.; pass a file of one")
     assert len(find(str(tmp_path / names[0])).train) == 10
 
 
 def test_damaged_files(tmp_path):
     file = write(tmp_path, ["train-images-idx3-ubyte.gz"]) / "train-images-idx3-ubyte.gz"
-    whole = file.read_bytes()
+    content = file.read_bytes()
     spoiled = [
-        whole[:-20],
-        whole[:40] + b"\xff\xff\xff" + whole[43:],
+        content[:-20],
+        content[:40] + b"\xff\xff\xff" + content[43:],
         b"",
         b"text",
         gzip.compress(b"\0\0\x08\x03"),
     ]
     for data in (*spoiled, idx(IMAGES)[:-1], idx(IMAGES) + b"x"):
         file.write_bytes(data)
-        refused(tmp_path, "train-images-idx3-ubyte.gz: cut off, damaged or not an IDX file")
+        refused(tmp_path, "train-images-idx3-ubyte.gz: truncated, corrupt or not an IDX file")
     file.write_bytes(idx(IMAGES, kind=0x0D))
-    refused(tmp_path, "does not hold unsigned bytes")
+    refused(tmp_path, "does not contain unsigned bytes")
     file.write_bytes(struct.pack(">BBBB3I", 0, 0, 8, 3, 2**31, 2**10, 2**10))
-    refused(tmp_path, "more than the memory that may be used")
+    refused(tmp_path, "more than the memory budget")
 
 
-def test_files_that_do_not_belong_together(tmp_path):
+def test_files_that_do_not_match(tmp_path):
     write(tmp_path, ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"], labels=LABELS[:4])
     refused(tmp_path, "train-labels-idx1-ubyte has 4 entries for 10 images")
     (tmp_path / "train-images-idx3-ubyte").unlink()

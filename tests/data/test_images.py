@@ -1,4 +1,4 @@
-"""Decoding, against images made by hand and formulas written out here."""
+"""Decoding, against handmade images and explicit formulas."""
 
 import importlib
 import io
@@ -34,7 +34,7 @@ def chunk(name, data):
 
 
 def png(pixels, colour_type, *chunks, size=None):
-    """A PNG file as its specification says, without Pillow. Pixels are [H, W] or [H, W, C], 8 or 16 bits."""
+    """A PNG file by its specification, without Pillow. Pixels are [H, W] or [H, W, C], 8 or 16 bits."""
     h, w = size or pixels.shape[:2]
     rows = b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() for row in pixels)
     header = struct.pack(">IIBBBBB", w, h, 8 * pixels.itemsize, colour_type, 0, 0, 0)
@@ -43,7 +43,7 @@ def png(pixels, colour_type, *chunks, size=None):
 
 
 def upright(stored, orientation):
-    """What EXIF says of a stored image: which edge its first row is, and which its first column."""
+    """The EXIF orientation: which edges the first row and the first column are."""
     flipped = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 7: (-1, -1), 6: (-1, 1), 8: (1, -1)}
     down, right = flipped.get(orientation, (1, 1))
     image = stored[::down, ::right]
@@ -67,14 +67,14 @@ def test_black_and_white(kind):
     "kind, options",
     [("jpeg2000", {"irreversible": False}), ("dib", {}), ("avif", {"quality": 100, "subsampling": "4:4:4"})],
 )
-def test_formats_that_users_also_have(kind, options):
-    """The first two lose nothing; AVIF computes in luma and chroma, which rounds."""
+def test_other_formats(kind, options):
+    """The first two are lossless; AVIF rounds in YCbCr."""
     image = COLOUR.repeat(8, 0).repeat(8, 1)
     found = decode(encoded(Image.fromarray(image), kind, **options), "x")
     assert np.abs(found.astype(int) - image).max() <= (3 if kind == "avif" else 0)
 
 
-def test_which_values_are_nearly_black():
+def test_nearly_black_images_are_detected():
     """12-bit values in a 16-bit file reach 4095 of 65535, so 16 of 255."""
     twelve = np.linspace(0, 4095, 12).astype(np.uint16).reshape(3, 4)
     assert decode(png(twelve, 0), "x").max() == 16
@@ -90,8 +90,8 @@ def test_sixteen_bits_become_eight(kind):
     np.testing.assert_array_equal(found[:, :, 0], GREY)
 
 
-def test_any_sixteen_bits():
-    """Grey is rounded; of colours Pillow drops the lower half, which is a grey level at most."""
+def test_sixteen_bit_variants():
+    """Grey is rounded; for colours Pillow drops the low byte, an error of at most one level."""
     grey = RNG.integers(0, 65536, (9, 7), np.uint16)
     np.testing.assert_array_equal(decode(png(grey, 0), "x")[:, :, 0], np.rint(grey / 257))
     for channels, kind in ((3, 2), (4, 6)):
@@ -120,7 +120,7 @@ def test_a_palette_is_looked_up(opacity):
 
 
 def test_cmyk_becomes_rgb():
-    """(1 - ink) (1 - black); a JPEG of Adobe's holds the inks upside down."""
+    """(1 - ink) (1 - black); an Adobe JPEG stores inverted inks."""
     inks = RNG.integers(0, 256, (6, 5, 4), np.uint8)
     expected = (255.0 - inks[:, :, :3]) * (255.0 - inks[:, :, 3:]) / 255
     tiff = decode(encoded(raw(inks, "CMYK"), "tiff"), "x")
@@ -131,7 +131,7 @@ def test_cmyk_becomes_rgb():
 
 
 def test_luma_and_chroma_become_rgb():
-    """ITU-R BT.601 in full range, as JPEG has it."""
+    """ITU-R BT.601 in full range, as in JPEG."""
     values = RNG.integers(60, 190, (6, 5, 3), np.uint8)
     y, cb, cr = np.moveaxis(values.astype(float), 2, 0)
     expected = np.stack(
@@ -157,7 +157,7 @@ def test_lab_becomes_rgb():
     assert (red[0, 1:3, 0] > red[0, 1:3, 1] + 40).all()
 
 
-def test_of_an_animation_the_first_frame_is_taken():
+def test_the_first_frame_of_an_animation_is_read():
     frames = [Image.new("RGB", (4, 3), colour) for colour in ((250, 0, 0), (0, 250, 0))]
     for kind, options in (("gif", {}), ("webp", {"lossless": True}), ("png", {}), ("tiff", {})):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -188,18 +188,18 @@ def test_exif_turns_the_image_upright(kind, options, orientation):
 @pytest.mark.parametrize(
     "note", [b"", b"junk", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01" * 30]
 )
-def test_a_damaged_exif_entry_does_no_harm(note):
+def test_a_damaged_exif_entry_is_ignored(note):
     plain = encoded(Image.fromarray(COLOUR), "jpeg")
     segment = b"\xff\xe1" + struct.pack(">H", 2 + len(note)) + note
     np.testing.assert_array_equal(decode(plain[:2] + segment + plain[2:], "x"), decode(plain, "x"))
 
 
-WHOLE = {kind: encoded(Image.fromarray(COLOUR), kind) for kind in ("png", "jpeg", "gif", "webp", "tiff")}
+VALID = {kind: encoded(Image.fromarray(COLOUR), kind) for kind in ("png", "jpeg", "gif", "webp", "tiff")}
 EPS = encoded(Image.fromarray(COLOUR), "eps")
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello", *(file[: len(file) * 2 // 3] for file in WHOLE.values()), EPS, b"\0" * 500]
+    "data", [b"", b"hello", *(file[: len(file) * 2 // 3] for file in VALID.values()), EPS, b"\0" * 500]
 )
 def test_a_broken_image_is_named(data):
     for function in (decode, dimensions) if len(data) < 40 else (decode,):
@@ -212,12 +212,12 @@ def test_a_broken_image_is_named(data):
 @pytest.mark.parametrize("function", [decode, dimensions])
 def test_a_decompression_bomb_is_refused(function, size):
     data = png(np.zeros((1, 1, 3), np.uint8), 2, size=size)
-    with pytest.raises(UserError, match="^x.png: has more than 89 million pixels; make it smaller") as caught:
+    with pytest.raises(UserError, match="^x.png: has more than 89 million pixels; shrink") as caught:
         function(data, "x.png")
     assert "\n" not in str(caught.value)
 
 
-def test_what_pillow_only_warns_of_is_refused_without_a_warning():
+def test_pillows_size_warning_is_an_error():
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("default")
         importlib.reload(images)
@@ -226,13 +226,13 @@ def test_what_pillow_only_warns_of_is_refused_without_a_warning():
     assert not warned
 
 
-def test_large_is_no_bomb():
+def test_a_large_image_is_not_a_bomb():
     data = png(np.zeros((3000, 4000), np.uint8), 0)
     assert decode(data, "x").shape == (3000, 4000, 1)
 
 
 def test_a_file_that_is_too_large_is_not_opened(monkeypatch):
-    monkeypatch.setattr(images, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 2**20)
     with pytest.raises(UserError, match="^x.png: larger than 1 MiB"):
         decode(bytes(2**20 + 1), "x.png")
 
@@ -241,6 +241,6 @@ def test_a_file_that_is_too_large_is_not_opened(monkeypatch):
     ("pixels", "words"),
     [(GREY.astype(np.float32), "floating point"), (GREY.astype(np.int32) * 1000, "32-bit pixels")],
 )
-def test_pixels_that_do_not_fit_are_refused(pixels, words):
+def test_unsupported_pixel_types_are_refused(pixels, words):
     with pytest.raises(UserError, match=f"^x.tif: has {words}"):
         decode(encoded(Image.fromarray(pixels), "tiff"), "x.tif")

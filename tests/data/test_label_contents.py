@@ -1,4 +1,4 @@
-"""A label file laid over a whole source, before a test split is held out."""
+"""A label file applied to a source before a test split is held out."""
 
 import json
 
@@ -8,11 +8,11 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.data.classes import with_used_classes
 from compare_gan.data.label_files import label_contents, write_labels
-from compare_gan.data.records import Contents, Part
+from compare_gan.data.records import Contents, StoredSplit
 
 
 class Named:
-    """Records that have a name and a place, and no pixels."""
+    """Records with a name and a path, but no pixels."""
 
     def __init__(self, root, names):
         self.root, self.names = root, names
@@ -29,7 +29,7 @@ class Named:
 
 def part(root, names, labels=None):
     labels = np.full(len(names), -1) if labels is None else labels
-    return Part(Named(root, names), np.asarray(labels, np.int32))
+    return StoredSplit(Named(root, names), np.asarray(labels, np.int32))
 
 
 def flat(count=6, folder="photos/"):
@@ -92,7 +92,7 @@ def test_utf_16_of_a_spreadsheet_and_accents_of_either_kind(tmp_path):
     assert labelled(source, tmp_path / "a.csv") == {"Kätzchen.png": "1"}
 
 
-def test_rows_may_be_about_every_image_before_any_is_held_out(tmp_path):
+def test_rows_may_refer_to_all_images_before_the_split(tmp_path):
     rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(6))
     found = label_contents(labels_file(tmp_path / "a.csv", f"file_name,label\n{rows}"), flat())
     assert found.train.labels.tolist() == [0, 1, 0, 1, 0, 1] and found.test is None
@@ -118,13 +118,13 @@ def test_rows_may_name_test_images(tmp_path):
     assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([-1, 0, -1], [0, 0])
 
 
-def test_a_name_in_both_splits_is_that_of_the_training_image(tmp_path):
+def test_a_name_in_both_splits_refers_to_the_training_image(tmp_path):
     path = labels_file(tmp_path / "a.csv", "file_name,label\ncat/2.png,dog\n")
     found = label_contents(path, split())
     assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([-1, 1, -1], [0, 1])
 
 
-def test_a_single_folder_is_no_class_where_the_file_has_others(tmp_path):
+def test_classes_of_a_file_replace_a_single_folder(tmp_path):
     source = Contents("x", "x", part("x/", ["img/0.png", "img/1.png"], [0, 0]), None, ("img",))
     found = label_contents(labels_file(tmp_path / "a.csv", "file_name,label\n0.png,cat\n1.png,dog\n"), source)
     assert found.class_names == ("cat", "dog") and found.train.labels.tolist() == [0, 1]
@@ -133,7 +133,7 @@ def test_a_single_folder_is_no_class_where_the_file_has_others(tmp_path):
     assert found.class_names == ("img",) and found.train.labels.tolist() == [0, -1]
 
 
-def test_classes_of_test_data_give_way_to_those_of_the_file(tmp_path):
+def test_classes_of_a_file_replace_those_of_test_data(tmp_path):
     tests = part("more/", ["x.png", "y.png", "z.png"], [0, 1, -1])
     source = Contents("photos", "photos", flat().train, tests, ("a", "d"))
     found = label_contents(labels_file(tmp_path / "a.csv", "file_name,label\n1.png,c\n2.png,a\n"), source)
@@ -160,7 +160,7 @@ def test_one_hot_labels_are_hard(tmp_path):
     assert found.class_names == ("cat", "dog") and found.train.labels.tolist() == [-1, 1, -1, 0]
 
 
-def test_which_columns_were_taken_is_noted_unless_it_is_plain(tmp_path):
+def test_a_nonstandard_choice_of_columns_is_noted(tmp_path):
     for header, notes in (
         ("file_name,label", ()),
         ("name,class", ()),
@@ -174,13 +174,13 @@ def test_which_columns_were_taken_is_noted_unless_it_is_plain(tmp_path):
     )
 
 
-def test_a_label_called_like_a_class_is_that_class(tmp_path):
+def test_class_names_take_precedence_over_missing_markers(tmp_path):
     source = Contents("x", "x", part("x/", ["0.png", "1.png"], [0, 1]), None, ("NA", "cat"))
     found = label_contents(labels_file(tmp_path / "a.csv", "file_name,label\n0.png,NA\n1.png,\n"), source)
     assert found.train.labels.tolist() == [0, -1]
 
 
-def test_files_that_we_wrote_go_by_name_and_never_by_the_index_of_another_split(tmp_path):
+def test_written_files_are_matched_by_name_not_by_index(tmp_path):
     kept = np.array([0, 2])  # of the images 0, 1, 3, 4, 5, as if 2 had been held out
     write_labels(tmp_path / "a.npz", kept, np.array([0, 1]), [f"{i}.png" for i in (0, 1, 3, 4, 5)])
     found = label_contents(tmp_path / "a.npz", flat())
@@ -199,24 +199,28 @@ def test_files_that_we_wrote_go_by_name_and_never_by_the_index_of_another_split(
         ("a.csv", "file_name,label\n9.png,cat\n", "line 2: no image is called '9.png'"),
         ("a.csv", "file_name,label\n0.png,\n", "labels no training image"),
         ("a.csv", "file_name,label\n", "labels no training image"),
-        ("a.csv", "a,b,c\n1.png,cat,3\n", "its columns are a, b, c; wanted index or file_name"),
-        ("a.csv", "1.png,cat,3\n", "its first line names no columns; add a line such as file_name,label"),
+        ("a.csv", "a,b,c\n1.png,cat,3\n", "its columns are a, b, c; expected index or file_name"),
+        ("a.csv", "1.png,cat,3\n", "its first line has no column names; add a line such as file_name,label"),
         ("a.csv", "file_name,species,place\n1.png,finch,sea\n", "no column is called label, and species"),
         (
             "a.csv",
             "file_name,label\n1.png,0.25\n2.png,0.5\n",
-            "line 2: label '0.25' is neither a whole number",
+            "line 2: label '0.25' is neither an integer",
         ),
         ("a.json", '{"labels": null}', "its labels are null"),
-        ("a.json", '{"images": [], "annotations": []}', "not a label file; wanted"),
-        ("a.json", '[{"file_name": "1.png", "label": [0, 1]}]', r"entry 0: label is \[0, 1\]; wanted one"),
+        ("a.json", '{"images": [], "annotations": []}', "not a label file; expected"),
+        (
+            "a.json",
+            '[{"file_name": "1.png", "label": [0, 1]}]',
+            r"entry 0: label is \[0, 1\]; expected a string or a number",
+        ),
         ("a.json", "[1, 2]", "entry 0: not an object"),
         ("a.json", "{", "not a table of comma-separated text or JSON"),
         ("a.jsonl", '{"file_name": "1.png", "label": 0}\n3\n', "line 2: not an object"),
         ("a.parquet", "file_name,label\n", "not a label file; label files end in .npz, .csv"),
     ],
 )
-def test_a_bad_file_is_refused_in_one_line(tmp_path, name, text, words):
+def test_a_bad_file_has_a_one_line_error(tmp_path, name, text, words):
     path = labels_file(tmp_path / name, text)
     with pytest.raises(UserError, match=words) as caught:
         label_contents(path, flat())

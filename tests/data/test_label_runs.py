@@ -1,4 +1,4 @@
-"""Choices of labels from the command line: what training gets, and what the run folder notes."""
+"""Choices of labels on the command line: the training data, and the record in the run folder."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def command(tmp_path):
 
 @pytest.fixture
 def trained_on(monkeypatch):
-    """What training gets, which does not take place."""
+    """The training data, without training."""
     seen = []
     monkeypatch.setattr("compare_gan.train.gan.train", lambda gan, split, **_: seen.append((gan, split)))
     return seen
@@ -47,8 +47,8 @@ def noted(tmp_path):
 
 def refused(capsys, words, expected):
     assert main(words) == 2
-    told = capsys.readouterr().err
-    assert expected in told and told.count("\n") == 1
+    err = capsys.readouterr().err
+    assert expected in err and err.count("\n") == 1
 
 
 def test_a_run_on_a_table_of_soft_labels(tmp_path, command, capsys):
@@ -126,10 +126,10 @@ def test_the_configuration_may_name_the_labels(tmp_path, command, trained_on):
     assert noted(tmp_path)["labels"]["choice"] == str(tmp_path / "few.csv")
 
 
-def test_mistakes_are_told_before_anything_is_written(tmp_path, command, capsys):
+def test_errors_are_reported_before_anything_is_written(tmp_path, command, capsys):
     (tmp_path / "bad.csv").write_text("index,label\n256,0\n")
     for choice, expected in (
-        ("singel", "'singel' are neither a file that exists nor single, random[:SEED] or clusters:FILE"),
+        ("singel", "'singel' are neither an existing file nor single, random[:SEED] or clusters:FILE"),
         (str(tmp_path / "bad.csv"), "bad.csv: line 2: index 256 is out of range for 256 images"),
         (str(tmp_path / "none.npz"), "none.npz: cannot be read"),
     ):

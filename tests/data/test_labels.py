@@ -1,4 +1,4 @@
-"""Which labels are kept, and choices of other labels."""
+"""Subsets of labels, and other choices of labels."""
 
 import csv
 import dataclasses
@@ -14,7 +14,7 @@ from compare_gan.data.label_files import write_labels
 from compare_gan.data.labels import (
     choose_kept,
     choose_per_class,
-    described,
+    describe_choice,
     from_file,
     labelled_only,
     relabelled,
@@ -26,7 +26,7 @@ LABELS = np.repeat([0, 1, 2], [100, 30, 3])
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Four images of each of three classes; grey level and name say which."""
+    """Four images of each of three classes; grey level and name identify each."""
     root = tmp_path_factory.mktemp("animals")
     for k, name in enumerate(("cat", "dog", "eel")):
         for part, count in (("train", 4), ("test", 1)):
@@ -41,13 +41,13 @@ def animals(request, folder):
     return open_dataset(str(folder), reading=LoadOptions(memory=0 if request.param == "streamed" else None))
 
 
-def test_each_class_keeps_its_share_but_at_least_one():
+def test_each_class_keeps_its_fraction_but_at_least_one():
     kept = choose_kept(LABELS, 0.1, seed=0)
     np.testing.assert_array_equal(np.bincount(LABELS[kept]), [10, 3, 1])
     np.testing.assert_array_equal(kept, np.unique(kept))
 
 
-def test_each_class_keeps_as_many_as_it_has():
+def test_a_small_class_keeps_all_its_labels():
     kept = choose_per_class(LABELS, 25, seed=0)
     np.testing.assert_array_equal(np.bincount(LABELS[kept]), [25, 25, 3])
     np.testing.assert_array_equal(kept, np.unique(kept))
@@ -55,12 +55,12 @@ def test_each_class_keeps_as_many_as_it_has():
         choose_per_class(LABELS, 0, seed=0)
 
 
-def test_all_of_them_is_all_of_them():
+def test_a_fraction_of_one_keeps_all_labels():
     np.testing.assert_array_equal(choose_kept(LABELS, 1, seed=5), np.arange(133))
     np.testing.assert_array_equal(choose_per_class(LABELS, 100, seed=5), np.arange(133))
 
 
-def test_the_seed_decides_and_fewer_are_a_part_of_more():
+def test_choices_are_seeded_and_nested():
     ten = choose_kept(LABELS, 0.1, seed=0)
     np.testing.assert_array_equal(ten, choose_kept(LABELS.copy(), 0.1, seed=0))
     assert set(ten) != set(choose_kept(LABELS, 0.1, seed=1))
@@ -68,7 +68,7 @@ def test_the_seed_decides_and_fewer_are_a_part_of_more():
     assert set(ten) < set(choose_per_class(LABELS, 12, seed=0)) < set(choose_per_class(LABELS, 13, seed=0))
 
 
-def test_every_image_of_a_class_is_as_likely():
+def test_choices_are_uniform_within_a_class():
     counts = sum(np.isin(np.arange(20), choose_kept(np.zeros(20, int), 0.25, seed)) for seed in range(2000))
     assert np.abs(counts - 500).max() < 5 * np.sqrt(2000 * 0.25 * 0.75)
 
@@ -89,8 +89,8 @@ def test_a_fraction_out_of_range(fraction):
 
 
 @pytest.mark.parametrize("choose", [lambda x: choose_kept(x, 0.5, 3), lambda x: choose_per_class(x, 2, 3)])
-def test_hidden_labels_never_leave_through_a_file(animals, tmp_path, choose):
-    """Of images that were not chosen the file holds nothing, whatever their labels are."""
+def test_hidden_labels_are_not_written(animals, tmp_path, choose):
+    """The file does not depend on the labels of images that were not chosen."""
     true = animals.train.labels
     kept = choose(true)
     path, other = tmp_path / "kept.npz", tmp_path / "other.npz"
@@ -108,7 +108,7 @@ def test_hidden_labels_never_leave_through_a_file(animals, tmp_path, choose):
     assert set(np.load(path)["file_name"]) == {animals.train.names[i] for i in kept}
 
 
-def test_a_file_that_is_written_by_hand(animals, tmp_path):
+def test_a_handwritten_file(animals, tmp_path):
     with open(tmp_path / "a.csv", "w", newline="") as file:
         csv.writer(file).writerows([("file_name", "label"), ("dog2.png", "eel"), ("cat/cat0.png", 1)])
     found = relabelled(animals, str(tmp_path / "a.csv"))
@@ -133,10 +133,10 @@ def test_a_data_set_without_classes_takes_those_of_the_file(tmp_path):
 def test_one_class_for_all(animals):
     found = relabelled(animals, "single")
     assert found.train.labels.tolist() == [0] * 12 and found.train.labels.dtype == np.int32
-    assert found.spec.num_classes == 1 and described("single") == {"choice": "single"}
+    assert found.spec.num_classes == 1 and describe_choice("single") == {"choice": "single"}
 
 
-def test_random_labels_are_drawn_once_by_their_seed_alone(animals):
+def test_random_labels_depend_on_the_seed_only(animals):
     found = relabelled(animals, "random")
     assert found.train.labels.tolist() == relabelled(animals, "random:0").train.labels.tolist()
     assert found.train.labels.tolist() != relabelled(animals, "random:1").train.labels.tolist()
@@ -154,7 +154,7 @@ def test_random_labels_are_uniform():
     assert abs(agree - 0.1) < 5 * np.sqrt(0.09 / len(digits.train))
 
 
-def test_clusters_are_classes_of_their_own(animals, tmp_path):
+def test_clusters_are_new_classes(animals, tmp_path):
     clusters = np.arange(12) % 5
     write_labels(tmp_path / "a.npz", np.arange(12), clusters)
     choice = f"clusters:{tmp_path / 'a.npz'}"
@@ -162,7 +162,7 @@ def test_clusters_are_classes_of_their_own(animals, tmp_path):
     np.testing.assert_array_equal(found.train.labels, clusters)
     assert found.class_names == tuple(f"cluster {k}" for k in range(5))
     sha = hashlib.sha256((tmp_path / "a.npz").read_bytes()).hexdigest()
-    assert described(choice) == {"choice": choice, "sha256": sha}
+    assert describe_choice(choice) == {"choice": choice, "sha256": sha}
     with pytest.raises(UserError, match="row 3: label 3 is not one of the classes 0 to 2"):
         relabelled(animals, str(tmp_path / "a.npz"))  # as classes of the data set they do not fit
     (tmp_path / "a.csv").write_text("index,label\n0,\n")
@@ -173,7 +173,7 @@ def test_clusters_are_classes_of_their_own(animals, tmp_path):
 @pytest.mark.parametrize(
     "choice, words",
     [
-        ("singel", "labels 'singel' are neither a file that exists nor single, random"),
+        ("singel", "labels 'singel' are neither an existing file nor single, random"),
         ("single:1", "labels 'single:1' are neither"),
         ("random:x", "'x' is not a seed"),
         ("random:-1", "'-1' is not a seed"),
@@ -181,8 +181,8 @@ def test_clusters_are_classes_of_their_own(animals, tmp_path):
         ("none.csv", "none.csv: cannot be read"),
     ],
 )
-def test_a_choice_that_is_none(animals, choice, words):
-    for function in (described, lambda choice: relabelled(animals, choice)):
+def test_an_invalid_choice(animals, choice, words):
+    for function in (describe_choice, lambda choice: relabelled(animals, choice)):
         with pytest.raises(UserError, match=words) as caught:
             function(choice)
         assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Layouts of folders and archives: which images are for training and tests, and with which labels."""
+"""Layouts of folders and archives: splits and labels."""
 
 import io
 import json
@@ -18,7 +18,7 @@ def png(value=0):
 
 
 def write(root, spec):
-    """Folders of so many images, and files of this content."""
+    """Writes folders with the given number of images, and files with the given content."""
     for name, content in spec.items():
         if isinstance(content, int):
             spec = {f"{name}/{i}.png": png(i) for i in range(content)}
@@ -31,7 +31,7 @@ def write(root, spec):
 
 
 def split_up(part, names):
-    """How many images there are of each class, "" = unlabelled."""
+    """The number of images per class, "" = unlabelled."""
     labels = part.labels.tolist()
     return {name: labels.count(i) for i, name in [(-1, ""), *enumerate(names)] if labels.count(i)}
 
@@ -67,7 +67,7 @@ AB = {"a": 3, "b": 2}
             {"seg_train/seg_train/a": 3, "seg_train/seg_train/b": 2, "seg_test/seg_test/a": 1, "seg_pred": 7},
             AB,
             {"a": 1},
-            "left out seg_pred/ (7 images): beside the splits",
+            "left out seg_pred/ (7 images): outside of the splits",
         ),
         ({"train2017": 3, "val2017": 2, "sample": 1}, {"": 3}, {"": 2}, "left out sample/ (1 image)"),
         ({"train/images": 3, "valid/images": 2}, {"": 3}, {"": 2}, ""),
@@ -107,7 +107,7 @@ AB = {"a": 3, "b": 2}
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
-def test_which_folders_are_splits_and_which_classes(tmp_path, spec, train, test, note, packed):
+def test_splits_and_classes_of_folders(tmp_path, spec, train, test, note, packed):
     path = write(tmp_path / "set", spec)
     if packed:
         path = tmp_path / "x.zip"
@@ -121,20 +121,20 @@ def test_which_folders_are_splits_and_which_classes(tmp_path, spec, train, test,
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"val/a": 3, "test/a": 2}, "test and val look like splits, but none of them holds training images"),
-        ({"train/a": 3, "train_2/a": 2}, "train and train_2 look like training images; merge"),
+        ({"val/a": 3, "test/a": 2}, "test and val are named like splits, but none is a training split"),
+        ({"train/a": 3, "train_2/a": 2}, "train and train_2 are named like training splits; merge"),
         (
             {"te/a": 1, "te/b": 1, "tr/a": 3, "tr/b": 3},
-            "te and tr hold the same folders .a, b., so they may be",
+            "te and tr have the same subfolders .a, b. and may be",
         ),
-        ({"cat": 1, "cat ": 1}, "'cat' and 'cat ' differ only in blanks"),
+        ({"cat": 1, "cat ": 1}, "'cat' and 'cat ' differ only in whitespace"),
     ],
 )
-def test_what_may_be_splits_or_classes_is_refused(tmp_path, spec, words):
+def test_ambiguous_layouts_are_refused(tmp_path, spec, words):
     refused(write(tmp_path, spec), words)
 
 
-def test_names_of_a_pool_lead_to_its_files(tmp_path):
+def test_files_of_a_pool_are_found(tmp_path):
     write(tmp_path, {"train/a/x.png": png(1), "train/b/y.png": png(2), "unsup/z.png": png(3)})
     records = find(str(tmp_path)).train.records
     assert {records.name(i): records[i][0, 0, 0] for i in range(3)} == {
@@ -149,9 +149,9 @@ FFHQ = {f"{i}000/{i}{k:03}.png": png() for i in ("00", "01") for k in range(3)}
 
 
 @pytest.mark.parametrize("spec", [SHARDS, FFHQ])
-def test_shards_of_numbered_images_are_no_classes(tmp_path, spec):
+def test_shards_of_numbered_images_are_not_classes(tmp_path, spec):
     train, _, notes = found(write(tmp_path, spec))
-    assert train == {"": 6} and "are shards and not classes" in notes
+    assert train == {"": 6} and "are shards, not classes" in notes
 
 
 def test_skipped_files_are_counted_by_suffix(tmp_path):
@@ -166,12 +166,14 @@ def test_skipped_files_are_counted_by_suffix(tmp_path):
         or sorted(notes) == sorted(notes)
         and "skipped 6 files: 2 .heic, " in notes
     )
-    refused(write(tmp_path / "only", {"x.heic": "x", "y.heic": "x"}), "holds no images; .* it has 2 .heic")
+    refused(write(tmp_path / "only", {"x.heic": "x", "y.heic": "x"}), "contains no images; .* it has 2 .heic")
 
 
 @pytest.mark.parametrize("name", ["data_batch_1.bin", "cifar-10-batches-py/data_batch_1", "test.bin"])
 def test_batch_files_of_cifar(tmp_path, name):
-    refused(write(tmp_path, {name: "x"}), "CIFAR's own batch files, which are not read; get the data set as")
+    refused(
+        write(tmp_path, {name: "x"}), "CIFAR batch files, which are not supported; download the data set as"
+    )
 
 
 def stylegan(labels):
@@ -195,16 +197,16 @@ JSONL = '{"file_name": "0.png", "label": 2}\n{"file_name": "1.png", "label": 0}\
             {"": 4, "1": 2},
             "dataset.json | 4 of 6 images have no label",
         ),
-        (stylegan(None), {"": 6}, "dataset.json, which gives none"),
+        (stylegan(None), {"": 6}, "dataset.json, which has none"),
         (
             {"a": 1, "b": 1, "dataset.json": '{"title": "pets"}'},
             {"a": 1, "b": 1},
-            'dataset.json is not used: it holds no "labels"',
+            'dataset.json is not used: it has no "labels"',
         ),
         (
             {"train": 4, "train/metadata.csv": CSV},
             {"": 2, "cat": 1, "dog": 1},
-            "train/metadata.csv, column label (text ignored) | 2 of 4 images have no label there",
+            "train/metadata.csv, column label (text ignored) | 2 of 4 images have no label in these files",
         ),
         ({".": 2, "metadata.jsonl": JSONL}, {"0": 1, "2": 1}, "metadata.jsonl, column label"),
         (
@@ -223,7 +225,7 @@ JSONL = '{"file_name": "0.png", "label": 2}\n{"file_name": "1.png", "label": 0}\
         (
             {"x.png": png(), "y.png": png(), "x.cls": "1", "y.cls": "0\n", "y.txt": "words"},
             {"0": 1, "1": 1},
-            "skipped 1 file: 1 .txt | labels are read from 2 files beside the images",
+            "skipped 1 file: 1 .txt | labels are read from 2 files next to the images",
         ),
         ({"x.png": png(), "x.cls": "007", "y.png": png(), "y.cls": "cat"}, {"007": 1, "cat": 1}, ".cls"),
         ({".": 2, "0.json": '{"label": "cat"}', "1.json": '{"label": null}'}, {"cat": 1, "": 1}, ".json"),
@@ -245,29 +247,29 @@ def test_labels_in_side_files(tmp_path, spec, train, note, packed):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (stylegan([["00000/img9.png", 0]]), "dataset.json: entry 0: there is no image 00000/img9.png"),
+        (stylegan([["00000/img9.png", 0]]), "dataset.json: entry 0: no image 00000/img9.png"),
         (stylegan([[next(iter(SHARDS)), [0.5, 0.5]]]), "entry 0: a label of 2 numbers that is not one-hot"),
-        (stylegan([[next(iter(SHARDS)), 0]] * 2), "entry 1: .* is named twice"),
+        (stylegan([[next(iter(SHARDS)), 0]] * 2), "entry 1: .* occurs twice"),
         ({".": 1, "dataset.json": '{"labels": [1]}'}, "dataset.json: not a StyleGAN label file"),
-        ({".": 1, "metadata.csv": "file_name,label\n0.png,a\n1.png,b\n"}, "line 3: there is no image 1.png"),
+        ({".": 1, "metadata.csv": "file_name,label\n0.png,a\n1.png,b\n"}, "line 3: no image 1.png"),
         ({".": 1, "metadata.csv": b"\xff\x00"}, "metadata.csv: damaged"),
         ({".": 1, "metadata.jsonl": "{"}, "metadata.jsonl: damaged"),
         ({".": 1, "0.cls": b"\xff"}, "0.cls: damaged"),
-        ({".": 1, "0.cls": "-7"}, "0.cls: label: the label -7; class numbers are 0 to"),
+        ({".": 1, "0.cls": "-7"}, "0.cls: label: the label -7; class indices are 0 to"),
     ],
 )
-def test_side_files_that_do_not_fit(tmp_path, spec, words):
+def test_invalid_side_files(tmp_path, spec, words):
     refused(write(tmp_path, spec), words)
 
 
-def test_side_files_of_both_splits_share_their_classes(tmp_path):
+def test_side_files_of_both_splits_share_classes(tmp_path):
     rows = {"train": "0.png,dog\n1.png,cat\n", "test": "0.png,dog\n"}
     spec = {f"{split}/metadata.csv": "file_name,label\n" + text for split, text in rows.items()}
     train, test, _ = found(write(tmp_path, {"train": 2, "test": 1, **spec}))
     assert (train, test) == ({"dog": 1, "cat": 1}, {"dog": 1})
 
 
-def test_an_archive_for_each_shard(tmp_path):
+def test_archive_shards(tmp_path):
     for i, name in enumerate(("train-000000.zip", "train-000001.zip", "test-000000.zip")):
         with zipfile.ZipFile(tmp_path / name, "w") as opened:
             for k in range(2):

@@ -1,4 +1,4 @@
-"""The laws of the index stream."""
+"""Properties of the index stream."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def stream(count, seed, length):
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(100, 10), (103, 16), (7, 20), (1, 3)])
-def test_each_epoch_is_a_permutation_however_it_is_cut(count, batch_size):
+def test_each_epoch_is_a_permutation(count, batch_size):
     batches = -(-5 * count // batch_size)
     found = batch_indices(count, batch_size, 3, 0, batches)
     assert found.shape == (batches, batch_size) and found.dtype == np.int64
@@ -27,10 +27,10 @@ def test_epochs_and_seeds_differ():
 
 
 @pytest.mark.parametrize("count", [103, 5])
-def test_a_stream_resumed_anywhere_goes_on_as_if_it_had_not_stopped(count):
-    whole = batch_indices(count, 16, 7, 0, 40)
+def test_a_stream_resumes_at_any_batch(count):
+    full = batch_indices(count, 16, 7, 0, 40)
     for start in (0, 1, 6, 7, 39):
-        np.testing.assert_array_equal(batch_indices(count, 16, 7, start, 40 - start), whole[start:])
+        np.testing.assert_array_equal(batch_indices(count, 16, 7, start, 40 - start), full[start:])
     assert batch_indices(count, 16, 7, 12, 0).shape == (0, 16)
 
 
@@ -40,7 +40,7 @@ def test_a_batch_straddles_epochs():
     )
 
 
-def test_rows_of_a_few_images_are_a_stream_of_their_own():
+def test_subset_rows_are_a_separate_stream():
     few, rows = np.array([3, 50, 77, 91]), (0, 3, 7)
     order = Order(100, 10, 7, few, rows)
     found, others = order.batches(5, 9), [1, 2, 4, 5, 6, 8, 9]
@@ -51,27 +51,27 @@ def test_rows_of_a_few_images_are_a_stream_of_their_own():
 
 
 @pytest.mark.parametrize(("count", "parts"), [(8, 4), (8, 8), (3, 2), (0, 4), (31, 4), (1, 1)])
-def test_rows_of_a_few_images_are_spread_over_the_parts_of_a_batch(count, parts):
+def test_subset_rows_are_spread_over_microbatches(count, parts):
     rows = spread_rows(count, 32)
     assert len(set(rows)) == count and list(rows) == sorted(rows) and set(rows) <= set(range(32))
     shares = np.bincount(np.array(rows, int) * parts // 32, minlength=parts)
     assert shares.max() - shares.min() <= 1
 
 
-def test_changing_what_was_drawn_does_not_change_what_is_drawn_next():
+def test_returned_indices_may_be_modified():
     first = batch_indices(10, 10, 0, 0, 1)
     first[:] = -1
     assert batch_indices(10, 10, 0, 0, 1).min() == 0
 
 
-def test_every_image_is_as_likely_in_every_place():
+def test_positions_are_uniform():
     draws = np.stack([permutation(4, 0, epoch) for epoch in range(4000)])
     counts = np.stack([np.bincount(draws[:, place], minlength=4) for place in range(4)])
     assert np.abs(counts - 1000).max() < 5 * np.sqrt(4000 * 0.25 * 0.75)
 
 
-def test_the_order_never_changes():
-    """Scores of old runs hang on it; PCG64's stream is promised by NEP 19."""
+def test_the_order_is_pinned():
+    """Scores of old runs depend on it; NEP 19 guarantees the stream of PCG64."""
     assert permutation(6, 0, 0).tolist() == [3, 2, 1, 0, 4, 5]
 
 
@@ -79,7 +79,7 @@ def test_the_order_never_changes():
     ("count", "batch_size", "seed", "words"),
     [(0, 4, 0, "no images"), (4, 0, 0, "batch size 0"), (4, 4, -1, "seed -1 is negative")],
 )
-def test_mistakes_are_told_in_one_line(count, batch_size, seed, words):
+def test_invalid_arguments_are_refused(count, batch_size, seed, words):
     with pytest.raises(UserError, match=words) as caught:
         batch_indices(count, batch_size, seed, 0, 1)
     assert "\n" not in str(caught.value)

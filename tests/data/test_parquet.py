@@ -1,4 +1,4 @@
-"""Parquet files, made by hand with pyarrow."""
+"""Parquet files written with pyarrow."""
 
 import datetime
 import io
@@ -16,8 +16,8 @@ from compare_gan.core.errors import UserError
 from compare_gan.data import LoadOptions, open_dataset, parquet
 from compare_gan.data.source import find
 
-BESIDE = Path(__file__).parents[3] / "shared/data/cifar10/test.parquet"
-CIFAR10 = Path(os.environ.get("CIFAR10_TEST_PARQUET", BESIDE))
+LOCAL_COPY = Path(__file__).parents[3] / "shared/data/cifar10/test.parquet"
+CIFAR10 = Path(os.environ.get("CIFAR10_TEST_PARQUET", LOCAL_COPY))
 LABELS = [0, 1] * 5
 
 
@@ -69,7 +69,7 @@ def test_a_folder_of_shards(tmp_path, test):
     assert data.test.labels.tolist() == [1, 1, 1] and data.class_names == ("0", "1")
 
 
-def test_the_test_split_goes_before_validation(tmp_path):
+def test_the_test_split_takes_precedence_over_validation(tmp_path):
     for name, count in (("train", 10), ("validation", 4), ("test", 3)):
         write(tmp_path / f"{name}.parquet", {"image": PNGS[:count], "label": LABELS[:count]})
     assert len(open_dataset(str(tmp_path)).test) == 3
@@ -88,12 +88,12 @@ def test_the_hub_may_name_the_label_column(tmp_path):
 
 
 @pytest.mark.parametrize("note", [{"label": ["odd"]}, {"label": {"_type": "ClassLabel"}}, {"label": None}])
-def test_an_odd_note_is_passed_over(tmp_path, note):
+def test_malformed_metadata_is_ignored(tmp_path, note):
     path = write(tmp_path / "a.parquet", {"image": PNGS, "label": LABELS}, note)
     assert open_dataset(path).class_names == ("0", "1")
 
 
-def test_label_goes_before_other_names(tmp_path):
+def test_label_takes_precedence_over_other_names(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": PNGS, "fine_label": range(10), "label": LABELS})
     assert open_dataset(path).class_names == ("0", "1")
 
@@ -101,7 +101,7 @@ def test_label_goes_before_other_names(tmp_path):
 def test_image_size(tmp_path):
     images = [png(i, (4 + i, 6)) for i in range(10)]
     path = write(tmp_path / "a.parquet", {"image": images, "label": LABELS})
-    refused(path, "a.parquet: row 1: 6x5, but .*a.parquet: row 0 is 6x4; give image_size")
+    refused(path, "a.parquet: row 1: 6x5, but .*a.parquet: row 0 is 6x4; set image_size")
     assert open_dataset(path, image_size=4).spec.image_shape == (4, 4, 3)
 
 
@@ -109,8 +109,8 @@ def test_image_size(tmp_path):
     ("columns", "words"),
     [
         ({"image": PNGS, "label": [datetime.date(2020, 1, 1)] * 10}, "the column label is date32.*none$"),
-        ({"image": PNGS, "label": [-2] + LABELS[1:]}, "label holds -2"),
-        ({"image": PNGS, "label": [0.5] + LABELS[1:]}, "label holds 0.5; class numbers are whole"),
+        ({"image": PNGS, "label": [-2] + LABELS[1:]}, "label contains -2"),
+        ({"image": PNGS, "label": [0.5] + LABELS[1:]}, "label contains 0.5; class indices are integers"),
         ({"image": PNGS, "labels": [[0], [0, 1], *[[1]] * 8]}, "row 1 of labels has 2 labels"),
         ({"image": PNGS, "labels": [[1, 1], *[[0, 1]] * 9]}, "labels is .10, 2. but not one-hot"),
         (
@@ -118,7 +118,7 @@ def test_image_size(tmp_path):
             "fine_label and class; choose one with --label_column",
         ),
         ({"image": PNGS, "label": [{"id": 1, "name": "a"}] * 10}, "label.id and label.name; choose one with"),
-        ({"images": [[{"bytes": data}] for data in PNGS]}, "images holds several images in a row"),
+        ({"images": [[{"bytes": data}] for data in PNGS]}, "images has several images per row"),
         ({"label": LABELS}, r"no column of images as bytes; its columns: label \(int64\)"),
         ({"image": ["a.png"] * 10}, "; image is string, not bytes; its columns"),
         (
@@ -127,10 +127,10 @@ def test_image_size(tmp_path):
         ),
         ({"image": [b"junk"] + PNGS[1:], "label": LABELS}, "row 0: not a readable image"),
         ({"image": structs(PNGS[:9] + [None]), "label": LABELS}, "row 9 has no image bytes"),
-        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "holds no rows"),
+        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "contains no rows"),
     ],
 )
-def test_a_bad_file_is_told_in_one_line(tmp_path, columns, words):
+def test_a_bad_file_has_a_one_line_error(tmp_path, columns, words):
     refused(write(tmp_path / "a.parquet", columns), words)
 
 
@@ -153,7 +153,7 @@ def test_a_bad_file_is_told_in_one_line(tmp_path, columns, words):
         ("Category", ["10", "9"] * 5, ("9", "10")),
     ],
 )
-def test_labels_of_many_kinds(tmp_path, column, labels, names):
+def test_types_of_labels(tmp_path, column, labels, names):
     path = write(tmp_path / "a.parquet", {"image": PNGS, "id": range(10), column: labels})
     found = find(path)
     assert found.class_names == names and found.notes == ()
@@ -197,7 +197,7 @@ def test_the_user_chooses_columns(tmp_path):
     assert unlabelled.class_names == () and set(unlabelled.train.labels) == {-1} and not unlabelled.notes
     for reading, words in (
         (LoadOptions(image_column="inptu"), "has no column 'inptu'; its columns: input .binary., edited"),
-        (LoadOptions(image_column="fine"), "the column fine is int64; images are bytes"),
+        (LoadOptions(image_column="fine"), "the column fine is int64; images must be bytes"),
         (LoadOptions(image_column="input", label_column="nine"), "has no column 'nine'; its columns:"),
         (LoadOptions(image_column="input", label_column="edited.x"), "has no column 'edited.x'"),
     ):
@@ -205,22 +205,22 @@ def test_the_user_chooses_columns(tmp_path):
             find(path, reading)
 
 
-def test_columns_of_which_one_is_preferred_are_noted(tmp_path):
+def test_alternative_columns_are_noted(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": PNGS, "mask": PNGS, "label": LABELS, "fine_label": LABELS})
     assert find(path).notes == (
-        "its images are the column image, not mask; --image_column chooses",
-        "its labels are the column label, not fine_label; --label_column chooses",
+        "its images are in the column image, not mask; --image_column selects another",
+        "its labels are in the column label, not fine_label; --label_column selects another",
     )
     path = write(tmp_path / "b.parquet", {"image": PNGS, "width": range(10), "text": ["x"] * 10})
     assert find(path).class_names == ()
     assert find(path).notes == (
-        "no label column, so the images are unlabelled; --label_column may name one of width, text",
+        "no label column, so the images are unlabelled; --label_column can select one of width, text",
     )
 
 
 def test_a_column_of_splits_is_noted(tmp_path):
     path = write(tmp_path / "a.parquet", {"image": PNGS, "label": LABELS, "split": ["train"] * 10})
-    assert find(path).notes == ("ignores its column split; a file holds one split",)
+    assert find(path).notes == ("ignores its column split; a file must contain one split",)
 
 
 def test_fields_of_structs(tmp_path):
@@ -252,35 +252,37 @@ def test_webdataset_columns(tmp_path):
         ("set-train.parquet", "set-val.parquet", "set-unlabeled.parquet"),
     ],
 )
-def test_splits_in_any_spelling_and_an_unlabelled_pool(tmp_path, train, test, pool):
+def test_spellings_of_splits_and_an_unlabelled_pool(tmp_path, train, test, pool):
     for name, count in ((train, 4), (test, 3), (pool, 10)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write(tmp_path / name, {"image": PNGS[:count], "label": LABELS[:count]})
     found = find(str(tmp_path))
     assert found.train.labels.tolist() == [0, 1, 0, 1] + [-1] * 10 and len(found.test) == 3
-    assert found.notes == (f"10 images of {pool.split('/')[-1]} join the training images without labels",)
+    assert found.notes == (
+        f"10 images of {pool.split('/')[-1]} are added to the training images without labels",
+    )
 
 
 def test_files_that_are_left_out_are_noted(tmp_path):
     for name in ("train", "test", "validation", "extra"):
         write(tmp_path / f"{name}.parquet", {"image": PNGS, "label": LABELS})
-    assert find(str(tmp_path)).notes == ("leaves out extra.parquet, validation.parquet",)
+    assert find(str(tmp_path)).notes == ("left out extra.parquet, validation.parquet",)
 
 
-def test_words_of_all_files_are_the_classes(tmp_path):
+def test_string_labels_of_all_files_are_the_classes(tmp_path):
     write(tmp_path / "train.parquet", {"image": PNGS[:2], "label": ["dog", "bird"]})
     write(tmp_path / "test.parquet", {"image": PNGS[:2], "label": ["cat", "dog"]})
     found = find(str(tmp_path))
     assert found.class_names == ("bird", "cat", "dog")
     assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([2, 0], [1, 2])
     write(tmp_path / "test.parquet", {"image": PNGS[:2], "label": [0, 1]})
-    refused(tmp_path, "some of its labels are words, and some are numbers")
+    refused(tmp_path, "its labels mix strings and numbers")
 
 
 def test_more_labels_than_names(tmp_path):
     note = {"label": {"names": ["cat"], "_type": "ClassLabel"}}
     path = write(tmp_path / "a.parquet", {"image": PNGS, "label": LABELS}, note)
-    refused(path, "holds the label 1, but names only 1 classes")
+    refused(path, "contains the label 1, but has only 1 class names")
 
 
 @pytest.mark.parametrize(
@@ -305,23 +307,23 @@ def test_nested_as_the_hub_has_them(tmp_path, train, test):
     assert (len(data.train), len(data.test)) == (10, 4)
 
 
-def test_files_of_no_split_are_all_for_training(tmp_path):
+def test_files_without_a_split_are_training_data(tmp_path):
     write(tmp_path / "0000.parquet", {"image": PNGS[:6], "label": LABELS[:6]})
     write(tmp_path / "values.parquet", {"image": PNGS[6:], "label": LABELS[6:]})
     data = open_dataset(str(tmp_path))
     assert (len(data.train), len(data.test)) == (8, 2)
 
 
-def test_a_folder_of_test_files_alone(tmp_path):
+def test_a_folder_of_test_files_only(tmp_path):
     write(tmp_path / "test.parquet", {"image": PNGS, "label": LABELS})
-    refused(tmp_path, r"no train\*.parquet; it has: test.parquet")
+    refused(tmp_path, r"no train\*.parquet; found: test.parquet")
 
 
 def test_two_data_sets_in_a_folder(tmp_path):
     for name in ("cifar10", "cifar100"):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "train.parquet", {"image": PNGS, "label": LABELS})
-    refused(tmp_path, "holds several data sets, in cifar10 and cifar100; name one folder")
+    refused(tmp_path, "contains several data sets, in cifar10 and cifar100; pass one folder")
     assert len(open_dataset(str(tmp_path / "cifar10")).train) == 8
 
 
@@ -339,11 +341,11 @@ def test_labels_in_one_split_only(tmp_path):
     assert found.notes == ("no label column in test.parquet; its images are unlabelled",)
 
 
-def test_files_that_name_other_classes(tmp_path):
+def test_files_with_different_class_names(tmp_path):
     for split, names in (("train", ["cat", "dog"]), ("test", ["dog", "cat"])):
         note = {"label": {"names": names, "_type": "ClassLabel"}}
         write(tmp_path / f"{split}.parquet", {"image": PNGS, "label": LABELS}, note)
-    refused(tmp_path, "/test.parquet: names other classes than train.parquet")
+    refused(tmp_path, "/test.parquet: has other class names than train.parquet")
 
 
 def test_names_of_images(tmp_path):
@@ -355,28 +357,30 @@ def test_names_of_images(tmp_path):
     assert list(data.test.names) == [""] * 10
 
 
-def test_more_images_than_memory(tmp_path, monkeypatch):
+def test_images_larger_than_memory(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     noise = [rng.bytes(1000) for _ in range(10)]
     path = write(tmp_path / "a.parquet", {"image": noise, "label": LABELS})
     monkeypatch.setattr(parquet, "memory_budget", lambda: 9_000)
-    refused(path, "its images take 0.0 GB or more, and 0.0 GB of memory may be used; write them to a folder")
+    refused(
+        path, "its images take at least 0.0 GB, more than the memory budget of 0.0 GB; write them to a folder"
+    )
 
 
-def test_one_image_many_times_over_is_more_than_memory(tmp_path, monkeypatch):
-    """The file holds it once, in a dictionary, so only reading tells."""
+def test_a_repeated_image_larger_than_memory(tmp_path, monkeypatch):
+    """The file stores the image once, in a dictionary, so only reading reveals the size."""
     path = write(tmp_path / "a.parquet", {"image": [bytes(1000)] * 1000, "label": [0] * 1000})
     assert os.path.getsize(path) < 9_000
     monkeypatch.setattr(parquet, "memory_budget", lambda: 100_000)
-    refused(path, "its images take .* GB of memory may be used")
+    refused(path, "its images take .* GB, more than the memory budget")
 
 
 @pytest.mark.parametrize("spoil", [lambda data: b"", lambda data: b"text", lambda data: data[:-20]])
-def test_a_cut_off_file(tmp_path, spoil):
+def test_a_truncated_file(tmp_path, spoil):
     path = tmp_path / "a.parquet"
     write(path, {"image": PNGS, "label": LABELS})
     path.write_bytes(spoil(path.read_bytes()))
-    refused(path, "not a whole parquet file")
+    refused(path, "truncated or corrupt parquet file")
 
 
 def test_a_damaged_page(tmp_path):
@@ -384,12 +388,12 @@ def test_a_damaged_page(tmp_path):
     write(path, {"image": PNGS, "label": LABELS})
     data = path.read_bytes()
     path.write_bytes(data[:4] + b"\xff" * 60 + data[64:])
-    refused(path, "not a whole parquet file")
+    refused(path, "truncated or corrupt parquet file")
 
 
 @pytest.mark.skipif(not CIFAR10.is_file(), reason="CIFAR10_TEST_PARQUET names no file")
 def test_cifar10():
-    """The 10,000 test images alone, for speed."""
+    """Only the 10,000 test images, for speed."""
     data = open_dataset(str(CIFAR10))
     assert data.spec.image_shape == (32, 32, 3) and data.class_names[0] == "airplane"
     assert np.bincount(data.train.labels).tolist() == [800] * 10

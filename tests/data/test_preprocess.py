@@ -1,4 +1,4 @@
-"""compare_gan's preprocessing, against TensorFlow 1's rules worked out by hand."""
+"""compare_gan's preprocessing, against TensorFlow 1's rules computed by hand."""
 
 import numpy as np
 import pytest
@@ -22,24 +22,24 @@ def picture(h, w, seed=0):
 
 
 def numbered(h, w):
-    """Each pixel holds its row and column."""
+    """An image whose pixels store their row and column."""
     return np.stack([*np.indices((h, w)), np.ones((h, w))], axis=2).astype(np.uint8)
 
 
-def test_resizing_begins_at_the_first_pixel_and_repeats_the_last():
+def test_resizing_starts_at_the_first_pixel_and_repeats_the_last():
     row = np.array([0, 30, 60], np.float32).reshape(1, 3, 1)
     found = resized(np.repeat(row, 3, axis=0), 6)
     np.testing.assert_allclose(found[0, :, 0], [0, 15, 30, 45, 60, 60])
 
 
-def test_shrinking_picks_pixels_and_blends_two_at_most():
+def test_shrinking_interpolates_two_pixels_at_most():
     plane = np.add.outer(np.arange(9.0), 10 * np.arange(9.0)).astype(np.float32)[:, :, None]
     found = resized(plane, 4)[:, :, 0]
     at = np.arange(4) * 9 / 4
     np.testing.assert_allclose(found, np.add.outer(at, 10 * at), rtol=1e-6)
 
 
-def test_a_picture_of_the_right_size_stays():
+def test_an_image_of_the_target_size_is_unchanged():
     image = scaled(picture(8, 8))
     np.testing.assert_array_equal(resized(image, 8), image)
 
@@ -47,13 +47,13 @@ def test_a_picture_of_the_right_size_stays():
 @pytest.mark.parametrize(
     "h, w, top, left", [(10, 9, 2, 1), (7, 10, 0, 2), (6, 6, 0, 0)], ids=["both", "one", "none"]
 )
-def test_cropping_leaves_the_middle(h, w, top, left):
+def test_cropping_keeps_the_centre(h, w, top, left):
     found = crop_or_pad(numbered(h, w), 6)
     np.testing.assert_array_equal(found[0, 0], [top, left, 1])
     np.testing.assert_array_equal(found[-1, -1], [top + min(h, 6) - 1, left + 5, 1])
 
 
-def test_padding_is_black_and_smaller_first():
+def test_padding_is_black_and_smaller_at_the_top_left():
     found = crop_or_pad(numbered(3, 9), 6)
     np.testing.assert_array_equal(found[:, 0, 2], [0, 1, 1, 1, 0, 0])
     assert found.shape == (6, 6, 3)
@@ -87,7 +87,7 @@ def corners(crop, h, w, draws=2000):
     return np.array([(*c[0, 0, :2], len(c)) for c in crops])
 
 
-def test_a_random_square_is_anywhere():
+def test_a_random_square_has_a_uniform_position():
     found = corners("random", 5, 9)
     assert set(map(tuple, found)) == {(0, left, 5) for left in range(5)}
     np.testing.assert_allclose(np.bincount(found[:, 1]) / len(found), 1 / 5, atol=0.04)
@@ -101,15 +101,17 @@ def test_a_distorted_square_has_at_least_half_the_area():
     assert set(found[found[:, 2] == 7, 1]) == set(range(4))
 
 
-def test_a_picture_too_long_for_a_distorted_square_is_squashed():
+def test_an_image_too_long_for_a_distorted_square_is_squashed():
     image = picture(5, 11)
     np.testing.assert_array_equal(CROPS["distorted"](image, np.random.default_rng(0)), image)
 
 
-def test_words_of_the_configuration():
+def test_crop_methods_of_the_configuration():
     assert TrainImagenetTransform().crop_method == "distorted"
     assert EvalImagenetTransform().crop_method == "middle"
-    with pytest.raises(UserError, match=r"train_imagenet_transform.crop_method is 'zoomed'.*missing.*random"):
+    with pytest.raises(
+        UserError, match=r"train_imagenet_transform.crop_method is 'zoomed'.*DiffAugment fork.*random"
+    ):
         TrainImagenetTransform("zoomed")
     with pytest.raises(UserError, match=r"eval_imagenet_transform.crop_method is 'centre', use one of"):
         EvalImagenetTransform("centre")

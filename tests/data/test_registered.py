@@ -1,4 +1,4 @@
-"""The data sets that have a name."""
+"""The registered data sets."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from compare_gan.data.synthetic import fake
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
-def test_a_registered_data_set_keeps_the_contract(name):
+def test_a_registered_data_set_is_valid(name):
     data = open_dataset(name)
     assert data.name == name and data.spec.num_classes == len(data.class_names)
     for split in (data.train, data.test):
@@ -24,13 +24,13 @@ def test_a_registered_data_set_keeps_the_contract(name):
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
-def test_train_and_test_images_have_nothing_in_common(name):
+def test_train_and_test_images_are_disjoint(name):
     data = open_dataset(name)
     train, test = ({image.tobytes() for image in split.images} for split in (data.train, data.test))
     assert not train & test
 
 
-def test_digits_are_those_of_scikit_learn():
+def test_digits_match_scikit_learn():
     digits = open_dataset("digits")
     assert (len(digits.train), len(digits.test)) == (1347, 450)
     assert digits.spec.image_shape == (8, 8, 1) and digits.class_names == tuple("0123456789")
@@ -51,7 +51,7 @@ def test_digits_are_split_by_class():
     assert np.abs(test - (train + test) / 4).max() <= 0.5
 
 
-def test_blobs_are_bright_where_their_class_says():
+def test_the_class_of_blobs_is_the_bright_corner():
     blobs = open_dataset("blobs")
     assert (len(blobs.train), len(blobs.test)) == (256, 64) and blobs.spec.image_shape == (8, 8, 3)
     image = blobs.train.images[blobs.class_names.index("bottom left")].astype(int)
@@ -63,7 +63,7 @@ def test_a_registered_data_set_is_resized():
 
 
 @pytest.mark.parametrize("name", ["mnist", "celeb_a", "single_class_imagenet_128"])
-def test_noise_in_the_shape_of_a_data_set(name):
+def test_fake_data_has_the_shape_of_a_data_set(name):
     data = fake(name)
     assert data.spec == DATASET_INFO[name].spec and len(data.train) == len(data.test) == 100
     assert set(data.train.labels) == {"mnist": {1}, "celeb_a": {-1}}.get(name, {0})

@@ -1,20 +1,20 @@
-"""Holding a test split out."""
+"""Held-out test splits."""
 
 import numpy as np
 import pytest
 
 from compare_gan.data.holdout import with_splits
-from compare_gan.data.records import Contents, Part, Pixels
+from compare_gan.data.records import Contents, Pixels, StoredSplit
 from compare_gan.data.splits import held_out_mask, split_of
 
 
 def numbered_images(labels):
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
-    return Part(Pixels(images), np.array(labels, np.int32))
+    return StoredSplit(Pixels(images), np.array(labels, np.int32))
 
 
-def held_out(whole):
-    contents = with_splits(Contents("my/data", "data", whole, None, ()))
+def held_out(images):
+    contents = with_splits(Contents("my/data", "data", images, None, ()))
     return contents.train, contents.test
 
 
@@ -22,17 +22,17 @@ def numbers(part):
     return np.array([part.records[i].item() for i in range(len(part))])
 
 
-def test_each_class_gives_its_share_and_nothing_is_lost():
-    whole = numbered_images([0, 1] * 50 + [2] * 5)
-    rest, out = held_out(whole)
+def test_each_class_is_split_and_nothing_is_lost():
+    images = numbered_images([0, 1] * 50 + [2] * 5)
+    rest, out = held_out(images)
     np.testing.assert_array_equal(np.bincount(rest.labels), [40, 40, 4])
     np.testing.assert_array_equal(np.bincount(out.labels), [10, 10, 1])
     np.testing.assert_array_equal(np.sort(np.concatenate([numbers(rest), numbers(out)])), np.arange(105))
     for part in (rest, out):
-        np.testing.assert_array_equal(part.labels, whole.labels[numbers(part)])
+        np.testing.assert_array_equal(part.labels, images.labels[numbers(part)])
 
 
-def test_rows_of_zeros_are_unlabelled_images_and_not_the_first_class():
+def test_rows_of_zeros_are_unlabelled():
     hard = np.array([0] * 10 + [1] * 10 + [-1] * 10)
     soft = np.eye(3, dtype=np.float32)[hard] * 0.9 * (hard >= 0)[:, None]
     np.testing.assert_array_equal(held_out_mask(soft), held_out_mask(hard))
@@ -41,24 +41,24 @@ def test_rows_of_zeros_are_unlabelled_images_and_not_the_first_class():
     assert not held_out_mask(np.eye(3, dtype=np.float32)[few] * (few >= 0)[:, None])[0]
 
 
-def test_what_is_held_out_lies_at_even_distances():
+def test_held_out_images_are_evenly_spaced():
     _, out = held_out(numbered_images([0] * 20))
     np.testing.assert_array_equal(np.diff(numbers(out)), [5, 5, 5])
 
 
-def test_no_class_vanishes_from_the_training_images():
+def test_every_class_stays_in_training():
     labels = np.repeat(np.arange(12), np.arange(1, 13))
     rest, _ = held_out(numbered_images(labels))
     assert set(rest.labels) == set(range(12))
 
 
-def test_soft_labels_count_as_their_likeliest_class():
+def test_soft_labels_count_as_their_argmax():
     labels = np.eye(2, dtype=np.float32)[[0] * 10 + [1] * 5]
-    rest, out = held_out(Part(numbered_images([0] * 15).records, labels))
+    rest, out = held_out(StoredSplit(numbered_images([0] * 15).records, labels))
     assert out.labels.sum(0).tolist() == [2, 1] and rest.labels.sum(0).tolist() == [8, 4]
 
 
-def test_with_one_image_a_class_all_are_kept_and_a_note_says_so():
+def test_one_image_per_class_holds_out_nothing_with_a_note():
     contents = with_splits(Contents("my/data", "data", numbered_images([0, 1, 2]), None, ()))
     assert numbers(contents.train).tolist() == numbers(contents.test).tolist() == [0, 1, 2]
     assert contents.notes[0].startswith("there are too few images to hold any out")
@@ -76,5 +76,5 @@ def test_with_one_image_a_class_all_are_kept_and_a_note_says_so():
         None: "trainA train_station steam-train crash_test tr cat images data 0000.parquet contest devil",
     }.items(),
 )
-def test_the_split_of_a_name_in_any_spelling(split, names):
+def test_spellings_of_split_names(split, names):
     assert {name: split_of(name) for name in names.split()} == dict.fromkeys(names.split(), split)

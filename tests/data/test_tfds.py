@@ -1,4 +1,4 @@
-"""Data sets that TensorFlow Datasets has prepared, read by name."""
+"""Data sets prepared by TensorFlow Datasets, read by name."""
 
 import dataclasses
 import io
@@ -13,7 +13,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import user_cache
 from compare_gan.data import LoadOptions, open_dataset, preprocess
 from compare_gan.data.facts import DATASET_INFO
-from compare_gan.data.tfds import Stored
+from compare_gan.data.tfds import TfdsImages
 from compare_gan.main import main
 from tests.data.prepared_sets import decoded, encoded, pixels, prepare
 
@@ -35,7 +35,7 @@ def features(side, *more, channels=3, kind="png", classes=()):
 
 
 def rows(images, kind="png", labels=None, **more):
-    """One row for each image; `more` are functions of its number."""
+    """One row per image; `more` are functions of its index."""
     for i, image in enumerate(images):
         data = image if isinstance(image, bytes) else encoded(image, kind)
         row = {"image": io.BytesIO(data)} | {key: value(i) for key, value in more.items()}
@@ -123,7 +123,7 @@ def test_pixels_labels_and_names(shown):
     assert data.test.names[-1] == "test_00003"
 
 
-def test_where_prepared_data_is_looked_for(root, tmp_path, monkeypatch):
+def test_locations_of_prepared_data(root, tmp_path, monkeypatch):
     by_argument = open_dataset("cifar10", reading=LoadOptions(data_dir=str(root)))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
@@ -139,7 +139,7 @@ def test_grey_images_stay_grey(shown):
 
 
 @pytest.mark.parametrize("name, size", [("celeb_a", 64), ("celeb_a_128", 128)])
-def test_faces_look_as_in_compare_gan(shown, name, size, monkeypatch):
+def test_faces_match_compare_gan(shown, name, size, monkeypatch):
     monkeypatch.setitem(DATASET_INFO, name, dataclasses.replace(DATASET_INFO[name], eval_images=3))
     data = shown(name)
     assert data.spec.image_shape == (size, size, 3) and data.class_names == ()
@@ -150,7 +150,7 @@ def test_faces_look_as_in_compare_gan(shown, name, size, monkeypatch):
         assert np.abs(image - 255 * theirs).max() <= 0.5 + 1e-3
 
 
-def test_parts_of_a_split(shown):
+def test_slices_of_a_split(shown):
     data = shown("lsun-bedroom")
     assert (len(data.train), len(data.test)) == (99, 1) and data.spec.num_classes == 0
     for split, rooms in ((data.train, ROOMS[:99]), (data.test, ROOMS[99:])):
@@ -159,14 +159,14 @@ def test_parts_of_a_split(shown):
     assert data.test.names[0] == "99"
 
 
-def test_a_configuration_for_each_size(shown):
+def test_one_configuration_per_size(shown):
     data = shown("celeb_a_hq_64")
     assert (len(data.train), len(data.test)) == (18, 2)
     np.testing.assert_array_equal(data.test.images[0], pixels(18, 64, 64))
     assert list(data.test.names) == ["18.png", "19.png"]
 
 
-def test_images_without_a_label_among_others(shown):
+def test_partly_labelled_images(shown):
     data = shown("stl10")
     assert data.train.labels.tolist() == [1, 0, -1, -1, -1, -1]  # no training image has the second class
     assert data.test.labels.tolist() == [0, -1, 1] and data.spec.num_classes == 2
@@ -175,7 +175,7 @@ def test_images_without_a_label_among_others(shown):
     np.testing.assert_array_equal(again.train.images, data.train.images[2:])
 
 
-def test_photographs_are_cropped_anew_each_time(shown):
+def test_photographs_are_cropped_at_random_each_time(shown):
     data = shown("imagenet_128")
     assert data.spec.image_shape == (128, 128, 3) and data.class_names[2] == "n00000002"
     assert data.train.labels.tolist() == [2, 0, 1, 2, 0, 1]
@@ -188,11 +188,11 @@ def test_photographs_are_cropped_anew_each_time(shown):
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_photographs_in_other_sizes(shown, size):
+def test_photographs_at_other_sizes(shown, size):
     assert shown(f"imagenet_{size}").spec.image_shape == (size, size, 3)
 
 
-def test_large_photographs_alone(shown):
+def test_large_photographs_only(shown):
     data = shown("imagenet_512_hq400")
     assert [name for name in data.train.names] == ["n0_0.JPEG", "n0_2.JPEG", "n0_5.JPEG"]
     assert data.train.labels.tolist() == [2, 1, 1] and len(data.test) == 6
@@ -201,27 +201,27 @@ def test_large_photographs_alone(shown):
     np.testing.assert_array_equal(open_dataset("imagenet_512_hq400", reading=how).train.images[1], middle)
 
 
-def test_none_is_large_enough(shown, monkeypatch):
-    huge = dataclasses.replace(DATASET_INFO["imagenet_512_hq400"], least_side=1000)
+def test_no_image_is_large_enough(shown, monkeypatch):
+    huge = dataclasses.replace(DATASET_INFO["imagenet_512_hq400"], min_side=1000)
     monkeypatch.setitem(DATASET_INFO, "imagenet_512_hq400", huge)
-    refused("imagenet_512_hq400", "no training image has 1000 pixels")
+    refused("imagenet_512_hq400", "no training image has a shorter side of at least 1000 pixels")
 
 
 def test_one_class_for_all(shown, monkeypatch):
-    monkeypatch.setattr(Stored, "_about", None)  # so labels that do not count are not read
+    monkeypatch.setattr(TfdsImages, "_scan_row", None)  # so labels that do not count are not read
     data = shown("single_class_imagenet_128")
     assert data.train.labels.tolist() == [0] * 6 and data.spec.num_classes == 1
 
 
 def test_random_classes_are_drawn_once(shown):
-    """compare_gan draws another one at each sight of an image, or would if it did not raise."""
+    """compare_gan draws a new crop per read, or would if it did not raise."""
     one, other = shown("random_class_imagenet_128"), shown("random_class_imagenet_128")
     np.testing.assert_array_equal(one.train.labels, other.train.labels)
     assert one.spec.num_classes == 3 and 0 <= one.train.labels.min() and one.train.labels.max() < 3
     assert one.train.labels.tolist() != [2, 0, 1, 2, 0, 1]
 
 
-def test_half_of_the_photographs_is_as_many_as_the_fork_takes():
+def test_half_of_the_photographs_matches_the_fork():
     train = 1_281_167
     assert DATASET_INFO["imagenet_128_0.5"].train_split == f"train[:{train // 2}]"
     assert DATASET_INFO["imagenet_128_0.25"].train_split == f"train[:{train // 4}]"
@@ -229,18 +229,18 @@ def test_half_of_the_photographs_is_as_many_as_the_fork_takes():
 
 @pytest.fixture(scope="module")
 def others(root):
-    """A data set that has no facts, in two configurations, each with names of its own for things."""
+    """A data set without a preset, in two configurations with different feature names."""
     shapes = tfds.features.ClassLabel(names=["round", "square"])
     kinds = {"photo": tfds.features.Image(shape=(8, 8, 3)), "shape": shapes, "weight": np.float32}
 
-    def made(count):
+    def rows_of(count):
         for i in range(count):
             yield {"photo": io.BytesIO(encoded(pixels(i, 8, 8), "png")), "shape": i % 2, "weight": i}
 
     for version, count in (("1.0.0", 4), ("1.10.0", 10), ("1.9.0", 6)):
-        splits = {"train": made(count), "validation": made(6)}
+        splits = {"train": rows_of(count), "validation": rows_of(6)}
         prepare(tfds, root, "stones", version, kinds, splits, config="river")
-    prepare(tfds, root, "stones", "1.0.0", kinds, {"train": made(10)}, config="sea")
+    prepare(tfds, root, "stones", "1.0.0", kinds, {"train": rows_of(10)}, config="sea")
     return root
 
 
@@ -257,7 +257,7 @@ def test_any_data_set_of_images(others, shown):
     assert (len(other.train), len(other.test)) == (4, 2), "no image is for training and for tests"
 
 
-def test_which_configuration_is_meant(others, shown):
+def test_choice_of_the_configuration(others, shown):
     refused("tfds:stones", "several configurations", "tfds:stones/river or tfds:stones/sea")
     assert len(shown("tfds:celeb_a_hq").train) == 16  # there is one only
 
@@ -270,23 +270,23 @@ def test_which_configuration_is_meant(others, shown):
         ("celeb_a_hq_256", ["put data256x256.tar from https://", "downloads/manual, then run: compare-gan"]),
         ("lsun-cat", ["lsun-cat: not prepared", "tensorflow-io", "--data"]),
         ("tfds:", ["no data set is called 'tfds:'", "tfds:NAME/CONFIG"]),
-        ("cifr10", ["neither a known data set nor a path", "did you mean 'cifar10'?"]),
+        ("cifr10", ["neither a known data set nor an existing path", "did you mean 'cifar10'?"]),
         ("tfds:cifar10:trian", ["cifar10/3.0.2: has no images for 'trian'", "Should be one of ["]),
         ("tfds:cifar10:train[", ["has no images for 'train['"]),
-        ("tfds:lsun/bedroom", ["give image_size"]),
+        ("tfds:lsun/bedroom", ["set image_size"]),
     ],
 )
-def test_what_cannot_be_opened(root, source, words):
+def test_names_that_cannot_be_opened(root, source, words):
     refused(source, *words, data_dir=root)
 
 
 def test_a_folder_of_the_same_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "svhn").mkdir()
-    refused("svhn", "not prepared in", "say ./svhn for what is here", data_dir=tmp_path)
+    refused("svhn", "not prepared in", "use ./svhn for the local path", data_dir=tmp_path)
 
 
-def test_photographs_that_are_to_be_put_there(tmp_path):
+def test_manual_downloads(tmp_path):
     refused("imagenet_64", "put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar", data_dir=tmp_path)
     manual = tmp_path / "downloads" / "manual"
     manual.mkdir(parents=True)
@@ -296,14 +296,14 @@ def test_photographs_that_are_to_be_put_there(tmp_path):
     refused("imagenet_64", "not prepared in", "; run: compare-gan prepare imagenet_64", data_dir=tmp_path)
 
 
-def test_without_the_library(monkeypatch, tmp_path):
+def test_without_tensorflow_datasets(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)
     refused("cifar10", "pip install 'compare_gan[tfds]'", data_dir=tmp_path)
 
 
 @pytest.fixture
 def own(root, tmp_path):
-    """A copy of a prepared data set, to be spoiled."""
+    """A copy of a prepared data set, to be corrupted."""
     shutil.copytree(root / "cifar10", tmp_path / "own" / "cifar10")
     return tmp_path / "own" / "cifar10" / "3.0.2"
 
@@ -334,27 +334,27 @@ def spoil(path, change):
         ),
     ],
 )
-def test_what_is_damaged(own, name, change, words):
+def test_damaged_data(own, name, change, words):
     spoil(own / name, change)
     refused("cifar10", str(own), *words, data_dir=own.parents[1])
 
 
-def test_what_was_converted(own):
-    """The converter of TensorFlow Datasets leaves the old files and notes the new ones beside them."""
+def test_converted_data(own):
+    """The converter of TensorFlow Datasets keeps the old files and records the new ones next to them."""
     other = b'"alternativeFileFormats": ["array_record"], "fileFormat": "tfrecord"'
     spoil(own / "dataset_info.json", lambda data: data.replace(b'"fileFormat": "array_record"', other))
     data = open_dataset("cifar10", reading=LoadOptions(data_dir=str(own.parents[1])))
     np.testing.assert_array_equal(data.train.images, CIFAR[:10])
 
 
-def test_what_is_incomplete(own):
+def test_incomplete_data(own):
     (own / "cifar10-train.array_record-00000-of-00001").unlink()
     refused("cifar10", "train, image 0: cannot be read", data_dir=own.parents[1])
     (own / "dataset_info.json").unlink()
     refused("cifar10", "not prepared in", data_dir=own.parents[1])
 
 
-def test_an_image_that_is_broken(root, tmp_path):
+def test_a_broken_image(root, tmp_path):
     names = {"id": lambda i: str(i)}
     images = [encoded(pixels(i, 32, 32), "png") for i in range(4)]
     images[2] = images[2][:60]
@@ -368,14 +368,14 @@ def test_an_image_that_is_broken(root, tmp_path):
     assert data.train.labels.tolist() == [0, 1, 1] and list(data.train.names) == ["0", "1", "3"]
 
 
-def test_another_process_can_read(shown):
+def test_a_worker_process_can_read(shown):
     records = shown("imagenet_128").train.images.records
     other = pickle.loads(pickle.dumps(records))
     np.testing.assert_array_equal(other[3], records[3])
     assert other.name(3) == "n0_3.JPEG" and other.where(3) == records.where(3)
 
 
-def test_another_process_that_cannot_open_the_files_says_so_in_one_line(tmp_path, monkeypatch):
+def test_an_error_in_a_worker_process_is_one_line(tmp_path, monkeypatch):
     splits = {name: rows(CIFAR[:3], labels=[0, 1, 0], id=str) for name in ("train", "test")}
     prepare(tfds, tmp_path, "cifar10", "3.0.2", features(32, "id", classes="ab"), splits)
     records = open_dataset(
@@ -389,9 +389,9 @@ def test_another_process_that_cannot_open_the_files_says_so_in_one_line(tmp_path
 
 
 def reads(monkeypatch):
-    """Numbers of the images whose labels are read from now on."""
-    seen, about = [], Stored._about
-    monkeypatch.setattr(Stored, "_about", lambda self, i: (seen.append(i), about(self, i))[1])
+    """Indices of the images whose labels are read from now on."""
+    seen, about = [], TfdsImages._scan_row
+    monkeypatch.setattr(TfdsImages, "_scan_row", lambda self, i: (seen.append(i), about(self, i))[1])
     return seen
 
 
@@ -418,7 +418,7 @@ def test_labels_are_read_once(own, monkeypatch):
         lambda file: np.savez(file, labels=np.zeros(3), names=np.zeros(3, "S1"), sizes=np.zeros((3, 2), int)),
     ],
 )
-def test_a_damaged_cache_is_made_again(own, change, monkeypatch):
+def test_a_damaged_cache_is_rebuilt(own, change, monkeypatch):
     how = LoadOptions(data_dir=str(own.parents[1]))
     labels = open_dataset("cifar10", reading=how).train.labels
     kept = list((user_cache() / "scans").iterdir())
@@ -444,7 +444,7 @@ def test_unlabelled_images_are_not_scanned(shown, monkeypatch):
     assert not seen and data.train.names[1] == "1.png" and len(seen) == 18
 
 
-def test_as_many_files_as_there_are_shards_may_be_open(shown):
+def test_the_limit_of_open_files_is_raised(shown):
     resource = pytest.importorskip("resource", reason="this system has no such limit")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -464,7 +464,7 @@ GAN = (
 
 @pytest.fixture
 def train(root, tmp_path, monkeypatch):
-    """The command `train`, up to where training would begin; gives the images that it would train on."""
+    """Runs `train` up to the start of training; returns the training data."""
     seen = []
     monkeypatch.setattr("compare_gan.train.gan.train", lambda gan, split, **_: seen.append((gan, split)))
 
@@ -478,7 +478,7 @@ def train(root, tmp_path, monkeypatch):
     return run
 
 
-def test_a_configuration_finds_its_images(train, tmp_path):
+def test_a_configuration_selects_its_images(train, tmp_path):
     gan, split = train("cifar10", architecture="resnet_cifar_arch")
     np.testing.assert_array_equal(split.images, CIFAR[:10])
     assert gan.spec.image_shape == (32, 32, 3) and gan.spec.num_classes == 3
@@ -486,19 +486,19 @@ def test_a_configuration_finds_its_images(train, tmp_path):
     assert about["data"] == "cifar10" and about["reading"]["like"] == "cifar10"
 
 
-def test_images_that_are_still_to_be_prepared(train, tmp_path, capsys):
+def test_images_that_are_not_prepared(train, tmp_path, capsys):
     train("svhn", code=2)
-    said = capsys.readouterr().err
-    assert said.startswith("compare-gan: svhn: not prepared in") and said.count("\n") == 1
-    assert "run: compare-gan prepare svhn" in said and not (tmp_path / "run").exists()
+    err = capsys.readouterr().err
+    assert err.startswith("compare-gan: svhn: not prepared in") and err.count("\n") == 1
+    assert "run: compare-gan prepare svhn" in err and not (tmp_path / "run").exists()
 
 
-def test_named_images_look_as_their_own_facts_say(train):
+def test_named_data_sets_use_their_presets(train):
     gan, _ = train("cifar10", "--data", "stl10", architecture="resnet_stl_arch")
     assert gan.spec.image_shape == (48, 48, 3)
 
 
-def test_only_the_labelled_photographs(train, tmp_path):
+def test_labelled_photographs_only(train, tmp_path):
     file = tmp_path / "labels.csv"
     file.write_text("file_name,label\nn0_4.JPEG,1\nn0_1.JPEG,\nn0_2.JPEG,2\n")
     _, split = train("labeled_only_imagenet_128", "--labels", file)
@@ -506,7 +506,7 @@ def test_only_the_labelled_photographs(train, tmp_path):
     assert split.labels.tolist() == [1, 0]  # of three classes the two that the file labels are left
 
 
-def test_all_photographs_are_labelled_to_begin_with(train):
+def test_all_photographs_are_initially_labelled(train):
     _, split = train("labeled_only_imagenet_128")
     assert split.labels.tolist() == [2, 0, 1, 2, 0, 1]
 

@@ -11,7 +11,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import METRICS
 from compare_gan.data import LoadOptions, Split
 from compare_gan.data.loading import load_split
-from compare_gan.data.records import Contents, Part, Pixels
+from compare_gan.data.records import Contents, Pixels, StoredSplit
 from compare_gan.evaluation.sets import compute_scores
 from compare_gan.evaluation.sources import (
     Source,
@@ -198,7 +198,9 @@ def test_a_warning_if_images_are_fewer_than_features(caplog):
 
 def test_splits_of_a_source():
     def part(count, label):
-        return Part(Pixels(np.full((count, 2, 2, 1), label, np.uint8)), np.full(count, label, np.int32))
+        return StoredSplit(
+            Pixels(np.full((count, 2, 2, 1), label, np.uint8)), np.full(count, label, np.int32)
+        )
 
     contents = Contents("x", "x", part(10, 1), part(4, 2), ("0", "1", "2"))
     found = {which: load_split(contents, LoadOptions(), which).labels for which in ("train", "test", "all")}

@@ -1,6 +1,6 @@
-"""torch-fidelity's Inception network on weights that a rule draws, and its answers, recorded.
+"""Recorded outputs of torch-fidelity's Inception network with pseudorandom weights.
 
-From the root of the repository: `python -m tests.features.inception_case` records them anew.
+From the root of the repository: `python -m tests.features.inception_case` records them again.
 """
 
 import importlib
@@ -21,10 +21,10 @@ CASE = Path(__file__).with_name("inception_case.npz")
 NETWORK = "torch_fidelity.feature_extractor_inceptionv3"
 
 
-def drawn(seed: int) -> dict[str, np.ndarray]:
-    """Weights for which no layer's answers vanish or explode.
+def random_weights(seed: int) -> dict[str, np.ndarray]:
+    """Weights for which activations neither vanish nor explode.
 
-    Uniform numbers of raw bits, which no version of NumPy draws differently.
+    Uniform numbers from raw bits, which are the same in every version of NumPy.
     """
     bits, weights = np.random.PCG64(seed), {}
     for name, shape in nnx.eval_shape(Network).shapes().items():
@@ -48,7 +48,7 @@ def pictures(height: int, width: int) -> np.ndarray:
     return np.concatenate([slope[None], noise])
 
 
-SIZES = {"small": (32, 32), "tall": (320, 40)}  # enlarged, and made smaller one way
+SIZES = {"small": (32, 32), "tall": (320, 40)}  # upsampled, and downsampled along one axis
 
 
 def reference(weights: Mapping[str, np.ndarray], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +73,7 @@ def reference(weights: Mapping[str, np.ndarray], images: np.ndarray) -> tuple[np
 
 
 def _torch_fidelity() -> type:
-    """The network alone: the package as a whole also imports torchvision, which this does not need."""
+    """Only the network: the full package also imports torchvision, which is not needed here."""
     spec = importlib.util.find_spec("torch_fidelity")
     if spec is None or spec.submodule_search_locations is None:
         raise ImportError("torch_fidelity is not installed")
@@ -91,6 +91,6 @@ def _torch_fidelity() -> type:
 if __name__ == "__main__":
     arrays = {}
     for key, size in SIZES.items():
-        features, logits = reference(drawn(0), pictures(*size))
+        features, logits = reference(random_weights(0), pictures(*size))
         arrays |= {f"{key}_features": features, f"{key}_logits": logits}
     np.savez_compressed(CASE, **arrays)

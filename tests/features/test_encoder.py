@@ -27,7 +27,7 @@ def images(count, size=8):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
 
 
-def test_the_file_gives_the_same_answers_and_the_same_bytes(encoder, tmp_path):
+def test_saving_and_loading_round_trips(encoder, tmp_path):
     for name in ("one.npz", "two.npz"):
         encoder.save(tmp_path / name, {"seed": 0})
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
@@ -37,14 +37,14 @@ def test_the_file_gives_the_same_answers_and_the_same_bytes(encoder, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_batch_size_does_not_matter(encoder):
-    whole, parts = encoder(images(11)), encoder(images(11), batch_size=4)
-    assert whole.features.shape == (11, SPEC.feature_dim) and whole.classes.shape == (11, 3)
-    for a, b in zip(whole, parts, strict=True):
+def test_results_do_not_depend_on_the_batch_size(encoder):
+    at_once, batched = encoder(images(11)), encoder(images(11), batch_size=4)
+    assert at_once.features.shape == (11, SPEC.feature_dim) and at_once.classes.shape == (11, 3)
+    for a, b in zip(at_once, batched, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_files_that_are_no_encoder_are_refused(encoder, tmp_path):
+def test_files_other_than_encoders_are_refused(encoder, tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, images=images(2))
     with pytest.raises(UserError, match="not an encoder"):
@@ -53,7 +53,7 @@ def test_files_that_are_no_encoder_are_refused(encoder, tmp_path):
     arrays = dict(np.load(path))
     arrays.pop("params/stem/kernel")
     np.savez(path, **arrays)
-    with pytest.raises(UserError, match="do not fit"):
+    with pytest.raises(UserError, match="do not match"):
         load_encoder(path)
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read"):
@@ -63,11 +63,11 @@ def test_files_that_are_no_encoder_are_refused(encoder, tmp_path):
 
 
 def test_images_of_another_size_are_refused(encoder):
-    with pytest.raises(UserError, match="takes images of"):
+    with pytest.raises(UserError, match="expects images of"):
         encoder(images(2, size=16))
 
 
-def test_the_digits_classifier_is_as_good_as_its_provenance_says():
+def test_the_digits_classifier_matches_its_recorded_accuracy():
     extractor = open_extractor("digits")
     test = open_dataset("digits").test
     right = np.mean(extractor(test.images).classes.argmax(1) == test.labels)

@@ -10,21 +10,21 @@ from compare_gan.metrics.frechet import frechet_distance, moments
 from compare_gan.metrics.inception_score import inception_score
 from compare_gan.metrics.kernel import kernel_distance
 
-from .inception_case import drawn
+from .inception_case import random_weights
 
 
 class Lazy:
-    """Images that are made when they are asked for, and not all at once."""
+    """Images read lazily, at most `max_rows` at a time."""
 
-    def __init__(self, images, most):
-        self.images, self.most, self.shape = images, most, images.shape
+    def __init__(self, images, max_rows):
+        self.images, self.max_rows, self.shape = images, max_rows, images.shape
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, index):
         found = self.images[index]
-        assert len(found) <= self.most
+        assert len(found) <= self.max_rows
         return found
 
 
@@ -37,35 +37,38 @@ def extractor(request):
     return open_extractor(request.param)
 
 
-def test_parts_of_images_have_parts_of_features(extractor):
-    whole = extractor(images(11))
-    assert whole.features.ndim == whole.classes.ndim == 2 and len(whole.features) == len(whole.classes) == 11
-    assert whole.features.dtype == np.float32
+def test_features_of_chunks_are_chunks_of_features(extractor):
+    outputs = extractor(images(11))
+    assert (
+        outputs.features.ndim == outputs.classes.ndim == 2
+        and len(outputs.features) == len(outputs.classes) == 11
+    )
+    assert outputs.features.dtype == np.float32
     parts = [extractor(images(11)[part]) for part in (slice(4), slice(4, 11))]
     for key in ("features", "classes"):
         joined = np.concatenate([getattr(part, key) for part in parts])
-        np.testing.assert_allclose(joined, getattr(whole, key), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(joined, getattr(outputs, key), rtol=1e-5, atol=1e-5)
 
 
-def test_images_are_read_a_batch_at_a_time(extractor):
-    lazy = extractor(Lazy(images(11), most=4), batch_size=4)
+def test_images_are_read_one_batch_at_a_time(extractor):
+    lazy = extractor(Lazy(images(11), max_rows=4), batch_size=4)
     np.testing.assert_allclose(lazy.features, extractor(images(11)).features, rtol=1e-5, atol=1e-5)
 
 
-def test_opened_twice_it_is_the_same(extractor):
+def test_opening_is_deterministic(extractor):
     again = open_extractor(extractor.name)
     assert again.sha256 == extractor.sha256 and len(again.sha256) == 64
     np.testing.assert_array_equal(again(images(3)).features, extractor(images(3)).features)
 
 
-def test_metrics_take_what_any_says(extractor):
+def test_metrics_accept_every_extractor(extractor):
     real, fake = extractor(images(30)), extractor(images(40)[10:] // 2)
     assert frechet_distance(*moments(real.features), *moments(fake.features)) > 0
     assert np.isfinite(kernel_distance(real.features, fake.features).mean)
     assert 1 <= inception_score(fake.classes) <= fake.classes.shape[1]
 
 
-def test_batches_all_have_one_size_and_only_rows_of_images_are_kept():
+def test_batches_are_padded_to_a_constant_size():
     sizes = []
 
     def see(batch):
@@ -79,8 +82,8 @@ def test_batches_all_have_one_size_and_only_rows_of_images_are_kept():
     assert set(sizes) == {4} and len(sizes) == 5
 
 
-def test_the_random_network_never_changes():
-    """Pinned: what it says of a grey ramp, of any size and in grey as in colour."""
+def test_the_random_network_is_pinned():
+    """Pinned outputs for a grey ramp, at any size and in grey or RGB."""
     random = open_extractor("random")
     ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
     seen = random(ramp)
@@ -91,12 +94,12 @@ def test_the_random_network_never_changes():
     np.testing.assert_allclose(random(ramp.repeat(3, 3)).features, seen.features, rtol=1e-6)
     assert random(images(2, size=37, channels=3)).features.shape == (2, 64)
     assert np.ptp(random(images(9, size=16)).features, axis=0).max() > 0.01
-    with pytest.raises(UserError, match="random: wants grey or RGB images, got 2 channels"):
+    with pytest.raises(UserError, match="random: expected grey or RGB images, got 2 channels"):
         random(images(1, channels=2))
 
 
-def test_weights_of_inception_are_opened_by_path_or_by_name(tmp_path, monkeypatch):
-    weights = drawn(seed=0)
+def test_inception_weights_are_opened_by_path_or_by_name(tmp_path, monkeypatch):
+    weights = random_weights(seed=0)
     path = tmp_path / "mine.npz"
     np.savez(path, **weights, **{"fc.bias": np.zeros(1008, np.float32)})
     opened = open_extractor(str(path))
@@ -106,7 +109,7 @@ def test_weights_of_inception_are_opened_by_path_or_by_name(tmp_path, monkeypatc
     assert opened.sha256 == named.sha256 != clean.sha256
 
 
-def test_what_is_no_extractor_is_told(tmp_path):
+def test_an_unknown_extractor_is_reported(tmp_path):
     with pytest.raises(UserError, match="did you mean 'inception'"):
         open_extractor("inceptoin")
     with pytest.raises(UserError, match="neither a known feature extractor nor a file"):

@@ -9,19 +9,19 @@ from compare_gan.core.errors import UserError
 from compare_gan.features.inception import inception_of
 from compare_gan.features.resize import RESIZES
 
-from .inception_case import CASE, SIZES, drawn, pictures, reference
+from .inception_case import CASE, SIZES, pictures, random_weights, reference
 
 SMALL = pictures(*SIZES["small"])
 
 
 @pytest.fixture(scope="module")
 def weights():
-    return drawn(seed=0)
+    return random_weights(seed=0)
 
 
 @pytest.fixture(scope="module")
 def extractor(weights):
-    return inception_of(weights, "drawn")
+    return inception_of(weights, "random")
 
 
 def assert_close(found, expected):
@@ -31,7 +31,7 @@ def assert_close(found, expected):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_agrees_with_what_torch_fidelity_said(extractor, size):
+def test_agrees_with_recorded_torch_fidelity(extractor, size):
     seen = extractor(pictures(*SIZES[size]), batch_size=2)
     with np.load(CASE) as case:
         assert_close(seen.features, case[f"{size}_features"])
@@ -43,28 +43,28 @@ def test_agrees_with_torch_fidelity():
     for name in ("torch", "torch_fidelity"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"the reference needs {name}: pip install --no-deps torch-fidelity, and torch")
-    weights = drawn(seed=1)
+    weights = random_weights(seed=1)
     features, logits = reference(weights, SMALL)
-    seen = inception_of(weights, "drawn")(SMALL, batch_size=2)
+    seen = inception_of(weights, "random")(SMALL, batch_size=2)
     assert_close(seen.features, features)
     assert_close(seen.classes, logits)
 
 
-def test_the_last_batch_is_filled_up_and_order_does_not_matter(extractor):
-    whole, turned = extractor(SMALL, batch_size=2), extractor(SMALL[[1, 0, 1]], batch_size=2)
-    for a, b in zip(whole, turned, strict=True):
+def test_the_last_batch_is_padded_and_order_does_not_matter(extractor):
+    outputs, reordered = extractor(SMALL, batch_size=2), extractor(SMALL[[1, 0, 1]], batch_size=2)
+    for a, b in zip(outputs, reordered, strict=True):
         assert_close(b, a[[1, 0, 1]])
 
 
 def test_grey_is_three_equal_colours(extractor):
     grey = SMALL[..., :1]
     assert_close(extractor(grey, batch_size=2).features, extractor(grey.repeat(3, 3), batch_size=2).features)
-    with pytest.raises(UserError, match="inception: wants grey or RGB images, got 4 channels"):
+    with pytest.raises(UserError, match="inception: expected grey or RGB images, got 4 channels"):
         extractor(np.zeros((1, 8, 8, 4), np.uint8))
 
 
-def test_clean_resizes_and_nothing_else(extractor, weights):
-    clean = inception_of(weights, "drawn", "clean")
+def test_clean_differs_only_in_the_resize(extractor, weights):
+    clean = inception_of(weights, "random", "clean")
     assert clean.name == "inception_clean" and clean.sha256 != extractor.sha256
     resized = np.asarray(RESIZES["clean"](SMALL.astype(np.float32), 299))
     seen, expected, bilinear = clean(SMALL, 2), extractor(resized, 2), extractor(SMALL, 2)

@@ -28,9 +28,9 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def served(tmp_path):
-    """The address of a server whose one file is `whole.pth`."""
+    """The URL of a server with a single file, `weights.pth`."""
     (tmp_path / "served").mkdir()
-    (tmp_path / "served" / "whole.pth").write_bytes(CONTENT)
+    (tmp_path / "served" / "weights.pth").write_bytes(CONTENT)
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -49,20 +49,20 @@ def served(tmp_path):
         thread.join()
 
 
-def test_a_file_is_fetched_whole(served, tmp_path):
+def test_a_file_is_downloaded_completely(served, tmp_path):
     path = tmp_path / "deep" / "er" / "x.pth"
-    download(f"{served}/whole.pth", SHA256, path)
+    download(f"{served}/weights.pth", SHA256, path)
     assert path.read_bytes() == CONTENT and list(path.parent.iterdir()) == [path]
 
 
 def test_the_wrong_file_is_not_kept(served, tmp_path):
     with pytest.raises(UserError, match=f"unexpected content .SHA-256 {SHA256}.; .*SHA-256 {'0' * 64}"):
-        download(f"{served}/whole.pth", "0" * 64, tmp_path / "into" / "x.pth")
+        download(f"{served}/weights.pth", "0" * 64, tmp_path / "into" / "x.pth")
     assert not list((tmp_path / "into").iterdir())
 
 
 @pytest.mark.parametrize("url", ["{served}/missing.pth", "http://127.0.0.1:1/x", "file:///no/such/file"])
-def test_without_the_file_the_error_says_what_to_do(served, tmp_path, url):
+def test_without_the_file_the_error_gives_instructions(served, tmp_path, url):
     path = tmp_path / "x.pth"
     with pytest.raises(UserError) as error:
         download(url.format(served=served), SHA256, path, ", or sing")
@@ -73,15 +73,15 @@ def test_without_the_file_the_error_says_what_to_do(served, tmp_path, url):
     assert "\n" not in words and not path.exists()
 
 
-def test_of_the_network_it_is_fetched_once(served, monkeypatch, tmp_path):
-    monkeypatch.setattr(public, "URL", f"{served}/whole.pth")
+def test_the_file_is_downloaded_once(served, monkeypatch, tmp_path):
+    monkeypatch.setattr(public, "URL", f"{served}/weights.pth")
     path = public.inception_file()
     assert path == tmp_path / "cache" / "compare_gan" / public.FILES[0] and path.read_bytes() == CONTENT
     monkeypatch.setattr(public, "URL", f"{served}/missing.pth")
     assert public.inception_file() == path
 
 
-def test_what_pytorch_has_fetched_is_found(monkeypatch, tmp_path):
+def test_the_pytorch_cache_is_found(monkeypatch, tmp_path):
     for home in (tmp_path / "cache" / "torch", tmp_path / "mine"):
         path = home / "hub" / "checkpoints" / public.FILES[1]
         path.parent.mkdir(parents=True)
@@ -89,28 +89,28 @@ def test_what_pytorch_has_fetched_is_found(monkeypatch, tmp_path):
         assert public.inception_file() == path
         monkeypatch.setenv("TORCH_HOME", str(tmp_path / "mine"))
         path.unlink() if home.name == "torch" else path.write_bytes(CONTENT[1:])
-    with pytest.raises(UserError, match="damaged, its SHA-256 is .*; remove it"):
+    with pytest.raises(UserError, match="damaged, its SHA-256 is .*; delete it"):
         public.inception_file()
 
 
-def test_the_variable_goes_first(monkeypatch, tmp_path):
+def test_the_environment_variable_takes_precedence(monkeypatch, tmp_path):
     mine = tmp_path / "mine.safetensors"
     monkeypatch.setenv("COMPARE_GAN_INCEPTION", str(mine))
-    with pytest.raises(UserError, match="COMPARE_GAN_INCEPTION is '.*mine.safetensors', which is no file"):
+    with pytest.raises(UserError, match="COMPARE_GAN_INCEPTION is '.*mine.safetensors', which is not a file"):
         public.inception_file()
     mine.write_bytes(b"any")
     assert public.inception_file() == mine
 
 
-def test_offline_one_line_says_where_to_put_the_file(tmp_path):
+def test_offline_the_error_gives_the_path(tmp_path):
     with pytest.raises(UserError) as error:
         public.inception_file()
     words = str(error.value)
     assert f"put it at {tmp_path}/cache/compare_gan/{public.FILES[0]} (SHA-256 {SHA256})" in words
-    assert words.endswith("or name a file of weights in $COMPARE_GAN_INCEPTION") and "\n" not in words
+    assert words.endswith("or set $COMPARE_GAN_INCEPTION to a weights file") and "\n" not in words
 
 
-def test_the_public_file_is_called_by_its_hash(monkeypatch):
+def test_the_name_of_the_public_file_contains_its_hash(monkeypatch):
     monkeypatch.undo()
     assert all(public.SHA256[:8] in name for name in public.FILES) and public.URL.endswith(public.FILES[0])
 

@@ -35,7 +35,7 @@ def test_tf1_interpolates_between_the_pixels_before_and_after(size):
         np.testing.assert_allclose(found[:, i, j], (1 - v) * top + v * bottom, atol=2e-2)
 
 
-def test_images_of_the_wanted_size_stay_as_they_are():
+def test_images_of_the_target_size_are_unchanged():
     images = noise((99, 99))
     for resize in (clean, tf1):
         np.testing.assert_array_equal(resize(jnp.asarray(images), 99), images)

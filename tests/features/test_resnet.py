@@ -62,7 +62,7 @@ def test_the_small_network_fits_its_images(side, dim):
     assert parameters("small", 4, (side, side, 1), 2)[1] == (2, dim)
 
 
-def test_the_halved_network_begins_with_half_the_pixels():
+def test_the_halved_network_starts_at_half_the_size():
     body = BODIES["halved"]((32, 32, 3), 4)
     assert parameters("halved", 4, (32, 32, 3), 2)[1] == (2, body.feature_dim) == (2, 16)
     stem = nnx.eval_shape(lambda: ResNet(3, body, nnx.Rngs(0)).stem(jnp.zeros((1, 32, 32, 3))))
@@ -109,7 +109,7 @@ def written_out(params, x, body):
     ],
     ids=["plain", "bottleneck"],
 )
-def test_blocks_do_what_the_paper_says(body):
+def test_blocks_match_the_paper(body):
     net = ResNet(3, body, nnx.Rngs(0))
     params = net_state(net).params
     rng = np.random.default_rng(0)

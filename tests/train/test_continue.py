@@ -166,7 +166,7 @@ def test_a_run_within_its_data_is_refused(tmp_path, monkeypatch):
         ("toy/run", "./toy"),
         ("link/a/b", ["blobs", str(tmp_path / "toy")]),
     ):
-        with pytest.raises(UserError, match=f"^{folder}: lies in the data set"):
+        with pytest.raises(UserError, match=f"^{folder}: is inside the data set"):
             refuse_inside(Path(folder), source)
     for folder, source in (("toys", "toy"), (".", "toy"), ("blobs/run", "blobs"), ("toy/run", "none")):
         refuse_inside(Path(folder), source)  # "blobs" is a name before it is a folder
