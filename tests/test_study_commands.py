@@ -53,7 +53,7 @@ def test_another_method_uses_the_same_labels(few, capsys):
     assert len(kept) > 10 and all(before[path] == after[path] for path in kept)
     output = capsys.readouterr().out
     assert "[1/1] s2gan" in output and "pretrain" not in output.split("s2gan", 1)[0]
-    assert output.splitlines()[-1].startswith("no leak: all 7 files of the label stages are the same")
+    assert output.splitlines()[-1].startswith("no leak: all 7 files of the label stages are identical")
     assert results(few) == {"s2gan", "s3gan"}
     settings = json.loads((few / "settings.json").read_text())
     assert settings["methods"] == ["s3gan", "s2gan"]
