@@ -124,8 +124,8 @@ def test_noise_does_not_depend_on_the_parts():
 def test_rows_keep_their_order_and_means_their_value():
     rows = {"x": jnp.arange(12.0).reshape(6, 2), "y": None}
 
-    def fn(given, part):
-        return batch["x"] * 2, {"mean": given["x"].mean(0), "part": jnp.float32(part)}
+    def fn(batch, part):
+        return batch["x"] * 2, {"mean": batch["x"].mean(0), "part": jnp.float32(part)}
 
     def total(weight, parts):
         results, means = accumulate_microbatches(

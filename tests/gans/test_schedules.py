@@ -117,7 +117,7 @@ def test_the_half_life_of_the_average_grows_with_the_steps():
             dict(
                 lr_schedule=functools.partial(schedules.piecewise_constant, boundaries=(2,), factors=(1.0,))
             ),
-            "one factor more",
+            "one more factor",
         ),
     ],
 )

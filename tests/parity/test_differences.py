@@ -28,7 +28,7 @@ from .reference import fill, load, one_hot
 KEY = jax.random.key(0)
 
 
-def test_turned_generated_images_keep_their_own_labels_and_get_those_of_real_ones_there():
+def test_rotated_generated_images_keep_their_own_labels():
     s = Setting.of(load("ssgan_cond_projection_sn"))
     batch = s.case.meta["batch"]
     real, fake = views(s.gan, s.real), views(s.gan, s.fake)
@@ -46,7 +46,7 @@ def test_turned_generated_images_keep_their_own_labels_and_get_those_of_real_one
         np.testing.assert_allclose(logits(real[1].y), stored, rtol=1e-5, atol=2e-6)
 
 
-def test_s3gan_pays_its_penalty_and_nothing_there():
+def test_s3gan_applies_its_penalty():
     s = Setting.of(load("s3gan_projection_rotation"))
     penalised = dataclasses.replace(s.gan, penalty=l2_penalty, penalty_weight=3.0)
     with eagerly():
@@ -58,7 +58,7 @@ def test_s3gan_pays_its_penalty_and_nothing_there():
     assert float(pair.g) == pytest.approx(float(s.case.arrays["g_loss"]), rel=1e-6)
 
 
-def test_without_self_supervision_ssgan_is_the_gan_itself_and_builds_a_head_there():
+def test_without_self_supervision_ssgan_is_the_base_gan():
     plain, headed = load("modular_nonsat_cifar_uncond"), load("ssgan_no_selfsupervision_string_none")
     gan = build.gan(plain)
     for word in ("none", None):  # None raises there
@@ -67,7 +67,7 @@ def test_without_self_supervision_ssgan_is_the_gan_itself_and_builds_a_head_ther
         np.testing.assert_array_equal(headed.arrays[key], value)
 
 
-def test_spectral_vectors_stay_in_evaluation_and_move_there():
+def test_spectral_vectors_are_constant_in_evaluation():
     case = load("resnet_cifar_32_cbn_projection_sn")
     gan = build.gan(case)
     definition, state = network(case, "D", gan.abstract_d)
@@ -81,7 +81,7 @@ def test_spectral_vectors_stay_in_evaluation_and_move_there():
     assert np.abs(theirs - before).max() > 1e-2
 
 
-def test_a_variance_beside_a_large_mean_is_right_and_noise_there():
+def test_variance_is_accurate_for_a_large_mean():
     """There it is E[x^2] - E[x]^2 in float32, a small multiple of the spacing of numbers at E[x^2]."""
     case, channel = load("op_norms_train"), 3
     x4 = case.arrays["input/x4"]
@@ -98,7 +98,7 @@ def test_a_variance_beside_a_large_mean_is_right_and_noise_there():
     assert abs(implied - x.var()) > 0.2 * spacing
 
 
-def test_a_group_of_devices_has_its_own_mean_and_variance_and_mixes_them_there():
+def test_a_group_of_devices_has_its_own_mean_and_variance():
     """There the mean is that of all devices, the mean of squares that of the group."""
     x = np.random.RandomState(0).standard_normal((8, 3)).astype(np.float32)
     x[:4] += 2
@@ -114,7 +114,7 @@ def test_a_group_of_devices_has_its_own_mean_and_variance_and_mixes_them_there()
     assert np.all(their_variance > 2 * x[:4].var(0))
 
 
-def test_conditional_batch_norm_adds_nothing_to_its_scale_unless_told():
+def test_conditional_batch_norm_adds_nothing_to_its_scale_by_default():
     x, y = np.random.RandomState(0).standard_normal((6, 2, 2, 3)).astype(np.float32), one_hot([-1] * 6, 4)
     make = LayerFactory(Layers(), nnx.Rngs(0), dims=CondDims(0, 4))
     there = norms.conditional_batch_norm(make, 3)
@@ -124,7 +124,7 @@ def test_conditional_batch_norm_adds_nothing_to_its_scale_unless_told():
     np.testing.assert_allclose(usual(x, Cond(y=y, train=True)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_features_that_are_images_are_flattened_and_refused_there_by_s3gan():
+def test_s3gan_flattens_image_shaped_features():
     case = load("s3gan_dcgan_4d_features")
     assert "AssertionError" in case.meta["error"]
     gan = build.gan(case)
@@ -133,7 +133,7 @@ def test_features_that_are_images_are_flattened_and_refused_there_by_s3gan():
 
 
 @pytest.mark.slow
-def test_second_derivatives_of_layer_norm_are_exact_and_not_there(monkeypatch):
+def test_second_derivatives_of_layer_norm_are_exact(monkeypatch):
     case = load("penalty_wgangp_resnet_cifar_layernorm")
     assert all(d.found <= d.allowed for d in penalty(case))
     monkeypatch.setattr(tensorflow, "layer_norm_moments", contextlib.nullcontext)
@@ -149,9 +149,7 @@ def test_second_derivatives_of_layer_norm_are_exact_and_not_there(monkeypatch):
         ("train_s3gan_biggan32", "generator_runs_again", 4e-5),
     ],
 )
-def test_the_generator_learns_from_one_state_of_the_discriminator_and_of_itself(
-    name, quirk, min_difference, monkeypatch
-):
+def test_the_generator_update_uses_one_state_of_both_networks(name, quirk, min_difference, monkeypatch):
     """What TensorFlow's graph and a second generator run put into the first call's loss there."""
     case = load(name)
     case = dataclasses.replace(case, meta=case.meta | {"steps": 1})

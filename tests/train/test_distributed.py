@@ -90,8 +90,8 @@ def pair(*words: str) -> list[tuple[int, str, str]]:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     together = ["--distributed", "--coordinator", address, "--processes", "2", "--process"]
     started = [start(*words, *together, str(i)) for i in range(2)]
-    message = [process.communicate(timeout=600) for process in started]
-    return [(process.returncode, *each) for process, each in zip(started, message, strict=True)]
+    outputs = [process.communicate(timeout=600) for process in started]
+    return [(process.returncode, *each) for process, each in zip(started, outputs, strict=True)]
 
 
 @pytest.mark.slow
