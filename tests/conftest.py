@@ -12,7 +12,10 @@ import tempfile
 from pathlib import Path
 
 QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
+# Workers share the cores: threads of one that wait for each other would take the time of another.
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK} {ONE_THREAD}"
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
