@@ -1,6 +1,7 @@
 """What holds for every architecture that is registered, at a width of a few channels."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from compare_gan.nn import norms
 from compare_gan.nn.networks import NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, Weights
 from compare_gan.nn.state import merge_module, net_state
+from tests.helpers.tiers import slow_unless
 
 pytestmark = pytest.mark.usefixtures("shallow_resnet30")
 BATCH, Z, CLASSES, WIDTH = 3, 60, 4, 4
@@ -26,6 +28,7 @@ NORMS = (norms.batch_norm, norms.conditional_batch_norm, norms.no_batch_norm)
 WITHOUT_D_NORM = ["resnet_small_arch", "sndcgan_arch"]
 WITHOUT_CONDITION = ["infogan_arch"]  # its generator's norms are plain, whatever is asked for
 LABEL_BESIDE_Z = ["resnet_biggan_deep_arch"]  # what gets z gets the label too
+DEEP = ["resnet30_arch", "resnet_biggan_deep_arch"]
 PROJECTING = ["resnet_biggan_arch", "resnet_biggan_deep_arch"]  # by default
 
 
@@ -87,8 +90,17 @@ def test_sizes_that_do_not_fit_are_refused_with_advice(name):
             nnx.eval_shape(networks(name, ImageSpec((side, side, 3)))[0])
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
-@pytest.mark.parametrize("norm", [norms.conditional_batch_norm, norms.self_modulated_batch_norm])
+CONDITIONAL = (norms.conditional_batch_norm, norms.self_modulated_batch_norm)
+
+
+def in_default_tier(norm, name):
+    """One conditional norm for all but the deepest, and both for the smallest."""
+    return name == "resnet_small_arch" or (norm is norms.conditional_batch_norm and name not in DEEP)
+
+
+@pytest.mark.parametrize(
+    ("norm", "name"), slow_unless(in_default_tier, itertools.product(CONDITIONAL, ARCHITECTURES))
+)
 def test_generated_images_lie_between_zero_and_one_and_obey_z_and_y(name, norm):
     side = sides(name)[0]
     definition, state = drawn(
@@ -118,7 +130,7 @@ def normalised_channels(make):
     return sum(x.size for path, x in leaves if path[-1].key == "moving_mean")
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@pytest.mark.parametrize("name", slow_unless(lambda name: name not in DEEP, ARCHITECTURES))
 def test_every_norm_drops_in(name):
     """Whatever the norm, images and logits have their shape, and all norms but none the same channels."""
     side = sides(name)[0]
