@@ -83,7 +83,7 @@ def test_every_broken_file_is_named_and_counted(pets, tmp_path, capsys):
     (pets / "test" / "dog" / "x.png").write_bytes((pets / "test" / "dog" / "00.png").read_bytes()[:44])
     rows, captured = report(capsys, pets, "--json", tmp_path / "new" / "x.json", code=2)
     assert rows["broken"] == ["14", "1"] and captured.out.count("x0") == 10
-    assert f"broken:  {pets}/train/cat/x09.png: not a readable image; repair or remove it\n" in captured.out
+    assert f"broken:  {pets}/train/cat/x09.png: not a readable image; repair or delete it\n" in captured.out
     assert "and 5 more images; --json lists all" in captured.out
     assert "error:   15 images cannot be read" in captured.out and captured.err.count("\n") == 1
     written = json.loads((tmp_path / "new" / "x.json").read_text())

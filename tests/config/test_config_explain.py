@@ -135,7 +135,7 @@ def test_bindings_are_grouped_by_what_reads_them(tmp_path):
     assert (lines["batch_norm_fn"].value, lines["batch_norm_fn"].place) == ("@batch_norm", "--gin_bindings")
     defaults = {line.parameter: line.value for line in groups["D"].lines}
     assert defaults == {"batch_norm_fn": "None", "layer_norm": "False", "spectral_norm": "False"}
-    assert groups["batch_norm"].about == "Learned scale and offset, the same for all images"
+    assert groups["batch_norm"].about == "Batch norm with learned scale and offset, the same for all images"
     assert "dcgan.Generator" not in groups and list(groups)[:2] == ["dataset", "options"]
 
 

@@ -89,7 +89,7 @@ def test_a_checkpoint_that_training_removes_while_it_is_read_is_not_set_aside(sa
         patch.setattr(module, "digests", in_the_meantime)
         assert saved.restore_step(6, state(0)) is None
     assert sorted(path.name for path in saved.folder.iterdir()) == ["3", "6"]
-    assert "6 was removed while it was read" in caplog.text
+    assert "6 was removed while it was being read" in caplog.text
 
 
 def test_old_checkpoints_and_unfinished_ones_go(tmp_path):

@@ -108,15 +108,15 @@ def rounding_of_windows(x: np.ndarray, y: np.ndarray) -> Iterator[float]:
     All by two in the same direction, since the weights do not quite sum to one (those recorded are off
     by one unit), or each by one in its own. A variance is a small difference of two such means.
     """
-    exact, windowed = similarities(x, y), ms_ssim.windowed
+    exact, window_mean = similarities(x, y), ms_ssim.window_mean
     random, moved = np.random.RandomState(0), []
     for units in (lambda shape: 2, lambda shape: random.choice([-1, 1], shape)):
 
         def rounded(images: np.ndarray, units=units) -> np.ndarray:
-            means = windowed(images)
+            means = window_mean(images)
             return means * (1 + np.finfo(np.float32).eps * units(means.shape))
 
-        with patch.object(ms_ssim, "windowed", rounded):
+        with patch.object(ms_ssim, "window_mean", rounded):
             moved.append(similarities(x, y))
     for key, value in exact.items():
         yield max(float(np.abs(value - other[key]).max()) for other in moved)
