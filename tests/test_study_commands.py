@@ -44,6 +44,7 @@ def few(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_another_method_uses_the_same_labels(few, capsys):
     before = times(few)
     words = ["few-labels", *SMALL, "--methods", "s2gan", "s3gan", "--model_dir", few, "--verify-no-leak"]
@@ -152,6 +153,7 @@ def test_a_failed_run_is_reported_and_does_not_stop_others(tmp_path, capsys, mon
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_resumes(tmp_path, capsys):
     """After Ctrl-C during GAN training, the run resumes from its last checkpoint."""
     words = ["study", *SMALL, "--methods", "no_labels", "--seeds", "0", "--model_dir", tmp_path]

@@ -51,6 +51,7 @@ def refused(capsys, words, expected):
     assert expected in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_on_a_table_of_soft_labels(tmp_path, command, capsys):
     path = tmp_path / "few.csv"
     rows = np.random.default_rng(0).dirichlet(np.ones(4), 40).round(6)

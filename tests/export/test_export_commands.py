@@ -157,6 +157,7 @@ def test_a_card_names_files_without_their_folders():
     }
 
 
+@pytest.mark.slow
 def test_an_export_in_the_run_folder_without_scores_or_classes(tmp_path):
     parsed = parse(config()[1::2], bindings("options.training_steps = 1")[1::2])
     blobs = open_dataset("blobs")

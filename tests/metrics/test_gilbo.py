@@ -51,6 +51,7 @@ def best_bound():
     return -scipy.optimize.minimize(loss, [1.5, 0.0], method="Nelder-Mead").fun
 
 
+@pytest.mark.slow
 def test_decodes_signs():
     generator = Generator(
         signs, jnp.zeros(()), functools.partial(prior, functools.partial(normal, stddev=3.0))

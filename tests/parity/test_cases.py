@@ -14,12 +14,17 @@ from .reference import CASES
 from .runner import cases, run
 
 SLOW = {  # each takes seconds to compile; a case of the same kind is in the default tier
+    "modular_nonsat_cifar_uncond",
     "modular_wasserstein_wgangp_lambda10",
+    "penalty_dragan_penalty_resnet_cifar",
     "penalty_wgangp_resnet5_64",
     "penalty_wgangp_resnet_cifar_layernorm",
     "resnet5_64_dbn_accu_ch16",
+    "resnet5_16_min",
     "resnet_biggan_64_ch16_uncond_selfmod_hierz",
     "resnet_biggan_deep_32_ch16_cond",
+    "resnet_cifar_32_accumulators_sn",
+    "resnet_cifar_32_cbn_projection_sn",
     "resnet_cifar_32_cifar10_gin",
     "resnet_cifar_32_defaults_nobn_nosn",
     "resnet_cifar_32_layernorm",
@@ -35,6 +40,7 @@ SLOW = {  # each takes seconds to compile; a case of the same kind is in the def
     "ssgan_dcgan_4d_features",
     "ssgan_no_selfsupervision_string_none",
     "ssgan_selfsupervision_python_None",
+    "ssgan_rotation_only",
     "ssgan_sndcgan_32_sn",
     "train_biggan32_ema",
     "train_s3gan_biggan32",

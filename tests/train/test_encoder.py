@@ -91,7 +91,8 @@ def test_cross_entropy_of_scipy():
     assert accuracy == pytest.approx(np.mean(logits.argmax(1) == targets))
 
 
-def test_an_encoder_goes_on_from_given_weights(tmp_path):
+@pytest.mark.slow
+def test_an_encoder_starts_from_the_weights_of_another(tmp_path):
     split = open_dataset("blobs").train
     spec = EncoderSpec((8, 8, 3), ("a", "b", "c", "d"), width=4)
     options = dict(training=dataclasses.replace(PLAIN, learning_rate=0.0), seed=0)

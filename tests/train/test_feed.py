@@ -233,6 +233,7 @@ def test_half_of_the_images_are_mirrored():
     assert 250 < mirrored.sum() < 350
 
 
+@pytest.mark.slow
 def test_flips_change_training_but_not_the_order(tmp_path):
     """On images that are their own mirror, flips change nothing."""
     gan, split = GANS["ssgan"], blobs().train
