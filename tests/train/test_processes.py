@@ -21,7 +21,7 @@ out, port, index, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
 from compare_gan.core.interrupt import Interrupted
 from compare_gan.train.loop import Job, run
-from compare_gan.train.schedule import Schedule
+from compare_gan.train.schedule import TrainSchedule
 from tests.train.tiny import blobs
 
 class State(NamedTuple):
@@ -33,7 +33,7 @@ def step(state, batch, rng, shard):
     return State(state.step + 1, 0.9 * state.mean + seen + jax.random.normal(rng)), {"seen": seen}
 
 job = Job("job", lambda rng: State(jnp.int32(0), jax.random.normal(rng)), step, 16)
-schedule = Schedule(steps, log_every=5, save_every=50, sample_every=10**6)
+schedule = TrainSchedule(steps, log_every=5, save_every=50, sample_every=10**6)
 try:
     state = run(job, blobs().train, run_dir=out, schedule=schedule, seed=0)
     print("done", int(state.step), np.asarray(state.mean).tobytes().hex())
