@@ -20,6 +20,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from tests.helpers.memory import resident  # noqa: E402
+
 CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(
     Path(tempfile.gettempdir()) / "compare_gan_jax_cache"
 )
@@ -57,18 +59,10 @@ def shallow_resnet30(monkeypatch):
 def bounded_memory():
     """Compiled programs are dropped once a process holds many, so that it stays below 2.5 GB."""
     yield
-    if process_bytes() > 1.8e9:
+    if resident() > 1.8e9:
         jax.clear_caches()
         gc.collect()
         return_memory()
-
-
-def process_bytes() -> float:
-    """Memory that this process holds; 0 where the system has no /proc."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 def return_memory() -> None:

@@ -70,8 +70,7 @@ def add(commands) -> None:
         choices=("train", "eval_after_train", "continuous_eval"),
         default="train",
         help="eval_after_train scores all checkpoints afterwards; continuous_eval scores the checkpoints "
-        "that "
-        "another process is writing",
+        "that another process is writing",
     )
     parser.add_argument(
         "--eval_every_steps",
@@ -84,8 +83,7 @@ def add(commands) -> None:
         type=float,
         metavar="FRACTION",
         help="with --eval_every_steps: hold out this fraction of the training images and score on them, so "
-        "that "
-        "the best checkpoint is not selected on test images",
+        "that the best checkpoint is not selected on test images",
     )
     parser.add_argument(
         "--continue_with_changes",

@@ -12,7 +12,16 @@ from flax import nnx
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import GAN_METHODS
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, GanLoss, GANState, ImageSpec, Penalty
+from compare_gan.core.types import (
+    Array,
+    Cond,
+    DiscriminatorOut,
+    GanLoss,
+    GANState,
+    ImageSpec,
+    NetState,
+    Penalty,
+)
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.sampling import Prior, uniform
 from compare_gan.gans.schedules import LearningRateSchedule, warmup
@@ -237,7 +246,12 @@ class GAN:
     def init(self, rng: Array) -> GANState:
         """The initial training state, a pure function of the key."""
         g_rng, d_rng = jax.random.split(rng)
-        g, d = net_state(self.generator(nnx.Rngs(g_rng))), net_state(self.discriminator(nnx.Rngs(d_rng)))
+        return self.initial_state(
+            net_state(self.generator(nnx.Rngs(g_rng))), net_state(self.discriminator(nnx.Rngs(d_rng)))
+        )
+
+    def initial_state(self, g: NetState, d: NetState) -> GANState:
+        """The state at step 0 of networks with the given weights."""
         return GANState(
             step=jnp.zeros((), jnp.int32),
             g=g,

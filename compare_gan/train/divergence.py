@@ -12,11 +12,11 @@ import jax.numpy as jnp
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.processes import broadcast_from_main, is_main_process
+from compare_gan.core.run_files import INCIDENTS
 from compare_gan.core.types import GanLoss
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.hooks import Action, SampleHook
 
-INCIDENTS = "incidents.jsonl"
 ROLLED_BACK = "rolled back"
 Response = Literal["stop", "rollback", "note"]
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import jax
 
 from compare_gan.core.processes import broadcast_from_main
 from compare_gan.core.progress import Progress
-from compare_gan.core.run_files import METRICS_LOG
+from compare_gan.core.run_files import METRICS_LOG, PROFILE
 from compare_gan.train.checkpoints import Checkpoints
 from compare_gan.train.schedule import TrainSchedule
 from compare_gan.train.writers import MetricsLog, SampleWriter
@@ -152,7 +152,7 @@ class ProfileHook:
     WARM_UP = 3
 
     def __init__(self, run_dir: Path, steps: int, schedule: TrainSchedule):
-        self.folder, self.steps, self.schedule = run_dir / "profile", steps, schedule
+        self.folder, self.steps, self.schedule = run_dir / PROFILE, steps, schedule
         self.first: int | None = None  # step after which tracing starts
         self.tracing = False
 

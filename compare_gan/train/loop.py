@@ -86,11 +86,12 @@ def run(
         sharded evenly.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
+    run_folder(run_dir)
     placement = placement or Placement.create()
-    checkpoints = checkpoints or Checkpoints(run_folder(run_dir), schedule.keep_checkpoints)
+    checkpoints = checkpoints or Checkpoints(run_dir, schedule.keep_checkpoints)
     hooks = [MetricsHook(run_dir, schedule, job.name, job.shown), *hooks, SaveHook(schedule, checkpoints)]
     with (
-        claimed_by_main_process(run_folder(run_dir)),
+        claimed_by_main_process(run_dir),
         contextlib.closing(
             open_feed(split, job, steps=schedule.steps, seed=seed, placement=placement, workers=workers)
         ) as feed,

@@ -4,7 +4,6 @@
 """
 
 import faulthandler
-import os
 import signal
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from compare_gan.data import LoadOptions, open_dataset
 from compare_gan.data.base import Split
 from compare_gan.data.label_files import read_labels
 from tests.data import fuzz
+from tests.helpers.memory import resident
 from tests.helpers.tiers import slow_unless
 
 SECONDS = 10  # that a case may take; a sound file takes hundredths
@@ -27,14 +27,6 @@ MEMORY = 2**29  # bytes that it may take on top
 
 class Hang(BaseException):
     """Not an Exception, so that no handler mistakes it for a damaged file."""
-
-
-def resident() -> int:
-    """Resident memory of this process in bytes; 0 if unknown."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 def peak() -> int:

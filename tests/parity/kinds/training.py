@@ -105,15 +105,7 @@ def started(case: Case, gan: GAN, names: list[str]) -> GANState:
             missing = flat[of].keys() - filled[of].keys()
             assert not missing, f"compare_gan has nothing for {sorted(map(str, missing))}"
         nets[side] = NetState(*(traverse_util.unflatten_dict(filled[of]) for of in ("params", "extra")))
-    g, d = nets["generator"], nets["discriminator"]
-    return GANState(
-        step=jnp.zeros((), jnp.int32),
-        g=g,
-        d=d,
-        g_opt=gan.g_tx().init(g.params),
-        d_opt=gan.d_tx().init(d.params),
-        g_ema=jax.tree.map(jnp.copy, g.params) if gan.g_use_ema else None,
-    )
+    return gan.initial_state(nets["generator"], nets["discriminator"])
 
 
 def given(case: Case, gan: GAN, call: int, total: int) -> Given:
