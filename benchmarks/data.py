@@ -34,9 +34,9 @@ from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import ImageSpec  # noqa: E402
 from compare_gan.data import LoadOptions, Split, open_dataset  # noqa: E402
 from compare_gan.data.order import Order  # noqa: E402
-from compare_gan.train.feed import Feed, HostFeed, open_feed  # noqa: E402
-from compare_gan.train.gan import job_of  # noqa: E402
-from compare_gan.train.loop import Job, compile_step  # noqa: E402
+from compare_gan.training.feed import Feed, HostFeed, open_feed  # noqa: E402
+from compare_gan.training.gan import job_of  # noqa: E402
+from compare_gan.training.loop import Job, compile_step  # noqa: E402
 
 BATCH = 64
 RESNET_CIFAR10 = [  # the settings of compare_gan's resnet_cifar10.gin

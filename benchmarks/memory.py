@@ -21,9 +21,9 @@ from compare_gan.config.parse import parse
 from compare_gan.config.recipes import recipe
 from compare_gan.core.placement import Placement
 from compare_gan.core.types import ImageSpec
-from compare_gan.train.feed import Feed
-from compare_gan.train.gan import job_of
-from compare_gan.train.loop import compile_init, compile_step
+from compare_gan.training.feed import Feed
+from compare_gan.training.gan import job_of
+from compare_gan.training.loop import compile_init, compile_step
 
 CIFAR = """
 dataset.name = "cifar10"

@@ -13,8 +13,8 @@ from compare_gan.core.run_files import CONFIG
 from compare_gan.core.types import GANState, ImageSpec
 from compare_gan.evaluation.steps import select_steps
 from compare_gan.gans.gan import GAN
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.run_dir import read_run
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.run_dir import read_run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ from compare_gan.fewlabels import LabelRecipe, read_features
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.recipe import RECIPES
 from compare_gan.fewlabels.study import ConfiguredGAN, Study
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.schedule import TrainSchedule
 
 QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
 EXTENDABLE = (

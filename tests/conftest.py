@@ -37,7 +37,7 @@ LONGEST = (  # modules that take long, which start first, so that the workers en
     "test_study_commands.py",
     "fewlabels/test_leak_methods.py",
     "export/test_export_commands.py",
-    "train/test_resume.py",
+    "training/test_resume.py",
     "fewlabels/test_study.py",
 )
 

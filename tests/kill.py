@@ -37,7 +37,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from compare_gan.core.files import read_log
-from compare_gan.train.checkpoints import UNFINISHED, Checkpoints, find_corruption
+from compare_gan.training.checkpoints import UNFINISHED, Checkpoints, find_corruption
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "compare_gan" / "configs"

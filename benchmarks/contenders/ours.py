@@ -16,9 +16,9 @@ from compare_gan.config.costs import flops  # noqa: E402
 from compare_gan.config.parse import parse  # noqa: E402
 from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import Batch  # noqa: E402
-from compare_gan.train.feed import Feed  # noqa: E402
-from compare_gan.train.gan import job_of  # noqa: E402
-from compare_gan.train.loop import compile_init, compile_step  # noqa: E402
+from compare_gan.training.feed import Feed  # noqa: E402
+from compare_gan.training.gan import job_of  # noqa: E402
+from compare_gan.training.loop import compile_init, compile_step  # noqa: E402
 
 
 def main() -> None:

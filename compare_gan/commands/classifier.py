@@ -41,7 +41,7 @@ def classifier(arguments: argparse.Namespace) -> None:
     from compare_gan.data.base import UNLABELLED, hard_labels
     from compare_gan.data.labels import labelled_only
     from compare_gan.data.source import refuse_inside
-    from compare_gan.train.encoder import train_classifier
+    from compare_gan.training.encoder import train_classifier
 
     for name in ("width", "steps"):
         if (value := getattr(arguments, name)) < 1:

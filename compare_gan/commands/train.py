@@ -141,12 +141,12 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
     from compare_gan.core.placement import Placement
     from compare_gan.data.source import refuse_inside
     from compare_gan.data.validation import with_validation
-    from compare_gan.train.divergence import DivergencePolicy
-    from compare_gan.train.gan import train as train_gan
-    from compare_gan.train.hooks import ProfileHook
-    from compare_gan.train.resume import check_fits, check_steps
-    from compare_gan.train.run_dir import describe_run
-    from compare_gan.train.schedule import TrainSchedule
+    from compare_gan.training.divergence import DivergencePolicy
+    from compare_gan.training.gan import train as train_gan
+    from compare_gan.training.hooks import ProfileHook
+    from compare_gan.training.resume import check_fits, check_steps
+    from compare_gan.training.run_dir import describe_run
+    from compare_gan.training.schedule import TrainSchedule
 
     if not arguments.gin_config and not arguments.gin_bindings:
         raise UserError(

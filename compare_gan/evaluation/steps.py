@@ -14,7 +14,7 @@ from compare_gan.evaluation.evaluate import EvalSettings, evaluate, protocol_col
 from compare_gan.evaluation.scores import has_scores, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
-from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.training.checkpoints import Checkpoints
 
 POLL_S, TIMEOUT_S = 60.0, 24 * 3600.0  # seconds, as in compare_gan
 log = logging.getLogger(__name__)

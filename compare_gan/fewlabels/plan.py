@@ -15,7 +15,7 @@ from compare_gan.core.tables import Cell, table
 from compare_gan.fewlabels.execute import attempt
 from compare_gan.fewlabels.study import Study, Task
 from compare_gan.fewlabels.tasks import is_done, run_task, task_stages
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.schedule import TrainSchedule
 
 TRIAL_STEPS, WARMUP_STEPS = 40, 20  # the warm-up steps include compilation, and are not timed
 MIN_STEPS_TO_TIME = 10 * TRIAL_STEPS  # with fewer steps, a trial takes as long as the work itself

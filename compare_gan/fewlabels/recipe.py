@@ -6,8 +6,8 @@ from typing import Literal, get_args
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.features.resnet import BODIES
 from compare_gan.fewlabels.calibration import NUM_FOLDS
-from compare_gan.train.augment import Augmentation
-from compare_gan.train.encoder import EncoderTraining
+from compare_gan.training.augment import Augmentation
+from compare_gan.training.encoder import EncoderTraining
 
 Classifier = Literal["s4l", "linear", "clusters"]
 

@@ -15,8 +15,8 @@ from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
 from compare_gan.fewlabels.recipe import LabelRecipe
-from compare_gan.train.encoder import ByRotation, train_encoder
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.encoder import ByRotation, train_encoder
+from compare_gan.training.schedule import TrainSchedule
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

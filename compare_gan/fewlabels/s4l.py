@@ -27,8 +27,8 @@ from compare_gan.fewlabels.calibration import (
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.nn.images import TURNS
-from compare_gan.train.encoder import S4L, train_encoder
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.encoder import S4L, train_encoder
+from compare_gan.training.schedule import TrainSchedule
 
 
 def classify_s4l(

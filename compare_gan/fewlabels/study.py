@@ -29,7 +29,7 @@ from compare_gan.fewlabels.overview import NEED_LABELS, overview
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features
 from compare_gan.gans.gan import GAN
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.schedule import TrainSchedule
 
 
 @dataclasses.dataclass(frozen=True)

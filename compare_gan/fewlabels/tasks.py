@@ -36,8 +36,8 @@ from compare_gan.fewlabels.overview import overview
 from compare_gan.fewlabels.probe import write_probe
 from compare_gan.fewlabels.quality import label_quality, write_quality
 from compare_gan.fewlabels.study import Study, Task
-from compare_gan.train.gan import train
-from compare_gan.train.run_dir import describe_run
+from compare_gan.training.gan import train
+from compare_gan.training.run_dir import describe_run
 
 # The artefacts of each kind of task; the last one is its result, the others are inputs.
 OUTPUTS: dict[str, tuple[Artefact[Any], ...]] = {

@@ -8,7 +8,7 @@ import jax
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate
 from compare_gan.features import open_extractor
 from compare_gan.nn.options import Layers, StandardizeBatch
-from tests.train.tiny import CONDITIONAL, blobs
+from tests.training.tiny import CONDITIONAL, blobs
 
 METRICS = ("frechet_distance", "inception_score", "discriminator_accuracy", "jacobian_conditioning")
 

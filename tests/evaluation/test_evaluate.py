@@ -30,9 +30,9 @@ from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.gans.inference import sample
 from compare_gan.metrics.frechet import frechet_distance
 from compare_gan.metrics.intra_fid import intra_class_distances
-from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.training.checkpoints import Checkpoints
 from tests.evaluation.scored import scores
-from tests.train.tiny import BASE, CONDITIONAL, blobs
+from tests.training.tiny import BASE, CONDITIONAL, blobs
 
 
 class Means:

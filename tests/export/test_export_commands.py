@@ -25,8 +25,8 @@ from compare_gan.gans.inference import sample
 from compare_gan.gans.standing import with_standing_stats
 from compare_gan.main import main
 from compare_gan.runs import open_run
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.run_dir import describe_run
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.run_dir import describe_run
 from tests.gans.tiny import random_state
 from tests.helpers.commands import bindings, config, refused
 

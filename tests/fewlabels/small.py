@@ -15,8 +15,8 @@ from compare_gan.evaluation.evaluate import EvalSettings
 from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.fewlabels import LabelRecipe
 from compare_gan.fewlabels.study import ConfiguredGAN, Study
-from compare_gan.train.encoder import EncoderTraining
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.encoder import EncoderTraining
+from compare_gan.training.schedule import TrainSchedule
 from tests.gans import tiny
 
 SEED, SHARE = 5, 0.2

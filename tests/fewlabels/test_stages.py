@@ -27,8 +27,8 @@ from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
 from compare_gan.fewlabels.s4l import calibration_folds, class_logits
-from compare_gan.train.augment import Augmentation
-from compare_gan.train.encoder import EncoderTraining, train_classifier
+from compare_gan.training.augment import Augmentation
+from compare_gan.training.encoder import EncoderTraining, train_classifier
 from tests.helpers.tiers import slow_unless
 
 S4L = LabelRecipe(

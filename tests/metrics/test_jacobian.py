@@ -10,7 +10,7 @@ import pytest
 from compare_gan.gans.inference import sample
 from compare_gan.metrics.context import Generator
 from compare_gan.metrics.jacobian import jacobians, metric_tensors, metric_tensors_of, spectrum
-from tests.train.tiny import CONDITIONAL
+from tests.training.tiny import CONDITIONAL
 
 
 def test_of_a_linear_map():

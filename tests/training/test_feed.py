@@ -20,11 +20,11 @@ from compare_gan.data.order import Order, batch_indices
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.nn.images import random_flip
-from compare_gan.train.feed import DeviceFeed, HostFeed, StreamingFeed, open_feed
-from compare_gan.train.gan import job_of, train
-from compare_gan.train.loop import Job
-from compare_gan.train.schedule import TrainSchedule
-from tests.train.tiny import GANS, blobs
+from compare_gan.training.feed import DeviceFeed, HostFeed, StreamingFeed, open_feed
+from compare_gan.training.gan import job_of, train
+from compare_gan.training.loop import Job
+from compare_gan.training.schedule import TrainSchedule
+from tests.training.tiny import GANS, blobs
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,8 +188,8 @@ import sys
 import jax
 jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
 import numpy as np
-from tests.train.test_feed import feed_of, random_crops, streamed
-from tests.train.tiny import blobs
+from tests.training.test_feed import feed_of, random_crops, streamed
+from tests.training.tiny import blobs
 for split in (random_crops(64), blobs().train):
     feed = feed_of(split, sub_batches=1, steps=8)
     mine = [feed.indices(step).ravel() for step in range(len(split) // 16)]

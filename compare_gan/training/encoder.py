@@ -19,9 +19,9 @@ from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
 from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.nn.state import digest, merge_module, net_state
-from compare_gan.train.augment import Augmentation
-from compare_gan.train.loop import Job, run
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.augment import Augmentation
+from compare_gan.training.loop import Job, run
+from compare_gan.training.schedule import TrainSchedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,8 +169,8 @@ def train_encoder(
 ) -> TrainedEncoder:
     """Trains an encoder with an objective, from random weights or from `start`.
 
-    It can be interrupted and resumed like every job, see `compare_gan.train.loop.run`. The run folder gets a
-    provenance record (`compare_gan.core.origin`).
+    It can be interrupted and resumed like every job, see `compare_gan.training.loop.run`. The run folder
+    gets a provenance record (`compare_gan.core.origin`).
 
     Args:
       name: of the job, for the progress line.

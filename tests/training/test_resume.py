@@ -7,12 +7,12 @@ import pytest
 from compare_gan.core.files import read_log
 from compare_gan.core.placement import Placement
 from compare_gan.data import Split
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.gan import train
-from compare_gan.train.schedule import TrainSchedule
-from compare_gan.train.writers import SampleWriter
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.gan import train
+from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.writers import SampleWriter
 from tests.helpers.tiers import slow_unless
-from tests.train.tiny import GANS, blobs
+from tests.training.tiny import GANS, blobs
 
 SCHEDULE = TrainSchedule(8, log_every=2, sample_every=8, save_every=3, keep_checkpoints=None)
 

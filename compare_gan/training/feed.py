@@ -152,7 +152,7 @@ def labelled_images(labels: np.ndarray) -> np.ndarray:
 
 
 class BatchSpec(Protocol):
-    """The fields of a job that a feed uses, see `compare_gan.train.loop.Job`."""
+    """The fields of a job that a feed uses, see `compare_gan.training.loop.Job`."""
 
     @property
     def batch_size(self) -> int: ...

@@ -15,11 +15,11 @@ from compare_gan.core.run_files import DONE
 from compare_gan.data import Split
 from compare_gan.data.source import refuse_inside
 from compare_gan.data.validation import with_validation
-from compare_gan.train.gan import train
-from compare_gan.train.resume import changed_bindings, check_fits, check_steps, split_fingerprints
-from compare_gan.train.run_dir import describe_run
-from compare_gan.train.schedule import TrainSchedule
-from tests.train.tiny import GANS, blobs
+from compare_gan.training.gan import train
+from compare_gan.training.resume import changed_bindings, check_fits, check_steps, split_fingerprints
+from compare_gan.training.run_dir import describe_run
+from compare_gan.training.schedule import TrainSchedule
+from tests.training.tiny import GANS, blobs
 
 CONFIG = """
 # Parameters for ModularGAN:

@@ -14,8 +14,8 @@ from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import ABOUT, CONFIG
 from compare_gan.core.words import first_few
 from compare_gan.data.base import ImageDataset
-from compare_gan.train.checkpoints import saved_steps
-from compare_gan.train.resume import MAX_SHOWN, changed_bindings, changed_data, split_fingerprints
+from compare_gan.training.checkpoints import saved_steps
+from compare_gan.training.resume import MAX_SHOWN, changed_bindings, changed_data, split_fingerprints
 
 
 def describe_run(

@@ -12,19 +12,19 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_log
 from compare_gan.losses.standard import hinge, least_squares, non_saturating, wasserstein
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.divergence import (
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.divergence import (
     Diverged,
     DivergenceHook,
     DivergenceMonitor,
     DivergencePolicy,
     read_incidents,
 )
-from compare_gan.train.hooks import Action, SampleHook
-from compare_gan.train.loop import Job, run
-from compare_gan.train.schedule import TrainSchedule
-from compare_gan.train.writers import sample_std
-from tests.train.tiny import blobs
+from compare_gan.training.hooks import Action, SampleHook
+from compare_gan.training.loop import Job, run
+from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.writers import sample_std
+from tests.training.tiny import blobs
 
 FINE = {"step": 1, "loss/d": 1.0, "loss/g": 1.0, "logits/real": 0.5, "logits/fake": -0.5}
 

@@ -22,12 +22,12 @@ from compare_gan.core.placement import Placement
 from compare_gan.core.processes import all_processes, any_process, is_main_process
 from compare_gan.core.types import Array, Batch, Metrics
 from compare_gan.data.base import Split
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.divergence import count_rollbacks, note_rollback
-from compare_gan.train.feed import open_feed
-from compare_gan.train.hooks import Action, Hook, MetricsHook, SaveHook, call_hooks
-from compare_gan.train.reports import Reports
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.divergence import count_rollbacks, note_rollback
+from compare_gan.training.feed import open_feed
+from compare_gan.training.hooks import Action, Hook, MetricsHook, SaveHook, call_hooks
+from compare_gan.training.reports import Reports
+from compare_gan.training.schedule import TrainSchedule
 
 COMPILE_FAST = {"xla_backend_optimization_level": 0}  # for programs that take longer to compile than to run
 
@@ -75,7 +75,7 @@ def run(
       placement: the devices; all of them by default.
       workers: processes that read images which are not in memory; 0: threads.
       checkpoints: those of `run_dir`, if a hook shares them.
-      hooks: called with step, state and metrics; see `compare_gan.train.hooks`.
+      hooks: called with step, state and metrics; see `compare_gan.training.hooks`.
       begin: applied to the initial state of a new run, to load pretrained weights for example.
 
     Returns:
@@ -165,7 +165,7 @@ def compile_step(
       job: the job to train.
       placement: the devices.
       select: maps data and batch of a feed to images and labels [S, B, ...]; see
-        `compare_gan.train.feed.Feed`.
+        `compare_gan.training.feed.Feed`.
     """
 
     def step(state: Any, data: Any, batch: Any, key_data: Array) -> tuple[Any, Metrics]:

@@ -14,7 +14,7 @@ from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
 from compare_gan.data.source import resolved
 from compare_gan.gans.gan import GAN
-from compare_gan.train.checkpoints import find_mismatch, saved_steps
+from compare_gan.training.checkpoints import find_mismatch, saved_steps
 
 MAX_SHOWN = 5  # differences in a message
 # Bindings of training length, saving and evaluation; they may change when a run is resumed.

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from compare_gan.core.files import read_log
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.hooks import Action, ProfileHook, call_hooks
-from compare_gan.train.loop import Job, run
-from compare_gan.train.reports import Reports
-from compare_gan.train.schedule import TrainSchedule
-from tests.train.tiny import blobs
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.hooks import Action, ProfileHook, call_hooks
+from compare_gan.training.loop import Job, run
+from compare_gan.training.reports import Reports
+from compare_gan.training.schedule import TrainSchedule
+from tests.training.tiny import blobs
 
 
 class Count(NamedTuple):

@@ -11,9 +11,16 @@ from scipy import special
 from compare_gan.core.errors import UserError
 from compare_gan.data import open_dataset
 from compare_gan.features.encoder import EncoderOut, EncoderSpec
-from compare_gan.train.augment import Augmentation, random_color, random_crop, random_cutout
-from compare_gan.train.encoder import S4L, ByClass, ByRotation, EncoderTraining, cross_entropy, train_encoder
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.augment import Augmentation, random_color, random_crop, random_cutout
+from compare_gan.training.encoder import (
+    S4L,
+    ByClass,
+    ByRotation,
+    EncoderTraining,
+    cross_entropy,
+    train_encoder,
+)
+from compare_gan.training.schedule import TrainSchedule
 
 PLAIN = EncoderTraining(batch_size=6, augmentation=Augmentation(max_shift=0))
 KEY = jax.random.key(0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.training.checkpoints import Checkpoints
 
 PROGRAM = """
 import sys
@@ -20,9 +20,9 @@ from typing import NamedTuple
 out, port, index, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
 from compare_gan.core.interrupt import Interrupted
-from compare_gan.train.loop import Job, run
-from compare_gan.train.schedule import TrainSchedule
-from tests.train.tiny import blobs
+from compare_gan.training.loop import Job, run
+from compare_gan.training.schedule import TrainSchedule
+from tests.training.tiny import blobs
 
 class State(NamedTuple):
     step: jax.Array

@@ -10,12 +10,12 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_log
 from compare_gan.core.placement import Placement
 from compare_gan.gans.step import train_step
-from compare_gan.train.feed import open_feed
-from compare_gan.train.gan import check_labels, train
-from compare_gan.train.loop import Job, compile_step
-from compare_gan.train.schedule import TrainSchedule
-from compare_gan.train.writers import MetricsLog, spherical
-from tests.train.tiny import GANS, blobs
+from compare_gan.training.feed import open_feed
+from compare_gan.training.gan import check_labels, train
+from compare_gan.training.loop import Job, compile_step
+from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.writers import MetricsLog, spherical
+from tests.training.tiny import GANS, blobs
 
 
 def test_reports_depend_on_the_step_alone():

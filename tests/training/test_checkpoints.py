@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.train import checkpoints as module
-from compare_gan.train.checkpoints import FORMAT, MANIFEST, Checkpoints, digests
+from compare_gan.training import checkpoints as module
+from compare_gan.training.checkpoints import FORMAT, MANIFEST, Checkpoints, digests
 
 ROOT = Path(__file__).parents[2]
 
@@ -222,7 +222,7 @@ import sys
 import jax, jax.numpy as jnp, numpy as np
 from pathlib import Path
 from jax.sharding import NamedSharding, PartitionSpec
-from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.training.checkpoints import Checkpoints
 from compare_gan.core.placement import Placement
 out = Path(sys.argv[1])
 values = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)

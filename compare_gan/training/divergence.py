@@ -14,8 +14,8 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.processes import broadcast_from_main, is_main_process
 from compare_gan.core.run_files import INCIDENTS
 from compare_gan.core.types import GanLoss
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.hooks import Action, SampleHook
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.hooks import Action, SampleHook
 
 ROLLED_BACK = "rolled back"
 Response = Literal["stop", "rollback", "note"]

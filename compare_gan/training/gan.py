@@ -19,12 +19,12 @@ from compare_gan.data.order import spread_rows
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import ShardFn, train_step
 from compare_gan.nn.images import random_flip as flipped
-from compare_gan.train.checkpoints import Checkpoints, saved_steps
-from compare_gan.train.divergence import DivergenceHook, DivergenceMonitor, DivergencePolicy
-from compare_gan.train.hooks import BestCheckpointHook, Hook, SampleHook, Score
-from compare_gan.train.loop import Job, run
-from compare_gan.train.schedule import TrainSchedule
-from compare_gan.train.writers import SampleWriter, sample_std
+from compare_gan.training.checkpoints import Checkpoints, saved_steps
+from compare_gan.training.divergence import DivergenceHook, DivergenceMonitor, DivergencePolicy
+from compare_gan.training.hooks import BestCheckpointHook, Hook, SampleHook, Score
+from compare_gan.training.loop import Job, run
+from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.writers import SampleWriter, sample_std
 
 FLIPS = 2**31  # folded into a step's key to get the key of the flips
 STD_IMAGES = 500  # real images for the reference standard deviation
@@ -44,7 +44,7 @@ def train(
     score: Score | None = None,
     hooks: Sequence[Hook] = (),
 ) -> GANState:
-    """Trains a GAN, or resumes where an earlier call stopped; see `compare_gan.train.loop.run`.
+    """Trains a GAN, or resumes where an earlier call stopped; see `compare_gan.training.loop.run`.
 
     Besides checkpoints and metrics the run folder gets `samples/`, `interpolations/` and, at the
     end, the file `TRAIN_DONE`. Hooks are called in this order: metrics and progress, samples, divergence,
@@ -61,7 +61,7 @@ def train(
       workers: processes that read images which are not in memory; 0: threads.
       divergence: what to do when training goes wrong.
       score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
-      hooks: see `compare_gan.train.hooks`.
+      hooks: see `compare_gan.training.hooks`.
 
     Raises:
       UserError: the run folder is in use or not writable, or the batch size or the labels are invalid.

@@ -15,9 +15,9 @@ import jax
 from compare_gan.core.processes import broadcast_from_main
 from compare_gan.core.progress import Progress
 from compare_gan.core.run_files import METRICS_LOG, PROFILE
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.schedule import TrainSchedule
-from compare_gan.train.writers import MetricsLog, SampleWriter
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.writers import MetricsLog, SampleWriter
 
 Score = Callable[[Any, int], float | None]  # maps state and step to a score; lower is better
 

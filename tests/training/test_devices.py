@@ -20,12 +20,12 @@ from pathlib import Path
 from compare_gan.core.placement import Placement
 from compare_gan.gans.optimizers import gradient_descent
 from compare_gan.gans.s3gan import s3gan
-from compare_gan.train.checkpoints import Checkpoints
-from compare_gan.train.feed import open_feed
-from compare_gan.train.gan import job_of
-from compare_gan.train.loop import compile_init, compile_step
+from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.feed import open_feed
+from compare_gan.training.gan import job_of
+from compare_gan.training.loop import compile_init, compile_step
 from tests.helpers.combinations import combination
-from tests.train.tiny import CONDITIONAL as small, blobs, noise
+from tests.training.tiny import CONDITIONAL as small, blobs, noise
 
 def trained(gan, split, devices, fsdp):
     "How weights move in two steps, statistics, what is reported; the state, and how much a device holds."

@@ -14,7 +14,7 @@ from PIL import Image
 from compare_gan.core.files import read_log
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.main import main
-from compare_gan.train.checkpoints import Checkpoints
+from compare_gan.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """

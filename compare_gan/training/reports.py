@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from compare_gan.core.types import Metrics
-from compare_gan.train.schedule import TrainSchedule
+from compare_gan.training.schedule import TrainSchedule
 
 
 class Reports:
