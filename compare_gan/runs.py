@@ -1,20 +1,37 @@
-"""Opening the run folder of a trained GAN."""
+"""Training a GAN into a run folder, and opening the run folder of a trained GAN."""
 
 import dataclasses
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from compare_gan.config.parse import parse
+from compare_gan.config.write import write_config
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import GAN_METHODS
-from compare_gan.core.run_files import CONFIG
+from compare_gan.core.files import atomic
+from compare_gan.core.placement import Placement
+from compare_gan.core.processes import is_main_process
+from compare_gan.core.registry import ARCHITECTURES, GAN_METHODS
+from compare_gan.core.run_files import CONFIG, TRAINING_LABELS
 from compare_gan.core.types import GANState, ImageSpec
+from compare_gan.data.base import UNLABELLED, ImageDataset, Origin, Split, hard_labels
+from compare_gan.data.label_files import digest, write_labels
+from compare_gan.data.loading import LoadOptions
+from compare_gan.data.source import refuse_inside
 from compare_gan.evaluation.steps import select_steps
 from compare_gan.gans.gan import GAN
+from compare_gan.gans.sampling import Prior
 from compare_gan.training.checkpoints import Checkpoints
-from compare_gan.training.run_dir import read_run
+from compare_gan.training.divergence import DivergencePolicy
+from compare_gan.training.gan import train as train_gan
+from compare_gan.training.hooks import Hook, Score
+from compare_gan.training.resume import check_fits, check_steps
+from compare_gan.training.run_dir import describe_run, read_run
+from compare_gan.training.schedule import TrainSchedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +41,7 @@ class Run:
     run_dir: Path
     about: dict[str, Any]  # `run.json`, plus the names of the architecture and of the GAN method
     gan: GAN  # with the prior of evaluation
+    dataset: ImageDataset | None = None  # the data it was trained on, if still in memory
 
     def template(self) -> GANState:
         """A freshly initialised state, the template for restoring checkpoints."""
@@ -52,17 +70,196 @@ class Run:
         return state
 
 
-def open_run(run_dir: Path) -> Run:
-    """Opens a run folder of `compare-gan train` or of a study, and parses its configuration.
+def open_run(run_dir: str | Path, gan: GAN | None = None) -> Run:
+    """Opens the run folder of `train`, `compare-gan train` or a study.
+
+    Args:
+      run_dir: the folder.
+      gan: the GAN that it trains; by default it is built from the configuration of the run. Needed only if
+        parts of the GAN have no gin name, as the message then says.
 
     Raises:
-      UserError: this is not a run folder, or its configuration is invalid.
+      UserError: this is not a run folder, its configuration is invalid, or `gan` is needed or does not match.
     """
+    run_dir = Path(run_dir)
     about = read_run(run_dir)
+    unnamed = about.get("unnamed_parts", [])
+    spec = ImageSpec(tuple(about["image_shape"]), about["num_classes"])
+    if gan is not None:
+        if gan.spec.image_shape != spec.image_shape:
+            raise UserError(
+                f"{run_dir}: its images are {spec.image_shape}, and the GAN's {gan.spec.image_shape}"
+            )
+        return Run(run_dir, {"method": "GAN", "architecture": network_name(gan)} | about, gan)
+    if unnamed:
+        raise UserError(
+            f"{run_dir}: parts of its GAN have no gin name ({', '.join(unnamed)}); open it in Python, with "
+            "compare_gan.open_run(path, gan=gan)"
+        )
     parsed = parse([run_dir / CONFIG], [])
-    gan = parsed.gan(ImageSpec(tuple(about["image_shape"]), about["num_classes"]))
-    gan = dataclasses.replace(gan, prior=parsed.eval_prior)
+    gan = dataclasses.replace(parsed.gan(spec), prior=parsed.eval_prior)
     options = parsed.options
     target = getattr(options.gan_class, "func", options.gan_class)
     method = next(name for name in GAN_METHODS if GAN_METHODS[name] is target)
     return Run(run_dir, {"method": method} | about | {"architecture": options.architecture}, gan)
+
+
+def train(
+    gan: GAN,
+    data: ImageDataset,
+    folder: str | Path,
+    *,
+    steps: int | None = None,
+    schedule: TrainSchedule | None = None,
+    seed: int = 0,
+    hooks: Sequence[Hook] = (),
+    random_flip: bool = False,
+    eval_prior: Prior | None = None,
+    score: Score | None = None,
+    validation: float | None = None,
+    divergence: DivergencePolicy = DivergencePolicy(),
+    placement: Placement | None = None,
+    workers: int = 0,
+    config: str | None = None,
+    continue_with_changes: bool | None = None,
+) -> Run:
+    """Trains a GAN into a run folder, or resumes where an earlier call with the same arguments stopped.
+
+    The run can be opened by `open_run` and by all commands. Ctrl-C saves and raises `Interrupted`; the same
+    call then resumes bit-exactly.
+
+    >>> import compare_gan as cg
+    >>> data = cg.open_dataset("blobs")
+    >>> gan = cg.presets.small(data.spec)
+    >>> run = cg.train(gan, data, "runs/blobs", steps=100)  # doctest: +SKIP
+
+    Args:
+      gan: the GAN; `gan.spec` must be that of the data.
+      data: its training images with the labels that the GAN may see.
+      folder: the run folder, created if needed.
+      steps: number of generator updates, short for `schedule=TrainSchedule(steps)`.
+      schedule: how long to train, and when to log, sample, score and save.
+      seed: of every random number.
+      hooks: called after every step, see `compare_gan.training.hooks`.
+      random_flip: mirror real images left to right with probability 1/2.
+      eval_prior: the distribution of latent vectors of samples and scores; None: `gan.prior`.
+      score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
+      validation: fraction of the training images that the caller held out for `score`; recorded in run.json.
+      divergence: what to do when training goes wrong.
+      placement: the devices; all of them by default.
+      workers: processes that read images which are not in memory; 0: threads.
+      config: the operative configuration of the GAN, if it was parsed from one; by default it is written from
+        the GAN.
+      continue_with_changes: resume although the GAN, the data or the seed has changed, and record the changes
+        in run.json.
+
+    Raises:
+      UserError: the folder holds another run, is in use or not writable; or the data does not match the GAN.
+      Interrupted: Ctrl-C or SIGTERM; the state is saved.
+      Diverged: an incident to which the response is to stop.
+    """
+    run_dir, placement = Path(folder), placement or Placement.create()
+    if (steps is None) == (schedule is None):
+        raise UserError("train takes either steps or a schedule")
+    schedule = schedule or TrainSchedule(steps or 0)
+    check_data(gan, data)
+    check_steps(run_dir, schedule.steps)
+    origin = data.origin or Origin(None, dataclasses.asdict(LoadOptions()))
+    if origin.data is not None:
+        refuse_inside(run_dir, origin.data)
+    if line := describe_unlabelled(data, gan):
+        print(line, flush=True)
+    unnamed: tuple[str, ...] = ()
+    if config is None:
+        written = write_config(
+            gan, data=data.name, schedule=schedule, seed=seed, random_flip=random_flip, eval_prior=eval_prior
+        )
+        config, unnamed = written.config, written.unnamed
+    if continue_with_changes:
+        check_fits(run_dir, gan.with_replicas(placement.mesh.size))
+    with tempfile.TemporaryDirectory() as scratch:
+        labels, file = origin.labels, Path(scratch) / TRAINING_LABELS
+        if origin.assigned:
+            labels = {"choice": TRAINING_LABELS, "sha256": save_labels(file, data.train)}
+        record = {
+            "data": origin.data,
+            "reading": origin.reading,
+            "labels": labels,
+            "labelled_only": origin.labelled_only,
+            "seed": seed,
+            "validation": validation,
+        } | ({"unnamed_parts": list(unnamed)} if unnamed else {})
+        describe_run(run_dir, data, config, record, continue_with_changes)
+        if origin.assigned and is_main_process():
+            with atomic(run_dir / TRAINING_LABELS) as copy:
+                copy.write(file.read_bytes())
+    train_gan(
+        gan,
+        data.train,
+        run_dir=run_dir,
+        schedule=schedule,
+        seed=seed,
+        placement=placement,
+        random_flip=random_flip,
+        workers=workers,
+        divergence=divergence,
+        score=score,
+        hooks=hooks,
+    )
+    opened = open_run(run_dir, gan=dataclasses.replace(gan, prior=eval_prior or gan.prior))
+    return dataclasses.replace(opened, dataset=data)
+
+
+def check_data(gan: GAN, data: ImageDataset) -> None:
+    """Checks that a GAN fits a data set.
+
+    Raises:
+      UserError: the image shapes differ, or a conditional GAN has another number of classes.
+    """
+    if gan.spec.image_shape != data.spec.image_shape:
+        raise UserError(
+            f"the GAN generates images {list(gan.spec.image_shape)}, but those of {data.name} are "
+            f"{list(data.spec.image_shape)}; build it with the spec of the data set, or set image_size"
+        )
+    if gan.conditional and gan.spec.num_classes != data.spec.num_classes:
+        raise UserError(
+            f"the GAN has {gan.spec.num_classes} classes, but {data.name} has {data.spec.num_classes}; build "
+            "it with the spec of the data set"
+        )
+
+
+def describe_unlabelled(data: ImageDataset, gan: GAN) -> str | None:
+    """A line on how a conditional GAN uses unlabelled training images; None if it has none.
+
+    Raises:
+      UserError: no training image has a label.
+    """
+    missing, count = int((hard_labels(data.train) == UNLABELLED).sum()), len(data.train)
+    if not gan.conditional or not missing:
+        return None
+    if missing == count:
+        raise UserError(
+            f"{data.name}: no training image has a label, but ModularGAN.conditional is True; "
+            "give --labels, or train without labels (no_labels.gin, ssgan.gin)"
+        )
+    start = f"{missing:,} of {count:,} training images have no label"
+    if any(getattr(task, "use_predictor", False) for task in gan.tasks):
+        return f"{start}: the discriminator's classification head predicts them (S3GAN.use_predictor)"
+    return (
+        f"{start}: the discriminator gets them without a class; --labelled_only drops them, few-labels "
+        "infers their labels"
+    )
+
+
+def network_name(gan: GAN) -> str:
+    """The name of a GAN's architecture, or of its generator if it is not registered."""
+    parts = tuple(getattr(part, "func", part) for part in (gan.make_generator, gan.make_discriminator))
+    known = (name for name in ARCHITECTURES if ARCHITECTURES[name] == parts)
+    return next(known, getattr(parts[0], "__qualname__", str(parts[0])))
+
+
+def save_labels(path: Path, split: Split) -> str:
+    """Writes the labels of a split as a label file, and returns its SHA-256."""
+    labelled = np.flatnonzero(hard_labels(split) != UNLABELLED)
+    write_labels(path, labelled, split.labels[labelled], split.names)
+    return digest(path)

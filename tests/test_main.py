@@ -141,9 +141,7 @@ def test_a_missing_label_file_is_refused(tmp_path, capsys):
 
 def test_a_configuration_runs_on_fake_data(tmp_path, monkeypatch):
     trained = []
-    monkeypatch.setattr(
-        "compare_gan.training.gan.train", lambda gan, split, **_: trained.append((gan, split))
-    )
+    monkeypatch.setattr("compare_gan.runs.train_gan", lambda gan, split, **_: trained.append((gan, split)))
     words = ["train", "--model_dir", tmp_path / "run", *config("conditional"), "--data_fake_dataset"]
     words += bindings("dataset.name = 'cifar10'")
     assert main([str(word) for word in words]) == 0

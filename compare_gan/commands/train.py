@@ -137,15 +137,14 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
+    from compare_gan import runs
     from compare_gan.config.parse import parse
     from compare_gan.core.placement import Placement
     from compare_gan.data.source import refuse_inside
     from compare_gan.data.validation import with_validation
     from compare_gan.training.divergence import DivergencePolicy
-    from compare_gan.training.gan import train as train_gan
     from compare_gan.training.hooks import ProfileHook
-    from compare_gan.training.resume import check_fits, check_steps
-    from compare_gan.training.run_dir import describe_run
+    from compare_gan.training.resume import check_steps
     from compare_gan.training.schedule import TrainSchedule
 
     if not arguments.gin_config and not arguments.gin_bindings:
@@ -162,46 +161,43 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
         keep_checkpoints=parsed.run_config.keep_checkpoint_max,
         score_every=arguments.eval_every_steps if arguments.schedule == "train" else None,
     )
-    check_steps(run_dir, schedule.steps)
+    check_steps(run_dir, schedule.steps)  # before images are read, which may take long
     refuse_inside(run_dir, data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name))
-    dataset, origin = training_data(arguments, parsed)
+    dataset = training_data(arguments, parsed)
     gan = parsed.gan(dataset.spec)
-    if line := describe_unlabelled(dataset, gan):
-        print(line, flush=True)
     validation = None
     if arguments.validation is not None:
         dataset, validation = with_validation(dataset, arguments.validation, seed)
     score = scorer(arguments, options, parsed, gan, dataset, validation) if schedule.score_every else None
-    origin |= {"seed": seed, "validation": arguments.validation}
-    if arguments.continue_with_changes:
-        check_fits(run_dir, gan.with_replicas(placement.mesh.size))
-    describe_run(run_dir, dataset, parsed.operative_config, origin, arguments.continue_with_changes)
-    train_gan(
+    runs.train(
         gan,
-        dataset.train,
-        run_dir=run_dir,
+        dataset,
+        run_dir,
         schedule=schedule,
         seed=seed,
-        placement=placement,
-        random_flip=parsed.dataset.random_flip,
-        workers=arguments.data_workers,
-        divergence=DivergencePolicy(arguments.on_divergence, arguments.on_collapse),
-        score=score,
         hooks=[ProfileHook(run_dir, arguments.profile, schedule)] if arguments.profile else [],
+        random_flip=parsed.dataset.random_flip,
+        eval_prior=parsed.eval_prior,
+        score=score,
+        validation=arguments.validation,
+        divergence=DivergencePolicy(arguments.on_divergence, arguments.on_collapse),
+        placement=placement,
+        workers=arguments.data_workers,
+        config=parsed.operative_config,
+        continue_with_changes=arguments.continue_with_changes,
     )
     print(f"trained: {run_dir}")
 
 
-def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict[str, Any]]:
-    """The data set with its training labels, and the entries of `run.json` that describe its origin.
+def training_data(arguments: argparse.Namespace, parsed: Any) -> Any:
+    """The data set with its training labels.
 
     Raises:
       UserError: the data or the labels cannot be read, or do not match.
     """
     from compare_gan.data import open_dataset
     from compare_gan.data.facts import DATASET_INFO
-    from compare_gan.data.labels import describe_choice, labelled_only, relabelled
-    from compare_gan.data.source import resolved
+    from compare_gan.data.labels import CLUSTERS, describe_choice, labelled_only, relabelled
 
     fake = arguments.data_fake_dataset
     source = data_source(arguments.data, fake, parsed.dataset.name)
@@ -218,52 +214,20 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> tuple[Any, dict
         raise UserError(
             f"{load_options.like}: needs a label file; give --labels or replace_labels.file_pattern"
         )
-    if labels and "sha256" in labels:
-        word, _, file = choice.rpartition("clusters:")
-        labels["choice"] = f"{'clusters:' if word or file != choice else ''}{Path(file).resolve()}"
-        if (
-            file == choice and label_kind in ("stored", "given") and not fake
-        ):  # may also label held-out images
-            load_options, choice = dataclasses.replace(load_options, labels=labels["choice"]), None
-    labelled_alone = arguments.labelled_only or label_kind == "given"
+    if (
+        labels is not None
+        and "sha256" in labels
+        and not choice.startswith(CLUSTERS)
+        and label_kind in ("stored", "given")
+        and not fake
+    ):  # may also label held-out images
+        load_options, choice = dataclasses.replace(load_options, labels=labels["choice"]), None
     dataset = open_dataset(source, reading=load_options)
     if choice:
         dataset = relabelled(dataset, choice)
-    if labelled_alone:
+    if arguments.labelled_only or label_kind == "given":
         dataset = labelled_only(dataset)
-    test_data = load_options.test_data and resolved(load_options.test_data)
-    origin = {
-        "data": resolved(source),
-        "reading": dataclasses.asdict(dataclasses.replace(load_options, test_data=test_data)),
-        "labels": labels,
-        "labelled_only": labelled_alone,
-    }
-    return dataset, origin
-
-
-def describe_unlabelled(dataset: Any, gan: Any) -> str | None:
-    """A line on how a conditional GAN uses unlabelled training images; None if it has none.
-
-    Raises:
-      UserError: no training image has a label.
-    """
-    from compare_gan.data.base import UNLABELLED, hard_labels
-
-    missing, count = int((hard_labels(dataset.train) == UNLABELLED).sum()), len(dataset.train)
-    if not gan.conditional or not missing:
-        return None
-    if missing == count:
-        raise UserError(
-            f"{dataset.name}: no training image has a label, but ModularGAN.conditional is True; "
-            "give --labels, or train without labels (no_labels.gin, ssgan.gin)"
-        )
-    start = f"{missing:,} of {count:,} training images have no label"
-    if any(getattr(task, "use_predictor", False) for task in gan.tasks):
-        return f"{start}: the discriminator's classification head predicts them (S3GAN.use_predictor)"
-    return (
-        f"{start}: the discriminator gets them without a class; --labelled_only drops them, few-labels "
-        "infers their labels"
-    )
+    return dataset
 
 
 def scorer(

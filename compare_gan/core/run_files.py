@@ -11,6 +11,7 @@ METRICS_LOG = "metrics.jsonl"
 INCIDENTS = "incidents.jsonl"
 PROFILE = "profile"  # a folder
 SAMPLES, INTERPOLATIONS = "samples", "interpolations"  # an image grid for each step
+TRAINING_LABELS = "labels.npz"  # labels that were computed in Python
 DONE = "TRAIN_DONE"  # empty; written after the last step
 SCORES = "scores.csv"
 EXPORT = "export"  # a folder

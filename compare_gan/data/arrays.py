@@ -73,8 +73,16 @@ def read_arrays(path: Path) -> Contents:
     Raises:
       UserError: the file does not match this description.
     """
-    arrays = plain_arrays(path)
-    roles = _roles(path, arrays)
+    return contents_of_arrays(plain_arrays(path), path)
+
+
+def contents_of_arrays(arrays: dict[str, np.ndarray], path: Path = Path("arrays")) -> Contents:
+    """The data set of arrays as in the files of `read_arrays`; `path` names them in messages.
+
+    Raises:
+      UserError: they do not match the description in `read_arrays`.
+    """
+    arrays, roles = dict(arrays), _roles(path, arrays)
     notes = [] if set(roles.values()) <= set(NAMES) else [f"reads {_described(roles)}"]
     names = _class_names(path, arrays)
     if ignored := [

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -47,6 +47,17 @@ def hard_labels(split: Split) -> np.ndarray:
     return hardened(split.labels)
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """How to open a data set again, as recorded in `run.json`."""
+
+    data: str | Sequence[str] | None  # a name, or absolute paths; None: arrays
+    reading: dict[str, Any]  # the fields of `compare_gan.data.LoadOptions`
+    labels: dict[str, str] | None = None  # what replaced the labels, see `labels.describe_choice`
+    labelled_only: bool = False  # unlabelled training images were dropped
+    assigned: bool = False  # the training labels were computed, and are in no file that `labels` names
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageDataset:
     """Train and test images of one size.
@@ -60,6 +71,7 @@ class ImageDataset:
     class_names: tuple[str, ...]  # empty: no labels
     fit: str = "as stored"  # how test images were cropped and resized: scores depend on it
     test_class_names: tuple[str, ...] | None = None  # class names of the test labels; None: `class_names`
+    origin: Origin | None = None  # None: made by hand
 
     @property
     def test_classes(self) -> tuple[str, ...]:
@@ -82,5 +94,10 @@ class ImageDataset:
         if len(labels) != len(self.train):
             raise UserError(f"{len(labels)} labels for the {len(self.train)} training images of {self.name}")
         train = dataclasses.replace(self.train, labels=labels)
-        names = self.class_names if class_names is None else class_names
-        return dataclasses.replace(self, train=train, class_names=names, test_class_names=self.test_classes)
+        return dataclasses.replace(
+            self,
+            train=train,
+            class_names=self.class_names if class_names is None else class_names,
+            test_class_names=self.test_classes,
+            origin=self.origin and dataclasses.replace(self.origin, labels=None, assigned=True),
+        )

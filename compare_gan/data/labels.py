@@ -20,6 +20,7 @@ from compare_gan.data.records import StoredSplit
 from compare_gan.data.streamed import Streamed
 
 CHOICES = "single, random[:SEED] or clusters:FILE"
+CLUSTERS = "clusters:"
 
 
 def choose_kept(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -113,17 +114,24 @@ def relabelled(dataset: ImageDataset, choice: str) -> ImageDataset:
       UserError: the choice is invalid, or does not match the data set.
     """
     relabel, _ = _parsed(choice)
-    return relabel(dataset)
+    found = relabel(dataset)
+    if found.origin is None:
+        return found
+    origin = dataclasses.replace(found.origin, labels=describe_choice(choice), assigned=False)
+    return dataclasses.replace(found, origin=origin)
 
 
 def describe_choice(choice: str) -> dict[str, str]:
-    """A record that makes a choice reproducible: the choice, and the SHA-256 of its label file.
+    """A record that makes a choice reproducible: the choice with an absolute path, and the file's SHA-256.
 
     Raises:
       UserError: the choice is invalid, or its file cannot be read.
     """
     _, path = _parsed(choice)
-    return {"choice": choice} if path is None else {"choice": choice, "sha256": digest(path)}
+    if path is None:
+        return {"choice": choice}
+    prefix = CLUSTERS if choice.startswith(CLUSTERS) else ""
+    return {"choice": f"{prefix}{path.resolve()}", "sha256": digest(path)}
 
 
 def _parsed(choice: str) -> tuple[Callable[[ImageDataset], ImageDataset], Path | None]:
@@ -151,12 +159,14 @@ def labelled_only(dataset: ImageDataset) -> ImageDataset:
     """
     train = dataset.train
     labelled = train.labels != UNLABELLED if train.labels.ndim == 1 else train.labels.any(1)
-    if labelled.all():
-        return dataset
     index = np.flatnonzero(labelled)
     if not len(index):
         raise UserError(f"{dataset.name}: no training image has a label")
-    return dataclasses.replace(dataset, train=subset(train, index))
+    return dataclasses.replace(
+        dataset,
+        train=train if labelled.all() else subset(train, index),
+        origin=dataset.origin and dataclasses.replace(dataset.origin, labelled_only=True),
+    )
 
 
 def subset(split: Split, index: np.ndarray) -> Split:

@@ -1,20 +1,23 @@
 """Opens the data set named by a user."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import DATASETS
 from compare_gan.data.archive import SUFFIXES as ARCHIVES
 from compare_gan.data.archive import read_archive
-from compare_gan.data.arrays import read_arrays
-from compare_gan.data.base import ImageDataset
+from compare_gan.data.arrays import contents_of_arrays, read_arrays
+from compare_gan.data.base import ImageDataset, Origin
 from compare_gan.data.facts import DATASET_INFO
 from compare_gan.data.folder import read_folder
 from compare_gan.data.idx import idx_name, read_idx_file
 from compare_gan.data.joining import join_sources, with_test_data
-from compare_gan.data.labels import relabelled
+from compare_gan.data.labels import describe_choice, relabelled
 from compare_gan.data.loading import LoadOptions, load
 from compare_gan.data.parquet import Columns, read_parquet, without_columns
 from compare_gan.data.prepared import is_named
@@ -33,37 +36,63 @@ SUFFIXES = (".npz", ".npy", PARQUET, *ARCHIVES)
 
 
 Source = str | Sequence[str]  # a name or a path, or several to be joined
+Arrays = np.ndarray | Mapping[str, Any]  # images, or arrays by name
 
 
 def open_dataset(
-    source: Source, image_size: int | None = None, reading: LoadOptions | None = None
+    source: Source | Path | Arrays, *, reading: LoadOptions | None = None, **options: Any
 ) -> ImageDataset:
-    """Opens a data set by name or by path: a folder, an archive, `.parquet`, `.npz` or `.npy`.
+    """Opens a data set by name, by path (a folder, an archive, `.parquet`, `.npz`, `.npy`), or from arrays.
 
-    A name is a registered name, a name in `DATASET_INFO`, or `tfds:NAME` for any other data set of TensorFlow
-    Datasets; it takes precedence over a path. `DATASET_INFO` defines the crop, resize and labels of its data
-    sets. A folder or archive contains images in a layout of `compare_gan.data.layout`; a folder may also
-    contain parquet files. If a source has no test split, a fixed fifth of the images is held out.
-    `fake:NAME` is noise in the shape of a named data set.
+    A name is a registered name such as "digits", a name in `DATASET_INFO`, or `tfds:NAME` for any other data
+    set of TensorFlow Datasets; it takes precedence over a path. `DATASET_INFO` defines the crop, resize and
+    labels of its data sets. A folder or archive contains images in a layout of `compare_gan.data.layout`; a
+    folder may also contain parquet files. If a source has no test split, a fixed fifth of the images is held
+    out. `fake:NAME` is noise in the shape of a named data set.
+
+    >>> digits = open_dataset("digits")
+    >>> digits.train.images.shape, digits.train.images.dtype, digits.test.labels[:3]
+    ((1347, 8, 8, 1), dtype('uint8'), array([1, 3, 5], dtype=int32))
+    >>> images, labels = digits.train.images, digits.train.labels
+    >>> open_dataset({"images": images, "labels": labels}, image_size=16, holdout=0.5).spec
+    ImageSpec(image_shape=(16, 16, 1), num_classes=10)
 
     Args:
-      source: several sources are joined: some may be labelled and others not. Classes with the same name are
-        merged.
-      image_size: short for `LoadOptions(image_size)`.
-      reading: the options.
+      source: a name or a path. Several are joined: some may be labelled and others not, and classes with the
+        same name are merged. Or an array of images, or a dictionary of arrays as in an `.npz` file: "images"
+        [N, H, W, C], uint8 or float in [0, 1], and optionally "labels" (-1 = unlabelled), "test_images",
+        "test_labels" and "class_names".
+      reading: how to read it.
+      **options: fields of `LoadOptions`, such as `labels="few.csv"` or `image_size=64`; they override those
+        of `reading`.
 
     Raises:
-      UserError: there is no such source, or its images differ in size.
+      UserError: there is no such source, an option is invalid, or images differ in size.
     """
-    reading = reading or LoadOptions(image_size)
+    if unknown := options.keys() - {field.name for field in dataclasses.fields(LoadOptions)}:
+        name = min(unknown)
+        known = did_you_mean(name, (field.name for field in dataclasses.fields(LoadOptions)))
+        raise UserError(f"open_dataset has no option {name!r}{known}")
+    reading = dataclasses.replace(reading or LoadOptions(), **options)
+    if isinstance(source, Path):
+        source = str(source)
+    if isinstance(source, str) and source.startswith(FAKE):
+        return dataclasses.replace(fake(source.removeprefix(FAKE)), origin=origin_of(source, reading))
     if isinstance(source, str):
-        if source.startswith(FAKE):
-            return fake(source.removeprefix(FAKE))
         reading = with_preset(source, reading)
+    labels = describe_choice(reading.labels) if reading.labels else None  # fails before images are decoded
     dataset = load(find(source, reading), reading)
     if reading.facts is not None and reading.facts.labels in ("single", "random"):
         dataset = relabelled(dataset, reading.facts.labels)
-    return dataset
+    origin = dataclasses.replace(origin_of(source, reading), labels=labels)
+    return dataclasses.replace(dataset, origin=origin)
+
+
+def origin_of(source: Source | Arrays, reading: LoadOptions) -> Origin:
+    """The origin of a data set that is opened with these arguments, with absolute paths."""
+    options = dataclasses.asdict(reading)
+    options |= {name: str(resolved(options[name])) for name in ("labels", "test_data") if options[name]}
+    return Origin(None if isinstance(source, Mapping | np.ndarray) else resolved(source), options)
 
 
 def with_preset(source: str, reading: LoadOptions) -> LoadOptions:
@@ -71,17 +100,21 @@ def with_preset(source: str, reading: LoadOptions) -> LoadOptions:
     return dataclasses.replace(reading, like=source) if source in DATASET_INFO else reading
 
 
-def find(source: Source, reading: LoadOptions | None = None) -> Contents:
+def find(source: Source | Arrays, reading: LoadOptions | None = None) -> Contents:
     """The contents of a source, before pixels are read; `reading.test_data` replaces its test split.
 
     Raises:
       UserError: there is no such source, or it contains no images.
     """
     reading = reading or LoadOptions()
-    sources = [source] if isinstance(source, str) else list(dict.fromkeys(source))
-    if not sources:
-        raise UserError("no data set; set --data")
-    contents = join_sources([_find(each, reading) for each in sources])
+    if isinstance(source, Mapping | np.ndarray):
+        arrays = source if isinstance(source, Mapping) else {"images": source}
+        contents = contents_of_arrays({name: np.asarray(value) for name, value in arrays.items()})
+    else:
+        sources = [source] if isinstance(source, str) else list(dict.fromkeys(source))
+        if not sources:
+            raise UserError("no data set; set --data")
+        contents = join_sources([_find(each, reading) for each in sources])
     if reading.test_data is None:
         return contents
     return with_test_data(contents, _find(reading.test_data, reading))

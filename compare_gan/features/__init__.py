@@ -10,7 +10,7 @@ from compare_gan.features.encoder import TrainedEncoder, load_encoder
 from compare_gan.features.inception import open_inception
 from compare_gan.features.onnx_file import load_onnx
 
-__all__ = ["Extracted", "Extractor", "TrainedEncoder", "load_encoder", "open_extractor"]
+__all__ = ["EXTRACTORS", "Extracted", "Extractor", "TrainedEncoder", "load_encoder", "open_extractor"]
 
 
 def open_extractor(source: str) -> Extractor:

@@ -37,7 +37,7 @@ def command(tmp_path):
 def trained_on(monkeypatch):
     """The training data, without training."""
     seen = []
-    monkeypatch.setattr("compare_gan.training.gan.train", lambda gan, split, **_: seen.append((gan, split)))
+    monkeypatch.setattr("compare_gan.runs.train_gan", lambda gan, split, **_: seen.append((gan, split)))
     return seen
 
 

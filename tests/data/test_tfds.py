@@ -466,7 +466,7 @@ GAN = (
 def train(root, tmp_path, monkeypatch):
     """Runs `train` up to the start of training; returns the training data."""
     seen = []
-    monkeypatch.setattr("compare_gan.training.gan.train", lambda gan, split, **_: seen.append((gan, split)))
+    monkeypatch.setattr("compare_gan.runs.train_gan", lambda gan, split, **_: seen.append((gan, split)))
 
     def run(name, *more, architecture="resnet5_arch", code=0):
         chosen = (f"dataset.name = {name!r}", f"options.architecture = {architecture!r}")
