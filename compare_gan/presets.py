@@ -30,7 +30,7 @@ def small(spec: ImageSpec, *, conditional: bool | None = None) -> GAN:
       >>> base.conditional, base.batch_size, base.z_dim
       (True, 32, 32)
       >>> [task.name for task in s3gan(base, rotated_batch_fraction=4, project_y=True).tasks]
-      ['rotation', 'projection']
+      ['rotation', 'class']
 
     Args:
       spec: shape of the images, and number of classes.
@@ -52,7 +52,7 @@ def small32(spec: ImageSpec, *, conditional: bool | None = None) -> GAN:
 
 
 def small64(spec: ImageSpec, *, conditional: bool | None = None) -> GAN:
-    """Like `small32`, for photographs of 64x64: a modest GPU, or a CPU for days.
+    """Like `small32`, for photographs of 64x64: a modest GPU, or a CPU for a day.
 
     Raises:
       UserError: the images have another size, or `conditional` without classes.
@@ -61,7 +61,7 @@ def small64(spec: ImageSpec, *, conditional: bool | None = None) -> GAN:
 
 
 def small128(spec: ImageSpec, *, conditional: bool | None = None) -> GAN:
-    """Like `small32`, narrower and with batches of 32, for photographs of 128x128 on a modest GPU.
+    """Like `small32`, narrower and with batches of 32, for photographs of 128x128.
 
     Raises:
       UserError: the images have another size, or `conditional` without classes.

@@ -2,11 +2,13 @@
 
 from compare_gan.config.recipes import NO_SCORE, Configuration, configurations, methods
 from compare_gan.core.tables import table, wrapped
+from compare_gan.core.words import listed
 
+COLUMNS = ("configuration", "images", "memory", "time", "score")
 BASIS = (
     "memory: estimate for a training step in float32, over all devices. time: estimate for one GPU at "
-    "4 TFLOP/s, about a V100 in float32. score: as published by the source below, not measured with this "
-    "library."
+    "4 TFLOP/s, about a V100 in float32; small networks do not reach it. score: as published by the source "
+    "below, not measured with this library."
 )
 
 
@@ -19,6 +21,9 @@ def listing() -> str:
     lines += ["", *wrapped(BASIS)]
     for number, source in enumerate(sources, 1):
         lines += wrapped(source, f"{f'[{number}]':<5}")
+    lines += ["", "Some need more:", ""]
+    for needs, names in further_needs().items():
+        lines += wrapped(f"{listed(names)}: {needs}")
     lines += ["", "Networks and training, to be combined with a file of methods:", ""]
     lines += table([COLUMNS[:-1], *(row(each, sources)[:-1] for each in found if each not in complete)])
     lines += ["", "Methods, which say what labels are used:", ""]
@@ -28,7 +33,13 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-COLUMNS = ("configuration", "images", "memory", "time", "score")
+def further_needs() -> dict[str, list[str]]:
+    """What some configurations need besides memory and time -> the names of those."""
+    found: dict[str, list[str]] = {}
+    for name, configuration in configurations().items():
+        if configuration.needs is not None:
+            found.setdefault(configuration.needs, []).append(name)
+    return found
 
 
 def row(configuration: Configuration, sources: list[str]) -> tuple[str, ...]:

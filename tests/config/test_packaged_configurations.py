@@ -16,7 +16,7 @@ from compare_gan.gans.step import train_step
 from compare_gan.main import parser
 from tests.helpers.tiers import slow_unless
 from tests.parity.kinds.gin import line, parameters
-from tests.parity.reference import CASES, load
+from tests.parity.reference import load
 
 FOUND = configurations()
 COMPLETE = [name for name, each in FOUND.items() if each.combine_with is None]
@@ -39,8 +39,7 @@ def test_the_header_is_complete(name):
     assert (each.score_from is None) == (each.score == NO_SCORE)
     assert each.score == NO_SCORE or re.fullmatch(r"FID \d+\.\d+(, IS \d+(\.\d+)?)?", each.score)
     assert re.fullmatch(r"[\d,.]+ [MG]B", each.memory)
-    assert re.fullmatch(r"[\d,.]+ (minutes|hours|days) \([\d.]+ [TPE]FLOP at 4 TFLOP/s\)", each.time)
-    assert (each.needs is not None) == name.startswith("s3gan") or "imagenet" in name
+    assert re.fullmatch(r"[\d,.]+ (minutes|hours|days) \([\d.]+ [TPE]FLOP .+\)", each.time)
     side = each.images.partition("x")[0]
     assert each.images == ("8x8 to 64x64" if name == "small" else f"{side}x{side}")
 
@@ -55,10 +54,11 @@ def test_the_command_is_valid(name):
 
 
 @pytest.mark.parametrize("name", [name for name in FOUND if name != "small"])
-def test_the_header_has_the_size_of_the_images(name):
-    parsed = parse(files(name))
+def test_the_header_has_the_size_of_the_images_and_further_needs(name):
+    parsed, needs = parse(files(name)), FOUND[name].needs or ""
     assert image_spec(parsed.dataset.name, None, None).image_shape[:2] == (FOUND[name].side,) * 2
-    assert len(str(FOUND[name].side)) == len(name) - len(name.rstrip("0123456789")) or name.endswith("10")
+    assert ("several devices" in needs) == (parsed.options.batch_size == 2048)
+    assert ("a label for every image" in needs) == name.startswith("s3gan")
 
 
 def operative(parsed: Parsed) -> dict:
@@ -78,7 +78,7 @@ RECORDED = {
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_settings_are_those_of_the_example_of_compare_gan(name):
-    meta = load(CASES / f"gin_{name}.json").meta
+    meta = load(f"gin_{name}").meta
     theirs = operative(parse([], [line(**binding) for binding in meta["bindings"]]))
     ours = operative(parse([name]))
     assert {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)} == RECORDED[name]
@@ -117,7 +117,7 @@ def test_networks_have_the_published_number_of_parameters(name):
 
 CASES_OF_EXPLAIN = [(name, "no_labels") for name in COMPLETE]
 CASES_OF_EXPLAIN += [(name, method) for name in HALVES if name != "small" for method in methods()]
-EXPLAINED = ("sngan_cifar10", "s3gan_imagenet128")
+EXPLAINED = ("sngan_cifar10", "s3gan_stl10")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ SHRUNKEN = [
 ]
 
 
-@pytest.mark.parametrize("name", slow_unless(lambda name: name in ("ssgan_cifar10",), FOUND))
+@pytest.mark.parametrize("name", slow_unless(lambda name: name in ("dcgan_celeba64", "small32"), FOUND))
 def test_a_shrunken_step_trains_both_networks(name):
     full = parse(files(name, "s3gan"))
     z_dim = {120: 12, 140: 14}.get(full.options.z_dim, 8)  # hierarchical latents divide into blocks

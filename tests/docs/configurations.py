@@ -6,7 +6,9 @@ From the root of the repository: `python -m tests.docs.configurations` rewrites 
 from pathlib import Path
 
 import compare_gan
+from compare_gan.config.catalogue import further_needs
 from compare_gan.config.recipes import Configuration, configurations, methods
+from compare_gan.core.words import listed
 
 PAGE = Path(compare_gan.__file__).parents[1] / "docs" / "configurations.md"
 BEGIN, END = "<!-- table: python -m tests.docs.configurations -->\n", "<!-- end of table -->\n"
@@ -21,6 +23,13 @@ def table() -> str:
         "| configuration | images | memory | time | score | settings |",
         "|---|---|---|---|---|---|",
         *(f"{row(each)} {score(each)} | {each.settings} |" for each in complete),
+        "",
+        "Some need more:",
+        "",
+        *(
+            f"- {listed([f'`{name}`' for name in names])}: {needs}."
+            for needs, names in further_needs().items()
+        ),
         "",
         "Networks and training without a choice of labels:",
         "",
