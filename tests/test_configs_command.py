@@ -16,14 +16,13 @@ def test_the_list_has_needs_and_score_of_each_configuration(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= WIDTH for line in lines)
     cells = {line.split()[0]: re.split(r"  +", line) for line in lines if line.strip()}
-    notes = " ".join(lines)
+    notes = dict(re.findall(r"^\[(\d+)\] +(.*(?:\n {5}.*)*)", "\n".join(lines), re.MULTILINE))
     for name, each in configurations().items():
         found = dict(zip(COLUMNS, cells[name], strict=False))
         assert (found["images"], found["memory"], found["time"]) == (each.images, each.memory, each.duration)
         if each.combine_with is None and each.score != NO_SCORE:
-            score, _, number = found["score"].partition(" [")
-            source = re.search(rf"\[{re.escape(number)} +(.*?)(?= +\[\d+\]| Networks)", notes)[1]
-            assert score == each.score and source.split() == each.score_from.split()
+            score, number = re.fullmatch(r"(.+) \[(\d+)\]", found["score"]).groups()
+            assert score == each.score and notes[number].split() == each.score_from.split()
     assert set(methods()) <= cells.keys()
 
 
