@@ -133,6 +133,7 @@ def test_a_configuration_is_explained_without_error_or_warning(name, method, mon
 
 SHRUNKEN = [
     "options.batch_size = 8",
+    "options.disc_iters = 1",
     *(
         f"{net}.{player}.ch = 2"
         for net in ("resnet5", "resnet_stl")
