@@ -10,11 +10,13 @@ from compare_gan import presets
 from compare_gan.config.explain import image_spec
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import NO_SCORE, configurations
+from compare_gan.config.write import write_config
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.ssgan import ssgan
 from compare_gan.nn.norms import conditional_batch_norm
+from compare_gan.training.schedule import TrainSchedule
 
 FOUND = configurations()
 COMPLETE = [name for name, each in FOUND.items() if each.combine_with is None]
@@ -38,10 +40,13 @@ def test_the_docstring_has_paper_and_score(name):
 
 
 @pytest.mark.parametrize("name", COMPLETE)
-def test_a_preset_is_the_configuration_of_its_name(name):
+def test_a_preset_is_the_configuration_of_its_name_and_is_written_as_one(name):
     parsed = parse([name])
     spec = image_spec(parsed.dataset.name, None, None)
-    assert FUNCTIONS[name](spec) == parsed.gan(spec)
+    gan = FUNCTIONS[name](spec)
+    assert gan == parsed.gan(spec)
+    written = write_config(gan, data=parsed.dataset.name, schedule=TrainSchedule(steps=10))
+    assert not written.unnamed and parse([], [written.config]).gan(spec) == gan
 
 
 def test_another_image_size_is_an_error():
