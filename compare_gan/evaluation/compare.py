@@ -67,7 +67,7 @@ def _cell(row: Row, name: str) -> str:
 
 def text(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """The table for a terminal."""
-    return "\n".join([*tables.table([header, *body]), *notes(body)])
+    return tables.text([tables.Table([header, *body]), *notes(body)])
 
 
 def notes(body: Sequence[Sequence[str]]) -> list[str]:

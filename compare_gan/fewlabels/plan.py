@@ -11,7 +11,7 @@ from typing import Any
 from compare_gan.core.files import read_json, read_log
 from compare_gan.core.progress import Progress, clock
 from compare_gan.core.run_files import CLASSIFY_RUN, METRICS_LOG, PRETRAIN_RUN, SECONDS
-from compare_gan.core.tables import Cell, table
+from compare_gan.core.tables import Cell, Table, text
 from compare_gan.fewlabels.execute import attempt
 from compare_gan.fewlabels.study import Study, Task
 from compare_gan.fewlabels.tasks import is_done, run_task, task_stages
@@ -107,7 +107,7 @@ def run_trial(trial: Study, entry: Entry) -> Entry:
 
 
 def plan_table(entries: Sequence[Entry], workers: int) -> str:
-    """The plan as a text table, with the total time if it is known."""
+    """The plan as a table, with the total time if it is known."""
     rows: list[tuple[Cell, ...]] = [("", "runs", "steps", "steps/s", "time")]
     for entry in entries:
         rate = "" if entry.rate is None else f"{entry.rate:.1f}"
@@ -115,7 +115,5 @@ def plan_table(entries: Sequence[Entry], workers: int) -> str:
         rows.append((entry.name, len(entry.tasks), entry.steps or "", rate, time))
     total = sum(entry.total for entry in entries)
     runs, steps = sum(len(e.tasks) for e in entries), sum(len(e.tasks) * e.steps for e in entries)
-    lines = table([*rows, ("all", runs, steps, "", clock(total) if total else "")])
-    if workers > 1 and total:
-        lines[-1] += f", {clock(total / workers)} with {workers} processes"
-    return "\n".join(lines)
+    table = text([Table([*rows, ("all", runs, steps, "", clock(total) if total else "")])])
+    return f"{table}, {clock(total / workers)} with {workers} processes" if workers > 1 and total else table
