@@ -113,6 +113,7 @@ def train(
     schedule: TrainSchedule | None = None,
     seed: int = 0,
     hooks: Sequence[Hook] = (),
+    tensorboard: bool = True,
     random_flip: bool = False,
     eval_prior: Prior | None = None,
     score: Score | None = None,
@@ -141,6 +142,7 @@ def train(
       schedule: how long to train, and when to log, sample, score and save.
       seed: of every random number.
       hooks: called after every step, see `compare_gan.training.hooks`.
+      tensorboard: write metrics, samples and real images to a TensorBoard event file in the run folder.
       random_flip: mirror real images left to right with probability 1/2.
       eval_prior: the distribution of latent vectors of samples and scores; None: `gan.prior`.
       score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
@@ -204,6 +206,7 @@ def train(
         workers=workers,
         divergence=divergence,
         score=score,
+        tensorboard=tensorboard,
         hooks=hooks,
     )
     opened = open_run(run_dir, gan=dataclasses.replace(gan, prior=eval_prior or gan.prior))

@@ -101,6 +101,9 @@ def add(commands) -> None:
     add_settings(parser)
     parser.add_argument("--sample_every", type=int, default=500, help="number of steps between sample grids")
     parser.add_argument(
+        "--no_tensorboard", action="store_true", help="write no TensorBoard events into the run folder"
+    )
+    parser.add_argument(
         "--profile",
         type=int,
         default=0,
@@ -179,6 +182,7 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
         random_flip=parsed.dataset.random_flip,
         eval_prior=parsed.eval_prior,
         score=score,
+        tensorboard=not arguments.no_tensorboard,
         validation=arguments.validation,
         divergence=DivergencePolicy(arguments.on_divergence, arguments.on_collapse),
         placement=placement,

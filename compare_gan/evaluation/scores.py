@@ -84,6 +84,8 @@ def higher_is_better(name: str) -> bool:
 
 def write_scores(run_dir: Path, row: Row) -> None:
     """Adds a row to the scores of a run, or new columns to the row with the same step and protocol."""
+    from compare_gan.evaluation.events import mirror_scores  # it needs the names of scores
+
     if not is_main_process():
         return
     new = _format_row({**row, "fingerprint": fingerprint(row)})
@@ -95,7 +97,9 @@ def write_scores(run_dir: Path, row: Row) -> None:
             new = known | new | {"scored": " ".join(dict.fromkeys(scored))}
         else:
             rows.append(old)
-    write_csv(run_dir / SCORES, sorted([*rows, new], key=lambda each: int(each["step"])))
+    rows = sorted([*rows, new], key=lambda each: int(each["step"]))
+    write_csv(run_dir / SCORES, rows)
+    mirror_scores(run_dir / SCORES, rows)
 
 
 def read_scores(run_dir: Path) -> list[dict[str, str]]:
