@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 
 SUFFIX = ".compare_gan"  # a folder may also hold event files of other programs
@@ -26,7 +26,7 @@ def event_files(folder: Path) -> list[Path]:
 class EventFile:
     """A new event file, which replaces the earlier ones in its folder.
 
-    A TensorBoard that shows the earlier ones discards what it read from them.
+    A running TensorBoard drops what it has read from them, unless it is started with --load_fast=false.
 
     Args:
       folder: created if needed. TensorBoard shows one run per folder.
@@ -40,7 +40,6 @@ class EventFile:
         name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}{SUFFIX}"
         self.path = folder / name
         self._append(Event(wall_time=now, file_version="brain.Event:2"))
-        self._append(Event(wall_time=now, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, step: int, wall_time: float, values: Sequence[Summary.Value]) -> None:
         """Appends an event.

@@ -1,11 +1,8 @@
 """A run that was stopped resumes bit-exactly."""
 
-import io
-
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from compare_gan.core.files import read_log
 from compare_gan.core.placement import Placement
@@ -76,7 +73,7 @@ def test_a_killed_run_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
     rates = learning_rates(GANS[name], SCHEDULE.steps)
     for run_dir in (reference_dir, tmp_path):  # TensorBoard events
         found = values(run_dir)
-        assert Image.open(io.BytesIO(found.pop(("samples/real", 0)))).size == Image.open(run_dir / last).size
+        assert found.pop(("samples/real", 0)).startswith(b"\x89PNG")
         assert found == expected_values(run_dir, rates)
 
 
