@@ -25,7 +25,7 @@ class Progress:
 
     Args:
       name: of the work.
-      total: number of steps.
+      total: number of steps; 0: unknown.
       start: steps that were done before.
       unit: of a step, for the rate.
       show_after_s: nothing is shown in the first seconds.
@@ -40,7 +40,7 @@ class Progress:
         self.printed = self.began if not self.live else 0.0
         self.task: TaskID | None = None  # of the bar
         if self.live and not show_after_s:
-            self._draw(start, f"{start}/{total}")
+            self._draw(start, self._position(start))
 
     def update(self, step: int, numbers: dict[str, float]) -> None:
         """Shows a step, unless the last one was shown a moment ago.
@@ -49,25 +49,28 @@ class Progress:
           step: number of steps done.
           numbers: metrics to show, by name.
         """
-        now = time.monotonic()
-        if now - self.began < self.show_after_s or now - self.printed < self.every and step < self.total:
+        now, done = time.monotonic(), 0 < self.total <= step
+        if now - self.began < self.show_after_s or now - self.printed < self.every and not done:
             return
         self.printed = now
         rate = (step - self.start) / max(now - self.began, 1e-9)
-        left = (self.total - step) / max(rate, 1e-9)
+        left = f"{clock((self.total - step) / max(rate, 1e-9))} left  " if self.total else ""
         shown = "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
-        text = f"{step}/{self.total}  {rate:.1f} {self.unit}/s  {clock(left)} left  {shown}"
-        if self.live and step < self.total:
+        text = f"{self._position(step)}  {rate:.1f} {self.unit}/s  {left}{shown}"
+        if self.live and not done:
             self._draw(step, text)
             return
         if self.task is not None:
             _remove(self.task)
         print(f"{self.name}: {text}", flush=True)
 
+    def _position(self, step: int) -> str:
+        return f"{step}/{self.total}" if self.total else str(step)
+
     def _draw(self, step: int, text: str) -> None:
         display = _open_display()
         if self.task is None or self.task not in display.task_ids:
-            self.task = display.add_task(self.name, total=self.total, text="")
+            self.task = display.add_task(self.name, total=self.total or None, text="")
             weakref.finalize(self, _remove, self.task)  # also called when the program exits
         display.update(self.task, completed=step, text=text)
         display.refresh()
@@ -97,7 +100,7 @@ def _open_display() -> "Display":
             TextColumn("{task.description}", markup=False),
             BarColumn(BAR_WIDTH),
             TextColumn("{task.fields[text]}", markup=False),
-            console=Console(highlight=False, markup=False, emoji=False),
+            console=Console(file=sys.stdout, highlight=False, markup=False, emoji=False),
             auto_refresh=False,  # no thread: a signal handler may print at any time
             transient=True,
             redirect_stderr=sys.stderr.isatty(),  # it would be written to standard output

@@ -12,6 +12,7 @@ import pytest
 
 from compare_gan.core import progress
 from compare_gan.core.progress import Progress, bars_removed, clock
+from compare_gan.main import StderrHandler
 from tests.helpers.terminal import Screen
 
 
@@ -58,6 +59,14 @@ def test_a_log_gets_a_line_now_and_then_and_the_last(now, capsys):
     assert capsys.readouterr().out == "run: 100/100  7.3 steps/s  0:00 left  \n"
 
 
+def test_work_of_unknown_length_shows_no_time_left(now, capsys):
+    line = Progress("download", 0, unit="bytes")
+    for size in (100, 200, 300):
+        now[0] += 6
+        line.update(size, {})
+    assert capsys.readouterr().out == "download: 200  16.7 bytes/s  \n"
+
+
 def test_a_bar_is_drawn_at_once_redrawn_and_becomes_a_line(now, monkeypatch):
     terminal = open_terminal(monkeypatch)
     bar = Progress("run", 10)
@@ -77,11 +86,12 @@ def test_a_bar_is_drawn_at_once_redrawn_and_becomes_a_line(now, monkeypatch):
 
 
 def test_text_is_printed_above_the_bars(now, monkeypatch):
+    handler = StderrHandler()  # made before the bar, as the command line does
     terminal = open_terminal(monkeypatch)
     bar = Progress("run", 10)
     print("a line\nand [another]")
     print("to standard error", file=sys.stderr)
-    logging.lastResort.handle(logging.makeLogRecord({"msg": "a warning"}))
+    handler.handle(logging.makeLogRecord({"msg": "a warning"}))
     now[0] += 1
     bar.update(5, {})
     *above, last = terminal().text
