@@ -11,6 +11,7 @@ from compare_gan.core.errors import printable
 WIDTH = 100  # of a terminal
 NBSP = "\N{NO-BREAK SPACE}"  # `textwrap` does not break a line here
 FIRST, OTHER = 28, 16  # widths of fixed columns
+SPACE = 3  # between columns that `rich` draws
 
 Cell = str | int
 
@@ -20,9 +21,8 @@ class Table:
     """A table to print. The first column is aligned left, all others right.
 
     Args:
-      rows: the header, then the body.
-      fixed: as plain text, columns have fixed widths, equal in all such tables; otherwise a column is as wide
-        as its widest cell.
+      rows: the header, then the body; a single row is no header.
+      fixed: columns have the same widths in all such tables, not those of their widest cells.
     """
 
     rows: Sequence[Sequence[Cell]]
@@ -48,7 +48,7 @@ def _plain(table: Table) -> str:
 
 
 def _fixed(first: str, *others: str) -> str:
-    return f"{first:<{FIRST}}" + "".join(f"{cell:>{OTHER}}" for cell in others)
+    return (f"{first:<{FIRST}}" + "".join(f"{cell:>{OTHER}}" for cell in others)).rstrip()
 
 
 def _drawn(table: Table) -> str:
@@ -58,11 +58,16 @@ def _drawn(table: Table) -> str:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    header, *body = ([Text(_text(cell)) for cell in cells] for cells in table.rows)
-    for number in range(max(map(len, table.rows))):
-        name = header[number] if number < len(header) else ""
-        grid.add_column(name, justify="right" if number else "left", overflow="fold")
+    texts = [[Text(_text(cell)) for cell in cells] for cells in table.rows]
+    header, body = (texts[0], texts[1:]) if len(texts) > 1 else ([], texts)
+    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=bool(header))
+    for number in range(max(map(len, texts))):
+        grid.add_column(
+            header[number] if number < len(header) else "",
+            justify="right" if number else "left",
+            overflow="fold",
+            min_width=(OTHER - SPACE if number else FIRST) if table.fixed else None,
+        )
     for cells in body:
         grid.add_row(*cells)
     console = Console()
