@@ -35,6 +35,7 @@ class Progress:
         self.name, self.total, self.start, self.unit = name, total, start, unit
         self.show_after_s = show_after_s
         self.began = time.monotonic()
+        self.first: tuple[int, float] | None = None  # step and time of the first update
         self.live = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         self.every = 0.2 if self.live else 10.0
         self.printed = self.began if not self.live else 0.0
@@ -50,10 +51,14 @@ class Progress:
           numbers: metrics to show, by name.
         """
         now, done = time.monotonic(), 0 < self.total <= step
+        if self.first is None:
+            self.first = step, now
         if now - self.began < self.show_after_s or now - self.printed < self.every and not done:
             return
         self.printed = now
-        rate = (step - self.start) / max(now - self.began, 1e-9)
+        # Since the first update if possible, so that compilation, which comes before it, does not count.
+        step_before, before = self.first if step > self.first[0] else (self.start, self.began)
+        rate = (step - step_before) / max(now - before, 1e-9)
         left = f"{clock((self.total - step) / max(rate, 1e-9))} left  " if self.total else ""
         shown = "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
         text = f"{self._position(step)}  {rate:.1f} {self.unit}/s  {left}{shown}"

@@ -56,7 +56,17 @@ def test_a_log_gets_a_line_now_and_then_and_the_last(now, capsys):
     assert capsys.readouterr().out == "run: 40/100  2.0 steps/s  0:30 left  loss/d 1.23  loss/g 0.5\n"
     now[0] += 1
     line.update(100, {})
-    assert capsys.readouterr().out == "run: 100/100  7.3 steps/s  0:00 left  \n"
+    assert capsys.readouterr().out == "run: 100/100  11.7 steps/s  0:00 left  \n"
+
+
+def test_the_rate_does_not_count_the_time_before_the_first_update(now, capsys):
+    line = Progress("run", 100)
+    now[0] += 60  # compilation
+    line.update(1, {})
+    now[0] += 10
+    line.update(41, {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split("  ")[1] == "0.0 steps/s" and second.split("  ")[1:3] == ["4.0 steps/s", "0:15 left"]
 
 
 def test_work_of_unknown_length_shows_no_time_left(now, capsys):
@@ -81,7 +91,7 @@ def test_a_bar_is_drawn_at_once_redrawn_and_becomes_a_line(now, monkeypatch):
     ]
     assert shown.cursor_visible
     bar.update(10, {})
-    assert terminal().text == ["run: 10/10  9.1 steps/s  0:00 left"]
+    assert terminal().text == ["run: 10/10  80.0 steps/s  0:00 left"]
     assert (terminal().row, terminal().column) == (1, 0)
 
 
@@ -110,9 +120,10 @@ def test_nested_work_has_a_bar_below_until_it_is_done(now, monkeypatch):
     inner.update(2, {})
     first, second = terminal().text
     assert first.startswith("train    ━") and second.startswith("features ━") and "2/8" in second
+    now[0] += 4
     inner.update(8, {})
     line, bar = terminal().text
-    assert line.startswith("features: 8/8  1.3 images/s") and bar.startswith("train ━")
+    assert line.startswith("features: 8/8  1.5 images/s") and bar.startswith("train ━")
     outer.update(100, {})
     assert [line.split("  ")[0] for line in terminal().text] == ["features: 8/8", "train: 100/100"]
 
