@@ -25,10 +25,9 @@ BUDGETS = {
         "--classify_steps": ["10"],
         "--encoder_width": ["8"],
         "--gin_bindings": [
-            "options.disc_iters = 1",
             "options.batch_size = 32",
-            "resnet_cifar.Generator.ch = 8",
-            "resnet_cifar.Discriminator.ch = 8",
+            "resnet_small.Generator.ch = 8",
+            "resnet_small.Discriminator.ch = 8",
         ],
     },
 }
@@ -52,7 +51,7 @@ def main() -> int:
         "--methods": arguments.methods,
         "--extractor": arguments.extractor and [arguments.extractor],
     }
-    command = [sys.executable, "-m", "compare_gan.main", "study", "--gin_config", "photos32.gin"]
+    command = [sys.executable, "-m", "compare_gan.main", "study", "--gin_config", "small32.gin"]
     command += ["--data", arguments.data, "--model_dir", arguments.out]
     for name, values in options.items():
         if name == "--gin_bindings":

@@ -185,7 +185,7 @@ def test_an_interrupted_study_resumes(tmp_path, capsys):
         (["--confidence", "7"], "confidence is 7"),
         (["--features", "none.npy"], "none.npy: cannot be read"),
         (["--label-file", "none.npz"], "none.npz: cannot be read"),
-        (["--gin-config", "none.gin"], "none.gin: no such file, and no packaged configuration has this name"),
+        (["--gin-config", "none.gin"], "none.gin: no such file, and not one of the configurations that"),
         (["--extractor", "diggits"], "did you mean 'digits'"),
     ],
 )
