@@ -1,5 +1,8 @@
 """The file of scores, and the comparison of rows by their protocol."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from compare_gan.core.errors import UserError
@@ -12,6 +15,7 @@ from compare_gan.evaluation.scores import (
     read_scores,
     score,
     summarize_runs,
+    validate_score_filename,
     write_scores,
 )
 from compare_gan.report.scores import scores_page
@@ -40,6 +44,32 @@ def test_further_scores_with_the_same_protocol_join_the_row(tmp_path):
     assert has_scores(tmp_path, more, ["prdc", "frechet_distance"])
     assert not has_scores(tmp_path, more | {"seed": 7}, ["prdc"])
     assert not has_scores(tmp_path, more | {"step": 11}, ["prdc"])
+
+
+def test_scores_in_a_file_of_another_name(tmp_path):
+    write_scores(tmp_path, ROW)
+    write_scores(tmp_path, ROW | {"step": 5}, "fid.csv")
+    assert [row["step"] for row in read_scores(tmp_path)] == ["10"]
+    assert [row["step"] for row in read_scores(tmp_path, "fid.csv")] == ["5"]
+    assert has_scores(tmp_path, ROW | {"step": 5}, ["frechet_distance"], "fid.csv")
+    assert not has_scores(tmp_path, ROW, ["frechet_distance"], "fid.csv")
+    for wrong in ("", "a/b.csv", "..", "/x.csv"):
+        with pytest.raises(UserError, match="--score_filename is "):
+            validate_score_filename(wrong)
+
+
+def test_simultaneous_writers_lose_no_row(tmp_path):
+    """Eight threads write at once. Without the lock, writers replace the rows of others."""
+    ready = threading.Barrier(8)
+
+    def write(thread):
+        ready.wait(timeout=60)
+        for i in range(4):
+            write_scores(tmp_path, ROW | {"step": 4 * thread + i})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert [int(row["step"]) for row in read_scores(tmp_path)] == list(range(32))
 
 
 def test_a_column_of_another_row_is_not_a_score_of_this_one(tmp_path):
