@@ -42,14 +42,22 @@ PROTOCOL_FIELDS = (
     "seed",
     "statistics_examples",
     "compare_gan",
+    "protocol",
+    "truncation",
 )
+OPTIONAL_FIELDS = ("protocol", "truncation")  # not in a fingerprint if empty, as in rows of older versions
+
+# Which images a seed and a state give. Version 1 (no column): a latent vector depended on its batch of 500,
+# and accumulated batch statistics on the seed. Version 2: `core.sampler`, the same as samples and exports.
+PROTOCOL_VERSION = 2
 Row = Mapping[str, Any]
 
 
 def fingerprint(row: Row) -> str:
     """Twelve hexadecimal digits that identify the evaluation protocol of a row."""
-    protocol = json.dumps([[name, _format(row.get(name))] for name in PROTOCOL_FIELDS])
-    return hashlib.sha256(protocol.encode()).hexdigest()[:12]
+    values = {name: _format(row.get(name)) for name in PROTOCOL_FIELDS}
+    fields = [[name, value] for name, value in values.items() if value or name not in OPTIONAL_FIELDS]
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
 
 
 def summarize_runs(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
@@ -132,27 +140,41 @@ def read_scores(run_dir: Path, filename: str = SCORES) -> list[dict[str, str]]:
 
 
 def validate_score_filename(filename: str) -> str:
-    """Returns `filename` if it is the name of a file in a run folder.
+    """Returns `filename` if it is the name of a CSV file, without a folder.
 
     Raises:
-      UserError: it is empty or has a folder.
+      UserError: it is anything else.
     """
-    if not filename or Path(filename).name != filename or filename == "..":
-        raise UserError(f"--score_filename is {filename!r}; give the name of a file, such as {SCORES}")
+    if Path(filename).name != filename or Path(filename).suffix != ".csv":
+        raise UserError(f"--score_filename is {filename!r}; give a name without a folder that ends in .csv")
     return filename
 
 
 def has_scores(run_dir: Path, row: Row, metrics: Iterable[str], filename: str = SCORES) -> bool:
     """Whether all of `metrics` were scored for the step and the protocol of `row`; scores may be None."""
+    old = find_scores(run_dir, row, filename)
+    if old is None:
+        return False
+    scored = (old["scored"] or "").split()
+    return all(
+        name in scored or all(score(old, column) is not None for column in METRICS[name].columns)
+        for name in metrics
+    )
+
+
+def find_scores(run_dir: Path, row: Row, filename: str = SCORES) -> dict[str, Any] | None:
+    """The stored row with the step and the protocol of `row`, or None.
+
+    Returns:
+      The values of `row`, further scores as float, and other columns as text; None for empty cells.
+    """
     key = _format(row["step"]), fingerprint(row)
     for old in read_scores(run_dir, filename):
         if _key(old) == key:
-            scored = old.get("scored", "").split()
-            return all(
-                name in scored or all(score(old, column) is not None for column in METRICS[name].columns)
-                for name in metrics
-            )
-    return False
+            scores = {f"{name}{suffix}" for name in names([old]) for suffix in ("", "_mean", "_std")}
+            values = {name: (float if name in scores else str)(text) for name, text in old.items() if text}
+            return dict.fromkeys([*old, "scored"]) | values | {**row}
+    return None
 
 
 def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
