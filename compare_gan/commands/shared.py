@@ -166,7 +166,8 @@ def add_allow_imports(parser: Parser) -> None:
         nargs="+",
         default=[],
         metavar="MODULE",
-        help="Python modules that the configuration of a run may import; a run of someone else can name any",
+        help="Python modules that the run's configuration may import besides those of this library; importing "
+        "executes their code",
     )
 
 
