@@ -166,8 +166,8 @@ def add_allow_imports(parser: Parser) -> None:
         nargs="+",
         default=[],
         metavar="MODULE",
-        help="Python modules that the run's configuration may import besides those of this library; importing "
-        "executes their code",
+        help="Python modules that the configuration of the run may import, besides those of this library; "
+        "importing executes their code",
     )
 
 
