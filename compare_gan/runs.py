@@ -2,11 +2,9 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
 from compare_gan.config.parse import parse
@@ -17,15 +15,14 @@ from compare_gan.core.placement import Placement
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.registry import ARCHITECTURES, GAN_METHODS
 from compare_gan.core.run_files import CONFIG, TRAINING_LABELS
-from compare_gan.core.types import GANState, ImageSpec
+from compare_gan.core.types import ImageSpec
 from compare_gan.data.base import UNLABELLED, ImageDataset, Origin, Split, hard_labels
 from compare_gan.data.label_files import digest, write_labels
 from compare_gan.data.loading import LoadOptions
 from compare_gan.data.source import refuse_inside
-from compare_gan.evaluation.steps import select_steps
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import Prior
-from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.trained_run import Run
 from compare_gan.training.divergence import DivergencePolicy
 from compare_gan.training.gan import train as train_gan
 from compare_gan.training.hooks import Hook, Score
@@ -33,50 +30,17 @@ from compare_gan.training.resume import check_fits, check_steps
 from compare_gan.training.run_dir import describe_run, read_run
 from compare_gan.training.schedule import TrainSchedule
 
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A trained run."""
-
-    run_dir: Path
-    about: dict[str, Any]  # `run.json`, plus the names of the architecture and of the GAN method
-    gan: GAN  # with the prior of evaluation
-    dataset: ImageDataset | None = None  # the data it was trained on, if still in memory
-
-    def template(self) -> GANState:
-        """A freshly initialised state, the template for restoring checkpoints."""
-        return jax.jit(self.gan.init)(jax.random.key(0))
-
-    def restore(self, step: str = "latest") -> GANState:
-        """The state of a checkpoint.
-
-        Args:
-          step: "latest", the newest intact checkpoint; "best"; or a step number.
-
-        Raises:
-          UserError: there is no such checkpoint, or it is corrupted.
-        """
-        if step not in ("latest", "best") and not step.isdecimal():
-            raise UserError(f"step {step!r}: give latest, best, or one number")
-        number, *_ = select_steps(self.run_dir, step)
-        checkpoints, template = Checkpoints(self.run_dir), self.template()
-        state = (
-            checkpoints.restore(template) if step == "latest" else checkpoints.restore_step(number, template)
-        )
-        if state is None:
-            raise UserError(
-                f"{checkpoints.folder}: step {number} is corrupted; choose another step, or train again"
-            )
-        return state
+__all__ = ["Run", "open_run", "train"]
 
 
-def open_run(run_dir: str | Path, gan: GAN | None = None) -> Run:
+def open_run(run_dir: str | Path, gan: GAN | None = None, *, allow_imports: Collection[str] = ()) -> Run:
     """Opens the run folder of `train`, `compare-gan train` or a study.
 
     Args:
       run_dir: the folder.
       gan: the GAN that it trains; by default it is built from the configuration of the run. Needed only if
         parts of the GAN have no gin name, as the message then says.
+      allow_imports: modules that the configuration may import, besides those of this library.
 
     Raises:
       UserError: this is not a run folder, its configuration is invalid, or `gan` is needed or does not match.

@@ -3,18 +3,14 @@
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from compare_gan.commands.evaluate import (
-    EvalOptions,
-    EvalRequest,
-    add_settings,
-    eval_options,
-    eval_settings,
-    evaluate_run,
-)
+from compare_gan.commands.evaluate import EvalRequest, add_settings, eval_options, evaluate_run
 from compare_gan.commands.shared import add_hosts, add_reading, declare, join, reading
 from compare_gan.core.errors import UserError
+
+if TYPE_CHECKING:
+    from compare_gan.evaluation.options import EvalOptions
 
 
 def add(commands) -> None:
@@ -139,7 +135,7 @@ def train(arguments: argparse.Namespace) -> None:
         evaluate_run(request)
 
 
-def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
+def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
     from compare_gan import runs
     from compare_gan.config.parse import parse
     from compare_gan.core.placement import Placement
@@ -236,7 +232,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> Any:
 
 def scorer(
     arguments: argparse.Namespace,
-    options: EvalOptions,
+    options: "EvalOptions",
     parsed: Any,
     gan: Any,
     dataset: Any,
@@ -252,15 +248,15 @@ def scorer(
     """
     from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings, evaluate
+    from compare_gan.evaluation.options import eval_extractor, eval_settings
     from compare_gan.evaluation.scores import higher_is_better, score, write_scores
-    from compare_gan.features import open_extractor
 
     split = "test" if validation is None else "validation"
     if validation is not None:
         dataset = dataclasses.replace(dataset, test=validation, test_class_names=None)
-    settings, extractor = eval_settings(options, dataset), open_extractor(options.extractor)
-    check_settings(settings, gan, dataset, extractor, lenient=options.metrics is None)
+    settings, extractor = eval_settings(options, dataset), eval_extractor(options, dataset)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
+    check_settings(settings, evaluated, dataset, extractor, lenient=options.metrics is None)
     scores = [column for name in settings.metrics for column in METRICS[name].columns]
     best = arguments.best_by or scores[0]
     if best not in scores:
@@ -277,7 +273,7 @@ def scorer(
 
     def call(state: Any, step: int) -> float | None:
         row = evaluate(evaluated, state, dataset, extractor, settings) | {"split": split}
-        write_scores(Path(arguments.model_dir), row)
+        write_scores(Path(arguments.model_dir), row, options.score_filename)
         value = score(row, best)
         print(f"{arguments.model_dir}: step {step}, {best} {value} ({split} images)", flush=True)
         return -value if value is not None and higher_is_better(best) else value

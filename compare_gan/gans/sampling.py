@@ -1,6 +1,9 @@
 """Distributions of latent vectors and labels."""
 
+import functools
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +34,23 @@ def truncated_normal(rng: Array, shape: tuple[int, ...], stddev: float = 1.0, me
     truncation.
     """
     return mean + stddev * jax.random.truncated_normal(rng, -2, 2, shape, jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def latents(prior: Prior, z_dim: int, seed: Array, indices: Array) -> Array:
+    """Latent vectors [B, Z] of images with indices [B]; each depends only on the seed and its index."""
+    root = jax.random.key(seed)
+    return jax.vmap(lambda i: prior(jax.random.fold_in(root, i), (z_dim,)))(indices)
+
+
+def describe_prior(prior: Prior) -> dict[str, Any]:
+    """The name of a prior and its numbers, such as {"name": "normal", "stddev": 1.0, "mean": 0.0}."""
+    function = prior.func if isinstance(prior, functools.partial) else prior
+    name = getattr(function, "__name__", type(function).__name__)
+    if getattr(function, "__module__", None) != __name__:
+        name = f"{function.__module__}.{name}"
+    values = {each.name: each.default for each in inspect.signature(prior).parameters.values()}
+    return {"name": name} | {k: float(v) for k, v in values.items() if isinstance(v, int | float)}
 
 
 def random_labels(rng: Array, count: int, num_classes: int) -> Array:
