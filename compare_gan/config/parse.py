@@ -6,7 +6,7 @@ and a value built in Python equals one built here.
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,13 +161,27 @@ class ParseResult:
     mistakes: tuple[UserError, ...]
 
 
-def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
+def parse(
+    files: Sequence[Path | str],
+    bindings: Sequence[str] = (),
+    allow_imports: Collection[str] | None = None,
+) -> Parsed:
     """Parses configuration files, then single bindings, which take precedence. Clears gin's global state.
 
+    An `import` statement runs the code of a module. So files from others should be parsed with
+    `allow_imports`.
+
+    Args:
+      files: paths, or names of packaged configurations.
+      bindings: further text in gin syntax.
+      allow_imports: modules that the configuration may import, with their submodules, besides those of this
+        library; None allows all.
+
     Raises:
-      UserError: an error in the configuration; the message has one line.
+      UserError: an error in the configuration, or an import that is not allowed, which names all such
+        modules; the message has one line.
     """
-    result = parse_all(files, bindings)
+    result = parse_all(files, bindings, allow_imports=allow_imports)
     if result.mistakes:
         raise result.mistakes[0]
     assert result.parsed is not None
@@ -177,17 +191,25 @@ def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
     return result.parsed
 
 
-def parse_all(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> ParseResult:
+def parse_all(
+    files: Sequence[Path | str],
+    bindings: Sequence[str] = (),
+    without: str = "",
+    allow_imports: Collection[str] | None = None,
+) -> ParseResult:
     """Like `parse`, but returns all errors, and what could be parsed despite them.
 
     `without` is the full name of a parameter whose bindings are ignored.
+
+    Raises:
+      UserError: an import that is not allowed.
     """
     register_all()
     gin.clear_config()
     READ_LOG.clear()
     parsed = None
     try:
-        reading = read(files, bindings, without)
+        reading = read(files, bindings, without, allow_imports)
         mistakes = list(reading.mistakes)
         try:
             parsed = build(reading.imports)

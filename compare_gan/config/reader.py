@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,9 @@ from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING
 from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import EXPOSED, Exposed
+
+
+LIBRARY = "compare_gan"
 
 
 class Binding(NamedTuple):
@@ -40,17 +43,27 @@ class ReadResult:
 
     bindings: dict[str, Binding] = dataclasses.field(default_factory=dict)
     imports: list[str] = dataclasses.field(default_factory=list)
+    refused_imports: list[tuple[str, str]] = dataclasses.field(default_factory=list)  # place, module
     mistakes: list[UserError] = dataclasses.field(default_factory=list)
     without: str = ""  # name of a parameter whose bindings are ignored
+    allow_imports: Collection[str] | None = None
 
 
-def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> ReadResult:
+def read(
+    files: Sequence[Path | str],
+    bindings: Sequence[str],
+    without: str = "",
+    allow_imports: Collection[str] | None = None,
+) -> ReadResult:
     """Applies the bindings of the files, then `bindings`; continues after an error.
 
     A file may be the name of a packaged configuration. An `include` is searched next to the including file,
     then in the working directory, then among the packaged configurations.
+
+    Raises:
+      UserError: the configuration imports a module that `allow_imports` does not allow, see `parse`.
     """
-    reading = ReadResult(without=without)
+    reading = ReadResult(without=without, allow_imports=allow_imports)
     for path in files:
         try:
             read_file(config_file(str(path)), reading, ())
@@ -58,6 +71,8 @@ def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = ""
             reading.mistakes.append(error)
     for text in bindings:
         read_text(text, None, reading, ())
+    if reading.refused_imports:
+        raise import_error(reading.refused_imports)
     try:
         gin.finalize()
     except ValueError as error:
@@ -124,6 +139,8 @@ def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tup
                 if binding.name != reading.without:
                     bind(binding)
                     reading.bindings[binding.name] = binding
+            case config_parser.ImportStatement(module) if not is_allowed(module, reading.allow_imports):
+                reading.refused_imports.append((where, module))
             case config_parser.ImportStatement(module):
                 importlib.import_module(module)
                 reading.imports.append(statement.format())
@@ -139,6 +156,21 @@ def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tup
         if included.resolve() in includers:
             raise UserError(f"{where}: {statement.filename} includes itself")
         read_file(included, reading, includers)
+
+
+def is_allowed(module: str, allowed: Collection[str] | None) -> bool:
+    """Whether a configuration may import `module`: it is, or is part of, this library or an allowed module."""
+    return allowed is None or any(f"{module}.".startswith(f"{name}.") for name in (LIBRARY, *allowed))
+
+
+def import_error(refused: Sequence[tuple[str, str]]) -> UserError:
+    """The error for refused imports, each a place and a module."""
+    place, _ = refused[0]
+    modules = list(dict.fromkeys(module for _, module in refused))
+    return UserError(
+        f"{place}: the configuration imports {', '.join(modules)}, which would run code from outside "
+        f"{LIBRARY}; if you trust this code, allow it by `--allow_imports {' '.join(modules)}`"
+    )
 
 
 def validated_target(name: str, parameter: str, value: Any) -> Exposed:
