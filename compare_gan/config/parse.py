@@ -13,7 +13,15 @@ from typing import Any
 import gin
 
 from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (register their parts)
-from compare_gan.config.gin_factories import READ_LOG, MissingBinding, Read, configured, label, register_all
+from compare_gan.config.gin_factories import (
+    READ_LOG,
+    MissingBinding,
+    Read,
+    base_gan,
+    configured,
+    label,
+    register_all,
+)
 from compare_gan.config.partials import arguments, bound
 from compare_gan.config.reader import ReadResult, first_line, read
 from compare_gan.core.errors import UserError
@@ -233,7 +241,7 @@ def build(imports: Sequence[str]) -> Parsed:
     plain = getattr(gan_class, "func", gan_class) is GAN
     generator, discriminator = ARCHITECTURES[options.architecture]
     base = bound(
-        gan_class if plain else configured(GAN)(),
+        gan_class if plain else base_gan(gan_class),
         make_generator=configured(generator)(),
         make_discriminator=configured(discriminator)(),
         loss=one_of(LOSSES, "loss.fn", configured(LossChoice)().fn),

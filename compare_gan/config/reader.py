@@ -12,11 +12,12 @@ import gin
 from gin import config_parser
 
 from compare_gan.config.checks import check
-from compare_gan.config.gin_factories import label, parameters, register_all
+from compare_gan.config.gin_factories import inherited, label, parameters, register_all
 from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING
 from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import EXPOSED, Exposed
+from compare_gan.gans.gan import GAN
 
 
 LIBRARY = "compare_gan"
@@ -176,13 +177,15 @@ def import_error(refused: Sequence[tuple[str, str]]) -> UserError:
 def validated_target(name: str, parameter: str, value: Any) -> Exposed:
     """The exposed object `name`, after checking that it has this parameter and that the value is valid."""
     item = find(name, f"{name}.{parameter}")
-    known = parameters(item)
+    from_base = inherited(item)
+    known = parameters(item) | from_base
     if parameter not in known:
-        binding = BOUND_ELSEWHERE.get(item.name, {}).get(parameter)
+        elsewhere = BOUND_ELSEWHERE.get(item.name, BOUND_ELSEWHERE["ModularGAN"] if from_base else {})
+        binding = elsewhere.get(parameter)
         hint = f"; bind {binding}" if binding else did_you_mean(parameter, known) if known else ""
         raise UserError(f"{name} has no parameter {parameter!r} to bind{hint}")
     if not has_reference(value):
-        check(label(item), item.target, {parameter: value})
+        check(label(item), GAN if parameter in from_base else item.target, {parameter: value})
     return item
 
 

@@ -49,6 +49,9 @@ IN_A_FILE = {
     "options.batch_size 3": "Couldn't parse statement, expected ':' or '='",
     "hinge.margin = 3": "hinge has no parameter 'margin' to bind",
     "ModularGAN.batch_size = 3": "ModularGAN has no parameter 'batch_size' to bind; bind options.batch_size",
+    "S3GAN.batch_size = 3": "S3GAN has no parameter 'batch_size' to bind; bind options.batch_size",
+    "S3GAN.g_rl = 1e-4": "S3GAN has no parameter 'g_rl' to bind; did you mean 'g_lr'?",
+    "SSGAN.g_lr = 'fast'": "SSGAN.g_lr is 'fast'; it must be a number",
     "tf.train.AdamOptimizer.learning_rate = 1": "tf.train.AdamOptimizer has no parameter 'learning_rate' to "
     "bind; bind ModularGAN.g_lr or ModularGAN.d_lr",
     "batch_norm.layers = 3": "batch_norm has no parameter 'layers' to bind",
@@ -138,6 +141,8 @@ COMBINATIONS = {
     "penalty.fn = @hinge": "penalty.fn is hinge, which is not a registered penalty; "
     "known: @dragan_penalty, @l2_penalty, @no_penalty, @wgangp_penalty",
     "options.batch_size = @hinge": "options.batch_size is @hinge; it must be an integer",
+    "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 4\nrate = 'x'\nSSGAN.g_lr = %rate": "SSGAN.g_lr is "
+    "'x'; it must be a number",
     "size = 'x'\noptions.batch_size = %size": "options.batch_size is 'x'; it must be an integer",
     "options.batch_size = %size": "configuration: %size is used but never set",
     "options.architecture = 'resnet_cifr_arch'": "unknown architecture 'resnet_cifr_arch'; "

@@ -288,6 +288,47 @@ def test_an_included_file_is_next_to_the_including_file(tmp_path, monkeypatch):
     assert parse([tmp_path / "yours.gin"]).options.z_dim == 128
 
 
+METHODS = {
+    "SSGAN": "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 16",
+    "S3GAN": "options.gan_class = @S3GAN\nS3GAN.rotated_batch_fraction = 2\nModularGAN.conditional = True",
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_parameter_of_the_base_class_can_be_bound_under_the_name_of_a_method(name):
+    """As in compare_gan, where methods are subclasses of ModularGAN."""
+
+    def configured(owner):
+        lines = ["g_lr = 1e-3", "experimental_force_graph_unroll = True", "g_optimizer_fn = @optax.lion"]
+        return parse([], [RESNET_CIFAR10, METHODS[name], *(f"{owner}.{line}" for line in lines)])
+
+    found = configured(name)
+    assert found.gan(CIFAR) == configured("ModularGAN").gan(CIFAR)
+    assert (found.gan(CIFAR).g_lr, found.gan(CIFAR).sub_batches) == (1e-3, 2 + found.options.disc_iters - 1)
+    assert f"{name}.g_lr = 0.001" in found.operative_config
+    assert "ModularGAN.g_lr" not in found.operative_config
+    assert parse([], [found.operative_config]) == found
+
+
+@pytest.mark.parametrize("rate", [1e-3, 2e-4])  # the second is the default
+def test_the_name_of_the_method_takes_precedence_over_the_base_class(rate):
+    lines = [f"SSGAN.g_lr = {rate}", "ModularGAN.g_lr = 0.5", "ModularGAN.d_lr = 0.25", "S3GAN.d_lr = 0.1"]
+    for order in (lines, lines[::-1]):
+        gan = parse([], [RESNET_CIFAR10, METHODS["SSGAN"], *order]).gan(CIFAR)
+        assert (gan.g_lr, gan.d_lr) == (rate, 0.25)
+
+
+def test_the_scope_of_a_method_holds_for_its_base_class():
+    lines = [
+        *("options.gan_class = @mine/SSGAN", "mine/SSGAN.g_lr = 1e-3", "SSGAN.g_lr = 0.5"),
+        *("mine/ModularGAN.d_lr = 0.25", "ModularGAN.ema_start_step = 3"),
+    ]
+    parsed = parse([], [RESNET_CIFAR10, METHODS["SSGAN"], *lines])
+    gan = parsed.gan(CIFAR)
+    assert (gan.g_lr, gan.d_lr, gan.ema_start_step) == (1e-3, 0.25, 3)
+    assert parse([], [parsed.operative_config]) == parsed
+
+
 def test_macros_and_blocks():
     lines = "size = 48\noptions:\n  batch_size = %size\n  z_dim = 64\n"
     options = parse([], [RESNET_CIFAR10, lines]).options
