@@ -130,7 +130,7 @@ def inherited(item: Exposed) -> dict[str, inspect.Parameter]:
 
 
 def base_gan(method: Callable[..., Any]) -> Callable[..., GAN]:
-    """The configured `ModularGAN` of a configured method, with the parameters bound under the method's name."""
+    """The configured `ModularGAN` of a configured method, with what is bound under the method's name."""
     target = getattr(method, "func", method)
     read = next(read for read in reversed(READ_LOG) if read.item.target is target)
     values = {name: value for name, value in read.bound.items() if name in inherited(read.item)}

@@ -19,7 +19,6 @@ from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import EXPOSED, Exposed
 from compare_gan.gans.gan import GAN
 
-
 LIBRARY = "compare_gan"
 
 
@@ -160,7 +159,7 @@ def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tup
 
 
 def is_allowed(module: str, allowed: Collection[str] | None) -> bool:
-    """Whether a configuration may import `module`: it is, or is part of, this library or an allowed module."""
+    """Whether `module` is, or is part of, this library or an allowed module; None allows all."""
     return allowed is None or any(f"{module}.".startswith(f"{name}.") for name in (LIBRARY, *allowed))
 
 

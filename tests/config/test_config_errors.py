@@ -141,8 +141,8 @@ COMBINATIONS = {
     "penalty.fn = @hinge": "penalty.fn is hinge, which is not a registered penalty; "
     "known: @dragan_penalty, @l2_penalty, @no_penalty, @wgangp_penalty",
     "options.batch_size = @hinge": "options.batch_size is @hinge; it must be an integer",
-    "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 4\nrate = 'x'\nSSGAN.g_lr = %rate": "SSGAN.g_lr is "
-    "'x'; it must be a number",
+    "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 4\nrate = 'x'\nSSGAN.g_lr = %rate": "SSGAN.g_lr "
+    "is 'x'; it must be a number",
     "size = 'x'\noptions.batch_size = %size": "options.batch_size is 'x'; it must be an integer",
     "options.batch_size = %size": "configuration: %size is used but never set",
     "options.architecture = 'resnet_cifr_arch'": "unknown architecture 'resnet_cifr_arch'; "

@@ -68,7 +68,7 @@ WARNINGS = {
     "resnet_cifar.Generator.embed_y = True": "changes nothing: training is the same without it",
     "D.layer_norm = True\noptions.architecture = 'dcgan_arch'": "D.layer_norm = True (--gin_bindings) ch",
     f"{S3GAN}\nS3GAN.use_soft_pred = True": "changes nothing: S3GAN.use_predictor is False",
-    "S3GAN.g_lr = 1e-3": "S3GAN.g_lr = 0.001 (--gin_bindings) is never read: options.gan_class is @ModularGAN",
+    "S3GAN.g_lr = 1e-3": "S3GAN.g_lr = 0.001 (--gin_bindings) is never read: options.gan_class is @Mod",
     f"{S3GAN}\nS3GAN.g_lr = 1e-3\nModularGAN.g_lr = 1e-2": "ModularGAN.g_lr = 0.01 (--gin_bindings) is never "
     "read: S3GAN.g_lr is 0.001",
     f"{S3GAN}\nS3GAN.ema_decay = 0.9": "changes nothing: ModularGAN.g_use_ema is False",
