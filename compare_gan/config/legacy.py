@@ -16,7 +16,18 @@ _TPU = "it applies only to TPUs"
 _LOCKING = {"use_locking": Ignored(False, "updates are never concurrent")}
 _SEED = {"seed": Ignored(None, "run_config.tf_random_seed seeds all random numbers")}
 _RATE = {"learning_rate": "ModularGAN.g_lr or ModularGAN.d_lr"}
-_OPTIMIZERS = ("Adam", "GradientDescent", "Momentum", "RMSProp", "Adagrad", "Adadelta")
+_OPTIMIZERS = (
+    "Adadelta",
+    "Adagrad",
+    "AdagradDA",
+    "Adam",
+    "Ftrl",
+    "GradientDescent",
+    "Momentum",
+    "ProximalAdagrad",
+    "ProximalGradientDescent",
+    "RMSProp",
+)
 
 IGNORED: dict[str, dict[str, Ignored]] = {
     "options": {
@@ -36,11 +47,14 @@ IGNORED: dict[str, dict[str, Ignored]] = {
     **{f"{name}Optimizer": _LOCKING for name in _OPTIMIZERS},
 }
 
-# Names of compare_gan and its forks that are not implemented here, by their suffix.
+# Names of compare_gan, its forks and optax that are not implemented here, by their suffix.
 _CONSTANT = (
     "learning rates are constant by default; to decay them bind ModularGAN.lr_schedule, as in @cosine_decay"
 )
 MISSING: dict[str, str] = {
+    "optax.nadam": "bind optax.adam.nesterov = True",
+    "optax.nadamw": "bind optax.adamw.nesterov = True",
+    "optax.optimistic_adam": "optax deprecates it; use optax.optimistic_adam_v2",
     "DiffAugment": "differentiable augmentation is not implemented",
     **{
         f"train.{name}": _CONSTANT
