@@ -41,9 +41,9 @@ IGNORED: dict[str, dict[str, Ignored]] = {
         "parallel": Ignored(True, "it selected between two implementations of the same sum")
     },
     "S3GAN": {"use_soft_labels": Ignored(False, "the label file determines whether labels are soft")},
-    "uniform": _SEED,
-    "normal": _SEED,
-    "truncated_normal": _SEED,
+    **{
+        name: _SEED for name in ("categorical", "gamma", "normal", "poisson", "truncated_normal", "uniform")
+    },
     **{f"{name}Optimizer": _LOCKING for name in _OPTIMIZERS},
 }
 
@@ -89,6 +89,7 @@ BOUND_ELSEWHERE: dict[str, dict[str, str]] = {
         "g_options": "G.batch_norm_fn or G.spectral_norm",
         "d_options": "D.batch_norm_fn, D.layer_norm or D.spectral_norm",
     },
+    "categorical": {"num_samples": "options.z_dim"},
     "uniform": {"minval": "z.minval", "maxval": "z.maxval"},
     "normal": {"stddev": "z.stddev"},
     "truncated_normal": {"stddev": "z.stddev"},

@@ -37,7 +37,7 @@ from compare_gan.core.registry import (
 from compare_gan.core.types import GanLoss, ImageSpec, Penalty
 from compare_gan.data.preprocess import EvalImagenetTransform, TrainImagenetTransform
 from compare_gan.gans.gan import GAN
-from compare_gan.gans.sampling import uniform
+from compare_gan.gans.sampling import check_prior, uniform
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn import norms  # noqa: F401
 from compare_gan.nn.options import (
@@ -156,6 +156,7 @@ class Parsed:
           UserError: its parts are incompatible with the images or each other.
         """
         base = self.base(spec=spec)
+        check_prior(self.eval_prior, base.z_dim)
         return (base if self.method is None else self.method(base)).validate()
 
 
