@@ -13,10 +13,10 @@ from gin import config_parser
 
 from compare_gan.config.checks import check
 from compare_gan.config.gin_factories import inherited, label, parameters, register_all
-from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING
+from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING, RENAMED
 from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.core.registry import EXPOSED, Exposed
+from compare_gan.core.registry import EXPOSED, SCHEDULES, Exposed
 from compare_gan.gans.gan import GAN
 
 LIBRARY = "compare_gan"
@@ -135,7 +135,8 @@ def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tup
                 gin.bind_parameter((macro, "gin.macro", "value"), value)
                 reading.bindings[macro] = Binding(None, "", macro, value, where)
             case config_parser.BindingStatement(scope, name, parameter, value):
-                binding = Binding(validated_target(name, parameter, value), scope, parameter, value, where)
+                item, parameter = validated(name, parameter, value)
+                binding = Binding(item, scope, parameter, value, where)
                 if binding.name != reading.without:
                     bind(binding)
                     reading.bindings[binding.name] = binding
@@ -173,9 +174,14 @@ def import_error(refused: Sequence[tuple[str, str]]) -> UserError:
     )
 
 
-def validated_target(name: str, parameter: str, value: Any) -> Exposed:
-    """The exposed object `name`, after checking that it has this parameter and that the value is valid."""
+def validated(name: str, parameter: str, value: Any) -> tuple[Exposed, str]:
+    """The exposed object `name` and the current name of its parameter.
+
+    Raises:
+      UserError: there is no such parameter, or the value is invalid.
+    """
     item = find(name, f"{name}.{parameter}")
+    parameter = RENAMED.get(item.name, {}).get(parameter, parameter)
     from_base = inherited(item)
     known = parameters(item) | from_base
     if parameter not in known:
@@ -183,9 +189,14 @@ def validated_target(name: str, parameter: str, value: Any) -> Exposed:
         binding = elsewhere.get(parameter)
         hint = f"; bind {binding}" if binding else did_you_mean(parameter, known) if known else ""
         raise UserError(f"{name} has no parameter {parameter!r} to bind{hint}")
+    if parameter in ("g_lr", "d_lr") and is_schedule(value):
+        raise UserError(
+            f"{name}.{parameter} is a number; bind a schedule of both learning rates as "
+            f"`ModularGAN.lr_schedule = @{value.selector}`"
+        )
     if not has_reference(value):
         check(label(item), GAN if parameter in from_base else item.target, {parameter: value})
-    return item
+    return item, parameter
 
 
 def bind(binding: Binding) -> None:
@@ -216,6 +227,14 @@ class Names(gin.config.ParserDelegate):
     def configurable_reference(self, scoped_selector: str, evaluate: bool) -> Any:
         find(scoped_selector.rpartition("/")[2])
         return super().configurable_reference(scoped_selector, evaluate)
+
+
+def is_schedule(value: Any) -> bool:
+    """Whether a value is a reference to a learning-rate schedule."""
+    if not isinstance(value, gin.config.ConfigurableReference) or value.selector.startswith("gin."):
+        return False  # a macro
+    target = find(value.selector).target
+    return any(SCHEDULES[name] is target for name in SCHEDULES)
 
 
 def has_reference(value: Any) -> bool:

@@ -53,7 +53,7 @@ WARNINGS = {
     f"{RMSPROP}\ntf.train.AdamOptimizer.beta1 = 0.5": "never read: "
     "ModularGAN.g_optimizer_fn is @tf.train.RMSPropOptimizer and ModularGAN.d_optimizer_fn is None",
     "d/tf.train.AdamOptimizer.beta1 = 0.5": "d/AdamOptimizer.beta1 = 0.5 (--gin_bindings) is never read",
-    "cosine_decay.steps = 3": "never read: ModularGAN.lr_schedule is None",
+    "cosine_decay.decay_steps = 3": "never read: ModularGAN.lr_schedule is None",
     "ModularGAN.ema_rampup = 0.05": "changes nothing: ModularGAN.g_use_ema is False",
     "size = 3": "size = 3 (--gin_bindings) is never read",
     "penalty.fn = @wgangp_penalty\noptions.lamba = 0": "changes nothing: options.lamba is 0",
@@ -102,7 +102,7 @@ QUIET = [
     f"{S3GAN}\nS3GAN.g_lr = 1e-3\nS3GAN.g_optimizer_fn = @optax.lion\noptax.lion.b1 = 0.5",
     "standardize_batch.decay = 0.999\nModularGAN.ema_decay = 0.9999",
     "ModularGAN.g_optimizer_fn = @optax.lion\noptax.lion.b1 = 0.5",
-    "ModularGAN.lr_schedule = @cosine_decay\ncosine_decay.steps = 10\nModularGAN.lr_warmup_steps = 3",
+    "ModularGAN.lr_schedule = @cosine_decay\ncosine_decay.decay_steps = 10\nModularGAN.lr_warmup_steps = 3",
 ]
 
 
