@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from compare_gan.commands.studies import study_folder
+from compare_gan.config.recipes import FOLDER
 from compare_gan.main import main, normalize_option
 from tests.helpers.commands import bindings, config, refused
 from tests.helpers.tiers import slow_unless
@@ -130,6 +132,14 @@ def test_an_unprepared_tfds_data_set_is_refused(tmp_path, capsys, monkeypatch):
     refused(capsys, words, "cifar10: not prepared in", "run: compare-gan prepare cifar10")
     misspelt = ["--data_fake_dataset", "--gin_bindings", "dataset.name = 'cifr10'"]
     refused(capsys, [*words, *misspelt], "did you mean 'cifar10'")
+
+
+def test_training_needs_data_on_the_command_line_or_in_the_configuration(tmp_path, capsys):
+    (tmp_path / "mine.gin").write_text(re.sub("dataset.name.*", "", (FOLDER / "small.gin").read_text()))
+    words = ["train", "--model_dir", tmp_path / "run", "--gin_config", tmp_path / "mine.gin"]
+    words += ["--gin_config", "no_labels.gin"]
+    refused(capsys, words, "no data set; set --data or dataset.name")
+    refused(capsys, [*words, "--data_fake_dataset"], "no data set; set dataset.name")
 
 
 def test_a_missing_label_file_is_refused(tmp_path, capsys):
