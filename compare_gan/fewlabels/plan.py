@@ -1,4 +1,4 @@
-"""The plan of a study: its remaining tasks, and time estimates from a short trial of each program."""
+"""The plan of a study: its labels, its remaining tasks, and time estimates from a trial of each program."""
 
 import contextlib
 import dataclasses
@@ -12,13 +12,18 @@ from compare_gan.core.files import read_json, read_log
 from compare_gan.core.progress import Progress, clock
 from compare_gan.core.run_files import CLASSIFY_RUN, METRICS_LOG, PRETRAIN_RUN, SECONDS
 from compare_gan.core.tables import Cell, table
+from compare_gan.fewlabels.budget import choose, describe_budget
 from compare_gan.fewlabels.execute import attempt
+from compare_gan.fewlabels.overview import overview
 from compare_gan.fewlabels.study import Study, Task
 from compare_gan.fewlabels.tasks import is_done, run_task, task_stages
 from compare_gan.training.schedule import TrainSchedule
 
 TRIAL_STEPS, WARMUP_STEPS = 40, 20  # the warm-up steps include compilation, and are not timed
-MIN_STEPS_TO_TIME = 10 * TRIAL_STEPS  # with fewer steps, a trial takes as long as the work itself
+# With less work for each program, trials take as long as the work itself. A pixel-step is a training step for
+# each pixel of an image: a trial is mostly compilation, and steps on small images take no time.
+MIN_STEPS_TO_TIME = 10 * TRIAL_STEPS
+MIN_PIXEL_STEPS_TO_TIME = 300_000
 ENCODER_TRIAL_STEPS = 50
 
 
@@ -36,6 +41,38 @@ class Entry:
     def total(self) -> float:
         """Seconds of all tasks; 0 if unknown."""
         return len(self.tasks) * (self.seconds or 0.0)
+
+
+def describe_labels(study: Study, budget_given: bool) -> list[str]:
+    """Lines about the data of a study and the number of labels of each budget.
+
+    Args:
+      study: the study.
+      budget_given: whether the user chose the label budgets.
+    """
+    data = overview(study.dataset)
+    lines = data.lines()
+    if not any(method.from_few for method in study.methods):
+        return lines
+    labels, known = study.dataset.train.labels, dict[int, str]()
+    inferring = any(method.labels in ("inferred", "soft") for method in study.methods)
+    if inferring and study.label_file is not None:
+        lines.append(f"labels: {study.label_file} is used unchanged, no label is inferred")
+        inferring = False
+        if not any(method.labels == "few" for method in study.methods):
+            return lines
+    for budget in study.budgets:
+        used = len(choose(labels, budget, study.seeds[0]))
+        which = f"all {used:,}" if used == data.labelled else f"{used:,} of {data.labelled:,}"
+        default = not (budget_given or data.partly_labelled)
+        share = f" ({describe_budget(budget)}{'; the default if every image has a label' if default else ''})"
+        why = share if used < data.labelled else ""
+        what = f" to infer one for each of the {data.train_images:,} training images" if inferring else ""
+        lines.append(f"labels: {which} {'is' if used == 1 else 'are'} used{why}{what}")
+        if used in known:
+            lines.append(f"caution: these are the same {used:,} labels as with {known[used]}")
+        known.setdefault(used, describe_budget(budget))
+    return lines + (data.measured(data.labelled - max(known)) if inferring else [])
 
 
 def outline(study: Study) -> list[Entry]:
@@ -58,7 +95,9 @@ def estimate_times(study: Study, entries: Sequence[Entry]) -> list[Entry]:
 
     The times stay unknown if there is too little work for trials to be worthwhile.
     """
-    if sum(len(entry.tasks) * entry.steps for entry in entries) < MIN_STEPS_TO_TIME * len(entries):
+    steps = sum(len(entry.tasks) * entry.steps for entry in entries) / max(1, len(entries))
+    h, w, _ = study.dataset.spec.image_shape
+    if steps < MIN_STEPS_TO_TIME or steps * h * w < MIN_PIXEL_STEPS_TO_TIME:
         return list(entries)
     trial_schedule = TrainSchedule(TRIAL_STEPS, study.schedule.log_every, WARMUP_STEPS, TRIAL_STEPS)
     recipe = dataclasses.replace(
