@@ -12,6 +12,7 @@ from typing import Any
 from compare_gan import __version__
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import config_file, recipe
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, sha256_of, write_json
 from compare_gan.core.label_methods import LABEL_METHODS, method
@@ -71,6 +72,7 @@ class StudyRequest:
     extractor: str | None = None
     gin_config: str | None = None  # of every GAN
     gin_bindings: tuple[str, ...] = ()
+    statistics_examples: int | None = None  # generated images for batch statistics, before scores
 
     @property
     def source(self) -> Source | None:
@@ -265,7 +267,7 @@ def reading_of(dataset: ImageDataset) -> LoadOptions:
 
 def open_choices(request: StudyRequest) -> list[str]:
     """The names of the choices that a request leaves open."""
-    names = ("gin_config", "label_recipe", "steps", "extractor")
+    names = ("gin_config", "label_recipe", "steps", "extractor", "statistics_examples")
     found = [name for name in names if getattr(request, name) is None]
     resizable = request.reading.image_size is None and not isinstance(request.data, ImageDataset)
     return ["image_size", *found] if resizable else found
@@ -293,6 +295,7 @@ def choices_for(
     names = ("gin_config", "label_recipe", "steps", "extractor")
     earlier = dataclasses.replace(
         choices,
+        statistics_examples=before.get("statistics_examples", STATISTICS_EXAMPLES),
         **{name: before[name] for name in names if name in before},
         **{name: before.get("inference", {}).get(name) for name in ("pretrain_steps", "classify_steps")},
         image_size=before.get("reading", {}).get("image_size"),
@@ -380,6 +383,7 @@ def settings_of(
         "per_class": list(dict.fromkeys(request.per_class)),
         "seeds": list(dict.fromkeys(request.seeds)),
         "steps": request.steps,
+        "statistics_examples": request.statistics_examples,
         "quick": request.quick,
         "label_recipe": request.label_recipe,
         "inference": inference,
@@ -445,7 +449,9 @@ def open_study(
         configured=configured,
         recipe=dataclasses.replace(inference, **(QUICK if quick else {}) | settings["inference"]),
         schedule=schedule,
-        evaluation=EvalSettings(images=500 if quick else 5000),
+        evaluation=EvalSettings(
+            images=500 if quick else 5000, statistics_examples=settings["statistics_examples"]
+        ),
         extractor=open_extractor(extractor) if extractor else None,
         settings=settings,
         features=read_features(Path(settings["features"]), dataset) if settings["features"] else None,

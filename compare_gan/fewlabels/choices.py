@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from compare_gan.architectures.resnet_small import smallest
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import DATASETS, EXTRACTORS
 from compare_gan.core.types import ImageSpec
@@ -30,6 +31,9 @@ GREY_SIDE = 32  # up to here grey images are probably digits, letters or clothes
 STEPS_DIGITS, STEPS_GREY, STEPS_32, STEPS_LARGER, STEPS_ACCELERATOR = 1500, 5000, 5000, 3000, 30_000
 GAN_EPOCHS, MIN_GAN_STEPS = 500, 1500  # limits for few images
 ENCODER_EPOCHS, MIN_ENCODER_STEPS = 100, 300
+# On a CPU, generating STATISTICS_EXAMPLES photographs takes about as long as training; a tenth is still
+# hundreds of batches.
+STATISTICS_EXAMPLES_CPU = STATISTICS_EXAMPLES // 10
 BATCH = 64  # of the packaged networks, to convert epochs to steps
 SIZES_SAMPLED, PIXELS_SAMPLED = 512, 32  # stored images that are looked at
 
@@ -56,6 +60,7 @@ class Choices:
     label_recipe: str  # a name of `RECIPES`
     steps: int  # of each GAN
     extractor: str | None  # for scores; None: the pre-trained encoder
+    statistics_examples: int = STATISTICS_EXAMPLES  # generated images for batch statistics, before scores
     pretrain_steps: int | None = None  # of the encoder; None: those of the recipe
     classify_steps: int | None = None
 
@@ -103,7 +108,8 @@ def choose(facts: Facts, image_size: int | None = None) -> Choices:
     if size in (None, facts.side) and facts.packaged_extractor is not None:
         extractor = facts.packaged_extractor
     steps = min(steps, max(MIN_GAN_STEPS, _rounded(GAN_EPOCHS * facts.num_images / BATCH)))
-    return Choices(size, networks, recipe, steps, extractor, **limits)
+    statistics = STATISTICS_EXAMPLES if accelerator or side <= DIGITS_SIDE else STATISTICS_EXAMPLES_CPU
+    return Choices(size, networks, recipe, steps, extractor, statistics, **limits)
 
 
 def _rounded(steps: float) -> int:
@@ -154,6 +160,12 @@ def facts_of_dataset(dataset: ImageDataset) -> Facts:
     h, w, channels = dataset.spec.image_shape
     source = None if dataset.origin is None else dataset.origin.data
     return _facts(min(h, w), h == w, channels, len(dataset.train), source)
+
+
+def fitting_recipe(dataset: ImageDataset) -> LabelRecipe:
+    """The label recipe for the images of an opened data set on this device."""
+    facts = facts_of_dataset(dataset)
+    return choose(facts, facts.side).recipe
 
 
 def _facts(side: int, uniform: bool, channels: int, num_images: int, source: Source | None) -> Facts:

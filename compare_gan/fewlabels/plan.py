@@ -2,11 +2,14 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from compare_gan.core.files import read_json, read_log
 from compare_gan.core.progress import Progress, clock
@@ -19,7 +22,10 @@ from compare_gan.fewlabels.study import Study, Task
 from compare_gan.fewlabels.tasks import is_done, run_task, task_stages
 from compare_gan.training.schedule import TrainSchedule
 
-TRIAL_STEPS, WARMUP_STEPS = 40, 20  # the warm-up steps include compilation, and are not timed
+# Steps of a trial. The first half includes compilation, and is not timed. On a CPU, steps on images of 32
+# pixels a side or more take seconds.
+TRIAL_STEPS, SHORT_TRIAL_STEPS = 40, 10
+SCORING_SHARE = 20  # a trial scores with this fraction of the images
 # With less work for each program, trials take as long as the work itself. A pixel-step is a training step for
 # each pixel of an image: a trial is mostly compilation, and steps on small images take no time.
 MIN_STEPS_TO_TIME = 10 * TRIAL_STEPS
@@ -99,7 +105,9 @@ def estimate_times(study: Study, entries: Sequence[Entry]) -> list[Entry]:
     h, w, _ = study.dataset.spec.image_shape
     if steps < MIN_STEPS_TO_TIME or steps * h * w < MIN_PIXEL_STEPS_TO_TIME:
         return list(entries)
-    trial_schedule = TrainSchedule(TRIAL_STEPS, study.schedule.log_every, WARMUP_STEPS, TRIAL_STEPS)
+    slow = jax.default_backend() == "cpu" and h * w >= 32 * 32
+    trial_steps = SHORT_TRIAL_STEPS if slow else TRIAL_STEPS
+    trial_schedule = TrainSchedule(trial_steps, trial_steps // 2, trial_steps // 2, trial_steps)
     recipe = dataclasses.replace(
         study.recipe,
         pretrain_steps=min(ENCODER_TRIAL_STEPS, study.recipe.pretrain_steps),
@@ -109,8 +117,19 @@ def estimate_times(study: Study, entries: Sequence[Entry]) -> list[Entry]:
     progress, measured = Progress("timing programs", len(entries), unit="programs"), dict[Any, Entry]()
     estimates = []
     with tempfile.TemporaryDirectory() as scratch:
+        scoring = dataclasses.replace(
+            study.evaluation,
+            images=max(2, study.evaluation.images // SCORING_SHARE),
+            statistics_examples=study.evaluation.statistics_examples // SCORING_SHARE,
+            cache=Path(scratch) / "real",
+        )
         trial = dataclasses.replace(
-            study, folder=Path(scratch), schedule=trial_schedule, recipe=recipe, flat=False
+            study,
+            folder=Path(scratch),
+            schedule=trial_schedule,
+            recipe=recipe,
+            evaluation=scoring,
+            flat=False,
         )
         for number, entry in enumerate(entries, 1):
             program = program_of(study, entry)
@@ -129,20 +148,36 @@ def program_of(study: Study, entry: Entry) -> Any:
 
 
 def run_trial(trial: Study, entry: Entry) -> Entry:
-    """Times an entry by running its first task in `trial`, the study with fewer steps."""
+    """Times an entry by running its first task in `trial`, the study with fewer steps.
+
+    GANs are scored twice: the second time, programs are compiled and features of real images known.
+    """
     task = entry.tasks[0]
-    with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
-        outcome = attempt(lambda task: run_task(trial, task), task)
-    if outcome.error is not None:  # the real run will report it
-        return entry
-    folder = trial.task_dir(task)
+    folder, totals = trial.task_dir(task), [0.0]
+    with silence():
+        for _ in range(2 if task.kind == "gan" else 1):
+            if attempt(lambda task: run_task(trial, task), task).error is not None:
+                return entry  # the real run will report it
+            totals.append(read_json(folder / SECONDS).get("evaluate", 0.0))
+    scoring = (totals[-1] - totals[-2]) * SCORING_SHARE
     runs = {"features": folder / PRETRAIN_RUN, "labels": folder / CLASSIFY_RUN, "gan": folder}
     log = read_log(runs[task.kind] / METRICS_LOG) if entry.steps else []
     seconds = read_json(folder / SECONDS)
     if len(log) < 2:
         return dataclasses.replace(entry, seconds=sum(seconds.values()))
     rate = (log[-1]["step"] - log[0]["step"]) / max(log[-1]["seconds"] - log[0]["seconds"], 1e-9)
-    return dataclasses.replace(entry, rate=rate, seconds=entry.steps / rate + seconds.get("evaluate", 0.0))
+    return dataclasses.replace(entry, rate=rate, seconds=entry.steps / rate + scoring)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Drops what is printed, and warnings: the real run will repeat them."""
+    logging.disable(logging.WARNING)
+    try:
+        with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def plan_table(entries: Sequence[Entry], workers: int) -> str:

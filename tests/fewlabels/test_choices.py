@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import LoadOptions, open_dataset
@@ -36,7 +37,7 @@ def test_the_digits_demo_is_unchanged():
     facts = facts_of_source("digits", LoadOptions())
     assert (facts.side, facts.uniform, facts.channels, facts.num_images) == (8, True, 1, 1347)
     choices = choose(facts)
-    assert choices == Choices(None, "small.gin", "digits", 1500, "digits")
+    assert choices == Choices(None, "small.gin", "digits", 1500, "digits", STATISTICS_EXAMPLES)
     assert choices.recipe == RECIPES["digits"]
     assert choose(dataclasses.replace(facts, platform="gpu", inception=True)) == choices
 
@@ -47,7 +48,7 @@ def test_grey_images_of_28_pixels_in_folders(tmp_path):
     facts = facts_of_source(str(tmp_path), LoadOptions())
     assert (facts.side, facts.uniform, facts.channels, facts.num_images) == (28, True, 1, 6)
     many = of(facts, num_images=60_000, platform="cpu")
-    assert choose(many) == Choices(None, "small.gin", "grey", 5_000, None)
+    assert choose(many) == Choices(None, "small.gin", "grey", 5_000, None, 20_480)
     assert choose(of(many, platform="gpu")) == Choices(None, "small.gin", "grey", 30_000, None)
     assert not RECIPES["grey"].training.augmentation.mirror
 
@@ -57,7 +58,7 @@ def test_photographs_of_32_pixels(tmp_path):
     np.savez(tmp_path / "cifar.npz", images=images, labels=np.arange(20) % 2)
     facts = facts_of_source(str(tmp_path / "cifar.npz"), LoadOptions())
     assert of(facts, platform="cpu", num_images=50_000, inception=False) == CPU
-    assert choose(CPU) == Choices(None, "small32.gin", "photos", 5_000, None)
+    assert choose(CPU) == Choices(None, "small32.gin", "photos", 5_000, None, 20_480)
     assert choose(GPU) == Choices(None, "small32.gin", "photos_gpu", 30_000, None)
     assert choose(of(GPU, inception=True)).extractor == "inception"
     assert choose(of(CPU, inception=True)).extractor is None
@@ -70,7 +71,7 @@ def test_photographs_of_mixed_sizes(tmp_path):
     shorter = np.median([min(size) for size in sides])
     assert (facts.side, facts.uniform, facts.num_images) == (int(shorter), False, 40)
     cpu, gpu = of(facts, platform="cpu", num_images=200), of(facts, platform="gpu", num_images=200)
-    assert choose(cpu) == Choices(64, "small64.gin", "photos64", 1500, None, 600, 600)
+    assert choose(cpu) == Choices(64, "small64.gin", "photos64", 1500, None, 20_480, 600, 600)
     assert [choose(of(gpu, side=side)).image_size for side in (40, 127, 128, 400)] == [32, 64, 128, 128]
     assert [choose(of(cpu, side=side)).image_size for side in (40, 127, 128, 400)] == [32, 64, 64, 64]
     assert open_dataset(source, reading=LoadOptions(choose(cpu).image_size)).spec.image_shape == (64, 64, 3)
