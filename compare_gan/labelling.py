@@ -14,7 +14,8 @@ from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.fewlabels import stages
 from compare_gan.fewlabels.budget import PerClass, choose
-from compare_gan.fewlabels.recipe import RECIPES, LabelRecipe
+from compare_gan.fewlabels.choices import fitting_recipe
+from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features, pretrain
 
 
@@ -78,7 +79,7 @@ def infer_labels(
     Args:
       data: a data set in which some training images have a label; -1 = unlabelled.
       seed: of all random numbers.
-      recipe: the hyperparameters; None: a recipe that fits images of this size.
+      recipe: the hyperparameters; None: a recipe that fits the images and the device.
       features: features of all images, to classify linearly in place of training an encoder; `recipe` must
         then have the classifier "linear".
       soft: return probabilities [N, K] in place of classes [N].
@@ -101,8 +102,3 @@ def infer_labels(
     if found is None:
         raise UserError(f"{recipe.classifier} predicts no probabilities; leave out soft")
     return data.with_labels(found.train.labels, found.class_names)
-
-
-def fitting_recipe(data: ImageDataset) -> LabelRecipe:
-    """The recipe for images of this size."""
-    return RECIPES["digits" if max(data.spec.image_shape[:2]) <= 16 else "photos"]

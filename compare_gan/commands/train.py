@@ -281,10 +281,16 @@ def scorer(
     return call
 
 
-def data_source(sources: list[str] | None, fake: bool, name: str) -> str | list[str]:
-    """The training data, as an argument of `open_dataset`."""
+def data_source(sources: list[str] | None, fake: bool, name: str | None) -> str | list[str]:
+    """The training data, as an argument of `open_dataset`.
+
+    Raises:
+      UserError: the data is given neither on the command line nor as the `dataset.name` of the configuration.
+    """
     from compare_gan.data.source import FAKE
 
     if fake or not sources:
+        if name is None:
+            raise UserError(f"no data set; set {'dataset.name' if fake else '--data or dataset.name'}")
         return FAKE + name if fake else name
     return sources[0] if len(sources) == 1 else sources

@@ -98,20 +98,19 @@ def explain(
     )
 
 
-def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | None) -> ImageSpec:
+def image_spec(name: str | None, shape: tuple[int, int, int] | None, classes: int | None) -> ImageSpec:
     """The image spec of the data set `name`; `shape` and `classes` override it.
 
     Raises:
-      UserError: the data set is unknown and `shape` is None.
+      UserError: the data set is unknown or None, and `shape` is None.
     """
     if name in DATASET_INFO:
         spec = DATASET_INFO[name].spec
-    elif name in DATASETS:
+    elif name is not None and name in DATASETS:
         spec = open_dataset(name).spec
     elif shape is None:
-        raise UserError(
-            f"the image shape of {name!r} is unknown; give --image_shape H W C and --num_classes K"
-        )
+        unknown = f"the image shape of {name!r} is unknown" if name else "dataset.name is not set"
+        raise UserError(f"{unknown}; give --image_shape H W C and --num_classes K")
     else:
         spec = ImageSpec(shape)
     return ImageSpec(shape or spec.image_shape, spec.num_classes if classes is None else classes)

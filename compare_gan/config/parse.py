@@ -72,9 +72,9 @@ class Options:
 @expose("dataset", module="compare_gan.datasets")
 @dataclasses.dataclass(frozen=True)
 class DatasetChoice:
-    """The training data, unless given on the command line; compare_gan itself does not flip images."""
+    """The training data; compare_gan itself does not flip images."""
 
-    name: str
+    name: str | None = None  # None: given on the command line
     random_flip: bool = False  # flip training images horizontally with probability 0.5
 
 

@@ -41,7 +41,7 @@ def cost_parts(explanation: Explanation) -> Iterator[str | Table]:
     assert parsed is not None and gan is not None and costs is not None
     h, w, c = gan.spec.image_shape
     classes = f"{gan.spec.num_classes:,} classes" if gan.spec.num_classes else "no labels"
-    yield f"{parsed.dataset.name}: {h}x{w}x{c}, {classes}"
+    yield f"{parsed.dataset.name or 'images'}: {h}x{w}x{c}, {classes}"
     yield ""
     rows: list[tuple[Cell, ...]] = [("parameters", "trained", "untrained")]
     for name, network in (("generator", costs.generator), ("discriminator", costs.discriminator)):

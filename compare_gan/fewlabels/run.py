@@ -16,13 +16,19 @@ from compare_gan.fewlabels.study import Study
 from compare_gan.fewlabels.tasks import dependencies, is_done, run_task, task_stages
 
 
-def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None = None) -> list[Outcome]:
-    """Runs the unfinished tasks of a study, and prints a line for each.
+def run_study(
+    study: Study,
+    workers: int = 1,
+    reopen: Callable[[], Study] | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Outcome]:
+    """Runs the unfinished tasks of a study, and says a line about each.
 
     Args:
       study: the study.
       workers: the number of processes; 1: this process.
       reopen: opens the study in a worker process; must be picklable.
+      say: called with a line about each task.
 
     Returns:
       The outcomes of failed tasks, including tasks that were skipped because a task they depend on failed.
@@ -51,7 +57,7 @@ def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None
                 seconds_per_task = (time.monotonic() - began) / (finished - before)
                 left = clock(seconds_per_task * (before + len(stage) - len(blocked) - finished))
                 line = f"{outcome.task.name}: {format_outcome(outcome)}"
-                print(f"[{finished}/{total}] {line}; {left} left", flush=True)
+                say(f"[{finished}/{total}] {line}; {left} left")
     return failed
 
 
