@@ -26,7 +26,6 @@ def keep_labels(
 
     For one seed the choices are nested: a smaller budget keeps a subset of the labels of a larger one.
 
-    >>> import compare_gan as cg
     >>> few = cg.keep_labels(cg.open_dataset("digits"), fraction=0.1)
     >>> int((few.train.labels >= 0).sum()), len(few.train)
     (136, 1347)
@@ -69,10 +68,11 @@ def infer_labels(
     An encoder learns features of all images by predicting rotations, then classes from the few labels; its
     calibrated predictions become the labels. Lucic et al., https://arxiv.org/abs/1903.02271, section 3.
 
-    >>> import compare_gan as cg
     >>> few = cg.keep_labels(cg.open_dataset("digits"), fraction=0.1)
     >>> recipe = cg.LabelRecipe(width=8, pretrain_steps=20, classify_steps=60, calibration_fits=0)
     >>> labelled = cg.infer_labels(few, recipe=recipe)
+    pretrain: 20/20 ...
+    classify: 60/60 ...
     >>> int((labelled.train.labels >= 0).sum())
     1347
 

@@ -60,7 +60,7 @@ def open_run(run_dir: str | Path, gan: GAN | None = None, *, allow_imports: Coll
             f"{run_dir}: parts of its GAN have no gin name ({', '.join(unnamed)}); open it in Python, with "
             "compare_gan.open_run(path, gan=gan)"
         )
-    parsed = parse([run_dir / CONFIG], [])
+    parsed = parse([run_dir / CONFIG], [], allow_imports=allow_imports)
     gan = dataclasses.replace(parsed.gan(spec), prior=parsed.eval_prior)
     options = parsed.options
     target = getattr(options.gan_class, "func", options.gan_class)
@@ -93,10 +93,11 @@ def train(
     The run can be opened by `open_run` and by all commands. Ctrl-C saves and raises `Interrupted`; the same
     call then resumes bit-exactly.
 
-    >>> import compare_gan as cg
     >>> data = cg.open_dataset("blobs")
-    >>> gan = cg.presets.small(data.spec)
-    >>> run = cg.train(gan, data, "runs/blobs", steps=100)  # doctest: +SKIP
+    >>> run = cg.train(cg.presets.small(data.spec), data, "runs/blobs", steps=2)
+    blobs: 2/2 ...
+    >>> run.sample(4, label="top left").shape
+    (4, 8, 8, 3)
 
     Args:
       gan: the GAN; `gan.spec` must be that of the data.
