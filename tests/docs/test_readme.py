@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from compare_gan.fewlabels import LabelRecipe
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +17,7 @@ FEWER = {
 }
 
 
+@pytest.mark.slow
 def test_the_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -27,4 +30,4 @@ def test_the_code_runs(tmp_path, monkeypatch):
     assert (names["labelled"].train.labels >= 0).all()
     assert names["images"].shape == (64, 8, 8, 1)
     assert {"frechet_distance", "class_agreement"} <= names["scores"].keys()
-    assert "no_labels" in names["study"].table()
+    assert "No labels" in names["study"].table()
