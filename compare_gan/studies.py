@@ -216,8 +216,9 @@ def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers:
         request = dataclasses.replace(request, reading=reading_of(given))
     if request.source is not None:
         refuse_inside(folder, request.source)
+    configured = None
     if request.gin_config is not None:
-        configurations(request.gin_config, request.gin_bindings, request.methods)
+        configured = configurations(request.gin_config, request.gin_bindings, request.methods)
     if request.label_recipe is not None:
         label_recipe(request.label_recipe)
     varying = ("methods",) if flat else EXTENDABLE
@@ -228,7 +229,7 @@ def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers:
     choices, where = choices_for(request, facts, folder, varying)
     complete = completed(request, choices)
     assert complete.gin_config is not None
-    configured = configurations(complete.gin_config, request.gin_bindings, request.methods)
+    configured = configured or configurations(complete.gin_config, request.gin_bindings, request.methods)
     side = complete.reading.image_size or (facts.side if facts.uniform else None)
     if side is not None:
         refuse_misfit(complete.gin_config, configured, ImageSpec((side, side, facts.channels), 10))

@@ -35,7 +35,7 @@ ENCODER_EPOCHS, MIN_ENCODER_STEPS = 100, 300
 # hundreds of batches.
 STATISTICS_EXAMPLES_CPU = STATISTICS_EXAMPLES // 10
 BATCH = 64  # of the packaged networks, to convert epochs to steps
-SIZES_SAMPLED, PIXELS_SAMPLED = 512, 32  # stored images that are looked at
+SIZES_SAMPLED, PIXELS_SAMPLED = 256, 8  # stored images that are looked at
 
 
 @dataclasses.dataclass(frozen=True)
