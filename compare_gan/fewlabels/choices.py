@@ -15,7 +15,6 @@ import numpy as np
 from compare_gan.architectures.resnet_small import smallest
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import DATASETS, EXTRACTORS
 from compare_gan.core.types import ImageSpec
 from compare_gan.data.base import ImageDataset
 from compare_gan.data.loading import LoadOptions
@@ -23,6 +22,7 @@ from compare_gan.data.records import StoredSplit
 from compare_gan.data.source import FAKE, Source, find, open_dataset, with_preset
 from compare_gan.features.public import local_inception_file
 from compare_gan.fewlabels.recipe import RECIPES, LabelRecipe
+from compare_gan.fewlabels.settings import packaged_extractor
 
 SIDES = (8, 16, 32, 64, 128)  # images that need resizing become squares of one of these sides
 MAX_SIDE, MAX_SIDE_CPU = 128, 64  # a step at 128x128 takes ten seconds or more on a CPU
@@ -169,9 +169,9 @@ def fitting_recipe(dataset: ImageDataset) -> LabelRecipe:
 
 
 def _facts(side: int, uniform: bool, channels: int, num_images: int, source: Source | None) -> Facts:
-    packaged = source if isinstance(source, str) and source in DATASETS and source in EXTRACTORS else None
     inception = local_inception_file() is not None
-    return Facts(side, uniform, channels, num_images, jax.default_backend(), packaged, inception)
+    extractor = packaged_extractor(source)
+    return Facts(side, uniform, channels, num_images, jax.default_backend(), extractor, inception)
 
 
 def _sampled(parts: Sequence[StoredSplit]) -> tuple[int, bool, int]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan.core.files import read_json
-from compare_gan.core.registry import EXTRACTORS
 from compare_gan.core.run_files import SETTINGS
 from compare_gan.data import LoadOptions
 from compare_gan.data.source import resolved
+from compare_gan.features import PACKAGED
 
 EXTENDABLE = (
     "methods",
@@ -53,7 +53,7 @@ def read_settings(folder: Path) -> Settings:
 
 def packaged_extractor(data: Any) -> str | None:
     """The name of the extractor that is made for a data set, if there is one."""
-    return data if isinstance(data, str) and data in EXTRACTORS else None
+    return data if isinstance(data, str) and data in PACKAGED else None
 
 
 def changed_settings(folder: Path, settings: Settings, varying: Sequence[str] = EXTENDABLE) -> list[str]:
