@@ -2,7 +2,7 @@
 
 `choose` is a pure function of `Facts`. The numbers are a compromise: on two CPU cores a GAN takes about a
 minute for 8x8 digits, half an hour for grey images of 28x28 and some hours for photographs; on one modest GPU
-about an hour. With few images every stage is shorter, because more epochs would only memorise them.
+it should take about an hour (estimated, not measured). With few images every stage is shorter, because more epochs would only memorise them.
 """
 
 import dataclasses
@@ -100,11 +100,10 @@ def choose(facts: Facts, image_size: int | None = None) -> Choices:
         batches = ENCODER_EPOCHS * facts.num_images / RECIPES[recipe].training.batch_size
         if (limit := max(MIN_ENCODER_STEPS, _rounded(batches))) < getattr(RECIPES[recipe], name):
             limits[name] = limit
-    # Features of a network trained on other images describe generated photographs without knowing them, so
-    # they are preferred for photographs, but thousands of images take Inception an hour on a CPU.
-    extractor = (
-        "inception" if facts.inception and accelerator and facts.channels == 3 and side >= 32 else None
-    )
+    # Scores by Inception can be compared across studies, but on a CPU the features of thousands of images take
+    # an hour. Otherwise the encoder that the study trains on these images.
+    photographs = facts.channels == 3 and side >= 32
+    extractor = "inception" if facts.inception and accelerator and photographs else None
     if size in (None, facts.side) and facts.packaged_extractor is not None:
         extractor = facts.packaged_extractor
     steps = min(steps, max(MIN_GAN_STEPS, _rounded(GAN_EPOCHS * facts.num_images / BATCH)))
@@ -169,9 +168,9 @@ def fitting_recipe(dataset: ImageDataset) -> LabelRecipe:
 
 
 def _facts(side: int, uniform: bool, channels: int, num_images: int, source: Source | None) -> Facts:
-    inception = local_inception_file() is not None
-    extractor = packaged_extractor(source)
-    return Facts(side, uniform, channels, num_images, jax.default_backend(), extractor, inception)
+    platform = jax.default_backend()
+    inception = platform != "cpu" and local_inception_file() is not None  # reads the whole file
+    return Facts(side, uniform, channels, num_images, platform, packaged_extractor(source), inception)
 
 
 def _sampled(parts: Sequence[StoredSplit]) -> tuple[int, bool, int]:
