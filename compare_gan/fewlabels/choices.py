@@ -100,8 +100,8 @@ def choose(facts: Facts, image_size: int | None = None) -> Choices:
         batches = ENCODER_EPOCHS * facts.num_images / RECIPES[recipe].training.batch_size
         if (limit := max(MIN_ENCODER_STEPS, _rounded(batches))) < getattr(RECIPES[recipe], name):
             limits[name] = limit
-    # Scores by Inception can be compared across studies, but on a CPU the features of thousands of images take
-    # an hour. Otherwise the encoder that the study trains on these images.
+    # Scores by Inception can be compared across studies, but on a CPU the features of thousands of images
+    # take an hour. Otherwise scores use the encoder that the study trains on these images.
     photographs = facts.channels == 3 and side >= 32
     extractor = "inception" if facts.inception and accelerator and photographs else None
     if size in (None, facts.side) and facts.packaged_extractor is not None:
