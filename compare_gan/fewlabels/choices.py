@@ -2,7 +2,8 @@
 
 `choose` is a pure function of `Facts`. The numbers are a compromise: on two CPU cores a GAN takes about a
 minute for 8x8 digits, half an hour for grey images of 28x28 and some hours for photographs; on one modest GPU
-it should take about an hour (estimated, not measured). With few images every stage is shorter, because more epochs would only memorise them.
+it should take about an hour (estimated, not measured). With few images every stage is shorter, because more
+epochs would only memorise them.
 """
 
 import dataclasses
