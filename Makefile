@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A module's tests share what they train, so one process runs them; tests/conftest.py orders the modules.
 BY_MODULE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test test-all clean
+.PHONY: setup demo test test-all docs clean
 
 setup: $(VENV)/.installed
 
@@ -17,6 +17,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 demo: setup
@@ -32,5 +36,9 @@ test: $(VENV)/.installed-dev
 test-all: test
 	$(BIN)/pytest -n 2 $(BY_MODULE) -m slow
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+	@echo "docs/_build/index.html"
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist docs/_build *.egg-info

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:  # for type checkers and editors; `_NAMES` is what happens
+    from compare_gan import presets as presets
     from compare_gan.architectures import ARCHITECTURES as ARCHITECTURES
     from compare_gan.core.errors import UserError as UserError
     from compare_gan.core.interrupt import Interrupted as Interrupted
@@ -46,9 +47,13 @@ if TYPE_CHECKING:  # for type checkers and editors; `_NAMES` is what happens
     from compare_gan.runs import Run as Run
     from compare_gan.runs import open_run as open_run
     from compare_gan.runs import train as train
+    from compare_gan.scoring import score_images as score_images
+    from compare_gan.studies import StudyResult as StudyResult
+    from compare_gan.studies import study as study
     from compare_gan.tasks import TASKS as TASKS
     from compare_gan.training.divergence import DivergencePolicy as DivergencePolicy
     from compare_gan.training.hooks import Action as Action
+    from compare_gan.training.hooks import Hook as Hook
     from compare_gan.training.schedule import TrainSchedule as TrainSchedule
 
 _NAMES = {  # module -> public names
@@ -70,12 +75,14 @@ _NAMES = {  # module -> public names
     "metrics": ("METRICS",),
     "penalties": ("PENALTIES",),
     "runs": ("Run", "open_run", "train"),
+    "scoring": ("score_images",),
+    "studies": ("StudyResult", "study"),
     "tasks": ("TASKS",),
     "training.divergence": ("DivergencePolicy",),
-    "training.hooks": ("Action",),
+    "training.hooks": ("Action", "Hook"),
     "training.schedule": ("TrainSchedule",),
 }
-_MODULES: tuple[str, ...] = ()
+_MODULES = ("presets",)
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = ["__version__", *sorted([*_HOME, *_MODULES])]

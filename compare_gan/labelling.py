@@ -14,7 +14,8 @@ from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.fewlabels import stages
 from compare_gan.fewlabels.budget import PerClass, choose
-from compare_gan.fewlabels.recipe import RECIPES, LabelRecipe
+from compare_gan.fewlabels.choices import fitting_recipe
+from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features, pretrain
 
 
@@ -25,7 +26,6 @@ def keep_labels(
 
     For one seed the choices are nested: a smaller budget keeps a subset of the labels of a larger one.
 
-    >>> import compare_gan as cg
     >>> few = cg.keep_labels(cg.open_dataset("digits"), fraction=0.1)
     >>> int((few.train.labels >= 0).sum()), len(few.train)
     (136, 1347)
@@ -68,17 +68,18 @@ def infer_labels(
     An encoder learns features of all images by predicting rotations, then classes from the few labels; its
     calibrated predictions become the labels. Lucic et al., https://arxiv.org/abs/1903.02271, section 3.
 
-    >>> import compare_gan as cg
     >>> few = cg.keep_labels(cg.open_dataset("digits"), fraction=0.1)
     >>> recipe = cg.LabelRecipe(width=8, pretrain_steps=20, classify_steps=60, calibration_fits=0)
     >>> labelled = cg.infer_labels(few, recipe=recipe)
+    pretrain: 20/20 ...
+    classify: 60/60 ...
     >>> int((labelled.train.labels >= 0).sum())
     1347
 
     Args:
       data: a data set in which some training images have a label; -1 = unlabelled.
       seed: of all random numbers.
-      recipe: the hyperparameters; None: a recipe that fits images of this size.
+      recipe: the hyperparameters; None: a recipe that fits the images and the device.
       features: features of all images, to classify linearly in place of training an encoder; `recipe` must
         then have the classifier "linear".
       soft: return probabilities [N, K] in place of classes [N].
@@ -101,8 +102,3 @@ def infer_labels(
     if found is None:
         raise UserError(f"{recipe.classifier} predicts no probabilities; leave out soft")
     return data.with_labels(found.train.labels, found.class_names)
-
-
-def fitting_recipe(data: ImageDataset) -> LabelRecipe:
-    """The recipe for images of this size."""
-    return RECIPES["digits" if max(data.spec.image_shape[:2]) <= 16 else "photos"]

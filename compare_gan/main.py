@@ -15,6 +15,7 @@ from compare_gan.core.allocator import keep_freed_memory
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import user_cache
 from compare_gan.core.interrupt import Interrupted
+from compare_gan.core.progress import bars_removed
 
 CANNOT_WRITE = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM
 
@@ -39,12 +40,13 @@ def unraisable(event: Any) -> None:
 
 def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args([normalize_option(argument) for argument in argv])
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[StderrHandler()])
     for name in ("absl", "asyncio"):  # Orbax and TensorStore also raise what they log here
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         use_compilation_cache()
-        return arguments.command(arguments) or 0
+        with bars_removed():
+            return arguments.command(arguments) or 0
     except UserError as error:
         print(f"compare-gan: {error}", file=sys.stderr)
         return error.exit_code
@@ -60,6 +62,14 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\nstopped; rerun the same command to resume from the last checkpoint")
         return 130
+
+
+class StderrHandler(logging.StreamHandler):
+    """Logs to the current `sys.stderr`, which writes above the progress bars while there are any."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def use_compilation_cache() -> None:

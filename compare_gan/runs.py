@@ -2,11 +2,9 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
 from compare_gan.config.parse import parse
@@ -17,15 +15,14 @@ from compare_gan.core.placement import Placement
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.registry import ARCHITECTURES, GAN_METHODS
 from compare_gan.core.run_files import CONFIG, TRAINING_LABELS
-from compare_gan.core.types import GANState, ImageSpec
+from compare_gan.core.types import ImageSpec
 from compare_gan.data.base import UNLABELLED, ImageDataset, Origin, Split, hard_labels
 from compare_gan.data.label_files import digest, write_labels
 from compare_gan.data.loading import LoadOptions
 from compare_gan.data.source import refuse_inside
-from compare_gan.evaluation.steps import select_steps
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import Prior
-from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.trained_run import Run
 from compare_gan.training.divergence import DivergencePolicy
 from compare_gan.training.gan import train as train_gan
 from compare_gan.training.hooks import Hook, Score
@@ -33,50 +30,17 @@ from compare_gan.training.resume import check_fits, check_steps
 from compare_gan.training.run_dir import describe_run, read_run
 from compare_gan.training.schedule import TrainSchedule
 
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A trained run."""
-
-    run_dir: Path
-    about: dict[str, Any]  # `run.json`, plus the names of the architecture and of the GAN method
-    gan: GAN  # with the prior of evaluation
-    dataset: ImageDataset | None = None  # the data it was trained on, if still in memory
-
-    def template(self) -> GANState:
-        """A freshly initialised state, the template for restoring checkpoints."""
-        return jax.jit(self.gan.init)(jax.random.key(0))
-
-    def restore(self, step: str = "latest") -> GANState:
-        """The state of a checkpoint.
-
-        Args:
-          step: "latest", the newest intact checkpoint; "best"; or a step number.
-
-        Raises:
-          UserError: there is no such checkpoint, or it is corrupted.
-        """
-        if step not in ("latest", "best") and not step.isdecimal():
-            raise UserError(f"step {step!r}: give latest, best, or one number")
-        number, *_ = select_steps(self.run_dir, step)
-        checkpoints, template = Checkpoints(self.run_dir), self.template()
-        state = (
-            checkpoints.restore(template) if step == "latest" else checkpoints.restore_step(number, template)
-        )
-        if state is None:
-            raise UserError(
-                f"{checkpoints.folder}: step {number} is corrupted; choose another step, or train again"
-            )
-        return state
+__all__ = ["Run", "open_run", "train"]
 
 
-def open_run(run_dir: str | Path, gan: GAN | None = None) -> Run:
+def open_run(run_dir: str | Path, gan: GAN | None = None, *, allow_imports: Collection[str] = ()) -> Run:
     """Opens the run folder of `train`, `compare-gan train` or a study.
 
     Args:
       run_dir: the folder.
       gan: the GAN that it trains; by default it is built from the configuration of the run. Needed only if
         parts of the GAN have no gin name, as the message then says.
+      allow_imports: modules that the configuration may import, besides those of this library.
 
     Raises:
       UserError: this is not a run folder, its configuration is invalid, or `gan` is needed or does not match.
@@ -96,7 +60,7 @@ def open_run(run_dir: str | Path, gan: GAN | None = None) -> Run:
             f"{run_dir}: parts of its GAN have no gin name ({', '.join(unnamed)}); open it in Python, with "
             "compare_gan.open_run(path, gan=gan)"
         )
-    parsed = parse([run_dir / CONFIG], [])
+    parsed = parse([run_dir / CONFIG], [], allow_imports=allow_imports)
     gan = dataclasses.replace(parsed.gan(spec), prior=parsed.eval_prior)
     options = parsed.options
     target = getattr(options.gan_class, "func", options.gan_class)
@@ -113,6 +77,7 @@ def train(
     schedule: TrainSchedule | None = None,
     seed: int = 0,
     hooks: Sequence[Hook] = (),
+    tensorboard: bool = True,
     random_flip: bool = False,
     eval_prior: Prior | None = None,
     score: Score | None = None,
@@ -128,10 +93,11 @@ def train(
     The run can be opened by `open_run` and by all commands. Ctrl-C saves and raises `Interrupted`; the same
     call then resumes bit-exactly.
 
-    >>> import compare_gan as cg
     >>> data = cg.open_dataset("blobs")
-    >>> gan = cg.presets.small(data.spec)
-    >>> run = cg.train(gan, data, "runs/blobs", steps=100)  # doctest: +SKIP
+    >>> run = cg.train(cg.presets.small(data.spec), data, "runs/blobs", steps=2)
+    blobs: 2/2 ...
+    >>> run.sample(4, label="top left").shape
+    (4, 8, 8, 3)
 
     Args:
       gan: the GAN; `gan.spec` must be that of the data.
@@ -141,6 +107,7 @@ def train(
       schedule: how long to train, and when to log, sample, score and save.
       seed: of every random number.
       hooks: called after every step, see `compare_gan.training.hooks`.
+      tensorboard: write metrics, samples and real images to a TensorBoard event file in the run folder.
       random_flip: mirror real images left to right with probability 1/2.
       eval_prior: the distribution of latent vectors of samples and scores; None: `gan.prior`.
       score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
@@ -204,6 +171,7 @@ def train(
         workers=workers,
         divergence=divergence,
         score=score,
+        tensorboard=tensorboard,
         hooks=hooks,
     )
     opened = open_run(run_dir, gan=dataclasses.replace(gan, prior=eval_prior or gan.prior))

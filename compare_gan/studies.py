@@ -1,63 +1,337 @@
-"""Opening a study: converts a request to settings, and settings to a `Study`.
+"""Studies as library functions: from a request to a study folder with results.
 
-Settings are JSON values, written to `settings.json`. They contain everything needed to open the study again.
+`study` is the function for users; the commands `study`, `few-labels` and `demo` call `prepare` and `run`.
 """
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Collection, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from compare_gan import __version__
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import config_file, recipe
-from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.core.files import read_json, sha256_of
-from compare_gan.core.label_methods import LABEL_METHODS
-from compare_gan.core.registry import EXTRACTORS
-from compare_gan.core.run_files import SETTINGS
+from compare_gan.core.defaults import STATISTICS_EXAMPLES
+from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_json, run_folder, sha256_of, write_json
+from compare_gan.core.label_methods import LABEL_METHODS, method
+from compare_gan.core.run_files import REPORT, SETTINGS
+from compare_gan.core.types import ImageSpec
 from compare_gan.data import ImageDataset, LoadOptions, open_dataset
 from compare_gan.data.fingerprint import dataset_sha256
-from compare_gan.data.source import Source, resolved
+from compare_gan.data.source import Source, refuse_inside, resolved
 from compare_gan.evaluation.evaluate import EvalSettings
-from compare_gan.features import open_extractor
-from compare_gan.fewlabels import LabelRecipe, read_features
+from compare_gan.features import TrainedEncoder, open_extractor
+from compare_gan.fewlabels import read_features
 from compare_gan.fewlabels.budget import PerClass
-from compare_gan.fewlabels.recipe import RECIPES
+from compare_gan.fewlabels.choices import Choices, Facts, choose, describe, facts_of_dataset, facts_of_source
+from compare_gan.fewlabels.execute import Outcome
+from compare_gan.fewlabels.overview import overview, usable_methods
+from compare_gan.fewlabels.plan import describe_labels, estimate_times, outline, plan_table
+from compare_gan.fewlabels.recipe import label_recipe
+from compare_gan.fewlabels.results import last_summary, results_table, summarise
+from compare_gan.fewlabels.run import run_study
+from compare_gan.fewlabels.settings import (
+    EXTENDABLE,
+    Settings,
+    changed_settings,
+    command_line,
+    merge_settings,
+    read_settings,
+    study_folder,
+)
 from compare_gan.fewlabels.study import ConfiguredGAN, Study
+from compare_gan.fewlabels.tasks import all_done
+from compare_gan.report.page import write_report
 from compare_gan.training.schedule import TrainSchedule
 
 QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
-EXTENDABLE = (
-    "methods",
-    "fractions",
-    "per_class",
-    "seeds",
-)  # settings whose lists may grow in an existing folder
-Settings = dict[str, Any]
+QUICK_STEPS = 40
+FRACTIONS = (0.05, 0.1, 0.2)  # default budgets of a study if every image has a label
+Say = Callable[[str], None]
+SAY: Say = functools.partial(print, flush=True)  # where all messages of this module go by default
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyRequest:
-    """A user's request for a study."""
+    """A user's request for a study. `fewlabels.choices` chooses what is None."""
 
-    data: Source
+    data: Source | ImageDataset
     methods: tuple[str, ...]  # names of `LABEL_METHODS`
     fractions: tuple[float, ...] = ()  # label budgets: fractions of the labels
     per_class: tuple[int, ...] = ()  # more label budgets: labels per class
     seeds: tuple[int, ...] = (0,)
     reading: LoadOptions = LoadOptions()
-    steps: int | None = None  # of each GAN; None: 1500, quick 40
+    steps: int | None = None  # of each GAN
     quick: bool = False  # shrink every stage
-    label_recipe: str = "digits"
+    label_recipe: str | None = None
     inference: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of the recipe to override
     features: str | None = None  # a file, in place of our encoder
     label_file: str | None = None  # in place of inferred labels
-    extractor: str | None = None  # None: the packaged one for the data set, or else the pre-trained encoder
-    gin_config: str = "small.gin"  # of every GAN
+    extractor: str | None = None
+    gin_config: str | None = None  # of every GAN
     gin_bindings: tuple[str, ...] = ()
+    statistics_examples: int | None = None  # generated images for batch statistics, before scores
+
+    @property
+    def source(self) -> Source | None:
+        """The source of images and labels; None: they are only in memory."""
+        if not isinstance(self.data, ImageDataset):
+            return self.data
+        origin = self.data.origin
+        if origin is None or origin.assigned or origin.labelled_only:
+            return None
+        unchanged = origin.labels is None or origin.reading["labels"] is not None
+        return origin.data if unchanged else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A study that is ready to run."""
+
+    study: Study
+    lines: tuple[str, ...]  # about the data, the choices and the labels, for the user
+    workers: int  # number of parallel processes
+    reopen: Callable[[], Study]  # opens the study in another process
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyResult:
+    """The results of a study."""
+
+    folder: Path
+    summary: dict[str, Any]  # the contents of summary.json
+    failed: tuple[Outcome, ...] = ()  # tasks that failed, or that depend on failed ones
+
+    @property
+    def report(self) -> Path:
+        """The report, an HTML page."""
+        return self.folder / REPORT
+
+    def table(self) -> str:
+        """The results as text: means over seeds with 95% intervals, then findings and notes."""
+        return results_table(self.summary)
+
+
+def study(
+    data: Source | ImageDataset,
+    methods: Sequence[str] = ("s3gan",),
+    *,
+    folder: str | Path,
+    fractions: Sequence[float] = (),
+    per_class: Sequence[int] = (),
+    seeds: Sequence[int] = (0,),
+    steps: int | None = None,
+    label_recipe: str | None = None,
+    inference: Mapping[str, Any] | None = None,
+    features: str | Path | None = None,
+    extractor: str | Path | None = None,
+    gin_config: str | Path | None = None,
+    gin_bindings: Sequence[str] = (),
+    reading: LoadOptions | None = None,
+    quick: bool = False,
+    workers: int = 1,
+    say: Say = SAY,
+) -> StudyResult:
+    """Trains and scores GANs at several label budgets and seeds, as `compare-gan study` does.
+
+    Stages are shared, and completed stages are not repeated: the same call resumes an interrupted study, and
+    a call with more methods, budgets or seeds extends it. Choices that are left open fit the images, their
+    number and the device (`compare_gan.fewlabels.choices`), or are those of the existing folder.
+
+    >>> import compare_gan as cg
+    >>> result = cg.study("digits", ["s3gan"], fractions=[0.1], folder="runs/study")  # doctest: +SKIP
+    >>> print(result.table())  # doctest: +SKIP
+
+    Args:
+      data: a source for `open_dataset`, or an opened data set, whose labels are used as they are.
+      methods: names of `compare_gan.core.label_methods.LABEL_METHODS`.
+      folder: the study folder. If it contains runs with other settings, a sibling folder is used.
+      fractions: label budgets, as fractions of the labels in (0, 1]. Without any budget: 1 if some images are
+        unlabelled, else 0.05, 0.1 and 0.2.
+      per_class: label budgets, as numbers of labels per class.
+      seeds: random seeds; each is a repetition.
+      steps: generator updates of each GAN.
+      label_recipe: how labels are inferred, a name of `compare_gan.fewlabels.recipe.RECIPES`.
+      inference: fields of the recipe to override, such as `{"pretrain_steps": 100}`.
+      features: file with features of all images, in place of those of the pre-trained encoder.
+      extractor: feature extractor of the scores, see `open_extractor`.
+      gin_config: configuration of networks and training: a file, or the name of a packaged one.
+      gin_bindings: bindings added to it.
+      reading: how a source is read; not for an opened data set.
+      quick: shorten every stage, for a quick test.
+      workers: number of parallel processes, on a CPU.
+      say: called with each line about plan and progress.
+
+    Returns:
+      The folder, the summary, and the tasks that failed.
+
+    Raises:
+      UserError: an argument is invalid or does not match the data.
+      Interrupted: Ctrl-C or SIGTERM; the same call resumes.
+    """
+    if isinstance(data, ImageDataset) and reading is not None:
+        raise UserError(f"{data.name} is open already; give reading to open_dataset")
+    for name in methods:
+        method(name)
+    request = StudyRequest(
+        data=data,
+        methods=tuple(methods),
+        fractions=tuple(fractions),
+        per_class=tuple(per_class),
+        seeds=tuple(seeds),
+        reading=reading or LoadOptions(),
+        steps=steps,
+        quick=quick,
+        label_recipe=label_recipe,
+        inference=dict(inference or {}),
+        features=None if features is None else str(features),
+        extractor=None if extractor is None else str(extractor),
+        gin_config=None if gin_config is None else str(gin_config),
+        gin_bindings=tuple(gin_bindings),
+    )
+    prepared = prepare(request, Path(folder), workers=workers)
+    run_folder(prepared.study.folder)
+    show_plan(prepared, say)
+    return run(prepared, say)
+
+
+def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers: int = 1) -> Prepared:
+    """Chooses what the request leaves open, opens the data and checks that everything fits.
+
+    Args:
+      request: without label budgets, the data determines the default.
+      folder: the requested folder; see `study_folder`.
+      flat: one seed and one label budget, with all files in one folder.
+      workers: number of parallel processes.
+
+    Raises:
+      UserError: the request is invalid; before images are loaded if that can be known.
+    """
+    if workers < 1:
+        raise UserError(f"workers is {workers}; it must be at least 1")
+    given = request.data if isinstance(request.data, ImageDataset) else None
+    if given is not None:
+        request = dataclasses.replace(request, reading=reading_of(given))
+    if request.source is not None:
+        refuse_inside(folder, request.source)
+    configured = None
+    if request.gin_config is not None:
+        configured = configurations(request.gin_config, request.gin_bindings, request.methods)
+    if request.label_recipe is not None:
+        label_recipe(request.label_recipe)
+    varying = ("methods",) if flat else EXTENDABLE
+    if isinstance(request.data, ImageDataset):
+        facts = facts_of_dataset(request.data)
+    else:
+        facts = facts_of_source(request.data, request.reading)
+    choices, where = choices_for(request, facts, folder, varying)
+    complete = completed(request, choices)
+    assert complete.gin_config is not None
+    configured = configured or configurations(complete.gin_config, request.gin_bindings, request.methods)
+    side = complete.reading.image_size or (facts.side if facts.uniform else None)
+    if side is not None:
+        refuse_misfit(complete.gin_config, configured, ImageSpec((side, side, facts.channels), 10))
+        if where is None and request.label_recipe is not None:
+            label_recipe(request.label_recipe, side)
+    dataset = request.data
+    if not isinstance(dataset, ImageDataset):
+        dataset = open_dataset(dataset, reading=complete.reading)
+    counts = overview(dataset)
+    methods, left_out = usable_methods(request.methods, counts)
+    budget_given = bool(request.fractions or request.per_class)
+    default = (counts.fraction(None),) if flat or counts.partly_labelled else FRACTIONS
+    complete = dataclasses.replace(
+        complete, methods=tuple(methods), fractions=request.fractions if budget_given else default
+    )
+    settings = settings_of(complete, dataset, left_out)
+    target, note = study_folder(folder, settings, varying)
+    opened = open_study(settings, target, flat, dataset, configured)
+    if isinstance(opened.extractor, TrainedEncoder):
+        opened.extractor(dataset.test.images[:1])  # refuses images of another size
+    chosen = describe(choices, facts, open_choices(request), where)
+    data_line, *label_lines = describe_labels(opened, budget_given)
+    lines = [note, data_line, chosen, *label_lines, *left_out]
+    reopen = functools.partial(open_study, settings, target, flat, given)
+    return Prepared(opened, tuple(line for line in lines if line), workers, reopen)
+
+
+def reading_of(dataset: ImageDataset) -> LoadOptions:
+    """How an opened data set was read."""
+    origin = dataset.origin
+    if origin is None:
+        return LoadOptions()
+    reading = LoadOptions(**origin.reading)
+    return dataclasses.replace(reading, like=None) if reading.like == origin.data else reading
+
+
+def open_choices(request: StudyRequest) -> list[str]:
+    """The names of the choices that a request leaves open."""
+    names = ("gin_config", "label_recipe", "steps", "extractor", "statistics_examples")
+    found = [name for name in names if getattr(request, name) is None]
+    resizable = request.reading.image_size is None and not isinstance(request.data, ImageDataset)
+    return ["image_size", *found] if resizable else found
+
+
+def choices_for(
+    request: StudyRequest, facts: Facts, folder: Path, varying: Sequence[str]
+) -> tuple[Choices, str | None]:
+    """What is chosen if a request leaves it open, and the folder from which that is taken, if from one.
+
+    The choices of an existing folder are kept if the request agrees with its other settings, so that the
+    folder can be resumed and extended by any later version and on any device.
+    """
+    size = facts.side if isinstance(request.data, ImageDataset) else request.reading.image_size
+    choices = choose(facts, size)
+    if request.quick:
+        choices = dataclasses.replace(choices, steps=QUICK_STEPS, pretrain_steps=None, classify_steps=None)
+    if request.label_recipe is not None:
+        choices = dataclasses.replace(choices, pretrain_steps=None, classify_steps=None)
+    if isinstance(request.data, ImageDataset):
+        choices = dataclasses.replace(choices, image_size=request.reading.image_size)
+    before = read_settings(folder)
+    if not before:
+        return choices, None
+    names = ("gin_config", "label_recipe", "steps", "extractor")
+    earlier = dataclasses.replace(
+        choices,
+        statistics_examples=before.get("statistics_examples", STATISTICS_EXAMPLES),
+        **{name: before[name] for name in names if name in before},
+        **{name: before.get("inference", {}).get(name) for name in ("pretrain_steps", "classify_steps")},
+        image_size=before.get("reading", {}).get("image_size"),
+    )
+    unknown = () if request.fractions or request.per_class else ("fractions", "per_class")
+    settings = settings_of(completed(request, earlier))
+    if changed_settings(folder, settings, [*varying, *unknown]):
+        return choices, None
+    return earlier, str(folder)
+
+
+def completed(request: StudyRequest, choices: Choices) -> StudyRequest:
+    """The request with everything that it leaves open as chosen."""
+    size = request.reading.image_size or choices.image_size
+    return dataclasses.replace(
+        request,
+        reading=dataclasses.replace(request.reading, image_size=size),
+        inference=choices.inference | dict(request.inference),
+        **{name: getattr(choices, name) for name in open_choices(request) if name != "image_size"},
+    )
+
+
+def refuse_misfit(gin_config: str, configured: Mapping[str, ConfiguredGAN], spec: ImageSpec) -> None:
+    """Checks that networks can make images of this size.
+
+    Raises:
+      UserError: they cannot.
+    """
+    for each in configured.values():
+        try:
+            each.gan(spec)
+        except UserError as error:
+            raise UserError(
+                f"{gin_config}: {error}; or choose another --gin_config or --image_size"
+            ) from None
 
 
 def configurations(
@@ -69,28 +343,23 @@ def configurations(
       UserError: the configuration is invalid.
     """
     base, configured = config_file(gin_config), {}
-    for name in dict.fromkeys(LABEL_METHODS[method].recipe for method in methods):
+    for name in dict.fromkeys(LABEL_METHODS[each].recipe for each in methods):
         parsed = parse([base, recipe(name)], gin_bindings)
         configured[name] = ConfiguredGAN(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
     return configured
 
 
-def label_recipe(name: str) -> LabelRecipe:
-    """The label recipe with this name. Raises UserError if there is none."""
-    if name not in RECIPES:
-        raise UserError(f"unknown label recipe {name!r}{did_you_mean(name, RECIPES)}")
-    return RECIPES[name]
-
-
-def settings_of(request: StudyRequest, dataset: ImageDataset, left_out: Sequence[str] = ()) -> Settings:
-    """Converts a request to settings.
+def settings_of(
+    request: StudyRequest, dataset: ImageDataset | None = None, left_out: Sequence[str] = ()
+) -> Settings:
+    """Converts a complete request to settings.
 
     Paths are absolute. The settings include the SHA-256 of files and images, so a folder never mixes results
     of different data.
 
     Args:
-      request: the request.
-      dataset: the data set of the request.
+      request: the request, see `completed`.
+      dataset: its data set; None: settings without the digest of the images.
       left_out: notes on methods that the data does not allow.
     """
     inference = dict(request.inference)
@@ -103,18 +372,19 @@ def settings_of(request: StudyRequest, dataset: ImageDataset, left_out: Sequence
         "features": request.features,
         "label_file": request.label_file,
         "extractor": request.extractor,
-        "gin_config": str(config_file(request.gin_config)),
+        "gin_config": request.gin_config,
     }
     paths = {name: path for name, path in files.items() if path and Path(path).is_file()}
     return {
-        "data": resolved(request.data),
-        "data_sha256": dataset_sha256(dataset),
+        "data": None if request.source is None else resolved(request.source),
+        **({} if dataset is None else {"data_sha256": dataset_sha256(dataset)}),
         "reading": options,
         "methods": list(dict.fromkeys(request.methods)),
         "fractions": list(dict.fromkeys(request.fractions)),
         "per_class": list(dict.fromkeys(request.per_class)),
         "seeds": list(dict.fromkeys(request.seeds)),
-        "steps": (40 if request.quick else 1500) if request.steps is None else request.steps,
+        "steps": request.steps,
+        "statistics_examples": request.statistics_examples,
         "quick": request.quick,
         "label_recipe": request.label_recipe,
         "inference": inference,
@@ -151,7 +421,8 @@ def open_study(
       configured: the `configurations` of the settings, if already parsed.
 
     Raises:
-      UserError: a setting contradicts another one or the data.
+      UserError: a setting contradicts another one or the data; or there is no data set, and the settings name
+        none because it was made in memory.
     """
     quick, steps = settings["quick"], settings["steps"]
     schedule = TrainSchedule(
@@ -162,11 +433,14 @@ def open_study(
     )
     inference = label_recipe(settings["label_recipe"])
     if dataset is None:
+        if settings["data"] is None:
+            raise UserError(
+                f"{folder}: its images or labels were made in memory; call study(data, ...) again"
+            )
         dataset = open_dataset(settings["data"], reading=LoadOptions(**settings["reading"]))
     if configured is None:
         configured = configurations(settings["gin_config"], settings["gin_bindings"], settings["methods"])
-    known = isinstance(settings["data"], str) and settings["data"] in EXTRACTORS
-    extractor = settings["extractor"] or (settings["data"] if known else None)
+    extractor = settings["extractor"]
     return Study(
         folder=folder,
         dataset=dataset,
@@ -176,7 +450,9 @@ def open_study(
         configured=configured,
         recipe=dataclasses.replace(inference, **(QUICK if quick else {}) | settings["inference"]),
         schedule=schedule,
-        evaluation=EvalSettings(images=500 if quick else 5000),
+        evaluation=EvalSettings(
+            images=500 if quick else 5000, statistics_examples=settings["statistics_examples"]
+        ),
         extractor=open_extractor(extractor) if extractor else None,
         settings=settings,
         features=read_features(Path(settings["features"]), dataset) if settings["features"] else None,
@@ -185,38 +461,40 @@ def open_study(
     )
 
 
-def changed_settings(folder: Path, settings: Settings, varying: Sequence[str] = EXTENDABLE) -> list[str]:
-    """The names of settings that differ from those of an existing study in the folder.
+def show_plan(prepared: Prepared, say: Say = SAY) -> None:
+    """Says what data, choices and remaining tasks are, and how long these take unless that is short."""
+    say("\n".join(prepared.lines))
+    if entries := outline(prepared.study):
+        say(plan_table(entries, 1))
+        if (known := estimate_times(prepared.study, entries)) != entries:
+            say(plan_table(known, prepared.workers))
 
-    Settings that an older version did not write are not compared.
 
-    Args:
-      folder: the study folder.
-      settings: the new settings.
-      varying: settings in which runs of one folder may differ.
+def run(prepared: Prepared, say: Say = SAY) -> StudyResult:
+    """Runs the remaining tasks, writes the results, and says what they are.
+
+    Raises:
+      UserError: the folder cannot be written.
+      Interrupted: Ctrl-C or SIGTERM; finished work is kept.
     """
-    if not (folder / SETTINGS).exists():
-        return []
-    before = read_json(folder / SETTINGS)
-    if "data" in before:
-        before["data"] = resolved(before["data"])
-    if "reading" in before:
-        before["reading"] = dataclasses.asdict(LoadOptions()) | before["reading"]
-    fixed = _fixed(settings, varying)
-    return [name for name, value in fixed.items() if name in before and before[name] != value]
-
-
-def sibling_folder(base: Path, settings: Settings, varying: Sequence[str] = EXTENDABLE) -> Path:
-    """A folder next to `base`, named after it and a hash of the settings."""
-    text = json.dumps(_fixed(settings, varying), sort_keys=True)
-    return base.with_name(f"{base.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
-
-
-def _fixed(settings: Settings, varying: Sequence[str]) -> Settings:
-    """The settings that are the same for all runs of a folder."""
-    return {name: value for name, value in settings.items() if name not in (*varying, "left_out", "command")}
-
-
-def merge_settings(old: Settings, new: Settings) -> Settings:
-    """The settings of a folder after a study with settings `new` is added to one with `old`."""
-    return new | {name: list(dict.fromkeys([*old[name], *new[name]])) for name in EXTENDABLE}
+    study = prepared.study
+    report, settings_file = study.folder / REPORT, study.folder / SETTINGS
+    settings = merge_settings(
+        read_json(settings_file) if settings_file.exists() else study.settings, study.settings
+    )
+    settings |= {"command": command_line("few-labels" if study.flat else "study", settings)}
+    failed = list[Outcome]()
+    summary = last_summary(study.folder)
+    if summary is not None and all_done(study) and report.exists():
+        say(f"{study.folder}: all done already")
+    else:
+        write_json(run_folder(study.folder) / SETTINGS, settings)
+        failed = run_study(study, prepared.workers, prepared.reopen, say)
+        summary = summarise(study)
+        write_report(study.folder, report)
+    result = StudyResult(study.folder, summary, tuple(failed))
+    say(result.table())
+    for outcome in failed:
+        say(f"failed: {outcome.task.name}: {outcome.error}")
+    say(f"report: {report}")
+    return result

@@ -104,6 +104,29 @@ def test_a_run_with_parts_that_have_no_gin_name(tmp_path, run):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_run_is_scored_with_the_data_in_memory_as_with_what_its_folder_names(run):
+    """The metric trains on the labels that were computed in Python, a quarter of which are missing."""
+    options = {"extractor": "random", "images": 40, "runs": 1}
+    metrics = ["frechet_distance", "discriminator_accuracy"]
+    in_memory = run.evaluate(metrics, score_filename="memory.csv", **options)
+    opened = cg.open_run(run.run_dir).evaluate(metrics, **options)
+    assert opened == in_memory and in_memory["frechet_distance"] > 0
+
+
+def test_a_run_on_arrays_is_scored_with_arrays(tmp_path):
+    train, test = blobs().train, blobs().test
+    data = cg.open_dataset({"images": train.images[:40], "labels": train.labels[:40]}, holdout=0.5)
+    run = cg.train(CONDITIONAL, data, tmp_path / "run", steps=1)
+    opened, options = cg.open_run(run.run_dir), {"extractor": "random", "images": 20, "runs": 1}
+    with pytest.raises(
+        cg.UserError, match="its training data were arrays, which it does not keep; give --data"
+    ):
+        opened.evaluate(**options)
+    row = opened.evaluate(data=data, **options)
+    assert row == run.evaluate(score_filename="memory.csv", **options) and row["real_images"] == 20
+    assert opened.evaluate(data="blobs", **options)["real_images"] == len(test)
+
+
 def test_data_that_does_not_fit_the_gan_is_refused(tmp_path):
     digits = cg.open_dataset("digits")
     with pytest.raises(

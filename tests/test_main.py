@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from compare_gan.commands.studies import study_folder
+from compare_gan.config.recipes import FOLDER
+from compare_gan.fewlabels.settings import study_folder
 from compare_gan.main import main, normalize_option
 from tests.helpers.commands import bindings, config, refused
 from tests.helpers.tiers import slow_unless
@@ -42,12 +44,6 @@ def broken_image(folder):
     return folder, "2.png"
 
 
-def two_sizes(folder):
-    png(folder / "a" / "1.png")
-    png(folder / "b" / "1.png", (9, 8))
-    return folder, "image_size"
-
-
 def two_image_columns(folder):
     path = folder / "x.parquet"
     images = [{"bytes": b"", "path": ""}]
@@ -58,7 +54,7 @@ def two_image_columns(folder):
 def wrong_size(folder):
     path = folder / "x.npz"
     np.savez(path, images=np.zeros((40, 9, 9), np.uint8), labels=np.arange(40) % 2)
-    return path, "9x9"
+    return path, "cannot make 9x9 images", "--image_size", "9"
 
 
 def nothing_there(folder):
@@ -69,15 +65,22 @@ def unknown_name(folder):
     return "digit", "did you mean 'digits'?"
 
 
-DATA = [broken_image, two_sizes, two_image_columns, wrong_size, nothing_there, unknown_name]
+DATA = [broken_image, two_image_columns, wrong_size, nothing_there, unknown_name]
 
 
 @pytest.mark.parametrize("make", DATA)
 def test_unusable_data_is_refused(make, tmp_path, capsys):
     (tmp_path / "data").mkdir()
-    source, expected = make(tmp_path / "data")
-    refused(capsys, ["few-labels", "--data", source, "--model_dir", tmp_path / "run"], expected)
+    source, expected, *words = make(tmp_path / "data")
+    refused(capsys, ["few-labels", "--data", source, "--model_dir", tmp_path / "run", *words], expected)
     assert not (tmp_path / "run").exists()
+
+
+def test_images_of_two_sizes_are_not_trained_on_as_stored(tmp_path, capsys):
+    png(tmp_path / "data" / "a" / "1.png")
+    png(tmp_path / "data" / "b" / "1.png", (9, 8))
+    words = ["train", *config(), "--data", tmp_path / "data", "--model_dir", tmp_path / "run"]
+    refused(capsys, words, "image_size")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,14 @@ def test_an_unprepared_tfds_data_set_is_refused(tmp_path, capsys, monkeypatch):
     refused(capsys, [*words, *misspelt], "did you mean 'cifar10'")
 
 
+def test_training_needs_data_on_the_command_line_or_in_the_configuration(tmp_path, capsys):
+    (tmp_path / "mine.gin").write_text(re.sub("dataset.name.*", "", (FOLDER / "small.gin").read_text()))
+    words = ["train", "--model_dir", tmp_path / "run", "--gin_config", tmp_path / "mine.gin"]
+    words += ["--gin_config", "no_labels.gin"]
+    refused(capsys, words, "no data set; set --data or dataset.name")
+    refused(capsys, [*words, "--data_fake_dataset"], "no data set; set dataset.name")
+
+
 def test_a_missing_label_file_is_refused(tmp_path, capsys):
     words = ["train", "--model_dir", tmp_path / "run", *config()]
     words += ["--gin_bindings", f"replace_labels.file_pattern = '{tmp_path / 'no.npz'}'"]
@@ -170,15 +181,16 @@ def test_options_are_spelled_with_hyphens_or_underscores():
     assert normalize_option("few-labels") == "few-labels"
 
 
-def test_changed_settings_get_a_folder_of_their_own(tmp_path, capsys):
+def test_changed_settings_get_a_folder_of_their_own(tmp_path):
     base = tmp_path / "demo"
-    assert study_folder(base, {"seed": 0}) == base
+    assert study_folder(base, {"seed": 0}) == (base, None)
     base.mkdir()
-    (base / "settings.json").write_text(json.dumps({"seed": 0}))
-    assert study_folder(base, {"seed": 0}) == base
-    other = study_folder(base, {"seed": 1})
+    (base / "settings.json").write_text(json.dumps({"seed": 0, "compare_gan": "0.0.1"}))
+    assert study_folder(base, {"seed": 0, "compare_gan": "0.0.2"}) == (base, None)
+    other, note = study_folder(base, {"seed": 1})
     assert other.parent == tmp_path and other.name.startswith("demo-")
-    assert study_folder(base, {"seed": 2}) != other == study_folder(base, {"seed": 1})
+    assert note == f"{base} contains runs with different settings (seed changed); writing to {other}"
+    assert study_folder(base, {"seed": 2})[0] != other == study_folder(base, {"seed": 1})[0]
 
 
 FEW_STEPS = ["demo", "--quick", "--steps", "8"]

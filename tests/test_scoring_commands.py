@@ -50,6 +50,42 @@ def test_evaluate_adds_scores_and_does_not_repeat_them(run_dir, capsys):
     assert len(rows) == 2 and rows[1]["coverage"] and rows[1]["kid_score"] and not rows[0]["coverage"]
 
 
+def test_another_file_of_scores_and_truncated_latent_vectors(run_dir, capsys):
+    words = ["evaluate", run_dir, "--extractor", "random", "--images", 20, "--metrics", "frechet_distance"]
+    words += ["--num_eval_averaging_runs", 1, "--score_filename", "truncated.csv"]
+    before = (run_dir / "scores.csv").read_bytes()
+    run_command(capsys, 0, *words)
+    run_command(capsys, 0, *words, "--truncation", "0.5")
+    full, truncated = read_scores(run_dir, "truncated.csv")
+    assert (run_dir / "scores.csv").read_bytes() == before
+    scores = {row["step"]: row["frechet_distance"] for row in read_scores(run_dir)}
+    assert full["frechet_distance"] == scores["4"] != truncated["frechet_distance"]
+    assert (full["truncation"], truncated["truncation"]) == ("", "0.5")
+    out = run_command(capsys, 0, "compare", run_dir, "--score_filename", "truncated.csv")
+    assert f"{float(truncated['frechet_distance']):.4g}" in out
+    assert "give a name without a folder that ends in .csv" in run_command(
+        capsys, 2, "evaluate", run_dir, "--score_filename", "../scores.csv"
+    )
+    flat = ["--truncation", "0.5", "--gin_bindings", "eval_z.distribution_fn = @tf.random.uniform"]
+    words = ["train", *config(), "--model_dir", run_dir / "no", "--data", "blobs", "--extractor", "random"]
+    message = run_command(capsys, 2, *words, "--eval_every_steps", 2, *flat)
+    assert "--truncation needs a Gaussian prior" in message and not (run_dir / "no").exists()
+
+
+def test_without_an_extractor_the_choices_are_listed(run_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    for name in ("COMPARE_GAN_INCEPTION", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    np.save(tmp_path / "x.npy", open_dataset("digits").test.images)
+    train = ["train", *config(), "--model_dir", tmp_path / "run", "--data", "blobs", "--eval_every_steps", 2]
+    images = ["evaluate", "--images_from", tmp_path / "x.npy", "--reference"]
+    for words in (["evaluate", run_dir], train, [*images, tmp_path / "x.npy"]):
+        message = run_command(capsys, 2, *words)
+        assert "give --extractor inception" in message and message.count("\n") == 1
+    out = run_command(capsys, 0, *images, "digits")  # the packaged classifier of the digits
+    assert "extractor: digits" in out and not (tmp_path / "run").exists()
+
+
 def test_a_run_whose_label_file_has_changed_is_not_scored(run_dir, tmp_path, capsys):
     moved, file = tmp_path / "run", tmp_path / "labels.csv"
     shutil.copytree(run_dir, moved)
@@ -141,6 +177,7 @@ def test_features_from_files(tmp_path, capsys):
         (["evaluate", "--features", "a.npy"], "--features needs --reference_features"),
         (["evaluate", "--features", "a.npy", "--reference_features", "b.npy"], "a.npy: cannot be read"),
         (["evaluate", "--images_from", "x"], "--images_from needs exactly one of --reference"),
+        (["evaluate", "--images_from", "x", "--reference", "y", "--truncation", "1"], "--truncation is for"),
         (["evaluate", "no/such/run"], "not a run folder"),
         (["compare", "no/such/run"], "no scores"),
     ],
@@ -170,6 +207,7 @@ def test_a_folder_with_itself(tmp_path, capsys):
     """A folder without a test split is used in full, and its distance to itself is 0."""
     np.save(tmp_path / "x.npy", open_dataset("digits").test.images)
     words = ["evaluate", "--images_from", tmp_path / "x.npy", "--reference", tmp_path / "x.npy"]
+    words += ["--extractor", "digits"]
     run_command(capsys, 0, *words, "--metrics", "fid_score", "--json", tmp_path / "out.json")
     row = json.loads((tmp_path / "out.json").read_text())
     assert row["fid_score"] == pytest.approx(0, abs=1e-6) and row["real_split"] == "all"

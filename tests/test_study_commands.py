@@ -1,9 +1,12 @@
 """The commands few-labels and study, on a toy data set with tiny networks."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
+import re
+import shutil
 import signal
 import threading
 import time
@@ -11,13 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import compare_gan as cg
 from compare_gan import studies
 from compare_gan.config.parse import parse
+from compare_gan.config.recipes import FOLDER
+from compare_gan.core.errors import UserError
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.data import open_dataset
+from compare_gan.fewlabels.settings import command_line, merge_settings
 from compare_gan.main import main, normalize_option, parser
-from compare_gan.studies import StudyRequest, merge_settings, settings_of
+from compare_gan.studies import StudyRequest, settings_of
 from tests.helpers.commands import TINY
 from tests.helpers.tiers import slow_unless
 
@@ -67,7 +75,40 @@ def test_the_command_in_the_settings_reproduces_the_run(few):
     arguments = parser().parse_args([normalize_option(word) for word in command[1:]])
     assert command[:2] == ["compare-gan", "few-labels"]
     assert (arguments.data, arguments.steps, arguments.quick, arguments.seed) == (["blobs"], 3, True, 0)
+    assert (arguments.gin_config, arguments.label_recipe) == ("small.gin", "digits")
     assert arguments.gin_bindings == TINY and arguments.encoder_width == 4 and arguments.label_fraction == 0.1
+
+
+def test_choices_of_a_folder_are_kept(few, capsys):
+    """Of any version, as long as the given options agree: here all that can be left out is."""
+    before = times(few)
+    words = [*SMALL, "--method", "s3gan", "--model_dir", few]
+    del words[words.index("--steps") : words.index("--steps") + 2]
+    assert call("few-labels", *words) == 0
+    output = capsys.readouterr().out
+    assert "all done already" in output and "digits (--label_recipe), 3 steps per GAN (--steps)" in output
+    assert before == times(few) and not list(few.parent.glob("run-*"))
+
+
+def test_a_folder_of_version_0_1_is_resumed(few, tmp_path, capsys):
+    """It has no choices that were not written then: the extractor, and a digest of the configuration."""
+    shutil.copytree(few, tmp_path / "run")
+    settings = json.loads((few / "settings.json").read_text())
+    assert (settings["gin_config"], settings["label_recipe"]) == ("small.gin", "digits")
+    old = settings | {"compare_gan": "0.1.0", "extractor": None, "files": {"gin_config": "0" * 64}}
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(old))
+    assert call("few-labels", *SMALL, "--method", "s3gan", "--model_dir", tmp_path / "run") == 0
+    assert "all done already" in capsys.readouterr().out
+
+
+def test_another_choice_gets_another_folder(few, capsys):
+    words = [*SMALL, "--method", "s3gan", "--model_dir", few, "--label_recipe", "digits", "--plan"]
+    assert call("few-labels", *words, "--gin_bindings", "options.z_dim = 9") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{few} contains runs with different settings (gin_bindings changed)")
+    assert lines[2].startswith(
+        "chosen for colour images of 8x8 on a CPU: networks small.gin (--gin_config), sco"
+    )
 
 
 def test_a_leak_sets_the_exit_code(few, monkeypatch, capsys):
@@ -100,11 +141,15 @@ def test_a_study_writes_results_tables_and_a_report(study):
     assert results(folder) == {f"seed-0/{run}" for run in runs}
     lines = output.splitlines()
     assert lines[0].startswith("data: 256 training images, 256 with a label in 4 classes (64 per class)")
-    assert lines[1:3] == [
+    assert lines[1] == (
+        "chosen for colour images of 8x8 on a CPU: networks small.gin (--gin_config), label recipe digits "
+        "(--label_recipe), scores by the pre-trained encoder (--extractor)"
+    )
+    assert lines[2:4] == [
         "labels: 8 of 256 are used (2 labels per class) to infer one for each of the 256 training images",
         "labels: 20 of 256 are used (5 labels per class) to infer one for each of the 256 training images",
     ]
-    assert lines[3].split() == ["runs", "steps", "steps/s", "time"]  # the plan is printed first
+    assert lines[4].split() == ["runs", "steps", "steps/s", "time"]  # the plan is printed first
     assert any(line.split()[:2] == ["all", "6"] for line in lines)
     assert lines[-1] == f"report: {folder / 'report.html'}"
     rows = (folder / "results.csv").read_text().splitlines()
@@ -120,7 +165,68 @@ def test_a_finished_study_is_not_run_again(study, capsys):
     output = capsys.readouterr().out
     assert "all done already" in output and before == times(folder)
     lines = output.splitlines()
-    assert lines[4:] == first.splitlines()[-len(lines) + 4 :]  # the results, after the plan
+    assert lines[1].startswith(f"as in {folder}: networks small.gin")
+    assert lines[5:] == first.splitlines()[-len(lines) + 5 :]  # the results, after the plan
+
+
+def test_the_study_of_the_command_is_that_of_the_function(study):
+    folder, output = study
+    before, said = times(folder), list[str]()
+    data = cg.open_dataset("blobs")
+    options = {"inference": {"width": 4}, "gin_bindings": TINY, "quick": True, "say": said.append}
+    result = studies.study(data, ["no_labels", "s3gan"], per_class=[2, 5], steps=3, folder=folder, **options)
+    assert result.folder == folder and not result.failed and before == times(folder)
+    assert f"{folder}: all done already" in said and said[-1] == f"report: {result.report}"
+    assert result.table() in output and result.report.exists()
+    assert {row["folder"] for row in result.summary["runs"]} == results(folder)
+
+
+def test_a_study_of_images_in_memory(tmp_path):
+    """Its folder names no source, so only a call with the images opens it again."""
+    data = cg.open_dataset("blobs")
+    relabelled = data.with_labels(data.train.labels[::-1].copy())
+    request = StudyRequest(relabelled, ("s3gan",), fractions=(0.1,), quick=True)
+    prepared = studies.prepare(request, tmp_path / "run")
+    assert prepared.reopen().dataset is relabelled
+    settings = prepared.study.settings
+    assert settings["data"] is None and command_line("study", settings) is None
+    with pytest.raises(UserError, match="made in memory"):
+        studies.open_study(settings, tmp_path, False)
+    same = studies.prepare(dataclasses.replace(request, data=data), tmp_path / "run").study.settings
+    assert same["data"] == "blobs" and same["data_sha256"] != settings["data_sha256"]
+
+
+@pytest.mark.slow
+def test_few_labels_on_a_folder_of_photographs_of_mixed_sizes(tmp_path, capsys):
+    """Without any option but --quick: bright and dark photographs, two classes."""
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        size = rng.integers(33, 60, 2)
+        path = tmp_path / "data" / ("bright" if i % 2 else "dark") / f"{i}.{'png' if i % 4 < 2 else 'jpg'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 128, (*size, 3), np.uint8) + np.uint8(127 * (i % 2))
+        Image.fromarray(pixels).save(path)
+    run = tmp_path / "run"
+    assert call("few-labels", "--quick", "--data", tmp_path / "data", "--model_dir", run) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("chosen for colour images of 32x32 on a CPU: images of several sizes (median ")
+    assert "networks small32.gin (--gin_config), label recipe photos (--label_recipe)" in lines[1]
+    settings = json.loads((run / "settings.json").read_text())
+    chosen = ("gin_config", "label_recipe", "steps", "extractor")
+    assert [settings[name] for name in chosen] == ["small32.gin", "photos", 40, None]
+    assert settings["reading"]["image_size"] == 32 and (run / "report.html").exists()
+    assert json.loads((run / "s3gan" / "run.json").read_text())["image_shape"] == [32, 32, 3]
+    before = times(run)
+    assert call("few-labels", "--quick", "--data", tmp_path / "data", "--model_dir", run) == 0
+    assert "all done already" in capsys.readouterr().out and before == times(run)
+
+
+def test_a_configuration_needs_no_data_set_name(tmp_path, capsys):
+    text = re.sub("dataset.name.*", "", (FOLDER / "small.gin").read_text())
+    (tmp_path / "mine.gin").write_text(text)
+    words = ["few-labels", *SMALL, "--gin_config", tmp_path / "mine.gin", "--plan", "--model_dir"]
+    assert call(*words, tmp_path / "run") == 0
+    assert "networks" not in capsys.readouterr().out  # the user chose them
 
 
 def test_a_plan_runs_nothing(study, tmp_path, capsys, monkeypatch):
@@ -180,6 +286,17 @@ def test_an_interrupted_study_resumes(tmp_path, capsys):
         (["--labels-per-class", "0"], "0 labels per class are too few"),
         (["--labels-per-class", "1", "--label-fraction", "0.1"], "not allowed with argument"),
         (["--label-recipe", "photo"], "did you mean 'photos'"),
+        (
+            ["--label-recipe", "photos"],
+            "label recipe photos is for images of 16 to 64 pixels a side, and these",
+        ),
+        (
+            ["--image-size", "128", "--label-recipe", "digits"],
+            "digits is for images of 1 to 32 pixels a side",
+        ),
+        (["--image-size", "100"], "small128.gin: resnet_small_arch cannot make 100x100 images"),
+        (["--gin-config", "small.gin", "--image-size", "9"], "small.gin: resnet_small_arch cannot make 9x9"),
+        (["--extractor", "digits"], "the extractor digits expects images of 8x8x1, got 8x8x3"),
         (["--encoder", "smal"], "did you mean 'small'"),
         (["--classifier", "svm"], "invalid choice: 'svm'"),
         (["--confidence", "7"], "confidence is 7"),
@@ -213,7 +330,7 @@ def test_every_data_option_adds_sources(command):
 
 
 def test_settings_of_a_growing_folder():
-    request = StudyRequest("blobs", methods=tuple(LABEL_METHODS), fractions=(0.1,), seeds=(0,))
+    request = StudyRequest("blobs", methods=tuple(LABEL_METHODS), fractions=(0.1,), steps=3)
     one = settings_of(request, open_dataset("blobs"))
     two = one | {"seeds": [1], "fractions": [], "per_class": [3], "methods": ["s3gan"]}
     both = merge_settings(one, two)

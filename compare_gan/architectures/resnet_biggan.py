@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from flax import nnx
 
-from compare_gan.core.errors import UserError
+from compare_gan.core.origin import warn_once
 from compare_gan.core.registry import expose
 from compare_gan.core.types import Array, Cond, DiscriminatorOut
 from compare_gan.nn.attention import NonLocalBlock
@@ -63,22 +63,20 @@ class Attention(nnx.Module):
     compare_gan fails, have separate weights.
 
     Args:
-      names: block names, of which "B1" is the network's first block; may be empty.
+      names: block names, of which "B1" is the network's first block; may be empty. Names that no block has at
+        this image size are ignored, as in compare_gan, with a warning unless `names` is the default.
       widths: output channels of each block.
-      default: the default value of `names`, in which blocks that do not exist at this image size are ignored.
-      owner: name of the network, for the message.
-
-    Raises:
-      UserError: a block does not exist.
+      default: the default value of `names`.
+      owner: name of the network, for the warning.
     """
 
     def __init__(self, make: LayerFactory, names: str, widths: tuple[int, ...], *, default: str, owner: str):
         chosen = {name.strip() for name in names.split(",")} - {""}
         known = {f"B{i}": width for i, width in enumerate(widths, 1)}
-        if chosen - known.keys() and names != default:
-            raise UserError(
-                f"{owner}.blocks_with_attention is {names!r}; for images of this size the blocks are "
-                f"{', '.join(known)}, separated by commas"
+        if (unknown := sorted(chosen - known.keys())) and names != default:
+            warn_once(
+                f"{owner}.blocks_with_attention is {names!r}; ignored {', '.join(unknown)}: for images of "
+                f"this size the blocks are {', '.join(known)}, separated by commas"
             )
         self.after = tuple(name in chosen for name in known)
         self.widths = tuple(sorted({known[name] for name in chosen & known.keys()}))

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from compare_gan.commands.shared import check_writable, declare
+from compare_gan.core.run_files import SCORES
 
 
 def add(commands) -> None:
@@ -24,6 +25,9 @@ def add(commands) -> None:
     parser.add_argument(
         "--mixed", action="store_true", help="also show rows that were evaluated with different protocols"
     )
+    parser.add_argument(
+        "--score_filename", default=SCORES, help="name of the CSV file with scores in the run folders"
+    )
     parser.add_argument("--csv", help="CSV file to write the table to")
     parser.add_argument("--html", help="HTML file to write the table to")
 
@@ -35,7 +39,8 @@ def compare(arguments: argparse.Namespace) -> None:
 
     check_writable("csv", arguments.csv)
     check_writable("html", arguments.html)
-    rows = load_rows([Path(run) for run in arguments.runs], arguments.best, arguments.mixed)
+    run_dirs = [Path(run) for run in arguments.runs]
+    rows = load_rows(run_dirs, arguments.best, arguments.mixed, arguments.score_filename)
     header, body = table(rows, arguments.metrics)
     print(text(header, body))
     if arguments.csv:

@@ -4,13 +4,13 @@ import argparse
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compare_gan.commands.shared import add_labels_file, add_reading, declare, reading
 from compare_gan.core.errors import UserError, printable
-from compare_gan.core.tables import row, wrapped
+from compare_gan.core.tables import Cell, Table, text, wrapped
 from compare_gan.core.words import amount, counted
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def dataset(arguments: argparse.Namespace) -> None:
     source = find(arguments.source, load_options)
     contents = apply_options(source, load_options)
     report = survey(contents, load_options, held_out=source.test is None)
-    print("\n".join(lines(report)))
+    print(text(parts(report)))
     if arguments.json:
         write_json(Path(arguments.json), dataclasses.asdict(report))
     if arguments.out:
@@ -62,34 +62,25 @@ def dataset(arguments: argparse.Namespace) -> None:
         raise UserError(f"{report.path}: cannot be used as it is; see the errors above")
 
 
-def lines(found: "Survey") -> Iterator[str]:
-    """The survey as text for a terminal."""
+def parts(found: "Survey") -> Iterator[str | Table]:
+    """The survey as lines and tables."""
     splits = (found.train, found.test)
     yield printable(found.path)
     yield ""
-    yield row("", "train", "test, held out" if found.held_out else "test")
-    yield row("images", *(split.images for split in splits))
-    for name, numbers in (
-        ("unlabelled", [split.unlabelled for split in splits]),
-        ("broken", [len(split.broken) for split in splits]),
-        ("grey", [split.grey for split in splits]),
-        ("colour", [split.images - len(split.broken) - split.grey for split in splits]),
-    ):
-        if any(numbers):
-            yield row(f"  {name}", *numbers)
-            if name == "unlabelled":
-                yield row("", *(f"{n / s.images:.1%}" for n, s in zip(numbers, splits, strict=True)))
-    yield row("values, of 255", *(f"{split.darkest} to {split.brightest}" for split in splits))
+    yield image_table(found)
     yield ""
-    yield from size_lines(found)
+    yield from size_parts(found)
     yield ""
-    yield from class_lines(found)
+    yield from class_parts(found)
     yield ""
     if found.image_shape is not None:
-        yield row("as network input", *["x".join(map(str, found.image_shape))] * 2)
         sizes = (math.prod(found.image_shape) * (split.images - len(split.broken)) for split in splits)
-        yield row(f"  bytes, of {amount(found.memory)}", *map(amount, sizes))
-        yield row("  read", *("on demand" if split.streams else "into memory" for split in splits))
+        rows = [
+            ("as network input", *["x".join(map(str, found.image_shape))] * 2),
+            (f"  bytes, of {amount(found.memory)}", *map(amount, sizes)),
+            ("  read", *("on demand" if split.streams else "into memory" for split in splits)),
+        ]
+        yield Table(rows, fixed=True)
         for name, split in zip(("train", "test"), splits, strict=True):
             yield f"  {name} images: {split.fit}"
     for note in found.notes:
@@ -103,32 +94,59 @@ def lines(found: "Survey") -> Iterator[str]:
         yield from wrapped(message, "error:   ")
 
 
-def size_lines(found: "Survey") -> Iterator[str]:
+def image_table(found: "Survey") -> Table:
+    splits = (found.train, found.test)
+    rows: list[tuple[Cell, ...]] = [
+        ("", "train", "test, held out" if found.held_out else "test"),
+        ("images", *(split.images for split in splits)),
+    ]
+    for name, numbers in (
+        ("unlabelled", [split.unlabelled for split in splits]),
+        ("broken", [len(split.broken) for split in splits]),
+        ("grey", [split.grey for split in splits]),
+        ("colour", [split.images - len(split.broken) - split.grey for split in splits]),
+    ):
+        if any(numbers):
+            rows.append((f"  {name}", *numbers))
+            if name == "unlabelled":
+                rows.append(("", *(f"{n / s.images:.1%}" for n, s in zip(numbers, splits, strict=True))))
+    rows.append(("values, of 255", *(f"{split.darkest} to {split.brightest}" for split in splits)))
+    return Table(rows, fixed=True)
+
+
+def size_parts(found: "Survey") -> Iterator[str | Table]:
     splits = {"train": found.train, "test": found.test}
     if all(split.sizes == 1 for split in splits.values()):
-        yield row("stored as", *(f"{s.heights.least}x{s.widths.least}" for s in splits.values()))
+        sizes = (f"{s.heights.least}x{s.widths.least}" for s in splits.values())
+        yield Table([("stored as", *sizes)], fixed=True)
         return
-    yield row("stored as", "min", "median", "max")
+    rows: list[tuple[Cell, ...]] = [("stored as", "min", "median", "max")]
     for name, split in splits.items():
         for side, of in (("height", split.heights), ("width", split.widths)):
-            yield row(f"  {name}, {side}", of.least, f"{of.median:,g}", of.most)
-        yield f"  {name}: {counted(split.sizes, 'size')}"
+            rows.append((f"  {name}, {side}", of.least, f"{of.median:,g}", of.most))
+        rows.append((f"  {name}: {counted(split.sizes, 'size')}",))
+    yield Table(rows, fixed=True)
 
 
-def class_lines(found: "Survey") -> Iterator[str]:
+def class_parts(found: "Survey") -> Iterator[str | Table]:
     """Images per class; with many classes, only for the largest and the smallest."""
     names, train, test = found.class_names, found.train.class_counts, found.test.class_counts
     if not names:
         yield "no classes"
         return
-    by_size = sorted(range(len(names)), key=lambda i: -train[i])
-    yield row("class", "train", "test")
-    for i in range(len(names)) if len(names) <= MAX_CLASSES else by_size[:NUM_EXTREMES]:
-        yield row(shortened(names[i]), train[i], test[i])
-    if len(names) > MAX_CLASSES:
-        yield f"  ... {len(names) - 2 * NUM_EXTREMES:,} more ..."
-        for i in by_size[-NUM_EXTREMES:]:
-            yield row(shortened(names[i]), train[i], test[i])
+
+    def rows_of(classes: Iterable[int]) -> list[tuple[Cell, ...]]:
+        return [(shortened(names[i]), train[i], test[i]) for i in classes]
+
+    rows: list[tuple[Cell, ...]] = [("class", "train", "test")]
+    if len(names) <= MAX_CLASSES:
+        rows += rows_of(range(len(names)))
+    else:
+        by_size = sorted(range(len(names)), key=lambda i: -train[i])
+        rows += rows_of(by_size[:NUM_EXTREMES])
+        rows.append((f"  ... {len(names) - 2 * NUM_EXTREMES:,} more ...",))
+        rows += rows_of(by_size[-NUM_EXTREMES:])
+    yield Table(rows, fixed=True)
     if len(names) > 1:
         least, most, median = min(train), max(train), statistics.median(train)
         yield f"  {len(names):,} classes of {least:,} to {most:,} training images, median {median:,g}"

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.few_labels import add_labels, request_of, run_few_labels
+from compare_gan.commands.few_labels import add_labels, request_of
 from compare_gan.commands.shared import declare
-from compare_gan.commands.studies import add_inference, add_training, reduce_compile_time
+from compare_gan.commands.studies import add_inference, add_training, carry_out, reduce_compile_time
 
 
 def add(commands) -> None:
@@ -26,4 +26,4 @@ def demo(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         reduce_compile_time()
     request = request_of(arguments, data="digits", methods=("all_labels", "s3gan", "no_labels"))
-    return run_few_labels(request, Path(arguments.model_dir))
+    return carry_out(request, Path(arguments.model_dir), flat=True)

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from compare_gan.commands.shared import (
     Parser,
+    add_allow_imports,
     add_hosts,
     add_reading,
     add_statistics_examples,
+    add_truncation,
     check_writable,
     declare,
     join,
     reading,
 )
+from compare_gan.core.defaults import DEFAULT_METRICS, EVAL_RUNS, EVAL_SEED, IMAGE_METRICS, MIN_EVAL_IMAGES
 from compare_gan.core.errors import UserError
+from compare_gan.core.run_files import SCORES
 
 if TYPE_CHECKING:
     from compare_gan.data import LoadOptions
+    from compare_gan.evaluation.options import EvalOptions
 
-IMAGE_METRICS = ("frechet_distance",)  # by default, where no run is scored
 FAILED = 1  # exit code: a metric failed, the others have scores
 
 
@@ -54,6 +58,7 @@ def add(commands) -> None:
         help="with --features or --images_from: reference file with features, or with mu and sigma",
     )
     parser.add_argument("--json", help="JSON file to write the scores to")
+    add_allow_imports(parser)
     add_hosts(parser)
     add_settings(parser)
     add_reading(parser)
@@ -63,35 +68,36 @@ def add_settings(parser: Parser) -> None:
     """Adds the arguments of the evaluation protocol, which `eval_options` reads."""
     parser.add_argument(
         "--extractor",
-        default="digits",
-        help="digits, inception, inception_clean, or a file: a classifier of compare-gan classifier, "
-        "Inception "
-        "weights, or an .onnx model",
+        help="digits, inception (downloaded once), inception_clean, or a file: a classifier of compare-gan "
+        "classifier, Inception weights, or an .onnx model; default: the packaged classifier of the data set, "
+        "else inception if its weights are on this machine",
     )
     parser.add_argument(
         "--metrics",
         action="extend",
         nargs="+",
-        help="names of metrics; default: frechet_distance and class_agreement",
+        help=f"names of metrics; default: {' and '.join(DEFAULT_METRICS)}",
     )
     parser.add_argument(
-        "--images", type=int, help="images per generated set; default: number of real images, at least 5000"
+        "--images",
+        type=int,
+        help=f"images per generated set; default: number of real images, at least {MIN_EVAL_IMAGES}",
     )
-    parser.add_argument("--num_eval_averaging_runs", type=int, default=3, help="number of generated sets")
-    parser.add_argument("--eval_seed", type=int, default=42, help="seed of the generated images")
+    parser.add_argument(
+        "--num_eval_averaging_runs", type=int, default=EVAL_RUNS, help="number of generated sets"
+    )
+    parser.add_argument(
+        "--eval_seed",
+        type=int,
+        default=EVAL_SEED,
+        help="seed of the first generated set, which are the images of compare-gan sample --seed; the next "
+        "sets have the next seeds",
+    )
+    add_truncation(parser)
     add_statistics_examples(parser)
-
-
-@dataclasses.dataclass(frozen=True)
-class EvalOptions:
-    """The evaluation protocol; see `add_settings`."""
-
-    extractor: str
-    metrics: tuple[str, ...] | None  # None: the defaults that apply
-    images: int | None  # None: the number of real images, at least 5000
-    runs: int
-    seed: int
-    statistics_examples: int
+    parser.add_argument(
+        "--score_filename", default=SCORES, help="name of the CSV file with scores in the run folder"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,20 +105,25 @@ class EvalRequest:
     """The checkpoints of a run to score."""
 
     run_dir: Path
-    options: EvalOptions
+    options: "EvalOptions"
     reading: "LoadOptions"  # non-default fields override those of the run
     data: str | None = None  # None: the training data of the run
     steps: str = "latest"  # latest, all, best, or comma-separated numbers
     every: int = 1  # with steps="all": only multiples of this
     continuous: bool = False  # score checkpoints while they are being written
+    allow_imports: Sequence[str] = ()  # modules that the configuration of the run may import
 
 
-def eval_options(arguments: argparse.Namespace) -> EvalOptions:
+def eval_options(arguments: argparse.Namespace) -> "EvalOptions":
     """The options that `add_settings` declares.
 
     Raises:
-      UserError: a metric is unknown.
+      UserError: a metric is unknown, or the file of scores is not a file name.
     """
+    from compare_gan.evaluation.evaluate import metric_names
+    from compare_gan.evaluation.options import EvalOptions
+    from compare_gan.evaluation.scores import validate_score_filename
+
     return EvalOptions(
         extractor=arguments.extractor,
         metrics=None if arguments.metrics is None else metric_names(arguments.metrics),
@@ -120,40 +131,9 @@ def eval_options(arguments: argparse.Namespace) -> EvalOptions:
         runs=arguments.num_eval_averaging_runs,
         seed=arguments.eval_seed,
         statistics_examples=arguments.statistics_examples,
+        truncation=arguments.truncation,
+        score_filename=validate_score_filename(arguments.score_filename),
     )
-
-
-def eval_settings(options: EvalOptions, dataset: Any) -> Any:
-    """The `EvalSettings` for a data set."""
-    from compare_gan.core.files import user_cache
-    from compare_gan.evaluation.evaluate import EvalSettings
-
-    chosen = {} if options.metrics is None else {"metrics": options.metrics}
-    return EvalSettings(
-        images=max(5000, len(dataset.test)) if options.images is None else options.images,
-        seed=options.seed,
-        statistics_examples=options.statistics_examples,
-        runs=options.runs,
-        cache=user_cache() / "features",
-        **chosen,
-    )
-
-
-def metric_names(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Distinct names of metrics, separated by spaces or commas.
-
-    Raises:
-      UserError: there are none, or one is unknown.
-    """
-    from compare_gan import metrics as _  # noqa: F401 (registers them)
-    from compare_gan.core.registry import METRICS
-
-    names = tuple(dict.fromkeys(name for argument in arguments for name in argument.split(",") if name))
-    if not names:
-        raise UserError("--metrics names no metric")
-    for name in names:
-        METRICS[name]  # raises if it is unknown
-    return names
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -170,14 +150,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.run:
         scores = evaluate_run(run_request(arguments, options))
     else:
-        scores = (evaluate_images if arguments.images_from else evaluate_features)(arguments, options)
+        scores = evaluate_images(arguments, options)
     if arguments.json and is_main_process():
         Path(arguments.json).write_text(json.dumps(scores.rows, indent=2) + "\n")
         print(f"scores: {arguments.json}")
     return FAILED if scores.failed else 0
 
 
-def run_request(arguments: argparse.Namespace, options: EvalOptions) -> EvalRequest:
+def run_request(arguments: argparse.Namespace, options: "EvalOptions") -> EvalRequest:
     """The request to score a run.
 
     Raises:
@@ -197,6 +177,7 @@ def run_request(arguments: argparse.Namespace, options: EvalOptions) -> EvalRequ
         steps=arguments.steps,
         every=arguments.every,
         continuous=arguments.continuous,
+        allow_imports=arguments.allow_imports,
     )
 
 
@@ -217,198 +198,51 @@ def print_row(row: dict[str, Any], metrics: Sequence[str]) -> bool:
 
 
 def evaluate_run(request: EvalRequest) -> Scores:
-    """Scores checkpoints of a run; prints each row and adds it to the run's `scores.csv`.
+    """Scores checkpoints of a run; prints each row and adds it to the run's file of scores.
 
     Raises:
       UserError: the folder is not a run, a checkpoint is missing, or the data, the extractor or a metric is
         incompatible.
     """
-    from compare_gan.core.placement import Placement
-    from compare_gan.core.registry import METRICS
-    from compare_gan.evaluation.evaluate import check_settings
     from compare_gan.evaluation.scores import read_scores
-    from compare_gan.evaluation.steps import poll_steps, score_steps, select_steps
-    from compare_gan.features import open_extractor
+    from compare_gan.evaluation.steps import poll_steps, select_steps
     from compare_gan.runs import open_run
 
-    options, run_dir = request.options, request.run_dir
-    run = open_run(run_dir)
+    run_dir = request.run_dir
+    run = open_run(run_dir, allow_imports=request.allow_imports)
     steps: Any = None if request.continuous else select_steps(run_dir, request.steps, request.every)
-    dataset = data_of_run(run_dir, run.about, request.data, request.reading)
-    extractor, settings = open_extractor(options.extractor), eval_settings(options, dataset)
-    if any("train" in METRICS[name].needs for name in settings.metrics):
-        dataset = with_training_labels(dataset, run_dir, run.about)
-    dataset = with_training_classes(dataset, tuple(run.about["class_names"]))
-    check_settings(settings, run.gan, dataset, extractor, lenient=options.metrics is None)
-    template = Placement.create().replicate(run.template())
-    if steps is None:
-        steps = poll_steps(run_dir, request.every)
+    evaluation = run.evaluation(request.options, run.open_data(request.data, request.reading))
     complete = True
-    for row in score_steps(run_dir, steps, run.gan, template, dataset, extractor, settings):
-        complete &= print_row(row, settings.metrics)
-    return Scores(read_scores(run_dir), not complete)
+    for row in evaluation.score(poll_steps(run_dir, request.every) if steps is None else steps):
+        complete &= print_row(row, evaluation.settings.metrics)
+    return Scores(read_scores(run_dir, request.options.score_filename), not complete)
 
 
-def data_of_run(run_dir: Path, about: dict[str, Any], data: str | None, load_options: "LoadOptions") -> Any:
-    """Opens `data`, or the data set that a run was trained on.
+def evaluate_images(arguments: argparse.Namespace, options: "EvalOptions") -> Scores:
+    from compare_gan.evaluation.sources import read_features
+    from compare_gan.scoring import score_images
 
-    Args:
-      about: the contents of `run.json`.
-      load_options: non-default fields override how the run loaded its data.
-
-    Raises:
-      UserError: the data is missing, its images have another size, or its label file has changed.
-    """
-    from compare_gan.core.run_files import ABOUT
-    from compare_gan.data import LoadOptions, open_dataset
-    from compare_gan.data.loading import with_channels
-
-    if about["reading"].get("labels"):
-        check_label_file(run_dir, about)
-    options = dataclasses.asdict(load_options)
-    changed = {name: value for name, value in options.items() if value != getattr(LoadOptions(), name)}
-    source = data or about["data"]
-    try:
-        dataset = open_dataset(source, reading=LoadOptions(**(about["reading"] | changed)))
-    except UserError as error:
-        if data:
-            raise
-        reason = str(error).partition("; known:")[0]  # the list of known data sets does not help here
-        raise UserError(
-            f"{run_dir / ABOUT} names data that cannot be opened: {reason}; if the data has moved, give "
-            "--data"
-        ) from None
-    shape, expected = dataset.spec.image_shape, tuple(about["image_shape"])
-    if shape == (*expected[:2], 1):  # greyscale data for a GAN of colour images
-        train, test = (with_channels(split, expected[2]) for split in (dataset.train, dataset.test))
-        return dataclasses.replace(dataset, train=train, test=test)
-    if shape != expected:
-        raise UserError(
-            f"{run_dir} generates images {'x'.join(map(str, expected))}, but those of {source} are "
-            f"{'x'.join(map(str, shape))}; give --image_size or a different --data"
-        )
-    return dataset
-
-
-def check_label_file(run_dir: Path, about: dict[str, Any]) -> None:
-    """Checks that the label file of a run is unchanged.
-
-    Raises:
-      UserError: the label file that `run.json` names is missing or has changed.
-    """
-    from compare_gan.core.run_files import ABOUT
-    from compare_gan.data.labels import describe_choice
-
-    labels = about.get("labels") or {}
-    if "sha256" not in labels:
-        return
-    try:
-        same = describe_choice(labels["choice"])["sha256"] == labels["sha256"]
-    except UserError as error:
-        raise UserError(f"{run_dir / ABOUT} names a label file: {error}; restore it") from None
-    if not same:
-        raise UserError(
-            f"{labels['choice']}: has changed since {run_dir / ABOUT} recorded it; restore the file"
-        )
-
-
-def with_training_labels(dataset: Any, run_dir: Path, about: dict[str, Any]) -> Any:
-    """The data set with the training labels that --labels assigned, as recorded in `run.json`.
-
-    Raises:
-      UserError: the label file is missing or has changed.
-    """
-    from compare_gan.data.labels import labelled_only, relabelled
-
-    labels = about.get("labels")
-    if labels and not about["reading"].get("labels"):  # otherwise they were loaded with the images
-        check_label_file(run_dir, about)
-        dataset = relabelled(dataset, labels["choice"])
-    return labelled_only(dataset) if about.get("labelled_only") else dataset
-
-
-def with_training_classes(dataset: Any, class_names: tuple[str, ...]) -> Any:
-    """The data set with the class indices of a GAN; training images of other classes become unlabelled."""
-    from compare_gan.evaluation.classes import with_classes
-
-    train = with_classes(dataset.train, dataset.class_names, class_names)
-    return dataclasses.replace(
-        dataset, train=train, class_names=class_names, test_class_names=dataset.test_classes
-    )
-
-
-def evaluate_images(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
-    from compare_gan.evaluation.sources import (
-        is_statistics_file,
-        read_features,
-        score_against_features,
-        score_images,
-    )
-    from compare_gan.features import open_extractor
-
-    if bool(arguments.reference) == bool(arguments.reference_features):
+    if options.truncation is not None:
+        raise UserError("--truncation is for images that a run generates; leave it out")
+    generated, reference = arguments.images_from or arguments.features, arguments.reference_features
+    if arguments.features:
+        if not reference:
+            raise UserError("--features needs --reference_features, the reference file")
+        read_features(Path(generated))  # fails if it holds anything else
+    elif bool(arguments.reference) == bool(reference):
         raise UserError(
             "--images_from needs exactly one of --reference (a data set) and --reference_features"
         )
-    path = arguments.reference_features
-    if path is None and is_statistics_file(Path(arguments.reference)):
-        path = arguments.reference
-    if path and arguments.reference_split:
-        raise UserError(f"--reference_split is for images; {path} holds features")
-    extractor, load_options = open_extractor(options.extractor), reading(arguments)
+    if reference:
+        read_features(Path(reference))
     names = options.metrics or IMAGE_METRICS
-    reference: Any = read_features(Path(path)) if path else None
-    fake = source(arguments.images_from, load_options, None, use_all=True)
-    compared = f"{len(fake.split)} images of {fake} against "
-    if path:
-        row = {"compared": f"{compared}{path}, which must contain features of {extractor.name}"}
-        row |= score_against_features(fake, reference, extractor, names, options.seed)
-    else:
-        real = source(arguments.reference, load_options, arguments.reference_split, use_all=False)
-        row = {"compared": f"{compared}{len(real.split)} of {real}"}
-        row |= score_images(fake, real, extractor, names, options.seed)
-    return Scores(row, not print_row(row, names))
-
-
-def source(name: str, load_options: Any, which: Any, use_all: bool) -> Any:
-    """Opens images to score or to use as reference.
-
-    Args:
-      which: the split; None: `test` if the source has a test split or part of it is held out, else `all`.
-      use_all: changes the default split to `train` if the source has a test split, else `all`; nothing is
-        held out.
-    """
-    from compare_gan.data.loading import load_split
-    from compare_gan.data.source import find, with_preset
-    from compare_gan.evaluation.sources import Source
-
-    load_options = with_preset(name, load_options)
-    contents = find(name, load_options)
-    if which is None:
-        held_out = load_options.test_data or load_options.holdout
-        if use_all:
-            which = "all" if contents.test is None else "train"
-        else:
-            which = "test" if contents.test is not None or held_out else "all"
-    return Source(name, which, load_split(contents, load_options, which), contents.class_names)
-
-
-def evaluate_features(arguments: argparse.Namespace, options: EvalOptions) -> Scores:
-    import numpy as np
-
-    from compare_gan.evaluation.sources import read_features, score_features
-
-    if not arguments.reference_features:
-        raise UserError("--features needs --reference_features, the reference file")
-    files = arguments.features, arguments.reference_features
-    fake, real = (read_features(Path(path)) for path in files)
-    names = options.metrics or IMAGE_METRICS
-    sides = (
-        f"features of {len(side)} images of {path}"
-        if isinstance(side, np.ndarray)
-        else f"mu and sigma of {path}"
-        for side, path in zip((fake, real), files, strict=True)
+    row = score_images(
+        generated,
+        reference or arguments.reference,
+        names,
+        extractor=options.extractor,
+        seed=options.seed,
+        reference_split=arguments.reference_split,
+        load_options=reading(arguments),
     )
-    row: dict[str, Any] = {"compared": " against ".join(sides)}
-    row |= score_features(fake, real, names, options.seed)
     return Scores(row, not print_row(row, names))

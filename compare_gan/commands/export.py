@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.shared import Parser, add_statistics_examples, declare
+from compare_gan.commands.shared import Parser, add_allow_imports, add_statistics_examples, declare
 
 LATEST = "latest"
 
@@ -25,18 +25,16 @@ def add_choice(parser: Parser) -> None:
     """Adds the arguments that select the generator of a run."""
     parser.add_argument("--step", default=LATEST, help="checkpoint: latest, best, or a number")
     add_statistics_examples(parser)
+    add_allow_imports(parser)
 
 
 def export(arguments: argparse.Namespace) -> None:
-    from compare_gan.core.run_files import CONFIG, EXPORT
-    from compare_gan.evaluation.scores import read_scores
-    from compare_gan.export.write import validate_output_dir, write_export
+    from compare_gan.core.run_files import EXPORT
+    from compare_gan.export.write import validate_output_dir
     from compare_gan.runs import open_run
 
     run_dir = Path(arguments.run)
     out = validate_output_dir(Path(arguments.out) if arguments.out else run_dir / EXPORT)
-    run = open_run(run_dir)
-    state = run.restore(arguments.step)
-    config, rows = (run_dir / CONFIG).read_text(), read_scores(run_dir)
-    metadata = write_export(out, run.gan, state, run.about, config, rows, arguments.statistics_examples)
+    run = open_run(run_dir, allow_imports=arguments.allow_imports)
+    metadata = run.export(out, step=arguments.step, statistics_examples=arguments.statistics_examples)
     print(f"step {metadata.step} of {run_dir}: {out}")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compare_gan.commands.export import LATEST, add_choice
-from compare_gan.commands.shared import declare
+from compare_gan.commands.shared import add_truncation, declare
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
-from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.errors import UserError
 
 ROWS = COLUMNS = 10  # default size of a picture
 ARRAYS = ".npz"
@@ -55,25 +55,20 @@ def add(commands) -> None:
         "--columns", type=int, help="columns of a picture; with classes equivalent to --per_class"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the latent vectors")
-    parser.add_argument(
-        "--truncation",
-        type=float,
-        default=1.0,
-        metavar="T",
-        help="scale of the latent vectors: below 1, images are more typical and less diverse; intended for "
-        "normally distributed latent vectors",
-    )
+    add_truncation(parser)
     add_choice(parser)
 
 
 def sample(arguments: argparse.Namespace) -> None:
+    from compare_gan.core.sampler import check_truncation
     from compare_gan.export.folder import is_export
 
     out = validate_options(arguments)
     source = Path(arguments.run)
     sampler = (sampler_from_export if is_export(source) else sampler_from_run)(source, arguments)
     picture = not is_folder(arguments.out) and out.suffix.lower() != ARRAYS
-    selection = select(arguments, sampler.class_names, picture)
+    check_truncation(sampler.prior, arguments.truncation)
+    selection = select(arguments, sampler, picture)
     if is_folder(arguments.out):
         write_folder(out, sampler, selection, arguments)
     elif out.suffix.lower() == ARRAYS:
@@ -100,8 +95,6 @@ def validate_options(arguments: argparse.Namespace) -> Path:
     for name in ("per_class", "count", "columns"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise UserError(f"--{name} is {value}; it must be at least 1")
-    if not 0 < arguments.truncation < float("inf"):
-        raise UserError(f"--truncation is {arguments.truncation}; it must be more than 0")
     out = Path(arguments.out)
     if not is_folder(arguments.out) and out.suffix.lower() not in (ARRAYS, *FORMATS):
         raise UserError(
@@ -110,12 +103,13 @@ def validate_options(arguments: argparse.Namespace) -> Path:
     return out
 
 
-def select(arguments: argparse.Namespace, names: tuple[str, ...], picture: bool) -> Selection:
+def select(arguments: argparse.Namespace, sampler: Any, picture: bool) -> Selection:
     """Determines the number of images and their classes.
 
     Raises:
       UserError: the options are incompatible with each other or with the classes.
     """
+    names = sampler.class_names
     if not names:
         for option in ("classes", "per_class"):
             if getattr(arguments, option):
@@ -128,7 +122,7 @@ def select(arguments: argparse.Namespace, names: tuple[str, ...], picture: bool)
     if arguments.columns and (arguments.per_class or arguments.count):
         raise UserError("--columns is the number of images per class; leave out --per_class and --count")
     if arguments.classes:
-        classes = list(dict.fromkeys(class_number(word, names) for word in arguments.classes))
+        classes = list(dict.fromkeys(sampler.class_index(word, "--classes") for word in arguments.classes))
     else:
         classes = list(range(len(names)))
         if picture and len(names) > ROWS:
@@ -138,19 +132,10 @@ def select(arguments: argparse.Namespace, names: tuple[str, ...], picture: bool)
     return Selection(count, min(len(classes), count), classes[:count])
 
 
-def class_number(word: str, names: tuple[str, ...]) -> int:
-    """The index of a class from its name or, unless the names are numbers themselves, from its number."""
-    if word in names:
-        return names.index(word)
-    if word.isdecimal() and int(word) < len(names) and not all(name.isdecimal() for name in names):
-        return int(word)
-    raise UserError(f"--classes {word}: no such class{did_you_mean(word, names)}")
-
-
 def write_sheet(path: Path, sampler: Any, selection: Selection, arguments: argparse.Namespace) -> None:
     """Writes one picture, with a row per class if there are classes."""
     from compare_gan.core.pictures import check_picture, write_picture
-    from compare_gan.export.sampler import row_by_row
+    from compare_gan.core.sampler import row_by_row
 
     h, w, _ = sampler.image_shape
     columns = -(-selection.images // selection.rows)
@@ -221,9 +206,7 @@ def sampler_from_export(folder: Path, arguments: argparse.Namespace) -> Any:
 
 
 def sampler_from_run(run_dir: Path, arguments: argparse.Namespace) -> Any:
-    from compare_gan.export.write import sampler_of, with_inference_stats
     from compare_gan.runs import open_run
 
-    run = open_run(run_dir)
-    state, _ = with_inference_stats(run.gan, run.restore(arguments.step), arguments.statistics_examples)
-    return sampler_of(run.gan, state, run.about["class_names"])
+    run = open_run(run_dir, allow_imports=arguments.allow_imports)
+    return run.sampler(arguments.step, statistics_examples=arguments.statistics_examples)

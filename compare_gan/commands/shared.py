@@ -147,6 +147,30 @@ def add_statistics_examples(parser: Parser) -> None:
     )
 
 
+def add_truncation(parser: Parser) -> None:
+    """Adds the argument `truncation`."""
+    parser.add_argument(
+        "--truncation",
+        type=float,
+        metavar="T",
+        help="redraw latent values beyond T standard deviations, so that images are more typical and less "
+        "diverse; for Gaussian latent vectors only",
+    )
+
+
+def add_allow_imports(parser: Parser) -> None:
+    """Adds the argument `allow_imports`."""
+    parser.add_argument(
+        "--allow_imports",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="MODULE",
+        help="Python modules that the configuration of the run may import, besides those of this library; "
+        "importing executes their code",
+    )
+
+
 def check_writable(option: str, path: str | None) -> None:
     """Checks that an output file can be written, before any long work.
 

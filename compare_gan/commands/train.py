@@ -3,18 +3,14 @@
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from compare_gan.commands.evaluate import (
-    EvalOptions,
-    EvalRequest,
-    add_settings,
-    eval_options,
-    eval_settings,
-    evaluate_run,
-)
+from compare_gan.commands.evaluate import EvalRequest, add_settings, eval_options, evaluate_run
 from compare_gan.commands.shared import add_hosts, add_reading, declare, join, reading
 from compare_gan.core.errors import UserError
+
+if TYPE_CHECKING:
+    from compare_gan.evaluation.options import EvalOptions
 
 
 def add(commands) -> None:
@@ -101,6 +97,9 @@ def add(commands) -> None:
     add_settings(parser)
     parser.add_argument("--sample_every", type=int, default=500, help="number of steps between sample grids")
     parser.add_argument(
+        "--no_tensorboard", action="store_true", help="write no TensorBoard events into the run folder"
+    )
+    parser.add_argument(
         "--profile",
         type=int,
         default=0,
@@ -136,7 +135,7 @@ def train(arguments: argparse.Namespace) -> None:
         evaluate_run(request)
 
 
-def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
+def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
     from compare_gan import runs
     from compare_gan.config.parse import parse
     from compare_gan.core.placement import Placement
@@ -179,6 +178,7 @@ def train_one(arguments: argparse.Namespace, options: EvalOptions) -> None:
         random_flip=parsed.dataset.random_flip,
         eval_prior=parsed.eval_prior,
         score=score,
+        tensorboard=not arguments.no_tensorboard,
         validation=arguments.validation,
         divergence=DivergencePolicy(arguments.on_divergence, arguments.on_collapse),
         placement=placement,
@@ -232,7 +232,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> Any:
 
 def scorer(
     arguments: argparse.Namespace,
-    options: EvalOptions,
+    options: "EvalOptions",
     parsed: Any,
     gan: Any,
     dataset: Any,
@@ -248,15 +248,15 @@ def scorer(
     """
     from compare_gan.core.registry import METRICS
     from compare_gan.evaluation.evaluate import check_settings, evaluate
+    from compare_gan.evaluation.options import eval_extractor, eval_settings
     from compare_gan.evaluation.scores import higher_is_better, score, write_scores
-    from compare_gan.features import open_extractor
 
     split = "test" if validation is None else "validation"
     if validation is not None:
         dataset = dataclasses.replace(dataset, test=validation, test_class_names=None)
-    settings, extractor = eval_settings(options, dataset), open_extractor(options.extractor)
-    check_settings(settings, gan, dataset, extractor, lenient=options.metrics is None)
+    settings, extractor = eval_settings(options, dataset), eval_extractor(options, dataset)
     evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
+    check_settings(settings, evaluated, dataset, extractor, lenient=options.metrics is None)
     scores = [column for name in settings.metrics for column in METRICS[name].columns]
     best = arguments.best_by or scores[0]
     if best not in scores:
@@ -273,7 +273,7 @@ def scorer(
 
     def call(state: Any, step: int) -> float | None:
         row = evaluate(evaluated, state, dataset, extractor, settings) | {"split": split}
-        write_scores(Path(arguments.model_dir), row)
+        write_scores(Path(arguments.model_dir), row, options.score_filename)
         value = score(row, best)
         print(f"{arguments.model_dir}: step {step}, {best} {value} ({split} images)", flush=True)
         return -value if value is not None and higher_is_better(best) else value
@@ -281,10 +281,16 @@ def scorer(
     return call
 
 
-def data_source(sources: list[str] | None, fake: bool, name: str) -> str | list[str]:
-    """The training data, as an argument of `open_dataset`."""
+def data_source(sources: list[str] | None, fake: bool, name: str | None) -> str | list[str]:
+    """The training data, as an argument of `open_dataset`.
+
+    Raises:
+      UserError: the data is given neither on the command line nor as the `dataset.name` of the configuration.
+    """
     from compare_gan.data.source import FAKE
 
     if fake or not sources:
+        if name is None:
+            raise UserError(f"no data set; set {'dataset.name' if fake else '--data or dataset.name'}")
         return FAKE + name if fake else name
     return sources[0] if len(sources) == 1 else sources

@@ -1,7 +1,7 @@
 """The list of packaged configurations as text for a terminal."""
 
 from compare_gan.config.recipes import NO_SCORE, Configuration, configurations, methods
-from compare_gan.core.tables import table, wrapped
+from compare_gan.core.tables import Table, text, wrapped
 from compare_gan.core.words import listed
 
 COLUMNS = ("configuration", "images", "memory", "time", "score")
@@ -17,7 +17,7 @@ def listing() -> str:
     found = sorted(configurations().values(), key=lambda each: (each.side or 0, each.name))
     complete = [each for each in found if each.combine_with is None]
     sources = list(dict.fromkeys(each.score_from for each in complete if each.score_from is not None))
-    lines = table([COLUMNS, *(row(each, sources) for each in complete)])
+    lines: list[str | Table] = [Table([COLUMNS, *(row(each, sources) for each in complete)])]
     lines += ["", *wrapped(BASIS)]
     for number, source in enumerate(sources, 1):
         lines += wrapped(source, f"{f'[{number}]':<5}")
@@ -25,12 +25,13 @@ def listing() -> str:
     for needs, names in further_needs().items():
         lines += wrapped(f"{listed(names)}: {needs}")
     lines += ["", "Networks and training, to be combined with a file of methods:", ""]
-    lines += table([COLUMNS[:-1], *(row(each, sources)[:-1] for each in found if each not in complete)])
+    halves = (row(each, sources)[:-1] for each in found if each not in complete)
+    lines += [Table([COLUMNS[:-1], *halves])]
     lines += ["", "Methods, which say what labels are used:", ""]
     for name, title in methods().items():
         lines += wrapped(title, f"{name:<15}")
     lines += ["", "`compare-gan configs NAME` prints a file; `compare-gan explain NAME` says what it does."]
-    return "\n".join(lines)
+    return text(lines)
 
 
 def further_needs() -> dict[str, list[str]]:

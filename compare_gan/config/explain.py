@@ -11,13 +11,13 @@ import gin
 
 from compare_gan.config.checks import gin_literal
 from compare_gan.config.costs import Costs, costs
-from compare_gan.config.gin_factories import MissingBinding, Read, exposed, label, parameters
+from compare_gan.config.gin_factories import MissingBinding, Read, exposed, inherited, label, parameters
 from compare_gan.config.legacy import IGNORED
 from compare_gan.config.lint import cautions, deciding_parameters, trains_identically, unused_parameters
 from compare_gan.config.parse import Parsed, ParseResult, parse_all
 from compare_gan.config.reader import Binding, find
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import DATASETS
+from compare_gan.core.registry import DATASETS, Exposed
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import open_dataset
 from compare_gan.data.facts import DATASET_INFO
@@ -98,20 +98,19 @@ def explain(
     )
 
 
-def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | None) -> ImageSpec:
+def image_spec(name: str | None, shape: tuple[int, int, int] | None, classes: int | None) -> ImageSpec:
     """The image spec of the data set `name`; `shape` and `classes` override it.
 
     Raises:
-      UserError: the data set is unknown and `shape` is None.
+      UserError: the data set is unknown or None, and `shape` is None.
     """
     if name in DATASET_INFO:
         spec = DATASET_INFO[name].spec
-    elif name in DATASETS:
+    elif name is not None and name in DATASETS:
         spec = open_dataset(name).spec
     elif shape is None:
-        raise UserError(
-            f"the image shape of {name!r} is unknown; give --image_shape H W C and --num_classes K"
-        )
+        unknown = f"the image shape of {name!r} is unknown" if name else "dataset.name is not set"
+        raise UserError(f"{unknown}; give --image_shape H W C and --num_classes K")
     else:
         spec = ImageSpec(shape)
     return ImageSpec(shape or spec.image_shape, spec.num_classes if classes is None else classes)
@@ -120,13 +119,15 @@ def image_spec(name: str, shape: tuple[int, int, int] | None, classes: int | Non
 def groups(result: ParseResult) -> Iterator[Group]:
     """The parameters that each configurable read, in order of reading."""
     for read in {(read.item, read.scope): read for read in result.reads}.values():
-        ignored = IGNORED.get(read.item.name, {})
+        hidden = IGNORED.get(read.item.name, {}).keys() | inherited(read.item)
         chosen, rest = [], []
-        for name, parameter in parameters(read.item).items():
+        for name, parameter in (parameters(read.item) | inherited(read.item)).items():
             binding = effective_binding(result, read, name)
             if binding is not None:
                 chosen.append(Line(name, repr(binding.value), short_location(binding)))
-            elif name not in ignored and parameter.default is not parameter.empty:
+            elif name in hidden or overriding(result, read, name):
+                continue
+            elif parameter.default is not parameter.empty:
                 rest.append(Line(name, format_value(parameter.default)))
         scope = f"{read.scope}/" if read.scope else ""
         yield Group(f"{scope}{label(read.item)}", about(read.item.target), (*chosen, *rest))
@@ -145,7 +146,12 @@ def format_value(value: Any) -> str:
 
 
 def effective_binding(result: ParseResult, read: Read, parameter: str) -> Binding | None:
-    """The binding that a reader got: the one in the innermost enclosing scope."""
+    """The binding that a reader got: the one in the innermost enclosing scope.
+
+    None if there is none, or if a binding under the name of the method overrides it.
+    """
+    if overriding(result, read, parameter):
+        return None
     enclosing = [
         binding
         for binding in result.reading.bindings.values()
@@ -153,6 +159,16 @@ def effective_binding(result: ParseResult, read: Read, parameter: str) -> Bindin
         and f"{read.scope}/".startswith(f"{binding.scope}/" if binding.scope else "")
     ]
     return max(enclosing, key=lambda binding: len(binding.scope), default=None)
+
+
+def overriding(result: ParseResult, read: Read, parameter: str) -> Exposed | None:
+    """The method under whose name `parameter` of the `ModularGAN` that was read is bound, if any."""
+    if read.item.target is not GAN:
+        return None
+    methods = [
+        other.item for other in result.reads if parameter in other.bound.keys() & inherited(other.item)
+    ]
+    return methods[0] if methods else None
 
 
 def unread_bindings(result: ParseResult) -> Iterator[str]:
@@ -171,6 +187,9 @@ def unread_bindings(result: ParseResult) -> Iterator[str]:
         if binding.name in used or (binding.item is None and re.search(rf"%{binding.name}\b", text)):
             continue
         names = deciding_parameters(binding.item) if binding.item else ()
+        for read in result.reads:
+            if read.item is binding.item and (method := overriding(result, read, binding.parameter)):
+                names = (f"{label(method)}.{binding.parameter}",)
         reason = " and ".join(f"{name} is {values[name]}" for name in names if name in values)
         yield f"{format_binding(binding)} is never read{': ' if reason else ''}{reason}"
 
@@ -186,13 +205,15 @@ def ineffective_bindings(
     if gan is not None:
         reasons = dict(unused_parameters(result.parsed, gan)) | reasons
     for read in result.reads:
+        known = parameters(read.item) | inherited(read.item)
         for name in read.bound:
             binding = effective_binding(result, read, name)
-            default = parameters(read.item)[name].default
+            default = known[name].default
             if binding is None or is_default(binding.value, default):
                 continue
-            if binding.name in reasons:
-                yield f"{format_binding(binding)} changes nothing: {reasons[binding.name]}"
+            reason = reasons.get(f"ModularGAN.{name}" if name in inherited(read.item) else binding.name)
+            if reason is not None:
+                yield f"{format_binding(binding)} changes nothing: {reason}"
             elif gan is not None and default is not inspect.Parameter.empty:
                 other = parse_all(files, bindings, without=binding.name)
                 if other.parsed is not None and trains_identically(result.parsed, other.parsed, gan.spec):

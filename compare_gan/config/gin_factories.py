@@ -17,7 +17,8 @@ from compare_gan.config.checks import check
 from compare_gan.config.legacy import BOUND_ELSEWHERE, IGNORED
 from compare_gan.config.partials import arguments, bound
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import EXPOSED, Exposed
+from compare_gan.core.registry import EXPOSED, GAN_METHODS, Exposed
+from compare_gan.gans.gan import GAN
 
 
 class Read(NamedTuple):
@@ -65,7 +66,13 @@ def factory(item: Exposed) -> Callable[..., Any]:
 
     def make(**bindings: Any) -> Any:
         READ_LOG.append(Read(item, gin.current_scope_str(), bindings))
-        values = {name: resolve(value) for name, value in bindings.items() if name not in ignored}
+        passed_on = {name: value for name, value in bindings.items() if name in inherited(item)}
+        check(label(item), GAN, passed_on)
+        values = {
+            name: resolve(value)
+            for name, value in bindings.items()
+            if name not in ignored and name not in passed_on
+        }
         check(label(item), item.target, values)
         for name, parameter in parameters(item).items():
             if name in values or name in ignored:
@@ -77,7 +84,10 @@ def factory(item: Exposed) -> Callable[..., Any]:
                 values[name] = factory(inner)()
         return item.target(**values) if is_value else bound(item.target, **values)
 
-    make.__signature__ = inspect.Signature(list(parameters(item).values()))  # type: ignore[attr-defined]
+    accepted = list(parameters(item).values())
+    if inherited(item):  # without their defaults, which gin would write into the operative configuration
+        accepted.append(inspect.Parameter("inherited", inspect.Parameter.VAR_KEYWORD))
+    make.__signature__ = inspect.Signature(accepted)  # type: ignore[attr-defined]
     make.is_factory = True  # type: ignore[attr-defined]
     return gin.external_configurable(make, name=item.name, module=item.module)
 
@@ -103,6 +113,29 @@ def parameters(item: Exposed) -> dict[str, inspect.Parameter]:
     for name, ignored in IGNORED.get(item.name, {}).items():
         found[name] = inspect.Parameter(name, keyword, default=ignored.default)
     return found
+
+
+@functools.cache
+def inherited(item: Exposed) -> dict[str, inspect.Parameter]:
+    """The parameters of `ModularGAN` that a configuration may bind under the name of the method `item`.
+
+    In compare_gan a method is a subclass of ModularGAN, so `S3GAN.g_lr` sets the learning rate of an S3GAN
+    and takes precedence over `ModularGAN.g_lr`. Empty if `item` is not a method.
+    """
+    base = exposed(GAN)
+    if base is None or item is base or not any(GAN_METHODS[name] is item.target for name in GAN_METHODS):
+        return {}
+    own = parameters(item)
+    return {name: parameter for name, parameter in parameters(base).items() if name not in own}
+
+
+def base_gan(method: Callable[..., Any]) -> Callable[..., GAN]:
+    """The configured `ModularGAN` of a configured method, with what is bound under the method's name."""
+    target = getattr(method, "func", method)
+    read = next(read for read in reversed(READ_LOG) if read.item.target is target)
+    values = {name: value for name, value in read.bound.items() if name in inherited(read.item)}
+    with gin.config_scope(read.scope or None):
+        return configured(GAN)(**values)
 
 
 def resolve(value: Any) -> Any:

@@ -16,7 +16,18 @@ _TPU = "it applies only to TPUs"
 _LOCKING = {"use_locking": Ignored(False, "updates are never concurrent")}
 _SEED = {"seed": Ignored(None, "run_config.tf_random_seed seeds all random numbers")}
 _RATE = {"learning_rate": "ModularGAN.g_lr or ModularGAN.d_lr"}
-_OPTIMIZERS = ("Adam", "GradientDescent", "Momentum", "RMSProp", "Adagrad", "Adadelta")
+_OPTIMIZERS = (
+    "Adadelta",
+    "Adagrad",
+    "AdagradDA",
+    "Adam",
+    "Ftrl",
+    "GradientDescent",
+    "Momentum",
+    "ProximalAdagrad",
+    "ProximalGradientDescent",
+    "RMSProp",
+)
 
 IGNORED: dict[str, dict[str, Ignored]] = {
     "options": {
@@ -30,32 +41,25 @@ IGNORED: dict[str, dict[str, Ignored]] = {
         "parallel": Ignored(True, "it selected between two implementations of the same sum")
     },
     "S3GAN": {"use_soft_labels": Ignored(False, "the label file determines whether labels are soft")},
-    "uniform": _SEED,
-    "normal": _SEED,
-    "truncated_normal": _SEED,
+    **{name: _SEED for name in ("categorical", "gamma", "normal", "poisson", "truncated_normal", "uniform")},
     **{f"{name}Optimizer": _LOCKING for name in _OPTIMIZERS},
 }
 
-# Names of compare_gan and its forks that are not implemented here, by their suffix.
-_CONSTANT = (
-    "learning rates are constant by default; to decay them bind ModularGAN.lr_schedule, as in @cosine_decay"
-)
+# Names of compare_gan, its forks and optax that are not implemented here, by their suffix.
 MISSING: dict[str, str] = {
     "DiffAugment": "differentiable augmentation is not implemented",
-    **{
-        f"train.{name}": _CONSTANT
-        for name in (
-            "cosine_decay",
-            "cosine_decay_restarts",
-            "exponential_decay",
-            "inverse_time_decay",
-            "linear_cosine_decay",
-            "natural_exp_decay",
-            "noisy_linear_cosine_decay",
-            "piecewise_constant",
-            "polynomial_decay",
-        )
-    },
+    "optax.exponential_decay": "use tf.train.exponential_decay",
+    "optax.nadam": "use optax.adam and bind optax.adam.nesterov = True",
+    "optax.nadamw": "use optax.adamw and bind optax.adamw.nesterov = True",
+    "optax.optimistic_adam": "optax deprecates it; use optax.optimistic_adam_v2",
+    "optax.piecewise_constant_schedule": "use tf.train.piecewise_constant",
+}
+
+# Former names of parameters, in configurations of earlier versions -> their names.
+RENAMED: dict[str, dict[str, str]] = {
+    "cosine_decay": {"steps": "decay_steps", "end": "alpha"},
+    "exponential_decay": {"steps": "decay_steps", "rate": "decay_rate"},
+    "polynomial_decay": {"steps": "decay_steps"},
 }
 
 # Parameters that the library supplies -> the binding that sets them.
@@ -75,9 +79,12 @@ BOUND_ELSEWHERE: dict[str, dict[str, str]] = {
         "g_options": "G.batch_norm_fn or G.spectral_norm",
         "d_options": "D.batch_norm_fn, D.layer_norm or D.spectral_norm",
     },
+    "categorical": {"num_samples": "options.z_dim"},
     "uniform": {"minval": "z.minval", "maxval": "z.maxval"},
     "normal": {"stddev": "z.stddev"},
     "truncated_normal": {"stddev": "z.stddev"},
     **{f"{name}Optimizer": _RATE for name in _OPTIMIZERS},
     **{name: _RATE for name in OPTAX},
+    "piecewise_constant": {"values": "piecewise_constant.factors, multiples of the learning rate"},
+    "polynomial_decay": {"end_learning_rate": "polynomial_decay.end, a fraction of the learning rate"},
 }

@@ -84,7 +84,7 @@ def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
     if not method.get("use_predictor"):
         yield "S3GAN.use_soft_pred", "S3GAN.use_predictor is False"
         yield "S3GAN.weight_class_loss", "S3GAN.use_predictor is False"
-    if "imagenet" not in parsed.dataset.name:
+    if "imagenet" not in (parsed.dataset.name or ""):
         for name in ("train_imagenet_transform", "eval_imagenet_transform"):
             yield f"{name}.crop_method", f"dataset.name is {parsed.dataset.name!r}"
 

@@ -6,14 +6,22 @@ and a value built in Python equals one built here.
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import gin
 
 from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (register their parts)
-from compare_gan.config.gin_factories import READ_LOG, MissingBinding, Read, configured, label, register_all
+from compare_gan.config.gin_factories import (
+    READ_LOG,
+    MissingBinding,
+    Read,
+    base_gan,
+    configured,
+    label,
+    register_all,
+)
 from compare_gan.config.partials import arguments, bound
 from compare_gan.config.reader import ReadResult, first_line, read
 from compare_gan.core.errors import UserError
@@ -29,7 +37,7 @@ from compare_gan.core.registry import (
 from compare_gan.core.types import GanLoss, ImageSpec, Penalty
 from compare_gan.data.preprocess import EvalImagenetTransform, TrainImagenetTransform
 from compare_gan.gans.gan import GAN
-from compare_gan.gans.sampling import uniform
+from compare_gan.gans.sampling import check_prior, uniform
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn import norms  # noqa: F401
 from compare_gan.nn.options import (
@@ -64,9 +72,9 @@ class Options:
 @expose("dataset", module="compare_gan.datasets")
 @dataclasses.dataclass(frozen=True)
 class DatasetChoice:
-    """The training data, unless given on the command line; compare_gan itself does not flip images."""
+    """The training data; compare_gan itself does not flip images."""
 
-    name: str
+    name: str | None = None  # None: given on the command line
     random_flip: bool = False  # flip training images horizontally with probability 0.5
 
 
@@ -148,6 +156,7 @@ class Parsed:
           UserError: its parts are incompatible with the images or each other.
         """
         base = self.base(spec=spec)
+        check_prior(self.eval_prior, base.z_dim)
         return (base if self.method is None else self.method(base)).validate()
 
 
@@ -161,13 +170,27 @@ class ParseResult:
     mistakes: tuple[UserError, ...]
 
 
-def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
+def parse(
+    files: Sequence[Path | str],
+    bindings: Sequence[str] = (),
+    allow_imports: Collection[str] | None = None,
+) -> Parsed:
     """Parses configuration files, then single bindings, which take precedence. Clears gin's global state.
 
+    An `import` statement runs the code of a module. So files from others should be parsed with
+    `allow_imports`.
+
+    Args:
+      files: paths, or names of packaged configurations.
+      bindings: further text in gin syntax.
+      allow_imports: modules that the configuration may import, with their submodules, besides those of this
+        library; None allows all.
+
     Raises:
-      UserError: an error in the configuration; the message has one line.
+      UserError: an error in the configuration, or an import that is not allowed, which names all such
+        modules; the message has one line.
     """
-    result = parse_all(files, bindings)
+    result = parse_all(files, bindings, allow_imports=allow_imports)
     if result.mistakes:
         raise result.mistakes[0]
     assert result.parsed is not None
@@ -177,17 +200,25 @@ def parse(files: Sequence[Path | str], bindings: Sequence[str] = ()) -> Parsed:
     return result.parsed
 
 
-def parse_all(files: Sequence[Path | str], bindings: Sequence[str] = (), without: str = "") -> ParseResult:
+def parse_all(
+    files: Sequence[Path | str],
+    bindings: Sequence[str] = (),
+    without: str = "",
+    allow_imports: Collection[str] | None = None,
+) -> ParseResult:
     """Like `parse`, but returns all errors, and what could be parsed despite them.
 
     `without` is the full name of a parameter whose bindings are ignored.
+
+    Raises:
+      UserError: an import that is not allowed.
     """
     register_all()
     gin.clear_config()
     READ_LOG.clear()
     parsed = None
     try:
-        reading = read(files, bindings, without)
+        reading = read(files, bindings, without, allow_imports)
         mistakes = list(reading.mistakes)
         try:
             parsed = build(reading.imports)
@@ -211,7 +242,7 @@ def build(imports: Sequence[str]) -> Parsed:
     plain = getattr(gan_class, "func", gan_class) is GAN
     generator, discriminator = ARCHITECTURES[options.architecture]
     base = bound(
-        gan_class if plain else configured(GAN)(),
+        gan_class if plain else base_gan(gan_class),
         make_generator=configured(generator)(),
         make_discriminator=configured(discriminator)(),
         loss=one_of(LOSSES, "loss.fn", configured(LossChoice)().fn),

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +12,14 @@ import gin
 from gin import config_parser
 
 from compare_gan.config.checks import check
-from compare_gan.config.gin_factories import label, parameters, register_all
-from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING
+from compare_gan.config.gin_factories import inherited, label, parameters, register_all
+from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING, RENAMED
 from compare_gan.config.recipes import config_file
 from compare_gan.core.errors import UserError, did_you_mean
-from compare_gan.core.registry import EXPOSED, Exposed
+from compare_gan.core.registry import EXPOSED, SCHEDULES, Exposed
+from compare_gan.gans.gan import GAN
+
+LIBRARY = "compare_gan"
 
 
 class Binding(NamedTuple):
@@ -40,17 +43,27 @@ class ReadResult:
 
     bindings: dict[str, Binding] = dataclasses.field(default_factory=dict)
     imports: list[str] = dataclasses.field(default_factory=list)
+    refused_imports: list[tuple[str, str]] = dataclasses.field(default_factory=list)  # place, module
     mistakes: list[UserError] = dataclasses.field(default_factory=list)
     without: str = ""  # name of a parameter whose bindings are ignored
+    allow_imports: Collection[str] | None = None
 
 
-def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = "") -> ReadResult:
+def read(
+    files: Sequence[Path | str],
+    bindings: Sequence[str],
+    without: str = "",
+    allow_imports: Collection[str] | None = None,
+) -> ReadResult:
     """Applies the bindings of the files, then `bindings`; continues after an error.
 
     A file may be the name of a packaged configuration. An `include` is searched next to the including file,
     then in the working directory, then among the packaged configurations.
+
+    Raises:
+      UserError: the configuration imports a module that `allow_imports` does not allow, see `parse`.
     """
-    reading = ReadResult(without=without)
+    reading = ReadResult(without=without, allow_imports=allow_imports)
     for path in files:
         try:
             read_file(config_file(str(path)), reading, ())
@@ -58,6 +71,8 @@ def read(files: Sequence[Path | str], bindings: Sequence[str], without: str = ""
             reading.mistakes.append(error)
     for text in bindings:
         read_text(text, None, reading, ())
+    if reading.refused_imports:
+        raise import_error(reading.refused_imports)
     try:
         gin.finalize()
     except ValueError as error:
@@ -120,10 +135,13 @@ def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tup
                 gin.bind_parameter((macro, "gin.macro", "value"), value)
                 reading.bindings[macro] = Binding(None, "", macro, value, where)
             case config_parser.BindingStatement(scope, name, parameter, value):
-                binding = Binding(validated_target(name, parameter, value), scope, parameter, value, where)
+                item, parameter = validated(name, parameter, value)
+                binding = Binding(item, scope, parameter, value, where)
                 if binding.name != reading.without:
                     bind(binding)
                     reading.bindings[binding.name] = binding
+            case config_parser.ImportStatement(module) if not is_allowed(module, reading.allow_imports):
+                reading.refused_imports.append((where, module))
             case config_parser.ImportStatement(module):
                 importlib.import_module(module)
                 reading.imports.append(statement.format())
@@ -141,17 +159,44 @@ def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tup
         read_file(included, reading, includers)
 
 
-def validated_target(name: str, parameter: str, value: Any) -> Exposed:
-    """The exposed object `name`, after checking that it has this parameter and that the value is valid."""
+def is_allowed(module: str, allowed: Collection[str] | None) -> bool:
+    """Whether `module` is, or is part of, this library or an allowed module; None allows all."""
+    return allowed is None or any(f"{module}.".startswith(f"{name}.") for name in (LIBRARY, *allowed))
+
+
+def import_error(refused: Sequence[tuple[str, str]]) -> UserError:
+    """The error for refused imports, each a place and a module."""
+    place, _ = refused[0]
+    modules = list(dict.fromkeys(module for _, module in refused))
+    return UserError(
+        f"{place}: the configuration imports {', '.join(modules)}, which would run code from outside "
+        f"{LIBRARY}; if you trust this code, allow it by `--allow_imports {' '.join(modules)}`"
+    )
+
+
+def validated(name: str, parameter: str, value: Any) -> tuple[Exposed, str]:
+    """The exposed object `name` and the current name of its parameter.
+
+    Raises:
+      UserError: there is no such parameter, or the value is invalid.
+    """
     item = find(name, f"{name}.{parameter}")
-    known = parameters(item)
+    parameter = RENAMED.get(item.name, {}).get(parameter, parameter)
+    from_base = inherited(item)
+    known = parameters(item) | from_base
     if parameter not in known:
-        binding = BOUND_ELSEWHERE.get(item.name, {}).get(parameter)
+        elsewhere = BOUND_ELSEWHERE.get(item.name, BOUND_ELSEWHERE["ModularGAN"] if from_base else {})
+        binding = elsewhere.get(parameter)
         hint = f"; bind {binding}" if binding else did_you_mean(parameter, known) if known else ""
         raise UserError(f"{name} has no parameter {parameter!r} to bind{hint}")
+    if parameter in ("g_lr", "d_lr") and is_schedule(value):
+        raise UserError(
+            f"{name}.{parameter} is a number; bind a schedule of both learning rates as "
+            f"`ModularGAN.lr_schedule = @{value.selector}`"
+        )
     if not has_reference(value):
-        check(label(item), item.target, {parameter: value})
-    return item
+        check(label(item), GAN if parameter in from_base else item.target, {parameter: value})
+    return item, parameter
 
 
 def bind(binding: Binding) -> None:
@@ -182,6 +227,14 @@ class Names(gin.config.ParserDelegate):
     def configurable_reference(self, scoped_selector: str, evaluate: bool) -> Any:
         find(scoped_selector.rpartition("/")[2])
         return super().configurable_reference(scoped_selector, evaluate)
+
+
+def is_schedule(value: Any) -> bool:
+    """Whether a value is a reference to a learning-rate schedule."""
+    if not isinstance(value, gin.config.ConfigurableReference) or value.selector.startswith("gin."):
+        return False  # a macro
+    target = find(value.selector).target
+    return any(SCHEDULES[name] is target for name in SCHEDULES)
 
 
 def has_reference(value: Any) -> bool:

@@ -5,22 +5,23 @@ from collections.abc import Iterator, Sequence
 
 from compare_gan.config.costs import Costs, ParameterCount
 from compare_gan.config.explain import Explanation, Group
-from compare_gan.core.tables import FIRST, NBSP, WIDTH, row, wrapped
+from compare_gan.core import tables
+from compare_gan.core.tables import FIRST, NBSP, WIDTH, Cell, Table, wrapped
 from compare_gan.core.words import amount, counted
 
 
 def text(explanation: Explanation) -> str:
     """Bindings by reader, then networks, memory and FLOPs, then errors and warnings."""
-    lines: list[str] = []
+    parts: list[str | Table] = []
     for group in explanation.groups:
-        lines += [*group_lines(group), ""]
+        parts += [*group_lines(group), ""]
     if explanation.costs is not None:
-        lines += [*cost_lines(explanation), ""]
+        parts += [*cost_parts(explanation), ""]
     for kind, found in (("error", explanation.errors), ("warning", explanation.warnings)):
         for message in found:
-            lines += wrapped(message, f"{kind + ':':<9}")
+            parts += wrapped(message, f"{kind + ':':<9}")
     errors, warnings = len(explanation.errors), len(explanation.warnings)
-    return "\n".join([*lines, f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"])
+    return tables.text([*parts, f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"])
 
 
 def group_lines(group: Group) -> Iterator[str]:
@@ -35,39 +36,41 @@ def group_lines(group: Group) -> Iterator[str]:
         yield from wrapped(", ".join(text.replace(" ", NBSP) for text in defaults), "    default: ")
 
 
-def cost_lines(explanation: Explanation) -> Iterator[str]:
+def cost_parts(explanation: Explanation) -> Iterator[str | Table]:
     parsed, gan, costs = explanation.parsed, explanation.gan, explanation.costs
     assert parsed is not None and gan is not None and costs is not None
     h, w, c = gan.spec.image_shape
     classes = f"{gan.spec.num_classes:,} classes" if gan.spec.num_classes else "no labels"
-    yield f"{parsed.dataset.name}: {h}x{w}x{c}, {classes}"
+    yield f"{parsed.dataset.name or 'images'}: {h}x{w}x{c}, {classes}"
     yield ""
-    yield row("parameters", "trained", "untrained")
+    rows: list[tuple[Cell, ...]] = [("parameters", "trained", "untrained")]
     for name, network in (("generator", costs.generator), ("discriminator", costs.discriminator)):
-        yield row(name, total(network, "trained"), total(network, "untrained"))
-        for part in network:
-            yield row(f"  {part.name}", part.trained, part.untrained)
+        rows.append((name, total(network, "trained"), total(network, "untrained")))
+        rows += [(f"  {part.name}", part.trained, part.untrained) for part in network]
+    yield Table(rows, fixed=True)
     yield ""
-    yield from memory_lines(costs)
+    yield memory_table(costs)
     yield ""
     steps, batches = parsed.options.training_steps, gan.sub_batches * gan.batch_size
-    yield row("compute", "FLOP", "real images")
-    yield row("one step", amount(costs.flops), batches)
-    yield row("training", amount(costs.flops * steps), batches * steps)
+    rows = [
+        ("compute", "FLOP", "real images"),
+        ("one step", amount(costs.flops), batches),
+        ("training", amount(costs.flops * steps), batches * steps),
+    ]
+    yield Table(rows, fixed=True)
     updates = f"{counted(gan.disc_iters, 'discriminator update')} and 1 generator update"
     yield f"  {counted(steps, 'step')} of {updates}, each on {counted(gan.batch_size, 'image')}"
 
 
-def memory_lines(costs: Costs) -> Iterator[str]:
+def memory_table(costs: Costs) -> Table:
     state = costs.parameters + costs.statistics + costs.optimisers + costs.average
-    yield row("memory", "bytes")
-    yield row("state", amount(state))
+    rows = [("memory", "bytes"), ("state", amount(state))]
     for name in ("parameters", "statistics", "optimisers", "average"):
         if getattr(costs, name):
-            yield row(f"  {name}", amount(getattr(costs, name)))
-    yield row("images of a step", amount(costs.images))
+            rows.append((f"  {name}", amount(getattr(costs, name))))
+    rows.append(("images of a step", amount(costs.images)))
     temporaries = "see --compile" if costs.temporaries is None else amount(costs.temporaries)
-    yield row("temporaries of a step", temporaries)
+    return Table([*rows, ("temporaries of a step", temporaries)], fixed=True)
 
 
 def total(parts: Sequence[ParameterCount], field: str) -> int:

@@ -1,4 +1,4 @@
-"""A lock that admits one process at a time to a run folder."""
+"""Locks: a run folder for one training process, and a file for one writer at a time."""
 
 import contextlib
 import os
@@ -34,6 +34,16 @@ def claimed(folder: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Waits until no other thread or process is inside this context manager for `path`.
+
+    The lock is a file next to `path`, so `path` itself may be replaced inside.
+    """
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        yield
 
 
 def _name(holder: Path) -> str:

@@ -101,7 +101,7 @@ class PenaltyInputs:
     parts: int = 1  # number of microbatches
 
     def uniform(self, *shape: int) -> Array:
-        """Noise [B, *shape] in [0, 1); an image gets the same noise with and without microbatches."""
+        """Noise `[B, *shape]` in [0, 1); an image gets the same noise with and without microbatches."""
         noise = jax.random.uniform(self.rng, (len(self.real) * self.parts, *shape))
         return noise.reshape(-1, self.parts, *shape)[:, self.part]
 

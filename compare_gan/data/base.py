@@ -47,6 +47,23 @@ def hard_labels(split: Split) -> np.ndarray:
     return hardened(split.labels)
 
 
+def example_rows(labels: np.ndarray, num_classes: int, columns: int, mixed_rows: int) -> np.ndarray:
+    """Indices of images to show, [rows, columns]: a row for each class that has images.
+
+    Args:
+      labels: class indices [N].
+      num_classes: the number of classes to show.
+      columns: the number of images in a row; those of a smaller class are repeated.
+      mixed_rows: the number of rows if no class has images: evenly spaced images.
+    """
+    members = [np.flatnonzero(labels == k) for k in range(num_classes)]
+    rows = [np.resize(indices, columns) for indices in members if len(indices)]
+    if rows:
+        return np.stack(rows)
+    even = np.linspace(0, len(labels) - 1, mixed_rows * columns).astype(int)
+    return np.stack([even[i::mixed_rows] for i in range(mixed_rows)])
+
+
 @dataclasses.dataclass(frozen=True)
 class Origin:
     """How to open a data set again, as recorded in `run.json`."""

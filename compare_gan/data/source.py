@@ -50,11 +50,11 @@ def open_dataset(
     folder may also contain parquet files. If a source has no test split, a fixed fifth of the images is held
     out. `fake:NAME` is noise in the shape of a named data set.
 
-    >>> digits = open_dataset("digits")
+    >>> digits = cg.open_dataset("digits")
     >>> digits.train.images.shape, digits.train.images.dtype, digits.test.labels[:3]
     ((1347, 8, 8, 1), dtype('uint8'), array([1, 3, 5], dtype=int32))
     >>> images, labels = digits.train.images, digits.train.labels
-    >>> open_dataset({"images": images, "labels": labels}, image_size=16, holdout=0.5).spec
+    >>> cg.open_dataset({"images": images, "labels": labels}, image_size=16, holdout=0.5).spec
     ImageSpec(image_shape=(16, 16, 1), num_classes=10)
 
     Args:

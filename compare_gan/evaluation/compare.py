@@ -5,18 +5,27 @@ from pathlib import Path
 
 from compare_gan.core import tables
 from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.run_files import SCORES
 from compare_gan.evaluation.scores import Row, differences, higher_is_better, names, read_scores, score
 
 DEVIATION = "± is the standard deviation over generated sets of one GAN, not over training seeds."
 
 
-def load_rows(run_dirs: Sequence[Path], best: str | None = None, mixed: bool = False) -> list[Row]:
+def load_rows(
+    run_dirs: Sequence[Path], best: str | None = None, mixed: bool = False, filename: str = SCORES
+) -> list[Row]:
     """One row per run: the best one by a score, or the last one.
+
+    Args:
+      run_dirs: the run folders.
+      best: name of the score; None: the last row.
+      mixed: whether the protocols of the rows may differ.
+      filename: name of the CSV file with scores in the run folders.
 
     Raises:
       UserError: a run has no scores, or the protocols differ and `mixed` is False.
     """
-    rows: list[Row] = [{"run": str(run_dir), **_select_row(run_dir, best)} for run_dir in run_dirs]
+    rows: list[Row] = [{"run": str(run_dir), **_select_row(run_dir, best, filename)} for run_dir in run_dirs]
     differing = differences(rows)
     if differing and not mixed:
         details = "; ".join(f"{name}: {' or '.join(map(repr, values))}" for name, values in differing.items())
@@ -28,8 +37,8 @@ def load_rows(run_dirs: Sequence[Path], best: str | None = None, mixed: bool = F
     return rows
 
 
-def _select_row(run_dir: Path, best: str | None) -> dict[str, str]:
-    rows = read_scores(run_dir)
+def _select_row(run_dir: Path, best: str | None, filename: str) -> dict[str, str]:
+    rows = read_scores(run_dir, filename)
     if not rows:
         raise UserError(f"{run_dir}: no scores; run compare-gan evaluate {run_dir}")
     if best is None:
@@ -67,7 +76,7 @@ def _cell(row: Row, name: str) -> str:
 
 def text(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """The table for a terminal."""
-    return "\n".join([*tables.table([header, *body]), *notes(body)])
+    return tables.text([tables.Table([header, *body]), *notes(body)])
 
 
 def notes(body: Sequence[Sequence[str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,41 +10,27 @@ import jax
 import numpy as np
 
 from compare_gan import __version__
-from compare_gan.core.defaults import STATISTICS_EXAMPLES
+from compare_gan.core.defaults import DEFAULT_METRICS, STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
-from compare_gan.core.pictures import to_uint8
 from compare_gan.core.placement import Placement
 from compare_gan.core.registry import METRICS
+from compare_gan.core.sampler import NUM_SEEDS, NotFinite, Sampler, check_truncation, truncate
 from compare_gan.core.types import Array, DiscriminatorOut, GANState
 from compare_gan.data.base import ImageDataset, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.evaluation.classes import labels_sha256, with_classes
-from compare_gan.evaluation.scores import NOT_FINITE, summarize_runs, write_scores
+from compare_gan.evaluation.scores import NOT_FINITE, PROTOCOL_VERSION, summarize_runs, write_scores
 from compare_gan.evaluation.sets import cached_features, compute_scores, warn_if_few_images
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
-from compare_gan.gans.inference import compiled_sample, inference_state
-from compare_gan.gans.standing import PREVIEW, with_standing_stats
-from compare_gan.metrics.context import (
-    EvalContext,
-    Generator,
-    ImageSet,
-    Need,
-    check,
-)
+from compare_gan.gans.inference import compiled_sample, sampler_of
+from compare_gan.gans.sampling import describe_prior
+from compare_gan.gans.standing import prepare_for_inference
+from compare_gan.metrics.context import EvalContext, Generator, ImageSet, Need, check
 from compare_gan.nn.state import merge_module
 
-__all__ = [
-    "EvalSettings",
-    "NotFinite",
-    "evaluate",
-    "generate_images",
-    "protocol_columns",
-    "real_scores",
-    "write_scores",
-]
+__all__ = ["EvalSettings", "evaluate", "protocol_columns", "real_scores", "write_scores"]
 
-BATCH = 500
 CLASSES: set[Need] = {"logits", "same_classes", "labels", "real_labels"}  # a score may be None without them
 log = logging.getLogger(__name__)
 
@@ -57,11 +44,12 @@ class EvalSettings:
     """
 
     images: int = 5000  # images per generated set
-    seed: int = 42
+    seed: int = 42  # of the first generated set; the next sets have the next seeds
     statistics_examples: int = STATISTICS_EXAMPLES  # images for accumulated statistics
-    metrics: tuple[str, ...] = ("frechet_distance", "class_agreement")
+    metrics: tuple[str, ...] = DEFAULT_METRICS
     runs: int = 1  # number of generated sets
     cache: Path | None = None  # folder for cached features of real images
+    truncation: float | None = None  # of the latent vectors, see `core.sampler.truncate`
 
     def __post_init__(self):
         for name in self.metrics:
@@ -70,52 +58,22 @@ class EvalSettings:
             raise UserError(f"{self.images} images are too few to score")
         if self.runs < 1:
             raise UserError(f"{self.runs} evaluation runs are too few")
+        if not 0 <= self.seed <= NUM_SEEDS - self.runs:
+            raise UserError(f"--eval_seed is {self.seed}; it must be in 0..{NUM_SEEDS - self.runs}")
 
 
-class NotFinite(Exception):
-    """Generated images contain NaN or Inf."""
-
-
-def generate_images(
-    gan: GAN, state: GANState, count: int, seed: int, statistics_examples: int = PREVIEW
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """`count` images [count, H, W, C] uint8, cycling through the classes, and their labels [count] or None.
+def metric_names(words: Sequence[str]) -> tuple[str, ...]:
+    """Distinct names of metrics from words with one name, or with several separated by commas.
 
     Raises:
-      NotFinite: the images contain NaN or Inf.
+      UserError: there are none, or one is unknown.
     """
-    root = jax.random.key(seed)
-    return _generate(gan, _prepare_state(gan, state, root, count, statistics_examples), count, root)
-
-
-def _prepare_state(gan: GAN, state: GANState, root: Array, count: int, statistics_examples: int) -> GANState:
-    """The inference state, replicated on all devices, with accumulated batch statistics."""
-    placement = Placement.create()
-    return with_standing_stats(
-        gan,
-        placement.replicate(inference_state(state)),
-        jax.random.fold_in(root, count),
-        statistics_examples,
-        shard=placement.shard_batch,
-    )
-
-
-def _generate(gan: GAN, state: GANState, count: int, root: Array) -> tuple[np.ndarray, np.ndarray | None]:
-    placement = Placement.create()
-    labels = np.arange(count) % gan.y_dim if gan.conditional else None
-    parts = []
-    for i in range(-(-count // BATCH)):
-        z = gan.prior(jax.random.fold_in(root, i), (BATCH, gan.z_dim))
-        y = None
-        if gan.conditional:
-            y = jax.nn.one_hot((np.arange(BATCH) + i * BATCH) % gan.y_dim, gan.y_dim)
-        y = None if y is None else placement.split(y)
-        drawn = compiled_sample(gan, state, placement.split(z), y)
-        images = np.asarray(placement.gather(drawn))[:BATCH]
-        if not np.isfinite(images).all():
-            raise NotFinite
-        parts.append(to_uint8(images))
-    return np.concatenate(parts)[:count], labels
+    names = tuple(dict.fromkeys(name for word in words for name in word.split(",") if name))
+    if not names:
+        raise UserError("--metrics names no metric")
+    for name in names:
+        METRICS[name]  # noqa: B018  (raises)
+    return names
 
 
 def evaluate(
@@ -140,8 +98,10 @@ def evaluate(
     inputs = available_inputs(gan, dataset) | CLASSES
     check(settings.metrics, inputs, (len(dataset.test), settings.images))
     row = {"step": int(state.step)} | protocol_columns(gan, dataset, extractor, settings)
-    root, placement = jax.random.key(settings.seed), Placement.create()
-    prepared = _prepare_state(gan, state, root, settings.images, settings.statistics_examples)
+    check_truncation(describe_prior(gan.prior), settings.truncation)
+    placement = Placement.create()
+    prepared = prepare_for_inference(gan, state, settings.statistics_examples)
+    sampler = sampler_of(gan, prepared)
     gathered = dataclasses.replace(placement.gather(prepared), d=placement.gather(state.d))
     real = cached_features(_under_training_classes(dataset), extractor, settings.cache)
     train = ImageSet(dataset.train.images, hard_labels(dataset.train), extractor)
@@ -149,7 +109,7 @@ def evaluate(
     all_failed: set[str] = set()
     for run in range(settings.runs):
         try:
-            images, labels = _generate(gan, prepared, settings.images, _run_key(root, run))
+            images, labels = generated_set(sampler, settings, run)
         except NotFinite:
             log.warning("step %d: generated images contain NaN or Inf", row["step"])
             runs.append({column: NOT_FINITE for name in settings.metrics for column in METRICS[name].columns})
@@ -158,7 +118,7 @@ def evaluate(
             real,
             ImageSet(images, labels, extractor),
             train,
-            generator_of(gan, gathered),
+            generator_of(gan, gathered, settings.truncation),
             discriminator_of(gan, gathered),
             settings.seed + run,
             dataset.class_names == extractor.class_names,
@@ -170,6 +130,18 @@ def evaluate(
         runs.append(scores)
     scored = [name for name in settings.metrics if name not in all_failed]
     return row | summarize_runs(runs) | {"scored": " ".join(scored)}
+
+
+def generated_set(sampler: Sampler, settings: EvalSettings, run: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images [N, H, W, C] uint8 of one of the generated sets, and their labels [N] or None.
+
+    Set i consists of the images that `compare-gan sample` and `Run.sample` draw with the seed
+    `settings.seed` + i.
+
+    Raises:
+      NotFinite: the images contain NaN or Inf.
+    """
+    return sampler.images(settings.images, settings.seed + run, truncation=settings.truncation)
 
 
 def real_scores(dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
@@ -219,6 +191,8 @@ def protocol_columns(
         "runs": settings.runs,
         "seed": settings.seed,
         "statistics_examples": settings.statistics_examples,
+        "protocol": PROTOCOL_VERSION,
+        "truncation": settings.truncation,
         "train_labels_sha256": labels_sha256(hard_labels(dataset.train), dataset.class_names),
         "labels_drawn": "evenly"
         if gan.conditional
@@ -250,6 +224,7 @@ def check_settings(
     Raises:
       UserError: the extractor rejects the images, or a metric cannot be computed.
     """
+    check_truncation(describe_prior(gan.prior), settings.truncation)
     extracted = extractor(dataset.test.images[:1])
     inputs = available_inputs(gan, dataset) | (CLASSES if lenient else set())
     if extracted.classes.shape[1]:
@@ -264,12 +239,17 @@ def _under_training_classes(dataset: ImageDataset) -> Split:
     return with_classes(dataset.test, dataset.test_classes, dataset.class_names)
 
 
-def generator_of(gan: GAN, state: GANState) -> Generator:
+def generator_of(gan: GAN, state: GANState, truncation: float | None = None) -> Generator:
     """The `Generator` for metrics, from a state with batch statistics for inference."""
+
+    def prior(key: Array, count: int) -> Array:
+        z = gan.prior(key, (count, gan.z_dim))
+        return z if truncation is None else truncate(z, describe_prior(gan.prior), truncation)
+
     return Generator(
         lambda state, z, y: compiled_sample(gan, state, z, y),
         state,
-        lambda key, count: gan.prior(key, (count, gan.z_dim)),
+        prior,
         gan.y_dim if gan.conditional else 0,
     )
 
@@ -289,7 +269,3 @@ def discriminator_of(gan: GAN, state: GANState) -> Any:
         return jax.tree.map(np.asarray, apply(state.d, images, y))
 
     return call
-
-
-def _run_key(root: Array, run: int) -> Array:
-    return root if run == 0 else jax.random.fold_in(root, 2**31 - run)

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from compare_gan import metrics as _  # noqa: F401  (registers them)
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import write_csv
+from compare_gan.core.lock import exclusive
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import SCORES
@@ -40,14 +42,22 @@ PROTOCOL_FIELDS = (
     "seed",
     "statistics_examples",
     "compare_gan",
+    "protocol",
+    "truncation",
 )
+OPTIONAL_FIELDS = ("protocol", "truncation")  # not in a fingerprint if empty, as in rows of older versions
+
+# Which images a seed and a state give. Version 1 (no column): a latent vector depended on its batch of 500,
+# and accumulated batch statistics on the seed. Version 2: `core.sampler`, the same as samples and exports.
+PROTOCOL_VERSION = 2
 Row = Mapping[str, Any]
 
 
 def fingerprint(row: Row) -> str:
     """Twelve hexadecimal digits that identify the evaluation protocol of a row."""
-    protocol = json.dumps([[name, _format(row.get(name))] for name in PROTOCOL_FIELDS])
-    return hashlib.sha256(protocol.encode()).hexdigest()[:12]
+    values = {name: _format(row.get(name)) for name in PROTOCOL_FIELDS}
+    fields = [[name, value] for name, value in values.items() if value or name not in OPTIONAL_FIELDS]
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
 
 
 def summarize_runs(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
@@ -82,29 +92,46 @@ def higher_is_better(name: str) -> bool:
     return any(name in METRICS[each].higher_is_better for each in METRICS)
 
 
-def write_scores(run_dir: Path, row: Row) -> None:
-    """Adds a row to the scores of a run, or new columns to the row with the same step and protocol."""
+def write_scores(run_dir: Path, row: Row, filename: str = SCORES) -> None:
+    """Adds a row to the scores of a run, or new columns to the row with the same step and protocol.
+
+    Several threads and processes may write to one file: each waits for the others.
+
+    Args:
+      run_dir: the run folder.
+      row: step, protocol and scores.
+      filename: name of the CSV file in the run folder.
+    """
+    from compare_gan.evaluation.events import mirror_scores  # it needs the names of scores
+
     if not is_main_process():
         return
     new = _format_row({**row, "fingerprint": fingerprint(row)})
     rows = []
-    for old in read_scores(run_dir):
-        if (old["step"], old.get("fingerprint")) == (new["step"], new["fingerprint"]):
-            known = {name: value for name, value in old.items() if value}
-            scored = [*old.get("scored", "").split(), *new.get("scored", "").split()]
-            new = known | new | {"scored": " ".join(dict.fromkeys(scored))}
-        else:
-            rows.append(old)
-    write_csv(run_dir / SCORES, sorted([*rows, new], key=lambda each: int(each["step"])))
+    with exclusive(run_dir / filename):
+        for old in read_scores(run_dir, filename):
+            if _key(old) == _key(new):
+                known = {name: value for name, value in old.items() if value}
+                scored = [*old.get("scored", "").split(), *new.get("scored", "").split()]
+                new = known | new | {"scored": " ".join(dict.fromkeys(scored))}
+            else:
+                rows.append(old)
+        rows = sorted([*rows, new], key=lambda each: int(each["step"]))
+        write_csv(run_dir / filename, rows)
+        mirror_scores(run_dir / filename, rows)
 
 
-def read_scores(run_dir: Path) -> list[dict[str, str]]:
+def read_scores(run_dir: Path, filename: str = SCORES) -> list[dict[str, str]]:
     """The rows of a run's scores as text, sorted by step; empty if there is no file.
+
+    Args:
+      run_dir: the run folder.
+      filename: name of the CSV file in the run folder.
 
     Raises:
       UserError: the file is not a table of scores.
     """
-    path = run_dir / SCORES
+    path = run_dir / filename
     if not path.exists():
         return []
     try:
@@ -116,22 +143,53 @@ def read_scores(run_dir: Path) -> list[dict[str, str]]:
     return rows
 
 
-def has_scores(run_dir: Path, row: Row, metrics: Iterable[str]) -> bool:
+def validate_score_filename(filename: str) -> str:
+    """Returns `filename` if it is the name of a CSV file, without a folder.
+
+    Raises:
+      UserError: it is anything else.
+    """
+    if Path(filename).name != filename or Path(filename).suffix != ".csv":
+        raise UserError(f"--score_filename is {filename!r}; give a name without a folder that ends in .csv")
+    return filename
+
+
+def has_scores(run_dir: Path, row: Row, metrics: Iterable[str], filename: str = SCORES) -> bool:
     """Whether all of `metrics` were scored for the step and the protocol of `row`; scores may be None."""
-    for old in read_scores(run_dir):
-        if (old["step"], old.get("fingerprint")) == (_format(row["step"]), fingerprint(row)):
-            scored = old.get("scored", "").split()
-            return all(
-                name in scored or all(score(old, column) is not None for column in METRICS[name].columns)
-                for name in metrics
-            )
-    return False
+    old = find_scores(run_dir, row, filename)
+    if old is None:
+        return False
+    scored = (old["scored"] or "").split()
+    return all(
+        name in scored or all(score(old, column) is not None for column in METRICS[name].columns)
+        for name in metrics
+    )
+
+
+def find_scores(run_dir: Path, row: Row, filename: str = SCORES) -> dict[str, Any] | None:
+    """The stored row with the step and the protocol of `row`, or None.
+
+    Returns:
+      The values of `row`, further scores as float, and other columns as text; None for empty cells.
+    """
+    key = _format(row["step"]), fingerprint(row)
+    for old in read_scores(run_dir, filename):
+        if _key(old) == key:
+            scores = {f"{name}{suffix}" for name in names([old]) for suffix in ("", "_mean", "_std")}
+            values = {name: (float if name in scores else str)(text) for name, text in old.items() if text}
+            return dict.fromkeys([*old, "scored"]) | values | {**row}
+    return None
 
 
 def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
     """Protocol fields in which rows differ -> the distinct values."""
     found = {name: list(dict.fromkeys(_format(row.get(name)) for row in rows)) for name in PROTOCOL_FIELDS}
     return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def _key(row: Mapping[str, str]) -> tuple[str, str | None]:
+    """What identifies a row of a file: its step and the fingerprint of its protocol."""
+    return row["step"], row.get("fingerprint")
 
 
 def _format_row(row: Row) -> dict[str, str]:

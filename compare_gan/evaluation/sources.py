@@ -1,6 +1,7 @@
 """Scores images and features from folders and files, without a GAN."""
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,33 @@ def _gaussian(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:
     return Gaussian(mean.astype(np.float64), (covariance + covariance.T) / 2)
 
 
-def is_statistics_file(path: Path) -> bool:
-    """Whether a file is an `.npz` file with mu and sigma and without images."""
+def is_features_file(path: Path) -> bool:
+    """Whether a file holds features or their statistics, by the names and shapes of its arrays."""
     try:
-        with np.load(path, allow_pickle=False) as found:
-            return {"mu", "sigma"} <= {*found.files} and all(found[name].ndim < 3 for name in found.files)
-    except Exception:  # any other file
+        if zipfile.is_zipfile(path):
+            shapes = _npz_shapes(path)
+            if {"mu", "sigma"} <= shapes.keys() and "features" not in shapes:
+                return all(len(shape) < 3 for shape in shapes.values())
+            named = shapes if len(shapes) == 1 else {"features": shapes["features"]}
+            return all(len(shape) == 2 for shape in named.values())
+        return np.load(path, mmap_mode="r", allow_pickle=False).ndim == 2
+    except Exception:  # any other file, or none
         return False
+
+
+def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays of an `.npz` file, from their headers; empty for other archives."""
+    shapes = {}
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        for name in names if all(name.endswith(".npy") for name in names) else ():
+            with archive.open(name) as file:
+                major, _ = np.lib.format.read_magic(file)
+                read = (
+                    np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+                )
+                shapes[name.removesuffix(".npy")] = read(file)[0]
+    return shapes
 
 
 def score_features(

@@ -2,16 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.run_files import DONE
+from compare_gan.core.run_files import DONE, SCORES
 from compare_gan.core.types import GANState
 from compare_gan.data.base import ImageDataset
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, protocol_columns
-from compare_gan.evaluation.scores import has_scores, write_scores
+from compare_gan.evaluation.scores import find_scores, fingerprint, has_scores, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
 from compare_gan.training.checkpoints import Checkpoints
@@ -56,33 +56,42 @@ def select_steps(run_dir: Path, choice: str = "latest", every: int = 1) -> list[
     return requested
 
 
-def score_steps(
-    run_dir: Path,
-    steps: Sequence[int],
-    gan: GAN,
-    template: GANState,
-    dataset: ImageDataset,
-    extractor: Extractor,
-    settings: EvalSettings,
-) -> Iterator[dict[str, Any]]:
-    """Scores checkpoints of a run, writes each row to its table of scores, and yields it.
+class Evaluation(NamedTuple):
+    """How checkpoints of a run are scored."""
 
-    Damaged checkpoints are skipped with a warning.
+    run_dir: Path
+    gan: GAN
+    template: GANState  # with the sharding for restored arrays
+    dataset: ImageDataset  # with the classes of the GAN
+    extractor: Extractor
+    settings: EvalSettings
+    score_filename: str = SCORES  # CSV file in the run folder
 
-    Args:
-      template: a state of this GAN with the sharding for restored arrays.
-    """
-    protocol = protocol_columns(gan, dataset, extractor, settings)
-    for step in steps:
-        if has_scores(run_dir, {"step": step} | protocol, settings.metrics):
-            log.warning("%s: step %d already has these scores", run_dir, step)
-            continue
-        state = Checkpoints(run_dir).restore_step(step, template)
-        if state is None:
-            continue
-        row = evaluate(gan, state, dataset, extractor, settings)
-        write_scores(run_dir, row)
-        yield row
+    def score(self, steps: Iterable[int]) -> Iterator[dict[str, Any]]:
+        """Scores checkpoints, adds each row to the file of scores, and yields it.
+
+        Checkpoints that are corrupted or already have these scores are skipped with a warning.
+        """
+        protocol = self._protocol()
+        for step in steps:
+            row = {"step": step} | protocol
+            if has_scores(self.run_dir, row, self.settings.metrics, self.score_filename):
+                log.warning("%s: step %d already has these scores", self.run_dir, step)
+                continue
+            state = Checkpoints(self.run_dir).restore_step(step, self.template)
+            if state is None:
+                continue
+            row = evaluate(self.gan, state, self.dataset, self.extractor, self.settings)
+            row = {"fingerprint": fingerprint(row)} | row
+            write_scores(self.run_dir, row, self.score_filename)
+            yield row
+
+    def stored(self, step: int) -> dict[str, Any] | None:
+        """The row of a step with this protocol in the file of scores, or None."""
+        return find_scores(self.run_dir, {"step": step} | self._protocol(), self.score_filename)
+
+    def _protocol(self) -> dict[str, Any]:
+        return protocol_columns(self.gan, self.dataset, self.extractor, self.settings)
 
 
 def poll_steps(

@@ -132,6 +132,7 @@ def facts(metadata: ExportMetadata) -> dict[str, Any]:
         if metadata.averaged_weights
         else "last step",
         "batch statistics of the generator": metadata.batch_statistics,
+        "prior of z": format_prior(metadata.prior),
         "created with": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
     }
     if metadata.num_classes:
@@ -139,6 +140,12 @@ def facts(metadata: ExportMetadata) -> dict[str, Any]:
         more = f" and {metadata.num_classes - NAMED} more" if metadata.num_classes > NAMED else ""
         found["classes"] = f"{metadata.num_classes}: {shown}{more}; y is one-hot or a mixture"
     return found
+
+
+def format_prior(prior: Mapping[str, Any]) -> str:
+    """Such as "normal (stddev 1, mean 0)"."""
+    values = ", ".join(f"{name} {value:g}" for name, value in prior.items() if name != "name")
+    return f"{prior['name']} ({values})" if values else prior["name"]
 
 
 def format_shape(metadata: ExportMetadata) -> str:

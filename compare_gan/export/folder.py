@@ -10,8 +10,8 @@ from jax import export
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, sha256_of
+from compare_gan.core.sampler import Sampler
 from compare_gan.export.loader import load
-from compare_gan.export.sampler import Sampler
 
 FORMAT = 1
 METADATA_FILE = "export.json"
@@ -32,6 +32,7 @@ class ExportMetadata:
     batch_statistics: str  # source of the batch statistics of the generator
     heads: tuple[str, ...]  # names of the heads of the discriminator
     versions: dict[str, str]
+    prior: dict[str, Any] = dataclasses.field(default_factory=dict)  # of the latent vectors; empty: unknown
 
 
 def is_export(folder: Path) -> bool:
@@ -47,7 +48,7 @@ def open_sampler(folder: Path) -> Sampler:
     metadata = read_metadata(folder)
     verify_checksums(folder)
     programs = load_checked(folder, "sampler"), load_checked(folder, "generator")
-    return Sampler(*programs, metadata.class_names, metadata.image_shape)
+    return Sampler(*programs, metadata.class_names, metadata.image_shape, metadata.prior)
 
 
 def read_metadata(folder: Path) -> ExportMetadata:
@@ -67,6 +68,8 @@ def read_metadata(folder: Path) -> ExportMetadata:
         )
     values: dict[str, Any] = {}
     for field in dataclasses.fields(ExportMetadata):
+        if field.name not in content and field.default_factory is not dataclasses.MISSING:
+            continue  # written by an older version
         value = content.get(field.name)
         value = tuple(value) if isinstance(value, list) else value
         if not isinstance(value, typing.get_origin(field.type) or field.type):  # type: ignore[arg-type]

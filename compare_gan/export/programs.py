@@ -16,6 +16,7 @@ from jax import export
 from compare_gan.core.types import Array, Cond, GANState, NetState
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import eval_params
+from compare_gan.gans.sampling import latents
 from compare_gan.nn.state import merge_module
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -69,8 +70,7 @@ def sampler(gan: GAN) -> Program:
 
     def run(net: NetState, seed: Array, indices: Array) -> Array:
         del net
-        root = jax.random.key(seed)
-        return jax.vmap(lambda i: gan.prior(jax.random.fold_in(root, i), (gan.z_dim,)))(indices)
+        return latents(gan.prior, gan.z_dim, seed, indices)
 
     seed, indices = jax.ShapeDtypeStruct((), jnp.uint32), jax.ShapeDtypeStruct((b,), jnp.int32)
     return program(run, NetState({}, {}), seed, indices)

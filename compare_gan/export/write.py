@@ -1,6 +1,5 @@
 """Writes the folder of an export."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,54 +13,17 @@ from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic_folder, sha256_of, write_json
 from compare_gan.core.pictures import write_picture
+from compare_gan.core.sampler import Sampler
 from compare_gan.core.types import GANState
 from compare_gan.export import programs
 from compare_gan.export.card import SHOWN, card
 from compare_gan.export.folder import FORMAT, METADATA_FILE, ExportMetadata, is_export
 from compare_gan.export.loader import runnable
-from compare_gan.export.sampler import Sampler
 from compare_gan.gans.gan import GAN
-from compare_gan.gans.standing import has_counters, with_standing_stats
+from compare_gan.gans.sampling import describe_prior
+from compare_gan.gans.standing import describe_statistics, with_inference_stats
 
-STATISTICS_SEED = 0  # of the generated images for accumulated statistics
 CHECKSUMMED_SUFFIXES = (".jax", ".safetensors")  # verified when read; the card may be edited
-log = logging.getLogger(__name__)
-
-
-def with_inference_stats(
-    gan: GAN, state: GANState, statistics_examples: int = STATISTICS_EXAMPLES
-) -> tuple[GANState, str]:
-    """The state with batch statistics for inference, and a description of these statistics.
-
-    Raises:
-      UserError: `statistics_examples` is less than 1.
-    """
-    if statistics_examples < 1:
-        raise UserError(f"statistics_examples is {statistics_examples}; it must be at least 1")
-    if gan.layers.batch.use_moving_averages or not has_counters(state.g.extra):
-        return state, "moving averages" if has_statistics(state) else "none"
-    log.warning("accumulating batch statistics over %d generated images", statistics_examples)
-    key = jax.random.key(STATISTICS_SEED)
-    return with_standing_stats(
-        gan, state, key, statistics_examples
-    ), f"accumulated over {statistics_examples}"
-
-
-def has_statistics(state: GANState) -> bool:
-    return any(path[-1].key == "moving_mean" for path, _ in jax.tree.leaves_with_path(state.g.extra))
-
-
-def sampler_of(gan: GAN, state: GANState, class_names: Sequence[str]) -> Sampler:
-    """The sampler that `open_sampler` returns for an export of this state, with inference statistics."""
-    return sampler_from_programs(gan, programs.sampler(gan), programs.generator(gan, state), class_names)
-
-
-def sampler_from_programs(
-    gan: GAN, latents: programs.Program, generator: programs.Program, class_names: Sequence[str]
-) -> Sampler:
-    """A sampler from the two programs; `class_names` are those of the data set."""
-    names = tuple(class_names) if gan.conditional else ()
-    return Sampler(runnable(*latents), runnable(*generator), names, gan.spec.image_shape)
 
 
 def validate_output_dir(out: Path) -> Path:
@@ -99,7 +61,8 @@ def write_export(
       UserError: `out` contains something else or cannot be written, or images contain NaN or Inf.
     """
     with atomic_folder(validate_output_dir(out)) as folder:
-        state, statistics = with_inference_stats(gan, state, statistics_examples)
+        statistics = describe_statistics(gan, state, statistics_examples)
+        state = with_inference_stats(gan, state, statistics_examples)
         parts = {
             "generator": programs.generator(gan, state),
             "discriminator": programs.discriminator(gan, state),
@@ -116,13 +79,15 @@ def write_export(
             averaged_weights=state.g_ema is not None,
             batch_statistics=statistics,
             heads=programs.heads(parts["discriminator"]),
+            prior=describe_prior(gan.prior),
             versions={"compare_gan": __version__, "jax": jax.__version__, "flax": flax.__version__},
         )
         for name, (code, weights) in parts.items():
             (folder / f"{name}.jax").write_bytes(code)
             if weights:
                 (folder / f"{name}.safetensors").write_bytes(save(weights, {"format": "flax"}))
-        sampler = sampler_from_programs(gan, parts["sampler"], parts["generator"], run["class_names"])
+        latents, generator = (runnable(*parts[name]) for name in ("sampler", "generator"))
+        sampler = Sampler(latents, generator, metadata.class_names, metadata.image_shape, metadata.prior)
         shown = min(gan.y_dim, SHOWN) or SHOWN
         write_picture(folder / "samples.png", sampler.grid(shown, SHOWN, seed=0), shown, SHOWN)
         (folder / "README.md").write_text(card(metadata, run, config, rows), encoding="utf-8")

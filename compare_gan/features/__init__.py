@@ -9,8 +9,19 @@ from compare_gan.features.base import Extracted, Extractor
 from compare_gan.features.encoder import TrainedEncoder, load_encoder
 from compare_gan.features.inception import open_inception
 from compare_gan.features.onnx_file import load_onnx
+from compare_gan.features.public import local_inception_file
 
-__all__ = ["EXTRACTORS", "Extracted", "Extractor", "TrainedEncoder", "load_encoder", "open_extractor"]
+__all__ = [
+    "EXTRACTORS",
+    "Extracted",
+    "Extractor",
+    "TrainedEncoder",
+    "default_extractor",
+    "load_encoder",
+    "open_extractor",
+]
+
+PACKAGED = {"digits": (8, 8, 1)}  # extractors made for the data set of the same name -> its image shape
 
 
 def open_extractor(source: str) -> Extractor:
@@ -33,6 +44,28 @@ def open_extractor(source: str) -> Extractor:
     if path.suffix in (".pth", ".pt", ".safetensors") or "fc.weight" in plain_arrays(path):
         return open_inception(path)
     return load_encoder(path)
+
+
+def default_extractor(dataset: str, image_shape: tuple[int, ...]) -> Extractor:
+    """The extractor for a data set if the user gives none: never one made for other images.
+
+    It is the packaged classifier of that data set, or else Inception if its weights are on this machine.
+
+    Args:
+      dataset: name of the data set.
+      image_shape: H, W, C of its images.
+
+    Raises:
+      UserError: there is neither.
+    """
+    if PACKAGED.get(dataset) == image_shape:
+        return open_extractor(dataset)
+    if local_inception_file() is not None:
+        return open_extractor("inception")
+    raise UserError(
+        f"no feature extractor is packaged for {dataset}; give --extractor inception (its weights are "
+        "downloaded once), or a classifier that compare-gan classifier trains on your data, or an .onnx file"
+    )
 
 
 load_siblings(__name__)

@@ -15,12 +15,23 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 def inception_file() -> Path:
-    """The weights file: $COMPARE_GAN_INCEPTION, or else the public one.
-
-    The public file is looked up in the cache folder and in the PyTorch hub cache, and otherwise downloaded.
+    """The weights file of `local_inception_file`; if there is none, it is downloaded.
 
     Raises:
       UserError: the file is missing, damaged, or cannot be downloaded.
+    """
+    path = local_inception_file()
+    if path is None:
+        path = user_cache() / FILES[0]
+        download(URL, SHA256, path, f", or set ${VARIABLE} to a weights file")
+    return path
+
+
+def local_inception_file() -> Path | None:
+    """The weights file: $COMPARE_GAN_INCEPTION, or the public one in the cache folder or that of PyTorch.
+
+    Raises:
+      UserError: $COMPARE_GAN_INCEPTION is not a file, or the public file is damaged.
     """
     if custom := os.environ.get(VARIABLE):
         if not Path(custom).is_file():
@@ -29,9 +40,7 @@ def inception_file() -> Path:
     for path in [folder / name for folder in (user_cache(), _pytorch_cache()) for name in FILES]:
         if path.is_file():
             return _verified(path)
-    path = user_cache() / FILES[0]
-    download(URL, SHA256, path, f", or set ${VARIABLE} to a weights file")
-    return path
+    return None
 
 
 def _verified(path: Path) -> Path:

@@ -57,6 +57,14 @@ def halved(image_shape: tuple[int, int, int], width: int) -> Body:
     return Body(width, (Stage(2 * width), Stage(4 * width)), stem_size=4, stem_stride=2)
 
 
+def halved_deep(image_shape: tuple[int, int, int], width: int) -> Body:
+    """As `halved`, but blocks that halve down to 4 pixels a side, each twice as wide: for 64x64 and more."""
+    side, stages = -(-min(image_shape[:2]) // 2), list[Stage]()
+    while side > 4:
+        side, stages = -(-side // 2), [*stages, Stage(width << len(stages) + 1)]
+    return Body(width, tuple(stages), stem_size=4, stem_stride=2)
+
+
 def wide28(image_shape: tuple[int, int, int], width: int) -> Body:
     """28 layers for 32x32 images; with width 16 k it is the WRN-28-k of
     https://arxiv.org/abs/1605.07146."""
@@ -79,6 +87,7 @@ def resnet50(image_shape: tuple[int, int, int], width: int) -> Body:
 BODIES: dict[str, Callable[[tuple[int, int, int], int], Body]] = {
     "small": small,
     "halved": halved,
+    "halved_deep": halved_deep,
     "wide28": wide28,
     "resnet50": resnet50,
 }

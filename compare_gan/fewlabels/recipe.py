@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.words import listed
 from compare_gan.features.resnet import BODIES
 from compare_gan.fewlabels.calibration import NUM_FOLDS
 from compare_gan.training.augment import Augmentation
@@ -52,16 +53,18 @@ class LabelRecipe:
             raise UserError(f"confidence is {self.confidence}; it must be a probability between 0 and 1")
 
 
-# Recipes by kind of image; adapt one with `dataclasses.replace`.
-RECIPES = {
-    # Small images whose class changes when rotated or mirrored; half a minute on two CPU cores.
-    "digits": LabelRecipe(),
-    # Photographs of about 32x32 pixels, on a CPU. Unlike S4L, adds FixMatch-like pseudo-labels (strong
-    # augmentation with cutout, weight 1), computes the class loss on upright images only, and holds out a
-    # tenth of the kept labels to fit the temperature, so only nine tenths are trained on.
-    "photos": LabelRecipe(
-        encoder="halved",
-        width=64,
+def photos(side: int) -> LabelRecipe:
+    """The recipe for photographs of about `side` pixels, 32, 64 or 128, on a CPU.
+
+    Unlike S4L, adds FixMatch-like pseudo-labels (strong augmentation with cutout, weight 1), computes the
+    class loss on upright images only, and holds out a tenth of the kept labels to fit the temperature, so
+    only nine tenths are trained on. Shift and cutout are the same parts of an image at each size, and the
+    width shrinks so that a step costs about the same.
+    """
+    scale = side // 32
+    return LabelRecipe(
+        encoder="halved" if scale == 1 else "halved_deep",
+        width=64 // scale,
         pretrain_steps=3000,
         classify_steps=6000,
         labelled_batch=64,
@@ -70,24 +73,55 @@ RECIPES = {
         training=EncoderTraining(
             batch_size=32,
             weight_decay=0.05,
-            augmentation=Augmentation(max_shift=3, mirror=True, color=0.2, cutout=8),
+            augmentation=Augmentation(max_shift=3 * scale, mirror=True, color=0.2, cutout=8 * scale),
         ),
-    ),
-    # The same on a GPU, with a wider encoder, larger batches and more steps.
-    "photos_gpu": LabelRecipe(
-        encoder="wide28",
-        width=32,
+    )
+
+
+def photos_gpu(side: int) -> LabelRecipe:
+    """The same on a GPU, with a larger encoder, larger batches and more steps.
+
+    Above 32 pixels the encoder is a ResNet-50, whose stem reduces the image to a quarter; a batch of 128x128
+    images is smaller, so that it takes no more memory.
+    """
+    scale = side // 32
+    return LabelRecipe(
+        encoder="wide28" if scale == 1 else "resnet50",
+        width=32 if scale == 1 else 64,
         pretrain_steps=6000,
         classify_steps=12000,
         labelled_batch=64,
         pseudo_weight=1.0,
         calibration_fits=0,
         training=EncoderTraining(
-            batch_size=192,
+            batch_size=64 if scale == 4 else 192,
             weight_decay=0.05,
-            augmentation=Augmentation(max_shift=4, mirror=True, color=0.4, cutout=12),
+            augmentation=Augmentation(max_shift=4 * scale, mirror=True, color=0.4, cutout=12 * scale),
         ),
+    )
+
+
+# Recipes by kind of image; adapt one with `dataclasses.replace`.
+RECIPES = {
+    # Small images whose class changes when rotated or mirrored; half a minute on two CPU cores.
+    "digits": LabelRecipe(),
+    # Grey images of about 28x28 pixels, such as digits, letters or clothes, never mirrored. Five to ten times
+    # the steps of `digits` and larger batches of labelled images, for tens of thousands of images.
+    "grey": LabelRecipe(
+        encoder="halved",
+        width=32,
+        pretrain_steps=1500,
+        classify_steps=3000,
+        labelled_batch=64,
+        calibration_fits=0,
+        training=EncoderTraining(augmentation=Augmentation(max_shift=2)),
     ),
+    "photos": photos(32),
+    "photos_gpu": photos_gpu(32),
+    "photos64": photos(64),
+    "photos64_gpu": photos_gpu(64),
+    "photos128": photos(128),
+    "photos128_gpu": photos_gpu(128),
     # Rotation pre-training and S4L without additions, for photographs of about 32x32 pixels: class and
     # rotation losses on all four rotations of each image, predictions averaged over these (and over mirror
     # images), no pseudo-labels. All kept labels are trained on; one extra classifier is trained to fit the
@@ -105,3 +139,39 @@ RECIPES = {
         ),
     ),
 }
+# The smallest and largest sides of images that a recipe can work for. Larger ones exceed what the encoder
+# sees at once; on smaller ones, cutout removes half of the image or more.
+RECIPE_SIDES = {
+    "digits": (1, 32),
+    "grey": (12, 64),
+    "photos": (16, 64),
+    "photos_gpu": (24, 64),
+    "photos64": (32, 128),
+    "photos64_gpu": (48, 128),
+    "photos128": (64, 256),
+    "photos128_gpu": (96, 256),
+    "paper": (12, 64),
+}
+
+
+def label_recipe(name: str, side: int | None = None) -> LabelRecipe:
+    """The label recipe with this name.
+
+    Args:
+      name: a name of `RECIPES`.
+      side: of the images, in pixels; None: not checked.
+
+    Raises:
+      UserError: there is none, or it cannot work for images of this side.
+    """
+    if name not in RECIPES:
+        raise UserError(f"unknown label recipe {name!r}{did_you_mean(name, RECIPES)}")
+    least, most = RECIPE_SIDES[name]
+    if side is not None and not least <= side <= most:
+        others = [other for other, (low, high) in RECIPE_SIDES.items() if low <= side <= high]
+        better = f"--label_recipe {listed(others, 'or')}, or " if others else ""
+        raise UserError(
+            f"label recipe {name} is for images of {least} to {most} pixels a side, and these have {side}; "
+            f"choose {better}another --image_size"
+        )
+    return RECIPES[name]

@@ -289,14 +289,14 @@ def results_table(summary: dict[str, Any]) -> str:
         mean = "-" if distance is None else f"{distance:.3f}"
         agreement_text = "-" if agreement is None else f"{agreement:.1%}"
         rows.append(("Real training images", "", mean, "", "", "", agreement_text))
-    output = tables.table(rows)
+    output: list[str | tables.Table] = [tables.Table(rows)]
     reference = "held-out" if summary["data"]["held_out"] else "the training"
     output.append(f"distance: Fréchet distance to {reference} images, mean over runs; lower is better")
     for sentence in [*accuracy_sentences(summary), *summary["findings"]]:
         output += tables.wrapped(sentence)
     for note in summary["notes"]:
         output += tables.wrapped(note, "* ")
-    return "\n".join(output)
+    return tables.text(output)
 
 
 def accuracy_sentences(summary: dict[str, Any]) -> list[str]:

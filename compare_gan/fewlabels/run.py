@@ -6,25 +6,29 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from compare_gan.core.files import run_folder
 from compare_gan.core.pictures import write_grid
 from compare_gan.core.progress import clock
 from compare_gan.core.run_files import REAL_GRID
-from compare_gan.data.base import ImageDataset
+from compare_gan.data.base import ImageDataset, example_rows
 from compare_gan.fewlabels.execute import Call, Outcome, ProcessExecutor, SerialExecutor
 from compare_gan.fewlabels.study import Study
 from compare_gan.fewlabels.tasks import dependencies, is_done, run_task, task_stages
 
 
-def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None = None) -> list[Outcome]:
-    """Runs the unfinished tasks of a study, and prints a line for each.
+def run_study(
+    study: Study,
+    workers: int = 1,
+    reopen: Callable[[], Study] | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Outcome]:
+    """Runs the unfinished tasks of a study, and says a line about each.
 
     Args:
       study: the study.
       workers: the number of processes; 1: this process.
       reopen: opens the study in a worker process; must be picklable.
+      say: called with a line about each task.
 
     Returns:
       The outcomes of failed tasks, including tasks that were skipped because a task they depend on failed.
@@ -53,7 +57,7 @@ def run_study(study: Study, workers: int = 1, reopen: Callable[[], Study] | None
                 seconds_per_task = (time.monotonic() - began) / (finished - before)
                 left = clock(seconds_per_task * (before + len(stage) - len(blocked) - finished))
                 line = f"{outcome.task.name}: {format_outcome(outcome)}"
-                print(f"[{finished}/{total}] {line}; {left} left", flush=True)
+                say(f"[{finished}/{total}] {line}; {left} left")
     return failed
 
 
@@ -82,10 +86,5 @@ def format_outcome(outcome: Outcome) -> str:
 
 def write_real_grid(dataset: ImageDataset, folder: Path, columns: int = 10) -> None:
     """Writes a grid of held-out images: one row per class, or mixed rows if none has a label."""
-    labels = dataset.test.labels
-    classes = [np.flatnonzero(labels == k) for k in range(min(len(dataset.class_names), 10))]
-    rows = [np.resize(members, columns) for members in classes if len(members)]
-    if not rows:
-        rows = [np.linspace(0, len(labels) - 1, 3 * columns).astype(int)[i::3] for i in range(3)]
-    images = dataset.test.images[np.concatenate(rows)]
-    write_grid(folder / REAL_GRID, images, len(rows), columns)
+    chosen = example_rows(dataset.test.labels, min(len(dataset.class_names), 10), columns, mixed_rows=3)
+    write_grid(folder / REAL_GRID, dataset.test.images[chosen.ravel()], *chosen.shape)

@@ -23,7 +23,7 @@ from compare_gan.core.types import (
     Penalty,
 )
 from compare_gan.gans.optimizers import adam
-from compare_gan.gans.sampling import Prior, uniform
+from compare_gan.gans.sampling import Prior, check_prior, uniform
 from compare_gan.gans.schedules import LearningRateSchedule, warmup
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn.layers import LayerFactory
@@ -171,8 +171,9 @@ class GAN:
 
         Raises:
           UserError: a network does not support the images, labels or its options; or the learning-rate
-            schedule is invalid.
+            schedule or the prior is invalid.
         """
+        check_prior(self.prior, self.z_dim)
         _ = self.g_def, self.d_def, self.microbatch_tasks, self.lr_factor(0)
         return self
 

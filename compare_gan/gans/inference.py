@@ -4,11 +4,18 @@ Shape letters: B batch, H W C image, Z latent, K classes.
 """
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
+from compare_gan.core.placement import Placement
+from compare_gan.core.sampler import Sampler
 from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
 from compare_gan.gans.gan import GAN
+from compare_gan.gans.sampling import describe_prior, latents
 from compare_gan.nn.state import merge_module
 
 
@@ -30,3 +37,35 @@ def inference_state(state: GANState) -> GANState:
 
 
 compiled_sample = jax.jit(sample, static_argnums=0)  # compiled once for all equal GANs
+
+
+def sampler_of(gan: GAN, state: GANState, class_names: Sequence[str] | None = None) -> Sampler:
+    """The sampler of a state; batches are split over all devices.
+
+    Args:
+      gan: the GAN, with the prior of the latent vectors.
+      state: see `gans.standing.prepare_for_inference`.
+      class_names: of the data set; None: the classes are numbered.
+    """
+    placement = Placement.create()
+
+    def generate(*inputs: Array) -> np.ndarray:
+        images = compiled_sample(gan, state, *map(placement.split, inputs))
+        return np.asarray(placement.gather(images))[: len(inputs[0])]
+
+    names = [str(i) for i in range(gan.y_dim)] if class_names is None else class_names
+    return Sampler(
+        functools.partial(latents, gan.prior, gan.z_dim),
+        generate,
+        tuple(names) if gan.conditional else (),
+        gan.spec.image_shape,
+        describe_prior(gan.prior),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def discriminator_features(gan: GAN, d: NetState, images: Array) -> Array:
+    """Features [B, F] of uint8 images [B, H, W, C] from the discriminator `d`, without labels."""
+    y = jnp.zeros((len(images), gan.y_dim)) if gan.conditional else None
+    discriminator = merge_module(gan.d_def, d.params, d.extra)
+    return discriminator(images.astype(jnp.float32) / 255, y, gan.tasks, train=False).features

@@ -3,11 +3,15 @@
 Optax's own optimisers are exposed under their own names, such as `@optax.adam`.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from compare_gan.core.registry import expose
+from compare_gan.core.types import Array, Tree
 
 TF = "tf.train"
 OPTAX = (  # those whose only required argument is a learning rate
@@ -26,6 +30,8 @@ OPTAX = (  # those whose only required argument is a learning rate
     "lars",
     "lion",
     "novograd",
+    "optimistic_adam_v2",
+    "optimistic_gradient_descent",
     "radam",
     "rmsprop",
     "sgd",
@@ -114,3 +120,132 @@ def adadelta(
 ) -> optax.GradientTransformation:
     """Gradients rescaled by the RMS of earlier updates: Zeiler, https://arxiv.org/abs/1212.5701."""
     return optax.adadelta(learning_rate, rho, epsilon)
+
+
+class SlotState(NamedTuple):
+    """The number of updates, and trees of the same structure as the parameters."""
+
+    count: Array
+    slots: tuple[Tree, ...]
+
+
+def with_slots(step: Callable[..., tuple[Array, ...]], *initial: float) -> optax.GradientTransformation:
+    """An optimiser defined by the new values of a variable and its slots, as in TensorFlow.
+
+    Args:
+      step: maps a variable, its gradient, the number of this update (from 1) and the slots to the new value
+        of the variable and the new slots.
+      initial: the initial value of each slot.
+    """
+
+    def init(params):
+        slots = [jax.tree.map(lambda x, value=value: jnp.full_like(x, value), params) for value in initial]
+        return SlotState(jnp.zeros((), jnp.int32), tuple(slots))
+
+    def update(gradients, state, params=None):
+        assert params is not None
+        count = state.count + 1
+
+        def change(x, gradient, *slots):
+            new, *slots = step(x, gradient, count, *slots)
+            return new - x, *slots
+
+        changed = jax.tree.map(change, params, gradients, *state.slots)
+        inner = jax.tree.structure((0, *initial))
+        updates, *slots = jax.tree.transpose(jax.tree.structure(params), inner, changed)
+        return updates, SlotState(count, tuple(slots))
+
+    return optax.GradientTransformation(init, update)
+
+
+def shrink(x: Array, amount: Array | float) -> Array:
+    """Moves each value towards zero by `amount`, at most to zero: the proximal map of an L1 penalty."""
+    return jnp.sign(x) * jnp.maximum(jnp.abs(x) - amount, 0)
+
+
+@expose("FtrlOptimizer", module=TF)
+def ftrl(
+    learning_rate: float,
+    learning_rate_power: float = -0.5,
+    initial_accumulator_value: float = 0.1,
+    l1_regularization_strength: float = 0.0,
+    l2_regularization_strength: float = 0.0,
+    l2_shrinkage_regularization_strength: float = 0.0,
+) -> optax.GradientTransformation:
+    """FTRL-Proximal: McMahan et al., https://doi.org/10.1145/2487575.2488200, algorithm 1.
+
+    The initial weights are mostly forgotten in the first update. The shrinkage is an L2 penalty that is added
+    to the gradient. The learning rate must not be 0.
+    """
+    l1, l2 = l1_regularization_strength, l2_regularization_strength
+
+    def step(x, gradient, count, accumulated, linear):
+        del count
+        total = accumulated + gradient**2
+        before, now = (sum_**-learning_rate_power / learning_rate for sum_ in (accumulated, total))
+        linear = linear + gradient + 2 * l2_shrinkage_regularization_strength * x - (now - before) * x
+        return -shrink(linear, l1) / (now + 2 * l2), total, linear
+
+    return with_slots(step, initial_accumulator_value, 0.0)
+
+
+@expose("AdagradDAOptimizer", module=TF)
+def adagrad_da(
+    learning_rate: float,
+    initial_gradient_squared_accumulator_value: float = 0.1,
+    l1_regularization_strength: float = 0.0,
+    l2_regularization_strength: float = 0.0,
+) -> optax.GradientTransformation:
+    """Adagrad with dual averaging: Duchi et al., https://jmlr.org/papers/v12/duchi11a.html.
+
+    The weights are a function of the sum of all gradients, so the first update replaces the initial weights.
+    The count of updates stands for TensorFlow's `global_step`.
+    """
+
+    def step(x, gradient, count, sum_, squares):
+        del x
+        sum_, squares = sum_ + gradient, squares + gradient**2
+        shrunk = shrink(sum_, l1_regularization_strength * count)
+        scale = l2_regularization_strength * count * learning_rate + jnp.sqrt(squares)
+        return -learning_rate * shrunk / scale, sum_, squares
+
+    return with_slots(step, 0.0, initial_gradient_squared_accumulator_value)
+
+
+@expose("ProximalGradientDescentOptimizer", module=TF)
+def proximal_gradient_descent(
+    learning_rate: float, l1_regularization_strength: float = 0.0, l2_regularization_strength: float = 0.0
+) -> optax.GradientTransformation:
+    """Gradient descent with proximal L1 and L2 penalties, FOBOS.
+
+    Duchi and Singer, https://jmlr.org/papers/v10/duchi09a.html.
+    """
+
+    def step(x, gradient, count):
+        del count
+        moved = shrink(x - learning_rate * gradient, learning_rate * l1_regularization_strength)
+        return (moved / (1 + learning_rate * l2_regularization_strength),)
+
+    return with_slots(step)
+
+
+@expose("ProximalAdagradOptimizer", module=TF)
+def proximal_adagrad(
+    learning_rate: float,
+    initial_accumulator_value: float = 0.1,
+    l1_regularization_strength: float = 0.0,
+    l2_regularization_strength: float = 0.0,
+) -> optax.GradientTransformation:
+    """FOBOS with the learning rates of Adagrad, which also scale the penalties.
+
+    Duchi and Singer, https://jmlr.org/papers/v10/duchi09a.html.
+    """
+
+    def step(x, gradient, count, accumulated):
+        del count
+        total = accumulated + gradient**2
+        rate = learning_rate / jnp.sqrt(total)
+        moved = shrink(x - rate * gradient, rate * l1_regularization_strength)
+        return moved / (1 + rate * l2_regularization_strength), total
+
+    return with_slots(step, initial_accumulator_value)

@@ -6,20 +6,25 @@ generator: Brock et al., https://arxiv.org/abs/1809.11096, appendix B.
 
 import dataclasses
 import functools
+import logging
 
 import jax
 import jax.numpy as jnp
 
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
+from compare_gan.core.errors import UserError
+from compare_gan.core.placement import Placement
 from compare_gan.core.types import Array, Cond, GANState, NetState, Tree
 from compare_gan.gans.gan import GAN
-from compare_gan.gans.inference import eval_params
+from compare_gan.gans.inference import eval_params, inference_state
 from compare_gan.gans.sampling import random_labels
 from compare_gan.gans.step import ShardFn
 from compare_gan.nn.state import merge_module, net_state, replace_spectral_vectors
 
+STATISTICS_SEED = 0  # the same for samples, scores and exports, so that their images are equal
 PREVIEW = 1024  # images whose statistics suffice for sample grids
 BATCH_SIZE = 64
+log = logging.getLogger(__name__)
 
 
 def with_standing_stats(
@@ -45,11 +50,50 @@ def with_standing_stats(
       as_in_training: see above.
       shard: constrains the sharding of latent vectors and labels [B, ...].
     """
-    if gan.layers.batch.use_moving_averages or not has_counters(state.g.extra):
+    if not needs_statistics(gan, state):
         return state
     batches = -(-examples // BATCH_SIZE)
     run = jax.jit(functools.partial(accumulate_stats, gan, as_in_training, batches, shard))
     return dataclasses.replace(state, g=NetState(state.g.params, run(state, rng)))
+
+
+def prepare_for_inference(gan: GAN, state: GANState, examples: int = STATISTICS_EXAMPLES) -> GANState:
+    """The part of a state that generates images, replicated on all devices, with statistics for inference.
+
+    Raises:
+      UserError: `examples` is less than 1.
+    """
+    placement = Placement.create()
+    state = placement.replicate(inference_state(state))
+    return with_inference_stats(gan, state, examples, shard=placement.shard_batch)
+
+
+def with_inference_stats(
+    gan: GAN, state: GANState, examples: int = STATISTICS_EXAMPLES, *, shard: ShardFn = lambda x: x
+) -> GANState:
+    """`with_standing_stats` with the latent vectors and labels that samples, scores and exports use.
+
+    Raises:
+      UserError: `examples` is less than 1.
+    """
+    if examples < 1:
+        raise UserError(f"statistics_examples is {examples}; it must be at least 1")
+    if needs_statistics(gan, state):
+        log.warning("accumulating batch statistics over %d generated images", examples)
+    return with_standing_stats(gan, state, jax.random.key(STATISTICS_SEED), examples, shard=shard)
+
+
+def describe_statistics(gan: GAN, state: GANState, examples: int) -> str:
+    """The source of the generator's batch statistics for inference."""
+    if needs_statistics(gan, state):
+        return f"accumulated over {examples}"
+    moving = any(path[-1].key == "moving_mean" for path, _ in jax.tree.leaves_with_path(state.g.extra))
+    return "moving averages" if moving else "none"
+
+
+def needs_statistics(gan: GAN, state: GANState) -> bool:
+    """Whether the generator needs accumulated batch statistics."""
+    return not gan.layers.batch.use_moving_averages and has_counters(state.g.extra)
 
 
 def has_counters(extra: Tree) -> bool:

@@ -24,6 +24,7 @@ from compare_gan.training.divergence import DivergenceHook, DivergenceMonitor, D
 from compare_gan.training.hooks import BestCheckpointHook, Hook, SampleHook, Score
 from compare_gan.training.loop import Job, run
 from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.tensorboard import TensorBoardHook, learning_rates, real_grid
 from compare_gan.training.writers import SampleWriter, sample_std
 
 FLIPS = 2**31  # folded into a step's key to get the key of the flips
@@ -42,13 +43,14 @@ def train(
     workers: int = 0,
     divergence: DivergencePolicy = DivergencePolicy(),
     score: Score | None = None,
+    tensorboard: bool = True,
     hooks: Sequence[Hook] = (),
 ) -> GANState:
     """Trains a GAN, or resumes where an earlier call stopped; see `compare_gan.training.loop.run`.
 
     Besides checkpoints and metrics the run folder gets `samples/`, `interpolations/` and, at the
-    end, the file `TRAIN_DONE`. Hooks are called in this order: metrics and progress, samples, divergence,
-    best checkpoint, `hooks`, saving.
+    end, the file `TRAIN_DONE`. Hooks are called in this order: metrics and progress, samples, TensorBoard,
+    divergence, best checkpoint, `hooks`, saving.
 
     Args:
       gan: the GAN to train.
@@ -61,6 +63,7 @@ def train(
       workers: processes that read images which are not in memory; 0: threads.
       divergence: what to do when training goes wrong.
       score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
+      tensorboard: write metrics, samples and real images to a TensorBoard event file in the run folder.
       hooks: see `compare_gan.training.hooks`.
 
     Raises:
@@ -76,7 +79,11 @@ def train(
     checkpoints = Checkpoints(run_folder(run_dir), schedule.keep_checkpoints)
     samples = SampleHook(SampleWriter(gan, run_dir, seed, placement), schedule)
     monitor = DivergenceMonitor(divergence, gan.loss, real_std(split))
-    own: list[Hook] = [samples, DivergenceHook(monitor, run_dir, checkpoints, samples)]
+    own: list[Hook] = [samples]
+    if tensorboard:
+        rates = learning_rates(gan, schedule.steps)
+        own.append(TensorBoardHook(run_dir, samples, rates, real_grid(split, gan.y_dim)))
+    own.append(DivergenceHook(monitor, run_dir, checkpoints, samples))
     if score is not None:
         own.append(BestCheckpointHook(score, checkpoints, schedule))
     if is_main_process() and max(saved_steps(run_dir), default=0) < schedule.steps:

@@ -20,6 +20,7 @@ from compare_gan.core.lock import NAME as IN_USE
 from compare_gan.core.lock import claimed
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import all_processes, any_process, is_main_process
+from compare_gan.core.progress import bars_removed
 from compare_gan.core.types import Array, Batch, Metrics
 from compare_gan.data.base import Split
 from compare_gan.training.checkpoints import Checkpoints
@@ -91,6 +92,7 @@ def run(
     checkpoints = checkpoints or Checkpoints(run_dir, schedule.keep_checkpoints)
     hooks = [MetricsHook(run_dir, schedule, job.name, job.shown), *hooks, SaveHook(schedule, checkpoints)]
     with (
+        bars_removed(),
         claimed_by_main_process(run_dir),
         contextlib.closing(
             open_feed(split, job, steps=schedule.steps, seed=seed, placement=placement, workers=workers)

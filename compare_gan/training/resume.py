@@ -47,7 +47,7 @@ def bindings(config: str) -> dict[str, str]:
         if binding := re.match(r"([\w./]+) = (.*)", line):
             name, value = binding.groups()
             found[name] = value
-        elif line.startswith("import "):
+        elif line.startswith(("import ", "from ")):
             found[line] = "imported"
         elif name and line[:1].isspace():  # gin wraps long values
             found[name] += f" {line.strip()}"

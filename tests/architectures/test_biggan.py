@@ -9,6 +9,7 @@ from flax import nnx
 from compare_gan.architectures import resnet_biggan, resnet_biggan_deep
 from compare_gan.config.parse import parse
 from compare_gan.core.errors import UserError
+from compare_gan.core.origin import warn_once
 from compare_gan.core.types import Cond, ImageSpec
 from compare_gan.nn import norms
 from compare_gan.nn.networks import NetSpec
@@ -110,16 +111,25 @@ def test_attention_stands_where_a_configuration_says():
     assert not any(none.attention.after) and not none.attention.blocks
 
 
-@pytest.mark.parametrize("names", ["B5", "b1", "B1;B2", "B0"])
-def test_unknown_blocks_are_refused_with_those_there_are(names):
-    owner = r"resnet_biggan\.Discriminator\.blocks_with_attention"
-    with pytest.raises(UserError, match=f"{owner} is '{names}'; .* are B1, B2, B3, B4, "):
-        nnx.eval_shape(discriminator("resnet_biggan", blocks_with_attention=names))
+@pytest.mark.parametrize(
+    ("names", "ignored", "after"),
+    [("B5", "B5", ()), ("b1", "b1", ()), ("B1;B2", "B1;B2", ()), ("B0,B3,B7", "B0, B7", (2,))],
+)
+def test_names_that_no_block_has_are_ignored_with_a_warning(names, ignored, after, caplog):
+    warn_once.cache_clear()
+    for _ in range(2):
+        made = nnx.eval_shape(discriminator("resnet_biggan", blocks_with_attention=names))
+    assert made.attention.after == tuple(block in after for block in range(4))
+    assert caplog.messages == [
+        f"resnet_biggan.Discriminator.blocks_with_attention is {names!r}; ignored {ignored}: for images of "
+        "this size the blocks are B1, B2, B3, B4, separated by commas"
+    ]
 
 
-def test_the_default_attention_of_larger_images_is_left_out_of_small_ones():
+def test_the_default_attention_of_larger_images_is_left_out_of_small_ones(caplog):
     assert nnx.eval_shape(generator("resnet_biggan", 32)).attention.after == (False,) * 3
     assert nnx.eval_shape(generator("resnet_biggan", 128)).attention.after[3]
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(

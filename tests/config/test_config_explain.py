@@ -53,7 +53,7 @@ WARNINGS = {
     f"{RMSPROP}\ntf.train.AdamOptimizer.beta1 = 0.5": "never read: "
     "ModularGAN.g_optimizer_fn is @tf.train.RMSPropOptimizer and ModularGAN.d_optimizer_fn is None",
     "d/tf.train.AdamOptimizer.beta1 = 0.5": "d/AdamOptimizer.beta1 = 0.5 (--gin_bindings) is never read",
-    "cosine_decay.steps = 3": "never read: ModularGAN.lr_schedule is None",
+    "cosine_decay.decay_steps = 3": "never read: ModularGAN.lr_schedule is None",
     "ModularGAN.ema_rampup = 0.05": "changes nothing: ModularGAN.g_use_ema is False",
     "size = 3": "size = 3 (--gin_bindings) is never read",
     "penalty.fn = @wgangp_penalty\noptions.lamba = 0": "changes nothing: options.lamba is 0",
@@ -68,6 +68,10 @@ WARNINGS = {
     "resnet_cifar.Generator.embed_y = True": "changes nothing: training is the same without it",
     "D.layer_norm = True\noptions.architecture = 'dcgan_arch'": "D.layer_norm = True (--gin_bindings) ch",
     f"{S3GAN}\nS3GAN.use_soft_pred = True": "changes nothing: S3GAN.use_predictor is False",
+    "S3GAN.g_lr = 1e-3": "S3GAN.g_lr = 0.001 (--gin_bindings) is never read: options.gan_class is @Mod",
+    f"{S3GAN}\nS3GAN.g_lr = 1e-3\nModularGAN.g_lr = 1e-2": "ModularGAN.g_lr = 0.01 (--gin_bindings) is never "
+    "read: S3GAN.g_lr is 0.001",
+    f"{S3GAN}\nS3GAN.ema_decay = 0.9": "changes nothing: ModularGAN.g_use_ema is False",
     f"{S3GAN}\nS3GAN.self_supervision = 'none'": "changes nothing: S3GAN.self_supervision is 'none'",
     "penalty.fn = @wgangp_penalty\nD.batch_norm_fn = @batch_norm": "the output for an image depends on",
     "loss.fn = @wasserstein": "needs a bounded gradient",
@@ -95,9 +99,10 @@ QUIET = [
     "penalty.fn = @wgangp_penalty\nloss.fn = @wasserstein\noptions.lamba = 10",
     "ModularGAN.g_use_ema = True\nModularGAN.ema_start_step = 0\nModularGAN.ema_decay = 0.9",
     f"{S3GAN}\nS3GAN.project_y = True\nS3GAN.use_predictor = True\nS3GAN.use_soft_pred = True",
+    f"{S3GAN}\nS3GAN.g_lr = 1e-3\nS3GAN.g_optimizer_fn = @optax.lion\noptax.lion.b1 = 0.5",
     "standardize_batch.decay = 0.999\nModularGAN.ema_decay = 0.9999",
     "ModularGAN.g_optimizer_fn = @optax.lion\noptax.lion.b1 = 0.5",
-    "ModularGAN.lr_schedule = @cosine_decay\ncosine_decay.steps = 10\nModularGAN.lr_warmup_steps = 3",
+    "ModularGAN.lr_schedule = @cosine_decay\ncosine_decay.decay_steps = 10\nModularGAN.lr_warmup_steps = 3",
 ]
 
 
@@ -124,6 +129,15 @@ def test_invalid_combinations_are_errors(lines):
     explanation = explained(lines)
     assert ERRORS[lines] in explanation.errors[-1] and explanation.parsed is not None
     assert ERRORS[lines] in text(explanation).replace("\n         ", " ")
+
+
+def test_a_parameter_of_the_base_class_is_listed_where_it_is_bound():
+    groups = {group.name: group for group in explained(S3GAN, "S3GAN.g_lr = 1e-3").groups}
+    listed = {
+        name: {line.parameter: line.value for line in groups[name].lines} for name in ("S3GAN", "ModularGAN")
+    }
+    assert listed["S3GAN"]["g_lr"] == "0.001" and "d_lr" not in listed["S3GAN"]
+    assert listed["ModularGAN"]["d_lr"] == "None" and "g_lr" not in listed["ModularGAN"]
 
 
 def test_bindings_are_grouped_by_what_reads_them(tmp_path):

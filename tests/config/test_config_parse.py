@@ -4,7 +4,9 @@ import functools
 import sys
 
 import gin
+import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from flax import nnx
@@ -183,7 +185,47 @@ def test_an_optimiser_of_optax_and_a_schedule():
     ]
     gan = parse([], [RESNET_CIFAR10, *lines]).gan(ImageSpec((32, 32, 3), 10))
     assert gan.d_optimizer_fn == functools.partial(optax.adamw, weight_decay=1e-2, b1=0)
-    assert [float(gan.lr_factor(step)) for step in (0, 10, 25)] == [1, 0.5, 0.25]
+    assert [float(gan.lr_factor(step)) for step in (0, 10, 11, 25)] == [1, 1, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            "ModularGAN.lr_schedule = @tf.train.exponential_decay\n"
+            "tf.train.exponential_decay.decay_steps = 10\nexponential_decay.decay_rate = 0.25",
+            [1, 0.5, 0.25],
+        ),
+        (
+            "ModularGAN.lr_schedule = @optax.linear_schedule\n"
+            "linear_schedule.transition_steps = 10\noptax.linear_schedule.end_value = 0.5",
+            [1, 0.75, 0.5],
+        ),
+        ("ModularGAN.lr_schedule = @cosine_decay\ncosine_decay.steps = 10", [1, 0.5, 0]),  # a former name
+    ],
+)
+def test_schedules_by_the_names_of_tensorflow_and_of_optax(lines, expected):
+    parsed = parse([], [RESNET_CIFAR10, lines])
+    factors = [float(parsed.gan(CIFAR).lr_factor(step)) for step in (0, 5, 10)]
+    np.testing.assert_allclose(factors, expected, atol=1e-7)
+    assert parse([], [parsed.operative_config]) == parsed and hash(parsed.gan(CIFAR)) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "mean"),
+    [
+        ("gamma", ["tf.random.gamma.alpha = 3.0", "tf.random.gamma.beta = 2.0"], 1.5),
+        ("poisson", ["tf.random.poisson.lam = 4"], 4),
+        ("categorical", ["tf.random.categorical.logits = [0.0, 0.0, 0.0]"], 1),
+    ],
+)
+def test_priors_by_the_names_of_tensorflow(name, lines, mean):
+    prior = f"z.distribution_fn = @tf.random.{name}\neval_z.distribution_fn = @tf.random.{name}"
+    parsed = parse([], [RESNET_CIFAR10, prior, *lines])
+    gan = parsed.gan(CIFAR)
+    z = gan.prior(jax.random.key(0), (50, gan.z_dim))
+    assert float(z.mean()) == pytest.approx(mean, abs=0.1)
+    assert parsed.eval_prior == gan.prior and parse([], [parsed.operative_config]) == parsed
 
 
 def test_the_default_optimiser_is_configured_too():
@@ -286,6 +328,47 @@ def test_an_included_file_is_next_to_the_including_file(tmp_path, monkeypatch):
     (tmp_path / "base.gin").unlink()
     (tmp_path / "yours.gin").write_text("include 'configs/base.gin'\n")
     assert parse([tmp_path / "yours.gin"]).options.z_dim == 128
+
+
+METHODS = {
+    "SSGAN": "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 16",
+    "S3GAN": "options.gan_class = @S3GAN\nS3GAN.rotated_batch_fraction = 2\nModularGAN.conditional = True",
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_parameter_of_the_base_class_can_be_bound_under_the_name_of_a_method(name):
+    """As in compare_gan, where methods are subclasses of ModularGAN."""
+
+    def configured(owner):
+        lines = ["g_lr = 1e-3", "experimental_force_graph_unroll = True", "g_optimizer_fn = @optax.lion"]
+        return parse([], [RESNET_CIFAR10, METHODS[name], *(f"{owner}.{line}" for line in lines)])
+
+    found = configured(name)
+    assert found.gan(CIFAR) == configured("ModularGAN").gan(CIFAR)
+    assert (found.gan(CIFAR).g_lr, found.gan(CIFAR).sub_batches) == (1e-3, 2 + found.options.disc_iters - 1)
+    assert f"{name}.g_lr = 0.001" in found.operative_config
+    assert "ModularGAN.g_lr" not in found.operative_config
+    assert parse([], [found.operative_config]) == found
+
+
+@pytest.mark.parametrize("rate", [1e-3, 2e-4])  # the second is the default
+def test_the_name_of_the_method_takes_precedence_over_the_base_class(rate):
+    lines = [f"SSGAN.g_lr = {rate}", "ModularGAN.g_lr = 0.5", "ModularGAN.d_lr = 0.25", "S3GAN.d_lr = 0.1"]
+    for order in (lines, lines[::-1]):
+        gan = parse([], [RESNET_CIFAR10, METHODS["SSGAN"], *order]).gan(CIFAR)
+        assert (gan.g_lr, gan.d_lr) == (rate, 0.25)
+
+
+def test_the_scope_of_a_method_holds_for_its_base_class():
+    lines = [
+        *("options.gan_class = @mine/SSGAN", "mine/SSGAN.g_lr = 1e-3", "SSGAN.g_lr = 0.5"),
+        *("mine/ModularGAN.d_lr = 0.25", "ModularGAN.ema_start_step = 3"),
+    ]
+    parsed = parse([], [RESNET_CIFAR10, METHODS["SSGAN"], *lines])
+    gan = parsed.gan(CIFAR)
+    assert (gan.g_lr, gan.d_lr, gan.ema_start_step) == (1e-3, 0.25, 3)
+    assert parse([], [parsed.operative_config]) == parsed
 
 
 def test_macros_and_blocks():

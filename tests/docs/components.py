@@ -54,7 +54,7 @@ INITIALISERS = {
     "orthogonal": "orthogonal columns | [Saxe et al.](https://arxiv.org/abs/1312.6120) |",
 }
 OPTIMISERS = ["ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"]
-OPTAX_PAGE = "https://optax.readthedocs.io/en/stable/api/optimizers.html"
+OPTAX_PAGES = "https://optax.readthedocs.io/en/stable/api"
 SOURCE = r"((?:de )?[A-Z][\w'-]+(?: et al\.| and [A-Z][\w'-]+)?)(?: \d{4})?, (https?://[^\s,;]*[^\s,;.:)])"
 
 
@@ -75,8 +75,8 @@ def page() -> str:
         ("Penalties", ["penalty.fn"], registered(PENALTIES)),
         ("Methods", ["options.gan_class"], registered(GAN_METHODS)),
         ("Auxiliary tasks", ["ModularGAN.tasks"], registered(TASKS)),
-        ("Optimisers", OPTIMISERS, exposed("tf.train")),
-        ("Optimisers of optax", OPTIMISERS, exposed("optax")),
+        ("Optimisers", OPTIMISERS, exposed("tf.train", is_optimiser)),
+        ("Optimisers of optax", OPTIMISERS, exposed("optax", is_optimiser)),
         ("Learning-rate schedules", ["ModularGAN.lr_schedule"], registered(SCHEDULES)),
         ("Priors", ["z.distribution_fn", "eval_z.distribution_fn"], exposed("tf.random")),
         ("Metrics", [], metrics()),
@@ -104,6 +104,10 @@ def exposed(module: str, wanted: Callable[[Any], bool] = callable) -> Iterator[P
             yield Part(f"@{prefix}{item.name}", item.target, item.target)
 
 
+def is_optimiser(target: Any) -> bool:
+    return all(SCHEDULES[name] is not target for name in SCHEDULES)
+
+
 def metrics() -> Iterator[Part]:
     for info in pkgutil.iter_modules(compare_gan.metrics.__path__):
         module = importlib.import_module(f"{compare_gan.metrics.__name__}.{info.name}")
@@ -125,7 +129,8 @@ def rows(title: str, bound: list[str], parts: Iterable[Part], cases: Counter) ->
 def where(target: Any) -> str:
     """A link to its file, or to what its authors say of it."""
     if getattr(target, "__module__", "").startswith("optax."):
-        return f"[optax]({OPTAX_PAGE}#optax.{target.__name__})"
+        page = "optimizer_schedules" if ".schedules." in target.__module__ else "optimizers"
+        return f"[optax]({OPTAX_PAGES}/{page}.html#optax.{target.__name__})"
     path = Path(inspect.getsourcefile(target) or "").relative_to(ROOT)
     return f"[{path.parent.name}/{path.name}](../{path})"
 

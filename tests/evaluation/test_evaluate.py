@@ -17,17 +17,20 @@ from compare_gan.core.errors import UserError
 from compare_gan.data import Split
 from compare_gan.evaluation.evaluate import (
     EvalSettings,
+    check_settings,
     evaluate,
-    generate_images,
+    generator_of,
     protocol_columns,
     real_scores,
 )
-from compare_gan.evaluation.scores import read_scores
+from compare_gan.evaluation.scores import fingerprint, read_scores
 from compare_gan.evaluation.sets import cached_features
 from compare_gan.evaluation.sources import Source, read_features, score_features, score_images
-from compare_gan.evaluation.steps import poll_steps, score_steps, select_steps
+from compare_gan.evaluation.steps import Evaluation, poll_steps, select_steps
 from compare_gan.features.base import FeaturesAndClasses
-from compare_gan.gans.inference import sample
+from compare_gan.gans.inference import sample, sampler_of
+from compare_gan.gans.sampling import uniform
+from compare_gan.gans.standing import prepare_for_inference
 from compare_gan.metrics.frechet import frechet_distance
 from compare_gan.metrics.intra_fid import intra_class_distances
 from compare_gan.training.checkpoints import Checkpoints
@@ -55,11 +58,17 @@ def state():
     return jax.jit(CONDITIONAL.init)(jax.random.key(0))
 
 
-def test_classes_alternate_and_images_match_the_sampler(state):
-    images, labels = generate_images(CONDITIONAL, state, 10, seed=3)
+def draw(state, count, seed):
+    """What `Run.sample` draws, and labels."""
+    return sampler_of(CONDITIONAL, prepare_for_inference(CONDITIONAL, state)).images(count, seed)
+
+
+def test_classes_alternate_and_latent_vectors_depend_on_seed_and_index(state):
+    images, labels = draw(state, 10, seed=3)
     assert labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
     assert images.shape == (10, 8, 8, 3) and images.dtype == np.uint8
-    z = CONDITIONAL.prior(jax.random.fold_in(jax.random.key(3), 0), (500, CONDITIONAL.z_dim))[:10]
+    keys = [jax.random.fold_in(jax.random.key(3), i) for i in range(10)]
+    z = np.stack([CONDITIONAL.prior(key, (CONDITIONAL.z_dim,)) for key in keys])
     direct = np.asarray(sample(CONDITIONAL, state, z, jax.nn.one_hot(labels, 4)))
     np.testing.assert_allclose(images / 255, direct, atol=0.51 / 255)
 
@@ -67,6 +76,9 @@ def test_classes_alternate_and_images_match_the_sampler(state):
 def test_invalid_settings_are_refused():
     with pytest.raises(UserError, match="did you mean 'frechet_distance'"):
         EvalSettings(metrics=("frechet_distanc",))
+    for wrong in ({"seed": -1}, {"seed": 2**32 - 1, "runs": 2}):
+        with pytest.raises(UserError, match="--eval_seed is"):
+            dataclasses.replace(EvalSettings(), **wrong)
     for wrong in ({"images": 1}, {"runs": 0}):
         with pytest.raises(UserError, match="too few"):
             dataclasses.replace(EvalSettings(), **wrong)
@@ -77,7 +89,7 @@ SETTINGS = EvalSettings(images=60, metrics=("class_agreement", "frechet_distance
 
 def test_scores_are_those_of_the_seeded_images(state):
     row = evaluate(CONDITIONAL, state, blobs(), Means(), SETTINGS)
-    images, labels = generate_images(CONDITIONAL, state, 60, 42)
+    images, labels = draw(state, 60, 42)
     fake, real = Means()(images), Means()(blobs().test.images)
     moments = [x for seen in (real, fake) for x in (seen.features.mean(0), np.cov(seen.features.T))]
     assert row["frechet_distance"] == pytest.approx(frechet_distance(*moments))
@@ -95,6 +107,29 @@ def test_runs_differ_and_the_first_equals_a_single_run(state):
     assert three["frechet_distance_std"] == pytest.approx(np.std(values))
 
 
+def test_truncated_latent_vectors_are_scored_and_change_the_protocol(state):
+    seen = []
+
+    class Seen(Means):
+        def __call__(self, images, batch_size=None):
+            seen.append(np.asarray(images[:]))
+            return super().__call__(images)
+
+    settings = dataclasses.replace(SETTINGS, truncation=0.5)
+    row = evaluate(CONDITIONAL, state, blobs(), Seen(), settings)
+    sampler = sampler_of(CONDITIONAL, prepare_for_inference(CONDITIONAL, state))
+    images, _ = sampler.images(60, 42, truncation=0.5)
+    assert any(np.array_equal(images, each) for each in seen)
+    full = evaluate(CONDITIONAL, state, blobs(), Means(), SETTINGS)
+    assert row["frechet_distance"] != full["frechet_distance"]
+    assert row["truncation"] == 0.5 and full["truncation"] is None and fingerprint(row) != fingerprint(full)
+    z, _ = generator_of(CONDITIONAL, state, 0.5).inputs(jax.random.key(0), 100)
+    assert np.abs(z).max() <= 0.5
+    flat = dataclasses.replace(CONDITIONAL, prior=uniform)
+    with pytest.raises(UserError, match="needs a Gaussian prior"):
+        check_settings(settings, flat, blobs(), Means())
+
+
 def test_nan_images_get_a_special_score_and_evaluation_continues(tmp_path, state, caplog):
     spoiled = jax.tree.map(lambda x: x, state)
     spoiled = dataclasses.replace(
@@ -106,13 +141,14 @@ def test_nan_images_get_a_special_score_and_evaluation_continues(tmp_path, state
     checkpoints.wait()
     with caplog.at_level(logging.WARNING):
         steps = select_steps(tmp_path, "all")
-        found = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
+        evaluation = Evaluation(tmp_path, CONDITIONAL, state, blobs(), Means(), SETTINGS)
+        found = list(evaluation.score(steps))
     assert [row["step"] for row in found] == steps == [5, 10]
     assert found[0]["frechet_distance"] == found[0]["class_agreement"] == 31337
     assert (
         found[1]["frechet_distance"] < 31337 and "step 5: generated images contain NaN or Inf" in caplog.text
     )
-    again = list(score_steps(tmp_path, steps, CONDITIONAL, state, blobs(), Means(), SETTINGS))
+    again = list(evaluation.score(steps))
     assert not again and [row["step"] for row in read_scores(tmp_path)] == ["5", "10"]
 
 
@@ -240,7 +276,7 @@ def test_labels_are_used_regardless_of_the_classes_of_the_extractor(state):
     settings = EvalSettings(images=60, metrics=metrics)
     row = evaluate(CONDITIONAL, state, blobs(), Nameless(), settings)
     assert row["class_agreement"] is None and row["inception_score"] is None
-    images, labels = generate_images(CONDITIONAL, state, 60, 42)
+    images, labels = draw(state, 60, 42)
     fake, real = Means()(images).features, Means()(blobs().test.images).features
     by_class = intra_class_distances(real, blobs().test.labels, fake, labels)
     assert row["intra_fid_score"] == pytest.approx(np.mean([*by_class.values()]))

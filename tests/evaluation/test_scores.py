@@ -1,5 +1,8 @@
 """The file of scores, and the comparison of rows by their protocol."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from compare_gan.core.errors import UserError
@@ -7,11 +10,13 @@ from compare_gan.evaluation.compare import load_rows, notes, table, text
 from compare_gan.evaluation.scores import (
     PROTOCOL_FIELDS,
     differences,
+    find_scores,
     fingerprint,
     has_scores,
     read_scores,
     score,
     summarize_runs,
+    validate_score_filename,
     write_scores,
 )
 from compare_gan.report.scores import scores_page
@@ -40,6 +45,41 @@ def test_further_scores_with_the_same_protocol_join_the_row(tmp_path):
     assert has_scores(tmp_path, more, ["prdc", "frechet_distance"])
     assert not has_scores(tmp_path, more | {"seed": 7}, ["prdc"])
     assert not has_scores(tmp_path, more | {"step": 11}, ["prdc"])
+
+
+def test_a_stored_row_is_read_back_as_it_was_written(tmp_path):
+    row = ROW | {"step": 3, "seed": 7, "ema": True, "fid_score_mean": 1 / 3, "fid_score_list": "0.1_0.2"}
+    write_scores(tmp_path, row)
+    known = {name: row[name] for name in (*PROTOCOL_FIELDS, "step", "ema")}
+    stored = find_scores(tmp_path, known)
+    assert stored == row | {"fingerprint": fingerprint(row), "scored": None}
+    assert find_scores(tmp_path, known | {"seed": 8}) is None
+
+
+def test_scores_in_a_file_of_another_name(tmp_path):
+    write_scores(tmp_path, ROW)
+    write_scores(tmp_path, ROW | {"step": 5}, "fid.csv")
+    assert [row["step"] for row in read_scores(tmp_path)] == ["10"]
+    assert [row["step"] for row in read_scores(tmp_path, "fid.csv")] == ["5"]
+    assert has_scores(tmp_path, ROW | {"step": 5}, ["frechet_distance"], "fid.csv")
+    assert not has_scores(tmp_path, ROW, ["frechet_distance"], "fid.csv")
+    for wrong in ("", "a/b.csv", "..", "/x.csv", "run.json"):
+        with pytest.raises(UserError, match="--score_filename is "):
+            validate_score_filename(wrong)
+
+
+def test_simultaneous_writers_lose_no_row(tmp_path):
+    """Eight threads write at once. Without the lock, writers replace the rows of others."""
+    ready = threading.Barrier(8)
+
+    def write(thread):
+        ready.wait(timeout=60)
+        for i in range(4):
+            write_scores(tmp_path, ROW | {"step": 4 * thread + i})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert [int(row["step"]) for row in read_scores(tmp_path)] == list(range(32))
 
 
 def test_a_column_of_another_row_is_not_a_score_of_this_one(tmp_path):
@@ -83,6 +123,12 @@ def test_the_fingerprint_depends_on_every_protocol_field(name):
     other = ROW | {name: "y"}
     assert fingerprint(other) != fingerprint(ROW) == fingerprint(ROW | {"ema": True, "fid_score": 1.0})
     assert differences([ROW, ROW, other]) == {name: ["x", "y"]}
+
+
+def test_the_fingerprint_of_rows_without_the_new_fields_is_that_of_older_versions():
+    row = {"extractor": "inception", "data": "digits", "seed": 42, "real_images": 450}
+    assert fingerprint(row) == fingerprint(row | {"truncation": None}) == "4b85040297f0"  # of version 0.1.0
+    assert len({fingerprint(row | more) for more in ({}, {"truncation": 0.5}, {"truncation": 0.7})}) == 3
 
 
 def test_text_and_numbers_have_the_same_fingerprint(tmp_path):

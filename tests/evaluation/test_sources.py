@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
+from compare_gan import scoring
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import METRICS
 from compare_gan.data import LoadOptions, Split
@@ -15,7 +16,7 @@ from compare_gan.data.records import Contents, Pixels, StoredSplit
 from compare_gan.evaluation.sets import compute_scores
 from compare_gan.evaluation.sources import (
     Source,
-    is_statistics_file,
+    is_features_file,
     read_features,
     score_against_features,
     score_features,
@@ -140,12 +141,61 @@ def test_images_against_statistics_of_the_same_extractor(tmp_path):
         score_against_features(source(0), np.zeros((50, 4)), extractor, ["fid_score"])
 
 
-def test_statistics_files_are_recognised(tmp_path):
-    features = np.random.default_rng(0).normal(size=(20, 3))
-    assert is_statistics_file(statistics(tmp_path / "a.npz", features))
-    images = np.zeros((2, 4, 4, 3), np.uint8)
-    assert not is_statistics_file(statistics(tmp_path / "b.npz", features, arr_0=images))
-    assert not is_statistics_file(tmp_path) and not is_statistics_file(tmp_path / "none.npz")
+def test_files_of_features_are_recognised(tmp_path):
+    features, images = np.random.default_rng(0).normal(size=(20, 3)), np.zeros((2, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "features.npy", features)
+    np.save(tmp_path / "images.npy", images)
+    np.savez(tmp_path / "features.npz", features=features, labels=np.zeros(20))
+    np.savez(tmp_path / "single.npz", features)
+    np.savez(tmp_path / "images.npz", images=images, labels=np.zeros(2))
+    (tmp_path / "text.npy").write_text("no array")
+    statistics(tmp_path / "both.npz", features, arr_0=images)
+    statistics(tmp_path / "statistics.npz", features)
+    recognised = sorted(path.name for path in tmp_path.iterdir() if is_features_file(path))
+    assert recognised == ["features.npy", "features.npz", "single.npz", "statistics.npz"]
+    assert not is_features_file(tmp_path) and not is_features_file(tmp_path / "none.npz")
+
+
+def test_arrays_files_and_features_give_the_same_scores(tmp_path):
+    """The library function, for what the commands take as folders and files."""
+    fake, real, extractor = source(0).split.images, source(1, 30).split.images, Pooled()
+    np.save(tmp_path / "fake.npy", fake)
+    np.save(tmp_path / "real.npy", real)
+    np.save(tmp_path / "features.npy", extractor(real).features)
+    given = statistics(tmp_path / "statistics.npz", extractor(real).features)
+    metrics = ["fid_score", "kid_score"]
+    row = scoring.score_images(fake, real, metrics, extractor=extractor)
+    expected = score_features(extractor(fake).features, extractor(real).features, metrics)
+    assert {name: row[name] for name in metrics} == {name: expected[name] for name in metrics}
+    assert row["compared"] == "40 images of an array (all) against 30 of an array (all)"
+    for reference in (tmp_path / "real.npy", str(tmp_path / "features.npy"), extractor(real).features):
+        again = scoring.score_images(tmp_path / "fake.npy", reference, metrics, extractor=extractor)
+        assert {name: again[name] for name in metrics} == {name: row[name] for name in metrics}
+    by_statistics = scoring.score_images(extractor(fake).features, given, ["fid_score"])
+    assert by_statistics["fid_score"] == pytest.approx(row["fid_score"])
+    assert "frechet_distance" in scoring.score_images(fake, real, extractor=extractor)
+
+
+@pytest.mark.parametrize(
+    "generated, reference, options, expected",
+    [
+        (np.zeros((4, 4, 4, 3)), "digits", {}, "an array of float64 [4, 4, 4, 3]; expected uint8 images"),
+        (np.zeros((4, 9)), np.zeros((4, 4, 4, 3), np.uint8), {}, "an array holds features"),
+        (
+            np.zeros((4, 4, 4, 3), np.uint8),
+            np.zeros((4, 9)),
+            {"reference_split": "test"},
+            "--reference_split is for images",
+        ),
+        ("digits", "no/such/folder", {}, "no/such/folder"),
+        ("digits", "digits", {"metrics": ["fid"]}, "unknown metric 'fid'"),
+        ("digits", "digits", {"extractor": "diggits"}, "did you mean 'digits'"),
+    ],
+)
+def test_sides_that_cannot_be_compared(generated, reference, options, expected):
+    with pytest.raises(UserError) as error:
+        scoring.score_images(generated, reference, **options)
+    assert expected in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,14 @@ from jax import export
 from PIL import Image
 
 from compare_gan.config.parse import parse
+from compare_gan.core.errors import UserError
 from compare_gan.core.files import sha256_of
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.export.card import training_facts
-from compare_gan.export.folder import read_metadata
+from compare_gan.export.folder import open_sampler, read_metadata
 from compare_gan.export.loader import load
+from compare_gan.features import open_extractor
 from compare_gan.gans.inference import sample
 from compare_gan.gans.standing import with_standing_stats
 from compare_gan.main import main
@@ -87,7 +90,7 @@ def elsewhere(code, cwd, *blocked):
 def test_the_same_bytes_from_the_run_and_from_the_export(run_dir, exported, tmp_path):
     for name in ("x.png", "x.npz"):
         run_command("sample", run_dir, "--out", tmp_path / f"run-{name}", "--columns", 3, "--seed", 5, *FEW)
-    blocked = [f"compare_gan.{part}" for part in ("gans", "train", "data", "config", "nn", "evaluation")]
+    blocked = [f"compare_gan.{part}" for part in ("gans", "training", "data", "config", "nn", "evaluation")]
     code = "from compare_gan.main import main\n"
     for name in ("x.png", "x.npz"):
         words = ["sample", str(exported), "--out", f"export-{name}", "--columns", "3", "--seed", "5"]
@@ -100,6 +103,88 @@ def test_the_same_bytes_from_the_run_and_from_the_export(run_dir, exported, tmp_
     assert images.shape == (12, 8, 8, 3) and images.dtype == np.uint8 and picture.size == (24, 32)
     assert labels.tolist() == [0, 1, 2, 3] * 3
     np.testing.assert_array_equal(pixels[8:16, 16:24], images[9])  # class 1, third column
+
+
+class Recorder:
+    """The random extractor; it records the images that it gets."""
+
+    def __init__(self):
+        self.extractor, self.seen = open_extractor("random"), []
+        self.name, self.class_names = "recorder", self.extractor.class_names
+        self.sha256 = self.extractor.sha256
+
+    def __call__(self, images, batch_size=None):
+        self.seen.append(np.asarray(images[:]))
+        return self.extractor(images)
+
+
+@pytest.mark.parametrize("truncation", [None, 0.7])
+def test_samples_are_the_scored_images_and_those_of_the_export(truncation, run_dir, exported, tmp_path):
+    """Statistics are accumulated in this run, so they too must be the same. There are two scored sets."""
+    run, recorder = open_run(run_dir), Recorder()
+    options = {"images": 20, "runs": 2, "seed": 5, "statistics_examples": 256, "truncation": truncation}
+    row = run.evaluate(["frechet_distance"], extractor=recorder, score_filename="other.csv", **options)
+    assert len(row["frechet_distance_list"].split("_")) == 2 and row["truncation"] == truncation
+    for seed in (5, 6):
+        sampled = run.sample(20, seed=seed, statistics_examples=256, truncation=truncation)
+        scored = [images for images in recorder.seen if images.shape == sampled.shape]
+        assert sum(np.array_equal(sampled, images) for images in scored) == 1
+        from_export, labels = open_sampler(exported).images(20, seed, truncation=truncation)
+        np.testing.assert_array_equal(from_export, sampled)
+        assert labels.tolist() == [0, 1, 2, 3] * 5
+    words = [] if truncation is None else ["--truncation", truncation]
+    out = tmp_path / "x.npz"
+    run_command("sample", run_dir, "--out", out, "--per-class", 5, "--seed", 6, *words, *FEW)
+    with np.load(out) as arrays:
+        np.testing.assert_array_equal(arrays["images"], sampled)
+
+
+def test_scores_are_returned_as_they_are_stored(run_dir):
+    run, options = open_run(run_dir), {"extractor": "random", "images": 20, "runs": 1}
+    options |= {"statistics_examples": 256, "score_filename": "mine.csv"}
+    first = run.evaluate(["frechet_distance"], **options)
+    again = run.evaluate(["frechet_distance"], step=4, **options)  # read from the file
+    assert first == again and first["step"] == 4 and first["frechet_distance"] > 0
+    in_memory = dataclasses.replace(run, dataset=open_dataset("blobs"))
+    more = in_memory.evaluate(["kid_score"], step="best", **options)
+    assert more["fingerprint"] == first["fingerprint"] and "frechet_distance" not in more
+    (row,) = read_scores(run_dir, "mine.csv")
+    assert row["frechet_distance"] and row["kid_score"]
+    (training,) = read_scores(run_dir)  # the same protocol, so the same score
+    assert training["frechet_distance"] == row["frechet_distance"]
+
+
+def test_a_label_selects_the_class_of_samples(run_dir, exported):
+    run, sampler = open_run(run_dir), open_sampler(exported)
+    name = run.about["class_names"][2]
+    expected, labels = sampler.images(3, 1, [2])
+    assert labels.tolist() == [2, 2, 2]
+    for label in (2, name, [2]):
+        np.testing.assert_array_equal(run.sample(3, label=label, seed=1, statistics_examples=256), expected)
+    with pytest.raises(UserError, match="label 4: no such class; there are 4 classes, from 0"):
+        run.sample(3, label=4, statistics_examples=256)
+
+
+def test_features_of_the_discriminator_are_those_of_the_exported_program(run_dir, exported):
+    images = open_dataset("blobs").test.images[:10]
+    features = open_run(run_dir).discriminator_features(images)
+    outputs = load(exported, "discriminator")(images.astype(np.float32) / 255, np.zeros((10, 4), np.float32))
+    assert features.dtype == np.float32 and features.std() > 0
+    np.testing.assert_allclose(features, outputs["features"], rtol=1e-4, atol=1e-5)
+    for wrong in (images[:, :4], images / 255):
+        with pytest.raises(UserError, match=r"takes uint8 images \[N, 8, 8, 3\], not"):
+            open_run(run_dir).discriminator_features(wrong)
+
+
+def test_exports_of_older_versions_do_not_describe_their_prior(exported, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    assert read_metadata(folder).prior == {"name": "normal", "stddev": 1.0, "mean": 0.0}
+    edit(folder / "export.json", prior="gone")
+    run_command("sample", folder, "--out", tmp_path / "x.npz", "--per_class", 1)
+    capsys.readouterr()
+    words = ["sample", folder, "--out", tmp_path / "y.npz", "--truncation", "0.5"]
+    refused(capsys, words, "this export does not describe its prior; export the run again")
 
 
 def test_the_export_is_the_average_with_accumulated_statistics(run_dir, exported):

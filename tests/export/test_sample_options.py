@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 import compare_gan.commands.sample as command
+from compare_gan.core.sampler import Sampler, row_by_row
 from compare_gan.data import open_dataset
 from compare_gan.data.source import find
-from compare_gan.export.sampler import Sampler, row_by_row
 from compare_gan.main import main
 
 SHAPE = (2, 3, 3)
@@ -29,8 +29,10 @@ def generator(z, y=None):
 def draw(monkeypatch, tmp_path):
     """Runs `sample` with the generator above."""
 
-    def call(out, *words, names=("cat", "dog", "7", "1")):
-        sampler = Sampler(latents, generator, tuple(names), SHAPE)
+    def call(out, *words, names=("cat", "dog", "7", "1"), prior="uniform"):
+        sampler = Sampler(
+            latents, generator, tuple(names), SHAPE, {"name": prior, "mean": 0.0, "stddev": 1.0}
+        )
         monkeypatch.setattr(command, "sampler_from_run", lambda *_: sampler)
         return main(["sample", str(tmp_path / "run"), "--out", str(out), *map(str, words)])
 
@@ -73,15 +75,20 @@ def test_a_folder_with_other_images_is_refused(draw, tmp_path, capsys):
 
 
 def test_arrays_cycle_through_the_selected_classes(draw, tmp_path):
-    assert (
-        draw(tmp_path / "x.npz", "--count", 5, "--classes", 2, "cat", "--truncation", 0.5, "--seed", 8) == 0
-    )
+    assert draw(tmp_path / "x.npz", "--count", 5, "--classes", 2, "cat", "--seed", 8) == 0
     with np.load(tmp_path / "x.npz") as arrays:
         images, labels = arrays["images"], arrays["labels"]
     assert labels.tolist() == [2, 0, 2, 0, 2] and images.shape == (5, *SHAPE)
-    np.testing.assert_array_equal(images[:, 0, 0], [[round(i / 2), k, 4] for i, k in enumerate(labels)])
+    np.testing.assert_array_equal(images[:, 0, 0], [[i, k, 8] for i, k in enumerate(labels)])
     read = find(str(tmp_path / "x.npz"))
     assert read.class_names == ("cat", "dog", "7", "1") and read.train.labels.tolist() == labels.tolist()
+
+
+def test_truncation_limits_the_latent_vectors(draw, tmp_path):
+    words = ("--count", 3, "--seed", 200, "--truncation", 1.5)
+    assert draw(tmp_path / "x.npz", *words, names=(), prior="normal") == 0
+    with np.load(tmp_path / "x.npz") as arrays:  # z is (200, index) without truncation
+        assert arrays["images"][:, 0, 0].tolist() == [[0, 0, 2], [1, 0, 2], [1, 0, 2]]
 
 
 def test_classes_named_by_numbers_are_selected_by_name_only(draw, tmp_path, capsys):
@@ -121,7 +128,7 @@ def test_an_incomplete_picture_is_padded_with_white():
 def test_batches_do_not_change_images(monkeypatch):
     sampler = Sampler(latents, generator, ("a", "b", "c"), SHAPE)
     expected, labels = sampler.images(20, 1, [2, 0])
-    monkeypatch.setattr("compare_gan.export.sampler.BATCH", 7)
+    monkeypatch.setattr("compare_gan.core.sampler.BATCH", 7)
     parts = list(sampler.batches(20, 1, [2, 0]))
     assert [len(images) for images, _ in parts] == [7, 7, 6]
     np.testing.assert_array_equal(np.concatenate([images for images, _ in parts]), expected)
@@ -141,9 +148,10 @@ def test_class_names_that_are_not_file_names():
     [
         ("x.gif", [], "end in .npz, .png, .jpg, .jpeg, .webp"),
         ("x.npz", ["--classes", "dgo"], "did you mean 'dog'"),
-        ("x.npz", ["--classes", "4"], "--classes 4: no such class"),
+        ("x.npz", ["--classes", "4"], "--classes 4: no such class; there are 4 classes, from 0"),
         ("x.npz", ["--count", "0"], "--count is 0"),
         ("x.npz", ["--truncation", "0"], "--truncation is 0.0"),
+        ("x.npz", ["--truncation", "0.5"], "--truncation needs a Gaussian prior"),
         ("x.npz", ["--columns", "2", "--count", "3"], "leave out --per_class and --count"),
         ("x.webp", ["--per_class", "9000"], "is too large"),
     ],

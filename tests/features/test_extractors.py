@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from compare_gan import features
 from compare_gan.core.errors import UserError
-from compare_gan.features import open_extractor, public
+from compare_gan.features import default_extractor, open_extractor, public
 from compare_gan.features.base import FeaturesAndClasses, in_batches
 from compare_gan.metrics.frechet import frechet_distance, moments
 from compare_gan.metrics.inception_score import inception_score
@@ -118,3 +119,25 @@ def test_an_unknown_extractor_is_reported(tmp_path):
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(UserError, match=rf"{name}: "):
             open_extractor(str(tmp_path / name))
+
+
+def test_the_default_extractor_is_never_one_of_other_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(public, "download", None)  # would raise
+    for name in ("COMPARE_GAN_INCEPTION", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert default_extractor("digits", (8, 8, 1)).sha256 == open_extractor("digits").sha256
+    for name, shape in (("digits", (16, 16, 1)), ("random", (8, 8, 1)), ("photos", (64, 64, 3))):
+        with pytest.raises(
+            UserError, match=f"for {name}; give --extractor inception .* classifier .* .onnx"
+        ) as error:
+            default_extractor(name, shape)
+        assert "\n" not in str(error.value)
+    weights = tmp_path / "w.npz"
+    weights.touch()
+    monkeypatch.setenv("COMPARE_GAN_INCEPTION", str(weights))
+    opened = []
+    monkeypatch.setattr(features, "open_extractor", opened.append)
+    default_extractor("photos", (64, 64, 3))
+    default_extractor("digits", (8, 8, 1))
+    assert opened == ["inception", "digits"]

@@ -93,6 +93,87 @@ def adadelta(rho=0.95, epsilon=1e-8):
     return walk(step)
 
 
+def ftrl(power=-0.5, initial=0.1, l1=0.0, l2=0.0, shrinkage=0.0):
+    """Follows TensorFlow's documentation of the operations ApplyFtrl and ApplyFtrlV2."""
+    accumulated, linear = np.full(5, initial), np.zeros(5)
+
+    def step(x, g, t):
+        new = accumulated + g * g
+        linear[:] += g + 2 * shrinkage * x - (new**-power - accumulated**-power) / RATE * x
+        quadratic = 1 / (new**power * RATE) + 2 * l2
+        accumulated[:] = new
+        return np.where(np.abs(linear) > l1, (np.sign(linear) * l1 - linear) / quadratic, 0)
+
+    return walk(step)
+
+
+def adagrad_da(initial=0.1, l1=0.0, l2=0.0):
+    """Minimises the average of linear losses plus penalties in closed form: Duchi et al., equation 24."""
+    sum_, squares = np.zeros(5), np.full(5, initial)
+
+    def step(x, g, t):
+        sum_[:] += g
+        squares[:] += g * g
+        mean, curvature = sum_ / t, np.sqrt(squares) / (t * RATE) + l2
+        return np.where(np.abs(mean) > l1, -(mean - l1 * np.sign(mean)) / curvature, 0)
+
+    return walk(step)
+
+
+def proximal_gradient_descent(l1=0.0, l2=0.0):
+    return walk(lambda x, g, t: proximal(x - RATE * g, RATE, l1, l2))
+
+
+def proximal_adagrad(initial=0.1, l1=0.0, l2=0.0):
+    sum_ = np.full(5, initial)
+
+    def step(x, g, t):
+        sum_[:] += g * g
+        rates = RATE / np.sqrt(sum_)
+        return [proximal(x_ - rate * g_, rate, l1, l2) for x_, g_, rate in zip(x, g, rates, strict=True)]
+
+    return walk(lambda x, g, t: np.array(step(x, g, t)))
+
+
+def proximal(v, rate, l1, l2):
+    """The minimum over x of (x - v)^2 / (2 rate) + l1 |x| + l2 x^2 / 2, on the three pieces of |x|."""
+    pieces = [(v - rate * l1) / (1 + rate * l2), (v + rate * l1) / (1 + rate * l2), np.zeros_like(v)]
+    pieces = [np.maximum(pieces[0], 0), np.minimum(pieces[1], 0), pieces[2]]
+    values = [(x - v) ** 2 / (2 * rate) + l1 * np.abs(x) + l2 * x**2 / 2 for x in pieces]
+    return np.choose(np.argmin(values, axis=0), pieces)
+
+
+TF_NAMES = {
+    "power": "learning_rate_power",
+    "initial": "initial_accumulator_value",
+    "l1": "l1_regularization_strength",
+    "l2": "l2_regularization_strength",
+    "shrinkage": "l2_shrinkage_regularization_strength",
+}
+
+
+@pytest.mark.parametrize(
+    "reference, options",
+    [
+        (ftrl, {}),
+        (ftrl, {"power": -0.7, "initial": 1.0, "l1": 0.05, "l2": 0.3}),
+        (ftrl, {"shrinkage": 0.1, "l1": 0.01}),
+        (adagrad_da, {}),
+        (adagrad_da, {"initial": 1.0, "l1": 0.05, "l2": 0.3}),
+        (proximal_gradient_descent, {}),
+        (proximal_gradient_descent, {"l1": 2.0, "l2": 0.3}),
+        (proximal_adagrad, {}),
+        (proximal_adagrad, {"initial": 1.0, "l1": 0.5, "l2": 0.3}),
+    ],
+)
+def test_an_optimiser_with_penalties_takes_the_documented_steps(reference, options):
+    names = dict(TF_NAMES)
+    if reference is adagrad_da:
+        names["initial"] = "initial_gradient_squared_accumulator_value"
+    optimizer = getattr(optimizers, reference.__name__)(RATE, **{names[key]: options[key] for key in options})
+    np.testing.assert_allclose(ours(optimizer), reference(**options), rtol=2e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "reference, options",
     [

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.registry import SCHEDULES
 from compare_gan.gans import optimizers, schedules
 from compare_gan.gans.step import train_step
 
@@ -18,29 +19,114 @@ KEY = jax.random.key(0)
 STEPS = np.arange(12)
 
 
+DONE = np.minimum(STEPS, 8) / 8
+COSINE = (1 + np.cos(np.pi * DONE)) / 2
+
+
+def restarts(lengths, factors, alpha=0.0):
+    """Cosine decays of these lengths, written one after another."""
+    parts = [
+        factor * (1 + np.cos(np.pi * np.arange(length) / length)) / 2
+        for length, factor in zip(lengths, factors, strict=True)
+    ]
+    return (1 - alpha) * np.concatenate(parts)[: len(STEPS)] + alpha
+
+
 @pytest.mark.parametrize(
     "schedule, arguments, expected",
     [
-        ("cosine_decay", dict(steps=8), np.cos(np.pi * np.minimum(STEPS, 8) / 8) / 2 + 0.5),
-        ("cosine_decay", dict(steps=8, end=0.2), 0.2 + 0.4 * (1 + np.cos(np.pi * np.minimum(STEPS, 8) / 8))),
-        ("polynomial_decay", dict(steps=4), np.maximum(1 - STEPS / 4, 0)),
-        ("polynomial_decay", dict(steps=4, end=0.5, power=2.0), 0.5 + np.maximum(1 - STEPS / 4, 0) ** 2 / 2),
-        ("exponential_decay", dict(steps=3, rate=0.5), 0.5 ** (STEPS / 3)),
-        ("exponential_decay", dict(steps=3, rate=0.5, staircase=True), 0.5 ** (STEPS // 3)),
+        ("cosine_decay", dict(decay_steps=8), COSINE),
+        ("cosine_decay", dict(decay_steps=8, alpha=0.2), 0.2 + 0.8 * COSINE),
+        ("cosine_decay_restarts", dict(first_decay_steps=2), restarts([2, 4, 8], [1, 1, 1])),
+        (
+            "cosine_decay_restarts",
+            dict(first_decay_steps=1, t_mul=3.0, m_mul=0.5, alpha=0.1),
+            restarts([1, 3, 9], [1, 0.5, 0.25], 0.1),
+        ),
+        (
+            "cosine_decay_restarts",
+            dict(first_decay_steps=4, t_mul=1.0, m_mul=0.5),
+            restarts([4, 4, 4], [1, 0.5, 0.25]),
+        ),
+        ("exponential_decay", dict(decay_steps=3, decay_rate=0.5), 0.5 ** (STEPS / 3)),
+        ("exponential_decay", dict(decay_steps=3, decay_rate=0.5, staircase=True), 0.5 ** (STEPS // 3)),
+        ("inverse_time_decay", dict(decay_steps=3, decay_rate=0.5), 1 / (1 + 0.5 * STEPS / 3)),
+        (
+            "inverse_time_decay",
+            dict(decay_steps=3, decay_rate=0.5, staircase=True),
+            1 / (1 + 0.5 * (STEPS // 3)),
+        ),
+        ("natural_exp_decay", dict(decay_steps=3, decay_rate=0.5), np.exp(-0.5 * STEPS / 3)),
+        (
+            "natural_exp_decay",
+            dict(decay_steps=3, decay_rate=0.5, staircase=True),
+            np.exp(-0.5 * (STEPS // 3)),
+        ),
+        ("linear_cosine_decay", dict(decay_steps=8), (1 - DONE) * COSINE + 0.001),
+        (
+            "linear_cosine_decay",
+            dict(decay_steps=8, num_periods=2.0, alpha=0.1, beta=0.01),
+            (1.1 - DONE) * (1 + np.cos(4 * np.pi * DONE)) / 2 + 0.01,
+        ),
+        (
+            "noisy_linear_cosine_decay",
+            dict(decay_steps=8, initial_variance=0.0, num_periods=2.0, alpha=0.1, beta=0.01),
+            (1.1 - DONE) * (1 + np.cos(4 * np.pi * DONE)) / 2 + 0.01,
+        ),
+        ("polynomial_decay", dict(decay_steps=4), np.maximum(1 - STEPS / 4, 0)),
+        (
+            "polynomial_decay",
+            dict(decay_steps=4, end=0.5, power=2.0),
+            0.5 + np.maximum(1 - STEPS / 4, 0) ** 2 / 2,
+        ),
+        (
+            "polynomial_decay",
+            dict(decay_steps=4, end=0.5, cycle=True),
+            1 - 0.5 * STEPS / np.select([STEPS <= 4, STEPS <= 8], [4, 8], 12),
+        ),
         (
             "piecewise_constant",
             dict(boundaries=(2, 5), factors=(1.0, 0.5, 0.1)),
-            np.select([STEPS < 2, STEPS < 5], [1, 0.5], 0.1),
+            np.select([STEPS <= 2, STEPS <= 5], [1, 0.5], 0.1),
+        ),
+        ("warmup_constant_schedule", dict(warmup_steps=4), np.minimum(STEPS / 4, 1)),
+        ("cosine_decay_schedule", dict(decay_steps=8, alpha=0.2), 0.2 + 0.8 * COSINE),
+        ("linear_schedule", dict(transition_steps=4, end_value=0.5), 1 - np.minimum(STEPS / 4, 1) / 2),
+        (
+            "warmup_cosine_decay_schedule",
+            dict(warmup_steps=4, decay_steps=12),
+            np.where(STEPS < 4, STEPS / 4, (1 + np.cos(np.pi * (STEPS - 4) / 8)) / 2),
         ),
     ],
 )
 def test_a_schedule_is_its_formula(schedule, arguments, expected):
-    found = jax.jit(jax.vmap(functools.partial(getattr(schedules, schedule), **arguments)))(STEPS)
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+    found = jax.jit(jax.vmap(functools.partial(SCHEDULES[schedule], **arguments)))(STEPS)
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [1, 7, 1000, 12345])
+def test_restarts_are_at_the_exact_steps(first):
+    """Where float32 rounds the logarithm of the number of decays."""
+    starts = first * (2 ** np.arange(1, 12) - 1)
+    restart = functools.partial(schedules.cosine_decay_restarts, first_decay_steps=first)
+    at, before = (np.asarray(jax.vmap(restart)(steps)) for steps in (starts, starts - 1))
+    np.testing.assert_allclose(at, 1, atol=1e-6)
+    lengths = np.diff(np.append(0, starts))
+    np.testing.assert_allclose(before, (1 + np.cos(np.pi * (lengths - 1) / lengths)) / 2, atol=1e-3)
+
+
+def test_the_noise_of_a_schedule_has_the_documented_variance():
+    steps = np.arange(4000)
+    noisy = functools.partial(
+        schedules.noisy_linear_cosine_decay, decay_steps=10**9, initial_variance=4.0, variance_decay=0.5
+    )
+    noise = (np.asarray(jax.jit(jax.vmap(noisy))(steps)) - 1.001) * (1 + steps) ** 0.25 / 2
+    assert abs(noise.mean()) < 4 / np.sqrt(4000) and noise.std() == pytest.approx(1, abs=4 / np.sqrt(8000))
+    assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 4 / np.sqrt(4000)
 
 
 def test_warmup_goes_with_a_schedule():
-    halved = functools.partial(schedules.exponential_decay, steps=4, rate=0.5, staircase=True)
+    halved = functools.partial(schedules.exponential_decay, decay_steps=4, decay_rate=0.5, staircase=True)
     gan = tiny_gan(lr_schedule=halved, lr_warmup_steps=5)
     found = [float(gan.lr_factor(step)) for step in range(10)]
     np.testing.assert_allclose(found, [0.2, 0.4, 0.6, 0.8, *[0.5] * 4, *[0.25] * 2], rtol=1e-6)
@@ -49,7 +135,7 @@ def test_warmup_goes_with_a_schedule():
 def test_a_step_has_the_rate_of_its_number_for_both_players():
     """By plain descent, where an update is the rate times the gradient, and by one step at a time."""
     descent = dict(g_optimizer_fn=optimizers.gradient_descent, g_lr=0.1, d_lr=0.2, disc_iters=2)
-    fading = functools.partial(schedules.polynomial_decay, steps=4)
+    fading = functools.partial(schedules.polynomial_decay, decay_steps=4)
     gan = tiny_gan(**descent, lr_schedule=fading)
     state = gan.init(KEY)
     step = jax.jit(lambda *arguments: train_step(gan, *arguments)[0])
@@ -118,6 +204,20 @@ def test_the_half_life_of_the_average_grows_with_the_steps():
                 lr_schedule=functools.partial(schedules.piecewise_constant, boundaries=(2,), factors=(1.0,))
             ),
             "one more factor",
+        ),
+        (
+            dict(lr_schedule=functools.partial(schedules.cosine_decay, decay_steps=0)),
+            "ModularGAN.lr_schedule decays in 0 steps; it must be at least 1",
+        ),
+        (
+            dict(
+                lr_schedule=functools.partial(schedules.cosine_decay_restarts, first_decay_steps=5, t_mul=0.5)
+            ),
+            "cosine_decay_restarts.t_mul is 0.5; it must be at least 1",
+        ),
+        (
+            dict(lr_schedule=functools.partial(SCHEDULES["cosine_decay_schedule"], decay_steps=0)),
+            "optax.cosine_decay_schedule: .*positive",
         ),
     ],
 )

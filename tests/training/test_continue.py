@@ -11,6 +11,7 @@ import pytest
 
 from compare_gan.architectures import resnet_small
 from compare_gan.core.errors import UserError
+from compare_gan.core.events import event_files
 from compare_gan.core.run_files import DONE
 from compare_gan.data import Split
 from compare_gan.data.source import refuse_inside
@@ -52,13 +53,14 @@ def refused(folder, expected, **changes):
 def test_more_steps_give_the_bits_of_one_long_run(tmp_path, monkeypatch):
     gan, split = GANS["ssgan"], blobs().train
     long = TrainSchedule(8, log_every=2, sample_every=8, save_every=3)
-    uninterrupted = train(gan, split, run_dir=tmp_path / "uninterrupted", schedule=long)
+    uninterrupted = train(gan, split, run_dir=tmp_path / "uninterrupted", schedule=long, tensorboard=False)
     for steps in (4, 8):
         schedule = dataclasses.replace(long, steps=steps)
         parts = train(gan, split, run_dir=tmp_path / "parts", schedule=schedule)
         assert int(parts.step) == steps and (tmp_path / "parts" / DONE).exists()
     for a, b in zip(jax.tree.leaves(uninterrupted), jax.tree.leaves(parts), strict=True):
         np.testing.assert_array_equal(a, b)
+    assert not event_files(tmp_path / "uninterrupted") and event_files(tmp_path / "parts")
     check_steps(tmp_path / "parts", 8)
     with pytest.raises(UserError, match="is already trained for 8 steps, .* = 6 asks for fewer"):
         check_steps(tmp_path / "parts", 6)

@@ -10,7 +10,9 @@ from compare_gan.data import Split
 from compare_gan.training.checkpoints import Checkpoints
 from compare_gan.training.gan import train
 from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.tensorboard import learning_rates
 from compare_gan.training.writers import SampleWriter
+from tests.helpers.events import expected_values, values
 from tests.helpers.tiers import slow_unless
 from tests.training.tiny import GANS, blobs
 
@@ -68,6 +70,11 @@ def test_a_killed_run_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
     assert all(np.isfinite(list(line.values())).all() for line in numbers(tmp_path))
     last = "samples/000008.png"
     assert (reference_dir / last).read_bytes() == (tmp_path / last).read_bytes()
+    rates = learning_rates(GANS[name], SCHEDULE.steps)
+    for run_dir in (reference_dir, tmp_path):  # TensorBoard events
+        found = values(run_dir)
+        assert found.pop(("samples/real", 0)).startswith(b"\x89PNG")
+        assert found == expected_values(run_dir, rates)
 
 
 def test_a_finished_run_is_read_not_trained(undisturbed):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from compare_gan.architectures import resnet_small
@@ -17,6 +20,7 @@ from compare_gan.losses.standard import hinge
 from compare_gan.nn.norms import batch_norm, conditional_batch_norm
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions
 from compare_gan.penalties.gradient import wgangp_penalty
+from compare_gan.training.loop import Job
 
 
 def blobs() -> ImageDataset:
@@ -46,6 +50,17 @@ GANS = {
     "ssgan": ssgan(BASE, rotated_batch_size=16),
     "s3gan": s3gan(CONDITIONAL, rotated_batch_fraction=2, project_y=True, use_predictor=True),
 }
+
+
+class Count(NamedTuple):
+    step: jax.Array
+
+
+def count(state, batch, rng, shard):
+    return Count(state.step + 1), {"loss/d": jax.random.normal(rng), "number": state.step.astype(jnp.float32)}
+
+
+COUNT = Job("count", lambda key: Count(jnp.int32(0)), count, 4)  # trains nothing, for tests of the loop
 
 
 def noise(spec: ImageSpec) -> Split:
