@@ -33,14 +33,16 @@ from compare_gan.training.schedule import TrainSchedule
 __all__ = ["Run", "open_run", "train"]
 
 
-def open_run(run_dir: str | Path, gan: GAN | None = None, *, allow_imports: Collection[str] = ()) -> Run:
+def open_run(
+    run_dir: str | Path, gan: GAN | None = None, *, allow_imports: Collection[str] | None = ()
+) -> Run:
     """Opens the run folder of `train`, `compare-gan train` or a study.
 
     Args:
       run_dir: the folder.
       gan: the GAN that it trains; by default it is built from the configuration of the run. Needed only if
         parts of the GAN have no gin name, as the message then says.
-      allow_imports: modules that the configuration may import, besides those of this library.
+      allow_imports: modules that the configuration may import, besides those of this library; None: any.
 
     Raises:
       UserError: this is not a run folder, its configuration is invalid, or `gan` is needed or does not match.

@@ -86,6 +86,23 @@ def test_without_an_extractor_the_choices_are_listed(run_dir, tmp_path, capsys, 
     assert "extractor: digits" in out and not (tmp_path / "run").exists()
 
 
+def test_modules_that_a_run_names_are_imported_only_if_allowed(run_dir, tmp_path, capsys, monkeypatch):
+    marker, module = tmp_path / "imported", "module_of_someone_else"
+    (tmp_path / f"{module}.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    moved, out = tmp_path / "run", tmp_path / "x.npz"
+    shutil.copytree(run_dir, moved)
+    config_file = moved / "operative_config.gin"
+    config_file.write_text(f"import {module}\n{config_file.read_text()}")
+    sample = ["sample", moved, "--out", out, "--count", 4]
+    for words in (sample, ["evaluate", moved, "--extractor", "random"], ["export", moved]):
+        message = run_command(capsys, 2, *words)
+        assert f"allow it by `--allow_imports {module}`" in message and message.count("\n") == 1
+    assert not marker.exists()
+    run_command(capsys, 0, *sample, "--allow_imports", module)
+    assert marker.exists() and out.exists()
+
+
 def test_a_run_whose_label_file_has_changed_is_not_scored(run_dir, tmp_path, capsys):
     moved, file = tmp_path / "run", tmp_path / "labels.csv"
     shutil.copytree(run_dir, moved)

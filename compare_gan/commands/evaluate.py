@@ -111,7 +111,7 @@ class EvalRequest:
     steps: str = "latest"  # latest, all, best, or comma-separated numbers
     every: int = 1  # with steps="all": only multiples of this
     continuous: bool = False  # score checkpoints while they are being written
-    allow_imports: Sequence[str] = ()  # modules that the configuration of the run may import
+    allow_imports: Sequence[str] | None = ()  # modules that the run's configuration may import; None: any
 
 
 def eval_options(arguments: argparse.Namespace) -> "EvalOptions":

@@ -131,6 +131,7 @@ def train(arguments: argparse.Namespace) -> None:
             steps="all",
             every=arguments.eval_every_steps or 1,
             continuous=arguments.schedule == "continuous_eval",
+            allow_imports=None,  # the user has just given this configuration
         )
         evaluate_run(request)
 
