@@ -16,11 +16,16 @@ EXAMPLES = ROOT / "examples"
 pytestmark = pytest.mark.slow
 
 
-def run(*words) -> str:
-    """Runs Python in the folder of the examples, which is on the path, and returns what it prints."""
+def start(*words) -> subprocess.CompletedProcess:
+    """Runs Python in the folder of the examples, which is on the path."""
     environment = os.environ | {"PYTHONPATH": f"{EXAMPLES}{os.pathsep}{ROOT}"}
     command = [sys.executable, *map(str, words)]
-    done = subprocess.run(command, cwd=EXAMPLES, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=EXAMPLES, env=environment, capture_output=True, text=True)
+
+
+def run(*words) -> str:
+    """Like `start`, but must succeed; returns what is printed."""
+    done = start(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -40,6 +45,14 @@ def test_a_configuration_uses_parts_of_a_file_of_the_user(own_run):
         assert line in written
     first = json.loads((own_run / "metrics.jsonl").read_text().splitlines()[0])
     assert {"loss/upside_down_real", "loss/upside_down_fake"} <= first.keys()
+
+
+def test_the_run_opens_where_the_import_is_allowed(own_run, tmp_path):
+    options = ["sample", own_run, "--count", 4, "--out", tmp_path / "samples"]
+    refused = start("-m", "compare_gan.main", *options)
+    assert refused.returncode == 2 and "--allow_imports" in refused.stderr and "own_parts" in refused.stderr
+    run("-m", "compare_gan.main", *options, "--allow_imports", "own_parts")
+    assert len(list((tmp_path / "samples").glob("*.png"))) == 4
 
 
 LOSSES_OF_EQUAL_LOGITS = """
