@@ -123,7 +123,8 @@ def inherited(item: Exposed) -> dict[str, inspect.Parameter]:
     and takes precedence over `ModularGAN.g_lr`. Empty if `item` is not a method.
     """
     base = exposed(GAN)
-    if base is None or item is base or not any(GAN_METHODS[name] is item.target for name in GAN_METHODS):
+    assert base is not None
+    if item is base or not any(GAN_METHODS[name] is item.target for name in GAN_METHODS):
         return {}
     own = parameters(item)
     return {name: parameter for name, parameter in parameters(base).items() if name not in own}

@@ -123,9 +123,9 @@ def adadelta(
 
 
 class SlotState(NamedTuple):
-    """The number of updates, and trees of the same structure as the parameters."""
+    """The number of updates so far, and trees of the same structure as the parameters."""
 
-    count: Array
+    updates: Array
     slots: tuple[Tree, ...]
 
 
@@ -144,11 +144,11 @@ def with_slots(step: Callable[..., tuple[Array, ...]], *initial: float) -> optax
 
     def update(gradients, state, params=None):
         assert params is not None
-        count = state.count + 1
+        count = state.updates + 1
 
         def change(x, gradient, *slots):
-            new, *slots = step(x, gradient, count, *slots)
-            return new - x, *slots
+            new, *new_slots = step(x, gradient, count, *slots)
+            return new - x, *new_slots
 
         changed = jax.tree.map(change, params, gradients, *state.slots)
         inner = jax.tree.structure((0, *initial))
@@ -172,7 +172,7 @@ def ftrl(
     l2_regularization_strength: float = 0.0,
     l2_shrinkage_regularization_strength: float = 0.0,
 ) -> optax.GradientTransformation:
-    """FTRL-Proximal: McMahan et al., https://doi.org/10.1145/2487575.2488200, algorithm 1.
+    """FTRL-Proximal: McMahan et al., https://doi.org/10.1145/2487575.2488200.
 
     The initial weights are mostly forgotten in the first update. The shrinkage is an L2 penalty that is added
     to the gradient. The learning rate must not be 0.

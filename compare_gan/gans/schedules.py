@@ -129,7 +129,7 @@ def noisy_linear_cosine_decay(
 
 @SCHEDULES.register("piecewise_constant", module=TF)
 def piecewise_constant(step: Array, *, boundaries: tuple[int, ...], factors: tuple[float, ...]) -> Array:
-    """The first of `factors` up to and including step `boundaries[0]`, the second up to `boundaries[1]`, ...
+    """The first of `factors` up to and including the first boundary, then the second, and so on.
 
     Raises:
       UserError: the boundaries are not increasing, or there are not `len(boundaries) + 1` factors.

@@ -33,6 +33,25 @@ def optimizer(name: str, *lines: str) -> str:
     return "\n".join([f"ModularGAN.g_optimizer_fn = @tf.train.{name}Optimizer", *lines])
 
 
+def decay(name: str, *lines: str) -> str:
+    return "\n".join([f"ModularGAN.lr_schedule = @tf.train.{name}", *lines])
+
+
+DA, FTRL, PGD, PA = (
+    optimizer(name) for name in ("AdagradDA", "Ftrl", "ProximalGradientDescent", "ProximalAdagrad")
+)
+GAMMA = "z.distribution_fn = @tf.random.gamma\ntf.random.gamma.alpha = 1.0"
+POISSON = "z.distribution_fn = @tf.random.poisson\ntf.random.poisson.lam = 1.0"
+CATEGORICAL = "z.distribution_fn = @tf.random.categorical\ntf.random.categorical.logits = (0.0, 1.0)"
+DECAY = {
+    name: decay(name, f"{name}.decay_steps = 10", f"{name}.decay_rate = 0.9")
+    for name in ("exponential_decay", "inverse_time_decay", "natural_exp_decay")
+}
+COSINE = {
+    name: decay(name, f"{name}.decay_steps = 10")
+    for name in ("cosine_decay", "linear_cosine_decay", "noisy_linear_cosine_decay", "polynomial_decay")
+}
+RESTARTS = decay("cosine_decay_restarts", "cosine_decay_restarts.first_decay_steps = 10")
 MOMENTUM = optimizer("Momentum", "tf.train.MomentumOptimizer.momentum = 0.9")
 
 # Parameter -> its default, another value, and further bindings that this value needs to take effect.
@@ -90,6 +109,13 @@ SURFACE = {
     "tf.random.uniform.seed": (None, 3, "z.distribution_fn = @tf.random.uniform"),
     "tf.random.truncated_normal.mean": (0.0, 1.0, TRUNCATED),
     "tf.random.truncated_normal.seed": (None, 3, TRUNCATED),
+    "tf.random.gamma.alpha": (REQUIRED, 2.0, GAMMA),
+    "tf.random.gamma.beta": (None, 2.0, GAMMA),
+    "tf.random.gamma.seed": (None, 3, GAMMA),
+    "tf.random.poisson.lam": (REQUIRED, 2.0, POISSON),
+    "tf.random.poisson.seed": (None, 3, POISSON),
+    "tf.random.categorical.logits": (REQUIRED, (1.0, 0.0), CATEGORICAL),
+    "tf.random.categorical.seed": (None, 3, CATEGORICAL),
     "G.batch_norm_fn": (None, "@self_modulated_batch_norm", ""),
     "G.spectral_norm": (False, True, ""),
     "D.batch_norm_fn": (None, "@no_batch_norm", ""),
@@ -130,6 +156,53 @@ SURFACE = {
     "tf.train.AdadeltaOptimizer.rho": (0.95, 0.5, optimizer("Adadelta")),
     "tf.train.AdadeltaOptimizer.epsilon": (1e-8, 1e-3, optimizer("Adadelta")),
     "tf.train.AdadeltaOptimizer.use_locking": (False, True, optimizer("Adadelta")),
+    "tf.train.FtrlOptimizer.learning_rate_power": (-0.5, -0.7, FTRL),
+    "tf.train.FtrlOptimizer.initial_accumulator_value": (0.1, 1.0, FTRL),
+    "tf.train.FtrlOptimizer.l1_regularization_strength": (0.0, 0.1, FTRL),
+    "tf.train.FtrlOptimizer.l2_regularization_strength": (0.0, 0.1, FTRL),
+    "tf.train.FtrlOptimizer.l2_shrinkage_regularization_strength": (0.0, 0.1, FTRL),
+    "tf.train.FtrlOptimizer.use_locking": (False, True, FTRL),
+    "tf.train.AdagradDAOptimizer.initial_gradient_squared_accumulator_value": (0.1, 1.0, DA),
+    "tf.train.AdagradDAOptimizer.l1_regularization_strength": (0.0, 0.1, DA),
+    "tf.train.AdagradDAOptimizer.l2_regularization_strength": (0.0, 0.1, DA),
+    "tf.train.AdagradDAOptimizer.use_locking": (False, True, DA),
+    "tf.train.ProximalGradientDescentOptimizer.l1_regularization_strength": (0.0, 0.1, PGD),
+    "tf.train.ProximalGradientDescentOptimizer.l2_regularization_strength": (0.0, 0.1, PGD),
+    "tf.train.ProximalGradientDescentOptimizer.use_locking": (False, True, PGD),
+    "tf.train.ProximalAdagradOptimizer.initial_accumulator_value": (0.1, 1.0, PA),
+    "tf.train.ProximalAdagradOptimizer.l1_regularization_strength": (0.0, 0.1, PA),
+    "tf.train.ProximalAdagradOptimizer.l2_regularization_strength": (0.0, 0.1, PA),
+    "tf.train.ProximalAdagradOptimizer.use_locking": (False, True, PA),
+    "tf.train.cosine_decay.decay_steps": (REQUIRED, 20, COSINE["cosine_decay"]),
+    "tf.train.cosine_decay.alpha": (0.0, 0.1, COSINE["cosine_decay"]),
+    "tf.train.cosine_decay_restarts.first_decay_steps": (REQUIRED, 20, RESTARTS),
+    "tf.train.cosine_decay_restarts.t_mul": (2.0, 3.0, RESTARTS),
+    "tf.train.cosine_decay_restarts.m_mul": (1.0, 0.5, RESTARTS),
+    "tf.train.cosine_decay_restarts.alpha": (0.0, 0.1, RESTARTS),
+    **{
+        f"tf.train.{name}.{parameter}": (*values, needs)
+        for name, needs in DECAY.items()
+        for parameter, values in {
+            "decay_steps": (REQUIRED, 20),
+            "decay_rate": (REQUIRED, 0.5),
+            "staircase": (False, True),
+        }.items()
+    },
+    **{
+        f"tf.train.{name}.{parameter}": (*values, COSINE[name])
+        for name in ("linear_cosine_decay", "noisy_linear_cosine_decay")
+        for parameter, values in {
+            "decay_steps": (REQUIRED, 20),
+            "num_periods": (0.5, 2.0),
+            "alpha": (0.0, 0.1),
+            "beta": (0.001, 0.1),
+        }.items()
+    },
+    "tf.train.noisy_linear_cosine_decay.initial_variance": (1.0, 0.1, COSINE["noisy_linear_cosine_decay"]),
+    "tf.train.noisy_linear_cosine_decay.variance_decay": (0.55, 0.1, COSINE["noisy_linear_cosine_decay"]),
+    "tf.train.polynomial_decay.decay_steps": (REQUIRED, 20, COSINE["polynomial_decay"]),
+    "tf.train.polynomial_decay.power": (1.0, 2.0, COSINE["polynomial_decay"]),
+    "tf.train.polynomial_decay.cycle": (False, True, COSINE["polynomial_decay"]),
     "resnet_cifar.Generator.hierarchical_z": (False, True, ""),
     "resnet_cifar.Generator.embed_z": (False, True, ""),
     "resnet_cifar.Generator.embed_y": (False, True, CONDITIONAL),

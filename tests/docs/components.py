@@ -54,6 +54,7 @@ INITIALISERS = {
     "orthogonal": "orthogonal columns | [Saxe et al.](https://arxiv.org/abs/1312.6120) |",
 }
 OPTIMISERS = ["ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"]
+SCHEDULE = ["ModularGAN.lr_schedule"]
 OPTAX_PAGES = "https://optax.readthedocs.io/en/stable/api"
 SOURCE = r"((?:de )?[A-Z][\w'-]+(?: et al\.| and [A-Z][\w'-]+)?)(?: \d{4})?, (https?://[^\s,;]*[^\s,;.:)])"
 
@@ -77,7 +78,8 @@ def page() -> str:
         ("Auxiliary tasks", ["ModularGAN.tasks"], registered(TASKS)),
         ("Optimisers", OPTIMISERS, exposed("tf.train", is_optimiser)),
         ("Optimisers of optax", OPTIMISERS, exposed("optax", is_optimiser)),
-        ("Learning-rate schedules", ["ModularGAN.lr_schedule"], registered(SCHEDULES)),
+        ("Learning-rate schedules", SCHEDULE, exposed("tf.train", is_schedule)),
+        ("Learning-rate schedules of optax", SCHEDULE, exposed("optax", is_schedule)),
         ("Priors", ["z.distribution_fn", "eval_z.distribution_fn"], exposed("tf.random")),
         ("Metrics", [], metrics()),
     ]
@@ -104,8 +106,12 @@ def exposed(module: str, wanted: Callable[[Any], bool] = callable) -> Iterator[P
             yield Part(f"@{prefix}{item.name}", item.target, item.target)
 
 
+def is_schedule(target: Any) -> bool:
+    return any(SCHEDULES[name] is target for name in SCHEDULES)
+
+
 def is_optimiser(target: Any) -> bool:
-    return all(SCHEDULES[name] is not target for name in SCHEDULES)
+    return not is_schedule(target)
 
 
 def metrics() -> Iterator[Part]:
