@@ -38,6 +38,12 @@ def open_run(
 ) -> Run:
     """Opens the run folder of `train`, `compare-gan train` or a study.
 
+    >>> data = cg.open_dataset("blobs")
+    >>> run = cg.train(cg.presets.small(data.spec), data, "runs/opened", steps=1)
+    opened: 1/1 ...
+    >>> cg.open_run("runs/opened").gan == run.gan
+    True
+
     Args:
       run_dir: the folder.
       gan: the GAN that it trains; by default it is built from the configuration of the run. Needed only if

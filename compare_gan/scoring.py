@@ -39,6 +39,11 @@ def score_images(
     of features [N, F]; or a file of features (`.npy`, `.npz`) or of their `mu` [F] and `sigma` [F, F]
     (`.npz`). Features of both sides must come from the same extractor.
 
+    >>> data = cg.open_dataset("digits")
+    >>> scores = cg.score_images(data.train.images[:450], data.test.images, extractor="digits")
+    >>> round(scores["frechet_distance"], 1)
+    0.5
+
     Args:
       generated: the images to score. All images of a source are used, or its training split if it has splits.
       reference: the images to compare with. The test split of a source is used, or all images if it has none.

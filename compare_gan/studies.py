@@ -98,7 +98,13 @@ class Prepared:
 
 @dataclasses.dataclass(frozen=True)
 class StudyResult:
-    """The results of a study."""
+    """The results of a study.
+
+    >>> result = cg.study("digits", ["no_labels"], folder="runs/result", quick=True, steps=1)
+    data: ...
+    >>> result.report.name, result.failed
+    ('report.html', ())
+    """
 
     folder: Path
     summary: dict[str, Any]  # the contents of summary.json

@@ -40,7 +40,22 @@ FEATURES_BATCH = 256  # images per device
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trained run."""
+    """A trained run.
+
+    >>> data = cg.open_dataset("digits")
+    >>> run = cg.train(cg.presets.small(data.spec), data, "runs/digits", steps=1)
+    digits: 1/1 ...
+    >>> images = run.sample(16, label="3", seed=0)
+    >>> images.shape, images.dtype
+    ((16, 8, 8, 1), dtype('uint8'))
+    >>> scores = run.evaluate(["frechet_distance"], images=500, runs=1)
+    >>> sorted(scores)[:3]
+    ['batch_statistics', 'compare_gan', 'data']
+    >>> run.discriminator_features(images).shape
+    (16, 64)
+    >>> run.export("digits-gan").step
+    1
+    """
 
     run_dir: Path
     about: dict[str, Any]  # `run.json`, plus the names of the architecture and of the GAN method

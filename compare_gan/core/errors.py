@@ -11,6 +11,12 @@ class UserError(ValueError):
 
     The message is one line: what is wrong, where, and what to do about it. The
     command line prints it and exits with code 2; from Python it is a ValueError.
+
+    >>> try:
+    ...     cg.open_dataset("digts")
+    ... except cg.UserError as error:
+    ...     print(error)
+    'digts' is neither a known data set nor an existing path; did you mean 'digits'?
     """
 
     exit_code = 2

@@ -10,7 +10,14 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if
 
 
 class Interrupted(Exception):
-    """The user or the system asked to stop; progress is saved."""
+    """The user or the system asked to stop; progress is saved.
+
+    >>> try:
+    ...     raise cg.Interrupted("gan: stopped at step 10 of 100, saved in runs/mine")
+    ... except cg.Interrupted as stop:
+    ...     print(stop)
+    gan: stopped at step 10 of 100, saved in runs/mine
+    """
 
 
 @contextlib.contextmanager

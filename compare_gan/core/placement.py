@@ -27,6 +27,9 @@ class Placement:
     An fsdp group consists of adjacent devices, those of one process if it has enough.
 
     Rajbhandari et al., https://arxiv.org/abs/1910.02054; Zhao et al., https://arxiv.org/abs/2304.11277.
+
+    >>> cg.Placement.create().fsdp
+    1
     """
 
     mesh: Mesh

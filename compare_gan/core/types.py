@@ -18,14 +18,23 @@ Metrics = dict[str, Array]
 
 @dataclasses.dataclass(frozen=True)
 class ImageSpec:
-    """The shape of a data set's images, and its number of classes."""
+    """The shape of a data set's images, and its number of classes.
+
+    >>> cg.ImageSpec((32, 32, 3), num_classes=10).image_shape
+    (32, 32, 3)
+    """
 
     image_shape: tuple[int, int, int]  # H, W, C
     num_classes: int = 0
 
 
 class Batch(NamedTuple):
-    """A batch from the data pipeline."""
+    """A batch from the data pipeline.
+
+    >>> images, labels = np.zeros((64, 32, 32, 3), np.uint8), np.full(64, -1)
+    >>> cg.Batch(images, labels).images.shape
+    (64, 32, 32, 3)
+    """
 
     images: Array  # [B, H, W, C], uint8 in [0, 255] or float in [0, 1]
     labels: Array  # [B] class indices, -1 = unlabelled; or [B, K] soft labels
@@ -119,7 +128,13 @@ class NetState:
 
 @struct.dataclass
 class GANState:
-    """The complete training state, which is what a checkpoint stores."""
+    """The complete training state, which is what a checkpoint stores.
+
+    >>> gan = cg.presets.small(cg.ImageSpec((8, 8, 1)))
+    >>> state = jax.eval_shape(gan.init, jax.random.key(0))
+    >>> state.step.dtype, state.d_opt.count.shape
+    (dtype('int32'), ())
+    """
 
     step: Array  # number of generator updates
     g: NetState

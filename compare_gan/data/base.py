@@ -25,7 +25,12 @@ class Images(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Images with their labels."""
+    """Images with their labels.
+
+    >>> split = cg.open_dataset("digits").test
+    >>> len(split), split.images.shape, split.labels.shape
+    (450, (450, 8, 8, 1), (450,))
+    """
 
     images: Images  # [N, H, W, C] uint8
     labels: np.ndarray  # [N] int32 class indices, -1 = unlabelled; or [N, K] float32 soft labels
@@ -80,6 +85,13 @@ class ImageDataset:
     """Train and test images of one size.
 
     The labels of `test` are for evaluation only; training never reads them.
+
+    >>> data = cg.open_dataset("digits")
+    >>> data.spec, data.class_names[:3]
+    (ImageSpec(image_shape=(8, 8, 1), num_classes=10), ('0', '1', '2'))
+    >>> labels = np.where(data.train.labels == 3, 3, -1)  # hide all labels but those of threes
+    >>> len(data.with_labels(labels).train)
+    1347
     """
 
     name: str

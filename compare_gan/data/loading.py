@@ -29,6 +29,9 @@ T = TypeVar("T")
 class LoadOptions:
     """How a data set is read.
 
+    >>> cg.open_dataset("digits", reading=cg.LoadOptions(image_size=16)).spec.image_shape
+    (16, 16, 1)
+
     Raises:
       UserError: an option is invalid.
     """

@@ -39,12 +39,21 @@ def is_export(folder: Path) -> bool:
     return (folder / METADATA_FILE).exists()
 
 
-def open_sampler(folder: Path) -> Sampler:
+def open_sampler(folder: str | Path) -> Sampler:
     """The generator of an export.
+
+    >>> data = cg.open_dataset("blobs")
+    >>> run = cg.train(cg.presets.small(data.spec), data, "runs/exported", steps=1)
+    exported: 1/1 ...
+    >>> step = run.export("exported").step
+    >>> images, labels = cg.open_sampler("exported").images(8, seed=0)
+    >>> images.shape, labels.tolist()
+    ((8, 8, 8, 3), [0, 1, 2, 3, 0, 1, 2, 3])
 
     Raises:
       UserError: the export is damaged, of a newer format or JAX, or its programs have side effects.
     """
+    folder = Path(folder)
     metadata = read_metadata(folder)
     verify_checksums(folder)
     programs = load_checked(folder, "sampler"), load_checked(folder, "generator")

@@ -30,6 +30,10 @@ def open_extractor(source: str) -> Extractor:
     Supported files: the output of `compare-gan classifier`; weights of the 2015 Inception network as `.pth`,
     `.safetensors` or `.npz`; any network as `.onnx`.
 
+    >>> extractor = cg.open_extractor("digits")
+    >>> extractor(cg.open_dataset("digits").test.images[:5]).features.shape
+    (5, 64)
+
     Raises:
       UserError: there is no such extractor, or the file is not supported.
     """

@@ -17,6 +17,9 @@ Classifier = Literal["s4l", "linear", "clusters"]
 class LabelRecipe:
     """Hyperparameters of label inference.
 
+    >>> cg.LabelRecipe(classify_steps=600).classifier
+    's4l'
+
     Raises:
       UserError: a value is unknown or out of range.
     """

@@ -73,6 +73,10 @@ class GAN:
     5% labels, a batch of 32 otherwise has 1.6 on average. The discriminator then sees labelled images more
     often than others. 0, as in compare_gan, samples all images uniformly.
 
+    >>> gan = cg.presets.small(cg.ImageSpec((8, 8, 1)))
+    >>> dataclasses.replace(gan, g_lr=1e-4, disc_iters=2).sub_batches
+    2
+
     Raises:
       UserError: `conditional` without labels, a task that does not support the images, or a value out of
         range.

@@ -26,6 +26,11 @@ def s3gan(
 ) -> GAN:
     """Adds rotation prediction, label projection and a label predictor to a conditional GAN.
 
+    >>> base = cg.presets.small(cg.ImageSpec((8, 8, 1), num_classes=10))
+    >>> gan = cg.s3gan(base, rotated_batch_fraction=4, project_y=True)
+    >>> [task.name for task in gan.tasks]
+    ['rotation', 'class']
+
     Args:
       base: a conditional GAN whose discriminator does not project labels itself.
       rotated_batch_fraction: the rotation task uses batch_size / rotated_batch_fraction images on each side,

@@ -20,6 +20,10 @@ def ssgan(
 ) -> GAN:
     """Adds rotation prediction to a GAN.
 
+    >>> base = cg.presets.small(cg.ImageSpec((8, 8, 1)))
+    >>> cg.ssgan(base, rotated_batch_size=16).tasks
+    (Rotation(num_images=4, d_weight=1.0, g_weight=0.2, name='rotation'),)
+
     Args:
       base: the GAN.
       rotated_batch_size: images of the rotation task on each side, the unrotated ones included.

@@ -42,6 +42,15 @@ def train_step(
     The generator is updated on the images and latent vectors of the last discriminator update; with
     `experimental_force_graph_unroll` every update has its own (`unrolled_step`).
 
+    >>> data = cg.open_dataset("digits")
+    >>> gan = cg.presets.small(data.spec)
+    >>> step = jax.jit(functools.partial(cg.train_step, gan), donate_argnums=0)
+    >>> rows = np.arange(gan.sub_batches * gan.batch_size).reshape(gan.sub_batches, gan.batch_size)
+    >>> batch = cg.Batch(data.train.images[rows], data.train.labels[rows])
+    >>> state, metrics = step(gan.init(jax.random.key(0)), batch, jax.random.key(1))
+    >>> int(state.step), metrics["loss/d"].shape
+    (1, ())
+
     Args:
       gan: the GAN to train.
       state: the current state; `gan.init` creates the first.

@@ -47,6 +47,9 @@ class DivergencePolicy:
     generated images is below `min_sample_std` times that of real images in `collapse_patience` consecutive
     sample grids).
 
+    >>> cg.DivergencePolicy(on_divergence="rollback").on_collapse
+    'note'
+
     Raises:
       UserError: an unknown response.
     """

@@ -23,7 +23,13 @@ Score = Callable[[Any, int], float | None]  # maps state and step to a score; lo
 
 
 class Action(enum.IntEnum):
-    """The loop's next action, from the weakest to the strongest."""
+    """The loop's next action, from the weakest to the strongest.
+
+    >>> def stop_early(step, state, metrics):
+    ...     return cg.Action.STOP if metrics and metrics["loss/d"] < 0.1 else None
+    >>> stop_early(10, None, {"loss/d": 0.05}).name
+    'STOP'
+    """
 
     CONTINUE = 0
     SAVE = 1  # write a checkpoint
@@ -35,6 +41,11 @@ class Hook(Protocol):
     """Observes training after each step, and may return an action.
 
     With several processes, all call their hooks at the same steps, and all must return the same action.
+
+    >>> seen = []
+    >>> def remember(step, state, metrics):
+    ...     seen.append(step)
+    >>> hook: cg.Hook = remember
     """
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> Action | None:

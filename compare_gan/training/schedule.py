@@ -9,6 +9,10 @@ from compare_gan.core.errors import UserError
 class TrainSchedule:
     """The number of steps, and the interval in steps of each kind of event.
 
+    >>> schedule = cg.TrainSchedule(steps=1000, sample_every=250)
+    >>> [step for step in range(1001) if schedule.due(schedule.sample_every, step)]
+    [250, 500, 750, 1000]
+
     Raises:
       UserError: a number below 1.
     """
