@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # for type checkers and editors; `_NAMES` is what happens
     from compare_gan.data import LoadOptions as LoadOptions
     from compare_gan.data import Split as Split
     from compare_gan.data import open_dataset as open_dataset
+    from compare_gan.evaluation.during_training import Scoring as Scoring
+    from compare_gan.evaluation.options import EvalOptions as EvalOptions
     from compare_gan.export.folder import open_sampler as open_sampler
     from compare_gan.features import EXTRACTORS as EXTRACTORS
     from compare_gan.features import open_extractor as open_extractor
@@ -63,6 +65,8 @@ _NAMES = {  # module -> public names
     "core.placement": ("Placement",),
     "core.types": ("Batch", "GANState", "ImageSpec"),
     "data": ("DATASETS", "ImageDataset", "LoadOptions", "Split", "open_dataset"),
+    "evaluation.during_training": ("Scoring",),
+    "evaluation.options": ("EvalOptions",),
     "export.folder": ("open_sampler",),
     "features": ("EXTRACTORS", "open_extractor"),
     "fewlabels": ("LabelRecipe",),

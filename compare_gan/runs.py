@@ -4,6 +4,7 @@ import dataclasses
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,14 @@ from compare_gan.data.base import UNLABELLED, ImageDataset, Origin, Split, hard_
 from compare_gan.data.label_files import digest, write_labels
 from compare_gan.data.loading import LoadOptions
 from compare_gan.data.source import refuse_inside
+from compare_gan.data.validation import with_validation
+from compare_gan.evaluation.during_training import Scoring, scorer
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import Prior
 from compare_gan.trained_run import Run
 from compare_gan.training.divergence import DivergencePolicy
 from compare_gan.training.gan import train as train_gan
-from compare_gan.training.hooks import Hook, Score
+from compare_gan.training.hooks import Hook
 from compare_gan.training.resume import check_fits, check_steps
 from compare_gan.training.run_dir import describe_run, read_run
 from compare_gan.training.schedule import TrainSchedule
@@ -88,8 +91,7 @@ def train(
     tensorboard: bool = True,
     random_flip: bool = False,
     eval_prior: Prior | None = None,
-    score: Score | None = None,
-    validation: float | None = None,
+    scoring: Scoring | None = None,
     divergence: DivergencePolicy = DivergencePolicy(),
     placement: Placement | None = None,
     workers: int = 0,
@@ -118,8 +120,7 @@ def train(
       tensorboard: write metrics, samples and real images to a TensorBoard event file in the run folder.
       random_flip: mirror real images left to right with probability 1/2.
       eval_prior: the distribution of latent vectors of samples and scores; None: `gan.prior`.
-      score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
-      validation: fraction of the training images that the caller held out for `score`; recorded in run.json.
+      scoring: scores during training, which keep the best checkpoint.
       divergence: what to do when training goes wrong.
       placement: the devices; all of them by default.
       workers: processes that read images which are not in memory; 0: threads.
@@ -139,11 +140,18 @@ def train(
     schedule = schedule or TrainSchedule(steps or 0)
     check_data(gan, data)
     check_steps(run_dir, schedule.steps)
-    origin = data.origin or Origin(None, dataclasses.asdict(LoadOptions()))
-    if origin.data is not None:
-        refuse_inside(run_dir, origin.data)
+    if data.origin is not None and data.origin.data is not None:
+        refuse_inside(run_dir, data.origin.data)
     if line := describe_unlabelled(data, gan):
         print(line, flush=True)
+    evaluated = dataclasses.replace(gan, prior=eval_prior or gan.prior)
+    used, score = data, None
+    if scoring is not None:
+        held_out = None
+        if scoring.validation is not None:
+            used, held_out = with_validation(data, scoring.validation, seed)
+        score = scorer(scoring, evaluated, used, held_out, run_dir)
+        schedule = dataclasses.replace(schedule, score_every=scoring.every)
     unnamed: tuple[str, ...] = ()
     if config is None:
         written = write_config(
@@ -152,25 +160,13 @@ def train(
         config, unnamed = written.config, written.unnamed
     if continue_with_changes:
         check_fits(run_dir, gan.with_replicas(placement.mesh.size))
-    with tempfile.TemporaryDirectory() as scratch:
-        labels, file = origin.labels, Path(scratch) / TRAINING_LABELS
-        if origin.assigned:
-            labels = {"choice": TRAINING_LABELS, "sha256": save_labels(file, data.train)}
-        record = {
-            "data": origin.data,
-            "reading": origin.reading,
-            "labels": labels,
-            "labelled_only": origin.labelled_only,
-            "seed": seed,
-            "validation": validation,
-        } | ({"unnamed_parts": list(unnamed)} if unnamed else {})
-        describe_run(run_dir, data, config, record, continue_with_changes)
-        if origin.assigned and is_main_process():
-            with atomic(run_dir / TRAINING_LABELS) as copy:
-                copy.write(file.read_bytes())
+    record: dict[str, Any] = {"seed": seed, "validation": scoring and scoring.validation}
+    if unnamed:
+        record["unnamed_parts"] = list(unnamed)
+    describe_with_labels(run_dir, data, used, config, record, continue_with_changes)
     train_gan(
         gan,
-        data.train,
+        used.train,
         run_dir=run_dir,
         schedule=schedule,
         seed=seed,
@@ -182,8 +178,41 @@ def train(
         tensorboard=tensorboard,
         hooks=hooks,
     )
-    opened = open_run(run_dir, gan=dataclasses.replace(gan, prior=eval_prior or gan.prior))
-    return dataclasses.replace(opened, dataset=data)
+    return dataclasses.replace(open_run(run_dir, gan=evaluated), dataset=used)
+
+
+def describe_with_labels(
+    run_dir: Path,
+    data: ImageDataset,
+    used: ImageDataset,
+    config: str,
+    record: dict[str, Any],
+    continue_with_changes: bool | None,
+) -> None:
+    """`describe_run` with the origin of the data; labels that are in no other file are written to the folder.
+
+    Args:
+      run_dir: the run folder.
+      data: the data.
+      used: the same without validation images.
+      config: the operative configuration.
+      record: further entries of `run.json`.
+      continue_with_changes: see `describe_run`.
+
+    Raises:
+      UserError: the folder is not writable, or holds another run.
+    """
+    origin = data.origin or Origin(None, dataclasses.asdict(LoadOptions()))
+    with tempfile.TemporaryDirectory() as scratch:
+        labels, file = origin.labels, Path(scratch) / TRAINING_LABELS
+        if origin.assigned:
+            labels = {"choice": TRAINING_LABELS, "sha256": save_labels(file, data.train)}
+        fields = {"data": origin.data, "reading": origin.reading, "labels": labels}
+        fields |= {"labelled_only": origin.labelled_only} | record
+        describe_run(run_dir, used, config, fields, continue_with_changes)
+        if origin.assigned and is_main_process():  # not before `describe_run`, which may refuse the folder
+            with atomic(run_dir / TRAINING_LABELS) as copy:
+                copy.write(file.read_bytes())
 
 
 def check_data(gan: GAN, data: ImageDataset) -> None:

@@ -15,6 +15,7 @@ import pytest
 import compare_gan as cg
 from compare_gan.core.run_files import CONFIG, TRAINING_LABELS
 from compare_gan.core.types import LossPair
+from compare_gan.evaluation.scores import read_scores
 from compare_gan.losses.standard import hinge
 from compare_gan.main import main
 from tests.training.tiny import CONDITIONAL, blobs
@@ -171,3 +172,14 @@ def test_own_training_loop(run):
     images, labels = run.dataset.train.images[order], run.dataset.train.labels[order]
     state, metrics = step(state, cg.Batch(images, labels), jax.random.key(1))
     assert int(state.step) == 1 and {"loss/d", "loss/g"} <= metrics.keys()
+
+
+def test_scores_during_training_select_the_best_checkpoint(run, tmp_path):
+    options = cg.EvalOptions(extractor="random", metrics=("frechet_distance",), images=64, runs=1)
+    scoring = cg.Scoring(every=3, validation=0.25, options=options)
+    found = cg.train(CONDITIONAL, run.dataset, tmp_path / "run", steps=6, scoring=scoring)
+    assert len(found.dataset.train) == 192 and len(run.dataset.train) == 256
+    rows = {int(row["step"]): float(row["frechet_distance"]) for row in read_scores(tmp_path / "run")}
+    assert {*rows} == {3, 6} and found.step_number("best") == min(rows, key=rows.__getitem__)
+    stored = np.load(tmp_path / "run" / TRAINING_LABELS)  # of all images, as the data set has them
+    np.testing.assert_array_equal(stored["index"], np.flatnonzero(run.dataset.train.labels >= 0))

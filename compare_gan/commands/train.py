@@ -26,7 +26,7 @@ def add(commands) -> None:
         "--gin_config",
         action="append",
         default=[],
-        help="configuration file, or the name of a packaged one such as small.gin; may be repeated",
+        help="configuration file, or the name of a packaged one, see compare-gan configs; may be repeated",
     )
     parser.add_argument("--gin_bindings", action="append", default=[], help="one binding; may be repeated")
     parser.add_argument(
@@ -141,7 +141,7 @@ def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
     from compare_gan.config.parse import parse
     from compare_gan.core.placement import Placement
     from compare_gan.data.source import refuse_inside
-    from compare_gan.data.validation import with_validation
+    from compare_gan.evaluation.during_training import Scoring
     from compare_gan.training.divergence import DivergencePolicy
     from compare_gan.training.hooks import ProfileHook
     from compare_gan.training.resume import check_steps
@@ -159,18 +159,15 @@ def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
         sample_every=arguments.sample_every,
         save_every=parsed.run_config.save_checkpoints_steps,
         keep_checkpoints=parsed.run_config.keep_checkpoint_max,
-        score_every=arguments.eval_every_steps if arguments.schedule == "train" else None,
     )
+    scoring = None
+    if arguments.eval_every_steps and arguments.schedule == "train":
+        scoring = Scoring(arguments.eval_every_steps, arguments.best_by, arguments.validation, options)
     check_steps(run_dir, schedule.steps)  # before images are read, which may take long
     refuse_inside(run_dir, data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name))
     dataset = training_data(arguments, parsed)
-    gan = parsed.gan(dataset.spec)
-    validation = None
-    if arguments.validation is not None:
-        dataset, validation = with_validation(dataset, arguments.validation, seed)
-    score = scorer(arguments, options, parsed, gan, dataset, validation) if schedule.score_every else None
     runs.train(
-        gan,
+        parsed.gan(dataset.spec),
         dataset,
         run_dir,
         schedule=schedule,
@@ -178,9 +175,8 @@ def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
         hooks=[ProfileHook(run_dir, arguments.profile, schedule)] if arguments.profile else [],
         random_flip=parsed.dataset.random_flip,
         eval_prior=parsed.eval_prior,
-        score=score,
+        scoring=scoring,
         tensorboard=not arguments.no_tensorboard,
-        validation=arguments.validation,
         divergence=DivergencePolicy(arguments.on_divergence, arguments.on_collapse),
         placement=placement,
         workers=arguments.data_workers,
@@ -229,57 +225,6 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> Any:
     if arguments.labelled_only or label_kind == "given":
         dataset = labelled_only(dataset)
     return dataset
-
-
-def scorer(
-    arguments: argparse.Namespace,
-    options: "EvalOptions",
-    parsed: Any,
-    gan: Any,
-    dataset: Any,
-    validation: Any,
-) -> Any:
-    """A function that scores a state, adds a row to `scores.csv`, and returns a value to minimise.
-
-    Args:
-      validation: images to score on; None: the test images.
-
-    Raises:
-      UserError: a metric or the extractor is incompatible with the data.
-    """
-    from compare_gan.core.registry import METRICS
-    from compare_gan.evaluation.evaluate import check_settings, evaluate
-    from compare_gan.evaluation.options import eval_extractor, eval_settings
-    from compare_gan.evaluation.scores import higher_is_better, score, write_scores
-
-    split = "test" if validation is None else "validation"
-    if validation is not None:
-        dataset = dataclasses.replace(dataset, test=validation, test_class_names=None)
-    settings, extractor = eval_settings(options, dataset), eval_extractor(options, dataset)
-    evaluated = dataclasses.replace(gan, prior=parsed.eval_prior)
-    check_settings(settings, evaluated, dataset, extractor, lenient=options.metrics is None)
-    scores = [column for name in settings.metrics for column in METRICS[name].columns]
-    best = arguments.best_by or scores[0]
-    if best not in scores:
-        raise UserError(f"--best_by {best}: not one of the scores {', '.join(scores)}; see --metrics")
-    caution = (
-        "evaluate --steps best scores it on the test images"
-        if validation is not None
-        else "so its scores on them are optimistic; --validation 0.1 selects on held-out training images"
-    )
-    print(
-        f"the best checkpoint is selected by {best} on {len(dataset.test):,} {split} images; {caution}",
-        flush=True,
-    )
-
-    def call(state: Any, step: int) -> float | None:
-        row = evaluate(evaluated, state, dataset, extractor, settings) | {"split": split}
-        write_scores(Path(arguments.model_dir), row, options.score_filename)
-        value = score(row, best)
-        print(f"{arguments.model_dir}: step {step}, {best} {value} ({split} images)", flush=True)
-        return -value if value is not None and higher_is_better(best) else value
-
-    return call
 
 
 def data_source(sources: list[str] | None, fake: bool, name: str | None) -> str | list[str]:

@@ -13,7 +13,11 @@ from compare_gan.features.base import Extractor
 
 @dataclasses.dataclass(frozen=True)
 class EvalOptions:
-    """How a GAN is scored, and where scores are stored."""
+    """How a GAN is scored, and where scores are stored.
+
+    >>> cg.EvalOptions(metrics=("fid_score", "kid_score"), extractor="inception").seed
+    42
+    """
 
     extractor: str | Extractor | None = None  # see `open_extractor`; None: `default_extractor`
     metrics: tuple[str, ...] | None = None  # None: those of the defaults that apply
