@@ -8,10 +8,11 @@ import pytest
 from compare_gan.architectures import dcgan
 from compare_gan.config.parse import parse
 from compare_gan.config.write import write_config
-from compare_gan.core.registry import ARCHITECTURES
+from compare_gan.core.registry import ARCHITECTURES, SCHEDULES
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.optimizers import adam
-from compare_gan.gans.sampling import normal, truncated_normal, uniform
+from compare_gan.gans.sampling import categorical, gamma, normal, truncated_normal, uniform
+from compare_gan.gans.schedules import exponential_decay
 from compare_gan.nn.norms import conditional_batch_norm
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers, StandardizeBatch
 from compare_gan.penalties.gradient import wgangp_penalty
@@ -62,6 +63,10 @@ def test_gans_made_in_python_are_written(name):
         {"penalty": wgangp_penalty, "penalty_weight": 10, "adversarial_weight": 0.5},
         {"prior": functools.partial(normal, stddev=0.5, mean=2.0)},
         {"prior": functools.partial(uniform, minval=0.0)},
+        {"prior": functools.partial(gamma, alpha=2.0)},
+        {"prior": functools.partial(categorical, logits=(0.0, 1.0))},
+        {"lr_schedule": functools.partial(exponential_decay, decay_steps=5, decay_rate=0.5)},
+        {"lr_schedule": functools.partial(SCHEDULES["cosine_decay_schedule"], decay_steps=5)},
         {"layers": Layers(batch=StandardizeBatch(use_moving_averages=False))},
         {"lr_warmup_steps": 5, "d_lr": 4e-4, "ema_rampup": 0.05, "remat": True},
     ],
