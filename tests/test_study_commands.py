@@ -26,7 +26,7 @@ from compare_gan.data import open_dataset
 from compare_gan.fewlabels.settings import command_line, merge_settings
 from compare_gan.main import main, normalize_option, parser
 from compare_gan.studies import StudyRequest, settings_of
-from tests.helpers.commands import TINY
+from tests.helpers.commands import TINY, bindings
 from tests.helpers.tiers import slow_unless
 
 SMALL = ["--data", "blobs", "--quick", "--steps", "3", "--encoder-width", "4"]
@@ -198,7 +198,7 @@ def test_a_study_of_images_in_memory(tmp_path):
 
 @pytest.mark.slow
 def test_few_labels_on_a_folder_of_photographs_of_mixed_sizes(tmp_path, capsys):
-    """Without any option but --quick: bright and dark photographs, two classes."""
+    """With tiny networks, and no choice made: bright and dark photographs, two classes."""
     rng = np.random.default_rng(0)
     for i in range(40):
         size = rng.integers(33, 60, 2)
@@ -207,7 +207,9 @@ def test_few_labels_on_a_folder_of_photographs_of_mixed_sizes(tmp_path, capsys):
         pixels = rng.integers(0, 128, (*size, 3), np.uint8) + np.uint8(127 * (i % 2))
         Image.fromarray(pixels).save(path)
     run = tmp_path / "run"
-    assert call("few-labels", "--quick", "--data", tmp_path / "data", "--model_dir", run) == 0
+    words = ["few-labels", "--quick", "--data", tmp_path / "data", "--model_dir", run, *bindings()]
+    words += ["--encoder_width", "4"]
+    assert call(*words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("chosen for colour images of 32x32 on a CPU: images of several sizes (median ")
     assert "networks small32.gin (--gin_config), label recipe photos (--label_recipe)" in lines[1]
@@ -217,7 +219,7 @@ def test_few_labels_on_a_folder_of_photographs_of_mixed_sizes(tmp_path, capsys):
     assert settings["reading"]["image_size"] == 32 and (run / "report.html").exists()
     assert json.loads((run / "s3gan" / "run.json").read_text())["image_shape"] == [32, 32, 3]
     before = times(run)
-    assert call("few-labels", "--quick", "--data", tmp_path / "data", "--model_dir", run) == 0
+    assert call(*words) == 0
     assert "all done already" in capsys.readouterr().out and before == times(run)
 
 
