@@ -70,7 +70,7 @@ def test_gans_made_in_python_are_written(name):
         {"layers": Layers(batch=StandardizeBatch(use_moving_averages=False))},
         {"lr_warmup_steps": 5, "d_lr": 4e-4, "ema_rampup": 0.05, "remat": True},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_arguments_of_parts_are_written(changes):
     gan = dataclasses.replace(CONDITIONAL, **changes)
