@@ -104,8 +104,8 @@ def train(
     call then resumes bit-exactly.
 
     >>> data = cg.open_dataset("blobs")
-    >>> run = cg.train(cg.presets.small(data.spec), data, "runs/blobs", steps=2)
-    blobs: 2/2 ...
+    >>> run = cg.train(cg.presets.small(data.spec), data, "runs/blobs", steps=1)
+    blobs: 1/1 ...
     >>> run.sample(4, label="top left").shape
     (4, 8, 8, 3)
 
