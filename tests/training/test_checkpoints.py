@@ -118,6 +118,7 @@ def test_what_is_written_is_the_state_of_the_save_though_its_memory_is_used_agai
         checkpoints.save(step, here)
         for _ in range(5):
             here = onward(here)
+    checkpoints.wait()
     for step in range(1, 4):
         expected = jax.tree.map(lambda x: x, state(1, 1000))
         for _ in range(5 * (step - 1)):
