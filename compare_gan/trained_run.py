@@ -276,7 +276,7 @@ class Run:
           UserError: there is no such checkpoint, or `out` contains something else or cannot be written.
         """
         out = validate_output_dir(self.run_dir / EXPORT if out is None else Path(out))
-        config, rows = (self.run_dir / CONFIG).read_text(), read_scores(self.run_dir)
+        config, rows = read_text(self.run_dir / CONFIG), read_scores(self.run_dir)
         return write_export(out, self.gan, self.restore(step), self.about, config, rows, statistics_examples)
 
     def discriminator_features(self, images: np.ndarray, *, step: str | int = "latest") -> np.ndarray:

@@ -15,6 +15,7 @@ from compare_gan.config.checks import check
 from compare_gan.config.gin_factories import inherited, label, parameters, register_all
 from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING, RENAMED
 from compare_gan.config.recipes import config_file
+from compare_gan.core import files
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import EXPOSED, SCHEDULES, Exposed
 from compare_gan.gans.gan import GAN
@@ -84,11 +85,11 @@ def read(
 
 def read_file(path: Path, reading: ReadResult, includers: tuple[Path, ...]) -> None:
     try:
-        read_text(path.read_text(), path, reading, (*includers, path.resolve()))
-    except OSError as error:
-        reading.mistakes.append(UserError(f"{path}: cannot be read ({error.strerror})"))
-    except UnicodeDecodeError:
-        reading.mistakes.append(UserError(f"{path}: not a text file"))
+        text = files.read_text(path)
+    except UserError as error:
+        reading.mistakes.append(error)
+    else:
+        read_text(text, path, reading, (*includers, path.resolve()))
 
 
 def read_text(text: str, path: Path | None, reading: ReadResult, includers: tuple[Path, ...]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from compare_gan.core import records
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.processes import is_main_process
@@ -65,7 +66,7 @@ def check(path: Path, note: Path, origin: Origin) -> None:
     Raises:
       UserError: they differ; the message names `path` and each entry that differs.
     """
-    noted, wanted = read_json(note), json.loads(json.dumps(origin))
+    noted, wanted = read_json(note, records.ORIGIN), json.loads(json.dumps(origin))
     if found := list(differences(noted, wanted)):
         raise UserError(
             f"{path}: was created from other inputs ({'; '.join(found)}); remove it or choose another folder"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import regular
 from compare_gan.core.memory import memory_budget
 from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
@@ -34,7 +35,7 @@ def plain_arrays(path: Path) -> dict[str, np.ndarray]:
       UserError: the file cannot be read, is not a NumPy file of plain arrays, or does not fit into memory.
     """
     try:
-        with open(path, "rb") as file:
+        with open(regular(path), "rb") as file:
             if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
                 return {"images": open_memmap(path, mode="r")}
             file.seek(0)

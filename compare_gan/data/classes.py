@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.records import MAX_CLASSES
 from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.records import Contents, StoredSplit
-from compare_gan.data.splits import MAX_CLASSES
 
 MIN_SUSPECT_IMAGES = 20  # a smaller data set may have a class per image without a note
 # Strings that mean "no label" unless a class has that name: those that pandas reads as missing.

@@ -18,6 +18,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.core.origin import warn_once
+from compare_gan.core.records import MAX_CLASSES
 from compare_gan.data.base import UNLABELLED, Split, hardened
 from compare_gan.data.classes import MISSING, with_distinct_names
 from compare_gan.data.label_rows import (
@@ -34,7 +35,6 @@ from compare_gan.data.label_rows import (
 )
 from compare_gan.data.layout import is_image
 from compare_gan.data.records import Contents, StoredSplit
-from compare_gan.data.splits import MAX_CLASSES
 
 NOT_FOUND, AMBIGUOUS = -1, -2  # in place of an image index
 log = logging.getLogger(__name__)

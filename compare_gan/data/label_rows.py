@@ -20,6 +20,8 @@ import numpy as np
 from scipy.special import softmax
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_bytes
+from compare_gan.core.memory import memory_budget
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.label_tables import TEXT_SUFFIXES, Table, read_table
@@ -125,10 +127,7 @@ def files_of(path: Path) -> list[Path]:
 
 def file_bytes(file: Path) -> bytes:
     """The bytes of a file. Raises UserError if it cannot be read."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+    return read_bytes(file, memory_budget())
 
 
 def _rows_of_table(path: Path, table: Table) -> LabelRows:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.records import MAX_CLASSES
 from compare_gan.core.words import counted
 from compare_gan.data.base import UNLABELLED
-from compare_gan.data.splits import MAX_CLASSES
 from compare_gan.data.tree import Tree, is_image
 
 STYLEGAN, METADATA = "dataset.json", ("metadata.csv", "metadata.jsonl")

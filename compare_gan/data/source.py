@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.files import regular
 from compare_gan.core.registry import DATASETS
 from compare_gan.data.archive import SUFFIXES as ARCHIVES
 from compare_gan.data.archive import read_archive
@@ -169,6 +170,7 @@ def _find(source: str, reading: LoadOptions) -> Contents:
 def _read(path: Path, columns: Columns) -> Contents:
     if path.is_dir():
         return read_folder(path, columns)
+    regular(path)
     if path.name.lower().endswith(PARQUET):
         return read_parquet(path, columns)
     if idx_name(path.name):

@@ -22,7 +22,6 @@ _WORDS: dict[SplitName, str] = {
 _SPLITS = {split: re.compile(_AROUND + words + _AROUND) for split, words in _WORDS.items()}
 _SHARD = re.compile(r"-\d+-of-\d+.*")  # shard suffix of the Hugging Face hub, sometimes followed by a hash
 HELD_OUT = 1 / 5
-MAX_CLASSES = 100_000
 
 
 def split_of(name: str) -> SplitName | None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from compare_gan import metrics as _  # noqa: F401  (registers them)
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import write_csv
+from compare_gan.core.files import read_text, write_csv
 from compare_gan.core.lock import exclusive
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.registry import METRICS
@@ -135,7 +135,7 @@ def read_scores(run_dir: Path, filename: str = SCORES) -> list[dict[str, str]]:
     if not path.exists():
         return []
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text())))
+        rows = list(csv.DictReader(io.StringIO(read_text(path))))
         for row in rows:
             int(row["step"])
     except (OSError, ValueError, KeyError, TypeError, csv.Error):

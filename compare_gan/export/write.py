@@ -17,13 +17,12 @@ from compare_gan.core.sampler import Sampler
 from compare_gan.core.types import GANState
 from compare_gan.export import programs
 from compare_gan.export.card import SHOWN, card
-from compare_gan.export.folder import FORMAT, METADATA_FILE, ExportMetadata, is_export
+from compare_gan.export.folder import CHECKSUMMED_SUFFIXES, FORMAT, METADATA_FILE, ExportMetadata, is_export
 from compare_gan.export.loader import runnable
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import describe_prior
 from compare_gan.gans.standing import describe_statistics, with_inference_stats
 
-CHECKSUMMED_SUFFIXES = (".jax", ".safetensors")  # verified when read; the card may be edited
 
 
 def validate_output_dir(out: Path) -> Path:

@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from compare_gan.core import records
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.files import atomic, sha256_of
+from compare_gan.core.schema import parse_json
 from compare_gan.core.types import Array, Cond, NetState
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import Images
@@ -124,7 +126,7 @@ def load_encoder(path: Path, name: str | None = None) -> TrainedEncoder:
     """
     arrays = plain_arrays(path)
     try:
-        about = json.loads(str(arrays.pop("about")))
+        about = parse_json(str(arrays.pop("about")), records.ENCODER)
         shape, classes = tuple(about["image_shape"]), tuple(about["classes"])
         spec = EncoderSpec(shape, classes, about["width"], about.get("body", "small"))
     except (KeyError, TypeError, ValueError):

@@ -14,6 +14,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import regular
 from compare_gan.data.arrays import plain_arrays
 
 PYTORCH = {  # dtypes by PyTorch storage type
@@ -37,7 +38,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     if path.suffix not in READERS:
         raise UserError(f"{path}: weights must be a file with suffix {', '.join(READERS)}")
     try:
-        return READERS[path.suffix](path)
+        return READERS[path.suffix](regular(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or 'damaged'})") from None
 

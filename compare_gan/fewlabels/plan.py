@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from compare_gan.core import records
 from compare_gan.core.files import read_json, read_log
 from compare_gan.core.progress import Progress, clock
 from compare_gan.core.run_files import CLASSIFY_RUN, METRICS_LOG, PRETRAIN_RUN, SECONDS
@@ -158,11 +159,11 @@ def run_trial(trial: Study, entry: Entry) -> Entry:
         for _ in range(2 if task.kind == "gan" else 1):
             if attempt(lambda task: run_task(trial, task), task).error is not None:
                 return entry  # the real run will report it
-            totals.append(read_json(folder / SECONDS).get("evaluate", 0.0))
+            totals.append(read_json(folder / SECONDS, records.SECONDS).get("evaluate", 0.0))
     scoring = (totals[-1] - totals[-2]) * SCORING_SHARE
     runs = {"features": folder / PRETRAIN_RUN, "labels": folder / CLASSIFY_RUN, "gan": folder}
     log = read_log(runs[task.kind] / METRICS_LOG) if entry.steps else []
-    seconds = read_json(folder / SECONDS)
+    seconds = read_json(folder / SECONDS, records.SECONDS)
     if len(log) < 2:
         return dataclasses.replace(entry, seconds=sum(seconds.values()))
     rate = (log[-1]["step"] - log[0]["step"]) / max(log[-1]["seconds"] - log[0]["seconds"], 1e-9)

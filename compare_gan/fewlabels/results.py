@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from compare_gan import __version__
+from compare_gan.core import records as kinds
 from compare_gan.core import tables
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_csv, write_json
@@ -46,7 +47,7 @@ def summarise(study: Study) -> dict[str, Any]:
     rows, root = run_rows(study.folder), study.folder
     seconds: dict[str, float] = {}
     for path in find_files(root, SECONDS):
-        for stage, duration in read_json(path).items():
+        for stage, duration in read_json(path, kinds.SECONDS).items():
             seconds[stage] = round(seconds.get(stage, 0.0) + duration, 2)
     sets = label_set_records(root)
     left_out = list(study.settings.get("left_out", ()))
@@ -75,8 +76,10 @@ def summarise(study: Study) -> dict[str, Any]:
 def last_summary(folder: Path) -> dict[str, Any] | None:
     """The summary in a study folder; None if there is none, or if an earlier version wrote it."""
     path = folder / SUMMARY
-    summary = read_json(path) if path.exists() else {}
-    return summary if "held_out" in summary.get("data", {}) else None
+    if not path.exists() or "held_out" not in (read_json(path, kinds.ANY_SUMMARY).get("data") or {}):
+        return None
+    summary = read_json(path, kinds.LAST_SUMMARY)
+    return summary if all(line["method"] in LABEL_METHODS for line in summary["lines"]) else None
 
 
 def extractor_of(study: Study) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def run_rows(folder: Path) -> list[dict[str, Any]]:
     """One row per run, ordered by method, number of labels and seed."""
     rows = []
     for path in find_files(folder, RESULT):
-        row, run = read_json(path), path.parent
+        row, run = read_json(path, kinds.RESULT), path.parent
         if row.get("method") in LABEL_METHODS:
             row["label_set"] = label_set_id(run.parent) if LABEL_METHODS[row["method"]].from_few else None
             rows.append(row | {"folder": str(run.relative_to(folder))})
@@ -168,21 +171,23 @@ def label_set_records(folder: Path) -> list[dict[str, Any]]:
     for path in find_files(folder, QUALITY):
         if path.parent.name == CLUSTERS:
             continue
-        quality, probe, kept = read_json(path), path.parent / PROBE, path.parent / KEPT
+        quality, probe, kept = read_json(path, kinds.LABEL_QUALITY), path.parent / PROBE, path.parent / KEPT
         records.append(
             {
                 "folder": str(path.parent.relative_to(folder)),
                 "kept": len(plain_arrays(kept)["index"]) if kept.exists() else 0,
                 "hidden_labels": quality.get("hidden_labels", 0),
-                "accuracy": quality["accuracy"],
+                "accuracy": quality.get("accuracy"),
                 "test_labels": quality.get("test_labels", 0),
                 "test_accuracy": quality.get("test", {}).get("accuracy"),
                 "never_inferred": [
                     name
-                    for name, images in zip(quality["class_names"], quality["balance"], strict=True)
+                    for name, images in zip(
+                        quality.get("class_names", ()), quality.get("balance", ()), strict=False
+                    )
                     if not images
                 ],
-                "probe": read_json(probe)["linear_accuracy"] if probe.exists() else None,
+                "probe": read_json(probe, kinds.PROBE)["linear_accuracy"] if probe.exists() else None,
             }
         )
     return sorted(records, key=lambda row: (row["kept"], row["folder"]))
@@ -194,12 +199,12 @@ def cluster_records(folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "folder": str(path.parent.relative_to(folder)),
-            "clusters": len(quality["balance"]),
+            "clusters": len(quality.get("balance", ())),
             "purity": quality["purity"],
-            "mutual_information": quality["mutual_information"],
+            "mutual_information": quality.get("mutual_information"),
         }
         for path in paths
-        if "purity" in (quality := read_json(path))
+        if "purity" in (quality := read_json(path, kinds.LABEL_QUALITY))
     ]
 
 

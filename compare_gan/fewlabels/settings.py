@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from compare_gan.core import records
 from compare_gan.core.files import read_json
 from compare_gan.core.run_files import SETTINGS
 from compare_gan.data import LoadOptions
@@ -39,7 +40,7 @@ def read_settings(folder: Path) -> Settings:
     """
     if not (folder / SETTINGS).exists():
         return {}
-    found = read_json(folder / SETTINGS)
+    found = read_json(folder / SETTINGS, records.SETTINGS)
     if "data" in found:
         found["data"] = found["data"] and resolved(found["data"])
     if "reading" in found:

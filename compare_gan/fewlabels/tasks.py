@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from compare_gan.core import records
 from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.label_methods import Method
 from compare_gan.core.pictures import write_grid
@@ -166,7 +167,7 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     result = {"method": method.name, **budget_columns(task.budget), "seed": task.seed}
     result |= {"labels": count_true_labels(artefacts, method), "steps": scores["step"]}
     result |= {name: scores.get(name) for name in study.evaluation.metrics}
-    result["seconds"] = read_json(run_dir / SECONDS)["train"]
+    result["seconds"] = read_json(run_dir / SECONDS, records.SECONDS).get("train")
     write_json(run_dir / RESULT, result)
     return result
 
@@ -244,6 +245,6 @@ def stopwatch(folder: Path, stage: str) -> Iterator[None]:
     try:
         yield
     finally:
-        seconds = read_json(folder / SECONDS) if (folder / SECONDS).exists() else {}
+        seconds = read_json(folder / SECONDS, records.SECONDS) if (folder / SECONDS).exists() else {}
         seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 2)
         write_json(folder / SECONDS, seconds)

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from compare_gan.core import records as kinds
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json, read_log
+from compare_gan.core.files import read_json, read_log, read_text
 from compare_gan.core.run_files import (
     CONFIG,
     GRID_LAYOUT,
@@ -116,36 +117,34 @@ def collect_study(folder: Path) -> StudyReport:
         raise UserError(
             f"{folder}: no {SUMMARY} here; pass a folder of compare-gan demo, few-labels or study"
         )
-    summary = read_object(path)
-    shown = summary.get("shown")
-    if not isinstance(shown, dict):
-        raise UserError(f'{path}: has no object "shown"; run the study again')
-    features, labels = (folder / str(shown.get(key) or ".") for key in ("features", "labels"))
+    summary = read_json(path, kinds.SUMMARY)
+    shown = summary["shown"]
+    features, labels = (folder / (shown.get(key) or ".") for key in ("features", "labels"))
     return StudyReport(
         summary=summary,
-        settings=read_optional(folder / SETTINGS, read_object) or {},
-        lines=records(summary, path, "lines"),
-        real_scores=record(summary, "real"),
-        findings=sentences(summary, path, "findings"),
-        notes=sentences(summary, path, "notes"),
-        data=record(summary, "data"),
-        label_sets=records(summary, path, "labels"),
-        clusters=records(summary, path, "clusters"),
+        settings=read_optional(folder / SETTINGS, lambda p: read_json(p, kinds.SETTINGS)) or {},
+        lines=tuple(summary["lines"]),
+        real_scores=summary.get("real") or {},
+        findings=tuple(summary["findings"]),
+        notes=tuple(summary["notes"]),
+        data=summary.get("data") or {},
+        label_sets=tuple(summary["labels"]),
+        clusters=tuple(summary["clusters"]),
         labels=read_optional(labels / QUALITY, collect_labels),
         uncertain_grid=read_grid(labels / UNCERTAIN_GRID),
         pretrain=read_log(features / PRETRAIN_RUN / METRICS_LOG),
         real=read_grid(folder / REAL_GRID),
-        runs=tuple(collect_run(folder, record) for record in records(shown, path, "runs")),
+        runs=tuple(collect_run(folder, record) for record in shown["runs"]),
     )
 
 
 def collect_run(study: Path, record: Record) -> RunReport:
     """Reads the run folder that a record of the summary refers to."""
-    folder = study / str(record.get("folder", ""))
+    folder = study / record["folder"]
     samples = images_by_step(folder / SAMPLES)
     interpolations = images_by_step(folder / INTERPOLATIONS)
     return RunReport(
-        key=str(record.get("method")),
+        key=record["method"],
         record=record,
         metrics=read_log(folder / METRICS_LOG),
         samples={
@@ -154,30 +153,8 @@ def collect_run(study: Path, record: Record) -> RunReport:
             if (grid := read_grid(samples[step]))
         },
         interpolation=read_grid(interpolations[max(interpolations)]) if interpolations else None,
-        operative_config=read_optional(folder / CONFIG, lambda p: p.read_text("utf-8", errors="replace")),
+        operative_config=read_optional(folder / CONFIG, read_config),
     )
-
-
-def records(summary: Record, path: Path, key: str) -> tuple[Record, ...]:
-    """The list of objects under a key of the summary. Raises UserError for anything else."""
-    value = summary.get(key)
-    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise UserError(f'{path}: has no list of objects "{key}"; run the study again')
-    return tuple(value)
-
-
-def record(summary: Record, key: str) -> Record:
-    """The object under a key of the summary; empty if there is none."""
-    value = summary.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def sentences(summary: Record, path: Path, key: str) -> tuple[str, ...]:
-    """The list of sentences under a key of the summary. Raises UserError for anything else."""
-    value = summary.get(key)
-    if not isinstance(value, list):
-        raise UserError(f'{path}: has no list of sentences "{key}"; run the study again')
-    return tuple(map(str, value))
 
 
 def read_optional(path: Path, read: Callable[[Path], T]) -> T | None:
@@ -185,12 +162,8 @@ def read_optional(path: Path, read: Callable[[Path], T]) -> T | None:
     return read(path) if path.is_file() else None
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object. Raises UserError for anything else."""
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: not a JSON object; run the study again")
-    return value
+def read_config(path: Path) -> str:
+    return read_text(path, errors="replace")
 
 
 def collect_labels(path: Path) -> LabelQuality:
@@ -199,7 +172,7 @@ def collect_labels(path: Path) -> LabelQuality:
     Raises:
       UserError: the file cannot be read, or its parts do not have the same classes.
     """
-    quality = read_object(path)
+    quality = read_json(path, kinds.LABEL_QUALITY)
     try:
         balance, kept, true = (
             tuple(int(n) for n in quality.get(key) or ())
@@ -244,21 +217,20 @@ def read_grid(path: Path) -> Grid | None:
     layout_path = path.parent / GRID_LAYOUT
     if not (path.is_file() and layout_path.is_file()):
         return None
-    layout = read_json(layout_path)
+    layout = read_json(layout_path, kinds.GRID)
+    rows, columns, (height, width) = layout["rows"], layout["columns"], layout["tile"]
     try:
-        rows, columns, (height, width) = int(layout["rows"]), int(layout["columns"]), map(int, layout["tile"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f'{layout_path}: has no "rows", "columns" and "tile": [height, width]') from None
-    try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
+            if image.size != (columns * width, rows * height):  # before decoding
+                raise UserError(
+                    f"{path}: {image.width} x {image.height} pixels, but {layout_path.name} has "
+                    f"{columns} x {rows} tiles of {width} x {height}; generate the images again"
+                )
             pixels = np.asarray(image.convert("RGBA"))
-    except OSError:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{path}: damaged image; delete it or run the study again") from None
-    if pixels.shape[:2] != (rows * height, columns * width) or not pixels.size:
-        raise UserError(
-            f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but {layout_path.name} has "
-            f"{columns} x {rows} tiles of {width} x {height}; generate the images again"
-        )
     return Grid(pixels, rows, columns, (height, width))
 
 

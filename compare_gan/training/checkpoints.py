@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from compare_gan.core import records
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, sha256_of, write_json
 from compare_gan.core.processes import is_main_process
@@ -148,7 +149,7 @@ class Checkpoints:
         path = self.folder / BEST
         if not path.exists():
             return None
-        best = read_json(path)
+        best = read_json(path, records.BEST)
         return (best["step"], best["score"]) if best["step"] in steps else None
 
     def mark_best(self, step: int, score: float) -> None:
@@ -264,7 +265,7 @@ def find_corruption(folder: Path) -> str | None:
       UserError: the checkpoint was written by a newer version.
     """
     try:
-        manifest, found = read_json(folder / MANIFEST), digests(folder)
+        manifest, found = read_json(folder / MANIFEST, records.MANIFEST), digests(folder)
     except (UserError, OSError) as error:
         return str(error)
     try:

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
+from compare_gan.core import records
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_lines
 from compare_gan.core.processes import broadcast_from_main, is_main_process
 from compare_gan.core.run_files import INCIDENTS
 from compare_gan.core.types import GanLoss
@@ -188,7 +190,7 @@ def note_incident(run_dir: Path, step: int, incident: Incident, done: str) -> No
 def read_incidents(run_dir: Path) -> list[dict[str, Any]]:
     """The incidents of a run, in order."""
     path = run_dir / INCIDENTS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return read_lines(path, records.INCIDENT) if path.exists() else []
 
 
 def count_rollbacks(run_dir: Path) -> int:

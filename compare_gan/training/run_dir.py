@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from compare_gan import __version__
+from compare_gan.core import records
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import atomic, read_json, run_folder, write_json
+from compare_gan.core.files import atomic, read_json, read_text, run_folder, write_json
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import ABOUT, CONFIG
 from compare_gan.core.words import first_few
@@ -51,7 +52,7 @@ def describe_run(
     }
     about = json.loads(json.dumps(about))  # compare it in the form in which it is read back
     run_folder(run_dir)
-    before = read_json(run_dir / ABOUT) if (run_dir / ABOUT).exists() else {}
+    before = read_json(run_dir / ABOUT, records.RUN) if (run_dir / ABOUT).exists() else {}
     for name in ("image_shape", "class_names"):  # if these change, so do the networks or their meaning
         if before.get(name, about[name]) != about[name]:
             old, new = (str(values[name]) for values in (before, about))
@@ -62,7 +63,7 @@ def describe_run(
     changes = list(changed_data(before, about))
     if (run_dir / CONFIG).exists():
         same_version = before.get("versions", {}).get("compare_gan", __version__) == __version__
-        changes = [*changed_bindings((run_dir / CONFIG).read_text(), config, same_version), *changes]
+        changes = [*changed_bindings(read_text(run_dir / CONFIG), config, same_version), *changes]
     if changes and not continue_with_changes:
         choice = "" if continue_with_changes is None else "resume with --continue_with_changes, or "
         raise UserError(
@@ -93,4 +94,6 @@ def read_run(run_dir: Path) -> dict[str, Any]:
         raise UserError(
             f"{run_dir}: not a run folder (it has no {ABOUT}); give the --model_dir of a training"
         )
-    return read_json(run_dir / ABOUT)
+    about = read_json(run_dir / ABOUT, records.RUN)
+    about.setdefault("class_names", [str(k) for k in range(about["num_classes"])])  # not in older versions
+    return about
