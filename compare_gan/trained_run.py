@@ -11,6 +11,7 @@ import numpy as np
 
 from compare_gan.core.defaults import EVAL_RUNS, EVAL_SEED, STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_text
 from compare_gan.core.placement import Placement
 from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import CONFIG, EXPORT, SCORES
@@ -34,6 +35,7 @@ from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import discriminator_features, sampler_of
 from compare_gan.gans.standing import prepare_for_inference
 from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.resume import check_consistent
 
 FEATURES_BATCH = 256  # images per device
 
@@ -78,7 +80,12 @@ class Run:
         return number
 
     def template(self) -> GANState:
-        """A freshly initialised state, the template for restoring checkpoints."""
+        """A freshly initialised state, the template for restoring checkpoints.
+
+        Raises:
+          UserError: the newest checkpoint does not match the configuration of the run.
+        """
+        check_consistent(self.run_dir, self.gan)
         return jax.jit(self.gan.init)(jax.random.key(0))
 
     def restore(self, step: str | int = "latest") -> GANState:

@@ -101,6 +101,8 @@ def read_text(text: str, path: Path | None, reading: ReadResult, includers: tupl
                 reading.mistakes.append(error)
     except UserError as error:  # the rest cannot be parsed
         reading.mistakes.append(error)
+    except RecursionError:
+        reading.mistakes.append(UserError(f"{path or 'a binding'}: a value is nested too deeply"))
 
 
 def statements(text: str, path: Path | None) -> Iterator[Any]:

@@ -1,7 +1,9 @@
-"""The memory budget for decoded images."""
+"""The memory budget for decoded images, and files that are made to exceed it."""
 
 import os
 from pathlib import Path
+
+MAX_RATIO, MIN_BOMB_BYTES = 100, 2**27
 
 
 def memory_budget() -> int:
@@ -12,3 +14,11 @@ def memory_budget() -> int:
     except (OSError, ValueError):
         pass
     return total // 4
+
+
+def is_bomb(unpacked: int, packed: int) -> bool:
+    """Whether image files of `packed` bytes that unpack to so many are made to fill the memory.
+
+    Formats of images are compressed, and compress little more.
+    """
+    return unpacked > max(MIN_BOMB_BYTES, MAX_RATIO * packed)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.memory import memory_budget
+from compare_gan.core.memory import MAX_RATIO, is_bomb, memory_budget
 from compare_gan.core.progress import Progress
 from compare_gan.core.words import counted
 from compare_gan.data.images import MAX_FILE_BYTES
@@ -228,6 +228,11 @@ def _unpacked(path: Path, unpack: Callable[[IO[bytes]], Any]) -> io.BytesIO:
             while chunk := file.read(CHUNK):
                 unpacked.write(chunk)
                 progress.update(packed.tell(), {})
+                if is_bomb(unpacked.tell(), path.stat().st_size):
+                    raise UserError(
+                        f"{path}: unpacks to more than {MAX_RATIO} times its size, like one made to fill the "
+                        "memory; if you trust it, unpack it and pass the folder"
+                    )
                 if unpacked.tell() > budget:
                     raise UserError(
                         f"{path}: unpacks to more than the memory budget of {budget / 1e9:.1f} GB; "

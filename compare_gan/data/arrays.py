@@ -40,7 +40,7 @@ def plain_arrays(path: Path) -> dict[str, np.ndarray]:
                 return {"images": open_memmap(path, mode="r")}
             file.seek(0)
             with np.load(file, allow_pickle=False) as found:
-                _check_fits(path, sum(member.file_size for member in found.zip.infolist()))
+                check_fits(path, sum(member.file_size for member in found.zip.infolist()))
                 return dict(found)
     except UserError:
         raise
@@ -51,7 +51,8 @@ def plain_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: cannot be read ({reason})") from None
 
 
-def _check_fits(path: Path, size: int) -> None:
+def check_fits(path: Path, size: int) -> None:
+    """Checks the size of arrays in memory before they are read. Raises UserError if it is too large."""
     budget = memory_budget()
     if size > budget:
         raise UserError(
@@ -207,7 +208,7 @@ def _pixels(path: Path, name: str, values: np.ndarray) -> np.ndarray:
     if images.dtype.kind != "f":
         hint = f"; save {name}.astype(np.uint8) if its range is 0 to 255" if images.dtype.kind in "iu" else ""
         raise UserError(f"{path}: {name} is {values.dtype}; expected uint8, or float in [0, 1]{hint}")
-    _check_fits(path, images.size)
+    check_fits(path, images.size)
     low, high = float(images.min()), float(images.max())
     if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # false for NaN, too
         hint = _rescaled(name, low, high)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.memory import memory_budget
+from compare_gan.core.memory import MAX_RATIO, is_bomb, memory_budget
 from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.classes import numbered, stored_labels
@@ -28,6 +28,7 @@ LABEL_NAMES = (  # the first two take precedence
 )
 NO_LABELS = "none"  # value of --label_column for no labels
 BATCH = 256  # rows per read
+BATCH_BYTES = 2**28  # bytes per read, if every row has the largest value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,7 +272,10 @@ def _labels(shard: Shard) -> np.ndarray:
         count = parquet.metadata.num_rows
         if shard.label is None:
             return np.full(count, UNLABELLED, np.int32)
-        table = parquet.read([shard.label.name])
+        batches = list(_batches(shard, parquet, shard.label.name))
+        if not batches:
+            return np.full(0, UNLABELLED, np.int32)
+        table = pa.Table.from_batches(batches)
         return stored_labels(shard.file, shard.label.name, _as_array(shard, shard.label.of(table)), count)
 
 
@@ -324,13 +328,63 @@ def _class_names(shards: Sequence[Shard]) -> tuple[str, ...]:
 
 def _images(shard: Shard) -> pa.ChunkedArray:
     with _opened(shard.file) as parquet:
-        pieces, size = [], 0
-        for batch in parquet.iter_batches(BATCH, columns=[shard.image.name]):
-            pieces.append(shard.image.of(batch))
-            size += batch.nbytes
-            if size > memory_budget():  # dictionary encoding can repeat a large image in few bytes
-                raise _too_large(shard.file, size)
+        pieces = [shard.image.of(batch) for batch in _batches(shard, parquet, shard.image.name)]
         return pa.chunked_array(pieces, shard.image.type)
+
+
+def _batches(shard: Shard, parquet: pq.ParquetFile, column: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a column. A dictionary can repeat a large value in few bytes, so the size is checked.
+
+    Raises:
+      UserError: they do not fit into memory.
+    """
+    size, budget, metadata = 0, memory_budget(), parquet.metadata
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        chunks = [
+            chunk
+            for chunk in map(group.column, range(group.num_columns))
+            if f"{chunk.path_in_schema}.".startswith(f"{column}.")
+        ]
+        largest = max(
+            (max(chunk.total_uncompressed_size, _dictionary_size(shard, chunk)) for chunk in chunks),
+            default=0,
+        )
+        if largest > budget:
+            raise _too_large(shard.file, largest)
+        rows = max(1, min(BATCH, BATCH_BYTES // max(1, largest)))
+        for batch in parquet.iter_batches(rows, row_groups=[i], columns=[column]):
+            size += batch.nbytes
+            if is_bomb(size, shard.file.stat().st_size):
+                raise UserError(
+                    f"{shard.file}: its column {column} unpacks to more than {MAX_RATIO} times the size of "
+                    "the file, like one made to fill the memory; write the images to a folder"
+                )
+            if size > budget:
+                raise _too_large(shard.file, size)
+            yield batch
+
+
+def _dictionary_size(shard: Shard, chunk: Any) -> int:
+    """The size of a dictionary in its page header; that in the footer may be lower.
+
+    The header is a Thrift struct whose first fields are the type of the page and its uncompressed size.
+    """
+    if not chunk.has_dictionary_page or not chunk.dictionary_page_offset:
+        return 0
+    with open(shard.file, "rb") as file:
+        file.seek(chunk.dictionary_page_offset)
+        start = file.read(16)
+    numbers, at = list[int](), 0
+    for _ in range(2):  # each: a byte for field and type, then the number, 7 bits a byte, zigzag
+        value, shift, at = 0, 0, at + 1
+        while True:
+            value |= (start[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if start[at - 1] < 128:
+                break
+        numbers.append(value >> 1)
+    return numbers[1]
 
 
 def _shard(file: Path, columns: Columns) -> Shard:

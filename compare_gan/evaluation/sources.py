@@ -10,6 +10,9 @@ import numpy as np
 
 from compare_gan import __version__
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import regular
+from compare_gan.core.words import first_few
+from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.data.loading import with_channels
@@ -20,6 +23,7 @@ from compare_gan.features.base import Extractor
 from compare_gan.metrics.context import EvalContext, ImageSet, Need, check
 from compare_gan.metrics.summaries import Gaussian
 
+MAX_FEATURES = 2**14  # of a covariance; its eigenvalues take minutes
 PART = 1000  # images that are checked together
 
 
@@ -44,24 +48,15 @@ def read_features(path: Path) -> np.ndarray | Gaussian:
     Raises:
       UserError: the file has another format.
     """
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(found, np.ndarray):
-            with found:
-                names = found.files
-                if {"mu", "sigma"} <= {*names} and "features" not in names:
-                    return _gaussian(path, found["mu"], found["sigma"])
-                if "features" not in names and len(names) != 1:
-                    raise UserError(
-                        f"{path}: contains {', '.join(names) or 'nothing'}; "
-                        f"expected an array features, or mu and sigma"
-                    )
-                found = found["features" if "features" in names else names[0]]
-    except UserError:
-        raise
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or "damaged, or not a NumPy file of plain arrays"
-        raise UserError(f"{path}: cannot be read ({reason})") from None
+    arrays = plain_arrays(path)
+    if {"mu", "sigma"} <= arrays.keys() and "features" not in arrays:
+        return _gaussian(path, arrays["mu"], arrays["sigma"])
+    if "features" not in arrays and len(arrays) != 1:
+        raise UserError(
+            f"{path}: contains {first_few(list(arrays)) or 'nothing'}; "
+            f"expected an array features, or mu and sigma"
+        )
+    found = arrays["features"] if "features" in arrays else next(iter(arrays.values()))
     if found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) < 2:
         raise UserError(
             f"{path}: {found.dtype} {list(found.shape)}; expected features [N, F] of N > 1 images"
@@ -75,8 +70,8 @@ def read_features(path: Path) -> np.ndarray | Gaussian:
 def _gaussian(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:
     """Validates mu and sigma and converts them to float64."""
     shapes = f"mu {list(mean.shape)} and sigma {list(covariance.shape)}"
-    if mean.ndim != 1 or covariance.shape != 2 * mean.shape or not mean.size:
-        raise UserError(f"{path}: contains {shapes}; expected [F] and [F, F]")
+    if mean.ndim != 1 or covariance.shape != 2 * mean.shape or not 0 < mean.size <= MAX_FEATURES:
+        raise UserError(f"{path}: contains {shapes}; expected [F] and [F, F], F up to {MAX_FEATURES}")
     if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
         raise UserError(f"{path}: mu and sigma must be arrays of real numbers")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
@@ -92,7 +87,7 @@ def _gaussian(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:
 def is_features_file(path: Path) -> bool:
     """Whether a file holds features or their statistics, by the names and shapes of its arrays."""
     try:
-        if zipfile.is_zipfile(path):
+        if zipfile.is_zipfile(regular(path)):
             shapes = _npz_shapes(path)
             if {"mu", "sigma"} <= shapes.keys() and "features" not in shapes:
                 return all(len(shape) < 3 for shape in shapes.values())

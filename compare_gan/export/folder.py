@@ -88,12 +88,12 @@ def read_metadata(folder: Path) -> ExportMetadata:
             f"{path}: has format {version}, but this version reads up to {FORMAT}; update compare_gan"
         )
     content = read_json(path, records.EXPORT)
-    values = {
-        field.name: content[field.name]
-        for field in dataclasses.fields(ExportMetadata)
-        if field.name in content
-    }
-    return ExportMetadata(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(ExportMetadata):
+        if field.name in content:
+            value = content[field.name]
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+    return ExportMetadata(**values)
 
 
 def verify_checksums(folder: Path) -> None:

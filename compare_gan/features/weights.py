@@ -4,6 +4,7 @@ No code in a file is ever executed: anything but plain arrays is an error.
 """
 
 import collections
+import math
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from safetensors.numpy import load_file
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import regular
-from compare_gan.data.arrays import plain_arrays
+from compare_gan.data.arrays import check_fits, plain_arrays
 
 PYTORCH = {  # dtypes by PyTorch storage type
     "DoubleStorage": "<f8",
@@ -26,6 +27,7 @@ PYTORCH = {  # dtypes by PyTorch storage type
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
+MAX_PICKLE_BYTES = 2**26  # of names and shapes
 OLD_PYTORCH = 0x1950A86A20F9469CFC6C  # magic number of PyTorch files before version 1.6
 
 
@@ -57,9 +59,12 @@ def _pytorch(path: Path) -> dict[str, np.ndarray]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                check_fits(path, sum(member.file_size for member in archive.infolist()))
                 return _new_pytorch(archive)
         with open(path, "rb") as file:
             return _old_pytorch(file)
+    except UserError:
+        raise
     except Refused as refused:
         raise UserError(
             f"{path}: contains more than plain tensors ({refused}); refusing to open it"
@@ -73,11 +78,13 @@ def _pytorch(path: Path) -> dict[str, np.ndarray]:
 def _new_pytorch(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
     folder = name.removesuffix("data.pkl")
+    if archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
+        raise ValueError("not a state_dict")
     with archive.open(name) as file:
         tensors = _TensorUnpickler(file).load()
-    return {
-        name: tensor.values(archive.read(f"{folder}data/{tensor.key}")) for name, tensor in tensors.items()
-    }
+    keys = {tensor.key for tensor in tensors.values()}
+    data = {key: archive.read(f"{folder}data/{key}") for key in keys}  # tensors may share a storage
+    return {name: tensor.values(data[tensor.key]) for name, tensor in tensors.items()}
 
 
 def _old_pytorch(file: IO[bytes]) -> dict[str, np.ndarray]:
@@ -108,8 +115,10 @@ class _Tensor(NamedTuple):
     def values(self, data: bytes) -> np.ndarray:
         flat = np.frombuffer(data, self.dtype)[self.offset :]
         last = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-        if min((0, *self.shape, *self.strides)) < 0 or last >= len(flat):
+        if min((0, self.offset, *self.shape, *self.strides)) < 0 or last >= len(flat):
             raise ValueError("tensor exceeds its storage")
+        if math.prod(self.shape) > len(flat):  # a stride of 0 repeats numbers: copies could fill the memory
+            raise ValueError("tensor is larger than its storage")
         return np.lib.stride_tricks.as_strided(flat, self.shape, [n * flat.itemsize for n in self.strides])
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
+from compare_gan.core.records import MAX_CLASSES
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import ImageDataset
 
@@ -35,6 +36,15 @@ def read_predictions(path: Path) -> Predictions:
     arrays = plain_arrays(path)
     if not {"train", "temperature"} <= arrays.keys():
         raise UserError(f"{path}: not a predictions file; delete it to compute the predictions again")
+    for values in (arrays["train"], arrays.get("test", arrays["train"])):
+        clusters = values.ndim == 1 and values.dtype.kind in "iu"
+        if (
+            not (clusters or values.ndim == 2 and values.dtype.kind == "f")
+            or not ((values >= 0) & (values <= (MAX_CLASSES if clusters else 1.001))).all()
+        ):
+            raise UserError(f"{path}: has no probabilities or clusters; delete it to compute them again")
+    if arrays["temperature"].shape or arrays["temperature"].dtype.kind not in "fiu":
+        raise UserError(f"{path}: its temperature is not a number; delete it to compute it again")
     return Predictions(arrays["train"], arrays.get("test"), float(arrays["temperature"]))
 
 

@@ -1,5 +1,6 @@
 """Checks whether a run can be resumed: compares its recorded settings with the current ones."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,8 @@ import jax
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.run_files import CHECKPOINTS
+from compare_gan.core.memory import memory_budget
+from compare_gan.core.run_files import ABOUT, CHECKPOINTS, CONFIG
 from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
 from compare_gan.data.source import resolved
@@ -128,12 +130,36 @@ def check_fits(run_dir: Path, gan: GAN) -> None:
     Raises:
       UserError: the shapes differ.
     """
-    steps = saved_steps(run_dir)
-    if not steps:
-        return
-    template = jax.eval_shape(gan.init, jax.eval_shape(lambda: jax.random.key(0)))
-    if why := find_mismatch(run_dir / CHECKPOINTS / str(steps[-1]), template):
+    step, why = newest_mismatch(run_dir, gan)
+    if why is not None:
         raise UserError(
-            f"{run_dir}: its checkpoint of step {steps[-1]} does not match the changed settings ({why}); "
+            f"{run_dir}: its checkpoint of step {step} does not match the changed settings ({why}); "
             "choose another --model_dir"
         )
+
+
+def check_consistent(run_dir: Path, gan: GAN) -> None:
+    """Checks that a run can be restored, before anything is built: shapes as in `check_fits`, and memory.
+
+    Raises:
+      UserError: the newest checkpoint differs from the configuration, or the state does not fit into memory.
+    """
+    step, why = newest_mismatch(run_dir, gan)
+    if why is not None:
+        raise UserError(
+            f"{run_dir}: its checkpoint of step {step} does not match its {CONFIG} and {ABOUT} ({why}); "
+            "they have been edited or come from another run"
+        )
+    state = jax.eval_shape(gan.init, jax.eval_shape(lambda: jax.random.key(0)))
+    size = sum(math.prod(x.shape) * 4 for x in jax.tree.leaves(state))
+    if size > 4 * memory_budget():
+        raise UserError(f"{run_dir}: its state takes {size / 1e9:.1f} GB, more than the memory")
+
+
+def newest_mismatch(run_dir: Path, gan: GAN) -> tuple[int, str | None]:
+    """The step of the newest checkpoint, and how its arrays differ from those of the GAN; None: not at all."""
+    step = max(saved_steps(run_dir), default=-1)
+    if step < 0:
+        return step, None
+    template = jax.eval_shape(gan.init, jax.eval_shape(lambda: jax.random.key(0)))
+    return step, find_mismatch(run_dir / CHECKPOINTS / str(step), template)
