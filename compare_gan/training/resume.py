@@ -157,7 +157,7 @@ def check_consistent(run_dir: Path, gan: GAN) -> None:
 
 
 def newest_mismatch(run_dir: Path, gan: GAN) -> tuple[int, str | None]:
-    """The step of the newest checkpoint, and how its arrays differ from those of the GAN; None: not at all."""
+    """The step of the newest checkpoint, and how its arrays differ from the GAN's; None: not at all."""
     step = max(saved_steps(run_dir), default=-1)
     if step < 0:
         return step, None
