@@ -12,9 +12,9 @@ from typing import Any
 from compare_gan import __version__
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import config_file, recipe
+from compare_gan.core import records
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
-from compare_gan.core import records
 from compare_gan.core.files import read_json, run_folder, sha256_of, write_json
 from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.core.run_files import REPORT, SETTINGS
@@ -487,7 +487,8 @@ def run(prepared: Prepared, say: Say = SAY) -> StudyResult:
     study = prepared.study
     report, settings_file = study.folder / REPORT, study.folder / SETTINGS
     settings = merge_settings(
-        read_json(settings_file, records.SETTINGS) if settings_file.exists() else study.settings, study.settings
+        read_json(settings_file, records.SETTINGS) if settings_file.exists() else study.settings,
+        study.settings,
     )
     settings |= {"command": command_line("few-labels" if study.flat else "study", settings)}
     failed = list[Outcome]()

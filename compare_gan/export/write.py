@@ -24,7 +24,6 @@ from compare_gan.gans.sampling import describe_prior
 from compare_gan.gans.standing import describe_statistics, with_inference_stats
 
 
-
 def validate_output_dir(out: Path) -> Path:
     """Returns `out` if an export may be written there.
 
