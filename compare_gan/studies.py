@@ -486,10 +486,8 @@ def run(prepared: Prepared, say: Say = SAY) -> StudyResult:
     """
     study = prepared.study
     report, settings_file = study.folder / REPORT, study.folder / SETTINGS
-    settings = merge_settings(
-        read_json(settings_file, records.SETTINGS) if settings_file.exists() else study.settings,
-        study.settings,
-    )
+    known = read_json(settings_file, records.SETTINGS) if settings_file.exists() else study.settings
+    settings = merge_settings(known, study.settings)
     settings |= {"command": command_line("few-labels" if study.flat else "study", settings)}
     failed = list[Outcome]()
     summary = last_summary(study.folder)

@@ -6,19 +6,26 @@ without these names, the first output is the features and the second, if any, th
 """
 
 import dataclasses
+import functools
 import hashlib
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_bytes
+from compare_gan.core.limits import BATCH_S, within
+from compare_gan.core.memory import memory_budget
 from compare_gan.data.base import Images
 from compare_gan.features.base import FeaturesAndClasses, in_batches
 from compare_gan.features.resize import clean
 
 BATCH = 32
+FATAL = 4  # log level of onnxruntime
+NO_FOLDER = "/no external weights"
 KINDS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -48,7 +55,7 @@ class OnnxFile:
     input: Input
     outputs: tuple[str, ...]  # features, and optionally logits
     name: str
-    sha256: str  # of the file
+    sha256: str  # of the file and of its external weights
     class_names: tuple[str, ...] = ()  # not stored in ONNX files
 
     def __call__(self, images: Images, batch_size: int | None = None) -> FeaturesAndClasses:
@@ -73,10 +80,25 @@ class OnnxFile:
         return in_batches(extract_batch, images, self.input.batch_size or batch_size or BATCH, self.name)
 
     def _run(self, x: np.ndarray) -> FeaturesAndClasses:
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = FATAL
+
+        def stop() -> None:
+            options.terminate = True
+
         try:
-            found = self.session.run(self.outputs, {self.input.name: x})
+            found = within(
+                BATCH_S,
+                lambda: self.session.run(self.outputs, {self.input.name: x}, options),
+                f"{self.name}: a batch of {len(x)} images",
+                stop,
+            )
+        except UserError:
+            raise
         except Exception as error:  # onnxruntime errors have no common base class
-            raise UserError(f"{self.name}: failed on a batch {list(x.shape)}: {error}") from None
+            raise UserError(f"{self.name}: failed on a batch {list(x.shape)}: {_reason(error)}") from None
         for name, value in zip(self.outputs, found, strict=True):
             if value.ndim != 2 or len(value) != len(x):
                 shapes = f"{list(value.shape)} for {len(x)} images"
@@ -86,7 +108,7 @@ class OnnxFile:
 
 
 def load_onnx(path: Path) -> OnnxFile:
-    """Reads a network. External weight files are not supported.
+    """Reads a network, with files of external weights if it has any; all are part of its SHA-256.
 
     Raises:
       UserError: onnxruntime is missing, or the file is not such a network.
@@ -95,16 +117,72 @@ def load_onnx(path: Path) -> OnnxFile:
         import onnxruntime
     except ImportError:
         raise UserError(f"{path}: needs onnxruntime; pip install 'compare_gan[onnx]'") from None
-    content = path.read_bytes()
+    content = read_bytes(path, memory_budget())
+    digest, options = hashlib.sha256(content), onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL  # its log could print anything; errors are raised
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # External weights come from memory, so that they are those that were hashed.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
+    if external := {name: _external_file(path, name) for name in external_names(content)}:
+        if not hasattr(options, "add_external_initializers_from_files_in_memory"):
+            raise UserError(f"{path}: has external weights, which need a newer onnxruntime")
+        for name, weights in external.items():
+            digest.update(f"\0{name}\0{hashlib.sha256(weights).hexdigest()}".encode())
+        sizes = [len(weights) for weights in external.values()]
+        options.add_external_initializers_from_files_in_memory([*external], [*external.values()], sizes)
     try:
-        session = onnxruntime.InferenceSession(content, providers=onnxruntime.get_available_providers())
+        _limit_memory()
+        session = onnxruntime.InferenceSession(
+            content, options, providers=onnxruntime.get_available_providers()
+        )
     except Exception as error:  # onnxruntime errors have no common base class
-        raise UserError(f"{path}: not a valid ONNX network: {error}") from None
+        raise UserError(f"{path}: not a valid ONNX network: {_reason(error)}") from None
     outputs = [output.name for output in session.get_outputs()]
     if "features" in outputs:
         outputs = ["features", *({"logits"} & {*outputs})]
     spec = _input(path, session.get_inputs())
-    return OnnxFile(session, spec, tuple(outputs[:2]), path.name, hashlib.sha256(content).hexdigest())
+    return OnnxFile(session, spec, tuple(outputs[:2]), path.name, digest.hexdigest())
+
+
+def external_names(content: bytes) -> list[str]:
+    """The names of the files of external weights in a serialised network.
+
+    A name is the value of the key "location", in an entry of two strings of a protocol buffer. Any other
+    encoding of such an entry is not found, and onnxruntime then has no file for it.
+    """
+    names = set[str]()
+    for found in re.finditer(rb"\n\x08location\x12", content):
+        size, shift, at = 0, 0, found.end()
+        while at < len(content) and shift < 28:
+            size |= (content[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if content[at - 1] < 128:
+                break
+        names.add(content[at : at + size].decode("utf-8", "replace"))
+    return sorted(names)
+
+
+def _external_file(path: Path, name: str) -> bytes:
+    """The content of a file of external weights in the folder of the network."""
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        raise UserError(f"{path}: refers to weights outside its folder ({name[:100]})")
+    return read_bytes(path.parent / name, memory_budget())
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Limits the memory of all networks on the CPU, since a network may ask for any amount."""
+    import onnxruntime
+
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    limits = onnxruntime.OrtArenaCfg({"max_mem": 2 * memory_budget()})
+    onnxruntime.create_and_register_allocator(info, limits)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _input(path: Path, inputs: list[Any]) -> Input:
