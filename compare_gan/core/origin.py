@@ -1,10 +1,12 @@
 """Provenance records: the inputs of a file or run, stored next to it, so that stale results are not reused.
 
 The record of `pretrained.npz` is `pretrained.json`; that of a run folder is `origin.json` in it. A file
-without a record was put there by the user and is used as it is.
+without a record was put there by the user and is used as it is. When a file is complete, its SHA-256 is added
+to the record (`seal`), so that later changes are noticed.
 """
 
 import functools
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -13,11 +15,12 @@ from typing import Any
 
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json, run_folder, write_json
+from compare_gan.core.files import read_json, run_folder, sha256_of, write_json
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
 
 NOTE = "origin.json"
+FILES, SIGNATURE = "files_sha256", "sha256"  # keys of SHA-256 sums
 Origin = Mapping[str, Any]  # JSON values: numbers, strings, fingerprints, and mappings of these
 log = logging.getLogger(__name__)
 
@@ -30,19 +33,50 @@ def note_of(path: Path) -> Path:
 def is_made(path: Path, origin: Origin) -> bool:
     """Whether a file exists already. If not, writes `origin` as the record of the file about to be created.
 
-    A file without a record is accepted with a warning.
+    A file without a record is accepted with a warning. A file that has changed since `seal` is renamed to
+    NAME.damaged with a warning, and counts as missing, so that it is created again.
 
     Raises:
       UserError: the file was created from other inputs.
     """
-    if not path.exists():
-        write_json(note_of(path), origin)
-        return False
-    if note_of(path).exists():
-        check(path, note_of(path), origin)
-    else:
+    if path.exists() and not note_of(path).exists():
         warn_once(f"{path}: has no provenance record ({note_of(path).name}); used as it is")
-    return True
+        return True
+    if path.exists():
+        check(path, note_of(path), origin)
+        if not (changed := changed_files(path)):
+            return True
+        for file in changed:
+            log.warning("%s: has changed since it was created; renamed and created again", file)
+            if file.exists():
+                file.replace(file.with_name(f"{file.name}.damaged"))
+    write_json(note_of(path), origin)
+    return False
+
+
+def seal(path: Path, *others: Path) -> None:
+    """Adds the SHA-256 of a complete file to its record, and of other files that were created with it."""
+    files = {file.name: sha256_of(file) for file in (path, *others) if file.exists()}
+    write_json(note_of(path), read_json(note_of(path), records.ORIGIN) | {FILES: files})
+
+
+def changed_files(path: Path) -> list[Path]:
+    """The files that differ from their SHA-256 in the record of `path`; none if it was never sealed."""
+    known = read_json(note_of(path), records.ORIGIN).get(FILES, {})
+    files = {path.with_name(Path(name).name): digest for name, digest in known.items()}
+    return [file for file, digest in files.items() if not file.exists() or sha256_of(file) != digest]
+
+
+def signed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values with the SHA-256 of all the others under the key "sha256"."""
+    content = {name: value for name, value in values.items() if name != SIGNATURE}
+    text = json.dumps(content, sort_keys=True)
+    return content | {SIGNATURE: hashlib.sha256(text.encode()).hexdigest()}
+
+
+def is_intact(values: Mapping[str, Any]) -> bool:
+    """Whether values are as `signed` returned them, or have no signature, as in older versions."""
+    return not values.get(SIGNATURE) or values[SIGNATURE] == signed(values)[SIGNATURE]
 
 
 def claim(run_dir: Path, origin: Origin) -> None:
@@ -67,6 +101,7 @@ def check(path: Path, note: Path, origin: Origin) -> None:
       UserError: they differ; the message names `path` and each entry that differs.
     """
     noted, wanted = read_json(note, records.ORIGIN), json.loads(json.dumps(origin))
+    noted.pop(FILES, None)
     if found := list(differences(noted, wanted)):
         raise UserError(
             f"{path}: was created from other inputs ({'; '.join(found)}); remove it or choose another folder"

@@ -10,7 +10,6 @@ from typing import Any
 from compare_gan.core.schema import (
     Kind,
     Mismatch,
-    anything,
     either,
     flag,
     integer,
@@ -152,6 +151,7 @@ RESULT = record(  # result.json
         "seconds": number(0),
         "frechet_distance": optional(number()),
         "class_agreement": share,
+        "sha256": text(64),
     },
 )
 SUMMARY = record(  # summary.json, as the report reads it: values that it does not know are left out
@@ -226,7 +226,7 @@ GRID = record(
         "tile": list_of(integer(1, MAX_SIDE), 2, 2),
     }
 )
-ORIGIN = mapping_of(anything)  # origin.json, and the records next to files
+ORIGIN = record({}, {"files_sha256": strings})  # origin.json, and the records next to files
 ENCODER = record(  # the entry "about" of an encoder's file
     {"image_shape": image_shape, "classes": names, "width": integer(1, 2**13)}, {"body": name}
 )

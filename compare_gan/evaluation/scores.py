@@ -21,10 +21,12 @@ from compare_gan import metrics as _  # noqa: F401  (registers them)
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_text, write_csv
 from compare_gan.core.lock import exclusive
+from compare_gan.core.origin import SIGNATURE, signed
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import SCORES
 
+CHECKPOINT_SHA256 = "checkpoint_sha256"  # column: of the manifest of the checkpoint
 NOT_FINITE = 31337.0  # compare_gan's score if generated images contain NaN or Inf
 
 # The evaluation protocol: rows that differ in these columns are not comparable. Weight averaging and batch
@@ -110,13 +112,15 @@ def write_scores(run_dir: Path, row: Row, filename: str = SCORES) -> None:
     rows = []
     with exclusive(run_dir / filename):
         for old in read_scores(run_dir, filename):
+            if _key(old) == _key(new) and not _same_checkpoint(old, new):
+                continue  # the scores of a checkpoint that was replaced
             if _key(old) == _key(new):
                 known = {name: value for name, value in old.items() if value}
                 scored = [*old.get("scored", "").split(), *new.get("scored", "").split()]
                 new = known | new | {"scored": " ".join(dict.fromkeys(scored))}
             else:
                 rows.append(old)
-        rows = sorted([*rows, new], key=lambda each: int(each["step"]))
+        rows = sorted([*rows, _signed(new)], key=lambda each: int(each["step"]))
         write_csv(run_dir / filename, rows)
         mirror_scores(run_dir / filename, rows)
 
@@ -138,6 +142,13 @@ def read_scores(run_dir: Path, filename: str = SCORES) -> list[dict[str, str]]:
         rows = list(csv.DictReader(io.StringIO(read_text(path))))
         for row in rows:
             int(row["step"])
+            if row.get(SIGNATURE) and row != row | _signed(row):
+                raise UserError(
+                    f"{path}: the row of step {row['step']} has changed since it was written; remove it to "
+                    "score the step again"
+                )
+    except UserError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         raise UserError(f"{path}: not a table of scores with a column step; move it away") from None
     return rows
@@ -155,7 +166,10 @@ def validate_score_filename(filename: str) -> str:
 
 
 def has_scores(run_dir: Path, row: Row, metrics: Iterable[str], filename: str = SCORES) -> bool:
-    """Whether all of `metrics` were scored for the step and the protocol of `row`; scores may be None."""
+    """Whether all of `metrics` were scored for the step and the protocol of `row`; scores may be None.
+
+    Scores of another checkpoint of the same step do not count.
+    """
     old = find_scores(run_dir, row, filename)
     if old is None:
         return False
@@ -174,7 +188,7 @@ def find_scores(run_dir: Path, row: Row, filename: str = SCORES) -> dict[str, An
     """
     key = _format(row["step"]), fingerprint(row)
     for old in read_scores(run_dir, filename):
-        if _key(old) == key:
+        if _key(old) == key and _same_checkpoint(old, row):
             scores = {f"{name}{suffix}" for name in names([old]) for suffix in ("", "_mean", "_std")}
             values = {name: (float if name in scores else str)(text) for name, text in old.items() if text}
             return dict.fromkeys([*old, "scored"]) | values | {**row}
@@ -187,9 +201,20 @@ def differences(rows: Sequence[Row]) -> dict[str, list[str]]:
     return {name: values for name, values in found.items() if len(values) > 1}
 
 
+def _same_checkpoint(row: Row, other: Row) -> bool:
+    """Whether two rows of a step are of the same weights, as far as both have their SHA-256."""
+    known = [_format(each.get(CHECKPOINT_SHA256)) for each in (row, other)]
+    return not all(known) or known[0] == known[1]
+
+
 def _key(row: Mapping[str, str]) -> tuple[str, str | None]:
     """What identifies a row of a file: its step and the fingerprint of its protocol."""
     return row["step"], row.get("fingerprint")
+
+
+def _signed(row: Mapping[str, str]) -> dict[str, str]:
+    """A row with the SHA-256 of its cells; empty cells do not count."""
+    return signed({name: value for name, value in row.items() if value})
 
 
 def _format_row(row: Row) -> dict[str, str]:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from compare_gan import __version__
+from compare_gan.core import records
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import read_json, sha256_of, write_json
 from compare_gan.core.processes import all_processes, is_main_process
 from compare_gan.core.registry import METRICS
 from compare_gan.data.base import Images, Split, hard_labels
@@ -20,7 +22,7 @@ from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.base import Extractor, FeaturesAndClasses
 from compare_gan.metrics.context import EvalContext, ImageSet, features_first
 
-FILES = ("features.npy", "classes.npy")
+FILES, DIGESTS = ("features.npy", "classes.npy"), "sha256.json"
 PART = 1000  # images per extractor call
 DISTANCES = ("fid_score", "frechet_distance", "fid_infinity", "fid_score_low")
 log = logging.getLogger(__name__)
@@ -46,6 +48,10 @@ def cached_features(split: Split, extractor: Extractor, cache: Path | None) -> I
 
 def _read(folder: Path, count: int) -> FeaturesAndClasses | None:
     try:
+        digests = read_json(folder / DIGESTS, records.strings)
+        if any(sha256_of(folder / name) != digests.get(name) for name in FILES):
+            log.warning("%s: cached features have changed since they were written; extracted again", folder)
+            return None
         kept = FeaturesAndClasses(*(np.load(folder / name, mmap_mode="r") for name in FILES))
     except (OSError, ValueError, EOFError):  # missing or damaged
         return None
@@ -70,6 +76,7 @@ def _extract_to_cache(folder: Path, images: Images, extractor: Extractor) -> Fea
                 file[start : start + len(part)] = part
         for file in files:
             file.flush()
+        write_json(Path(name) / DIGESTS, {file: sha256_of(Path(name) / file) for file in FILES})
         shutil.rmtree(folder, ignore_errors=True)
         Path(name).rename(folder)
         Path(name).mkdir()  # for the context manager to remove

@@ -11,10 +11,16 @@ from compare_gan.core.run_files import DONE, SCORES
 from compare_gan.core.types import GANState
 from compare_gan.data.base import ImageDataset
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, protocol_columns
-from compare_gan.evaluation.scores import find_scores, fingerprint, has_scores, write_scores
+from compare_gan.evaluation.scores import (
+    CHECKPOINT_SHA256,
+    find_scores,
+    fingerprint,
+    has_scores,
+    write_scores,
+)
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
-from compare_gan.training.checkpoints import Checkpoints
+from compare_gan.training.checkpoints import Checkpoints, manifest_sha256
 
 POLL_S, TIMEOUT_S = 60.0, 24 * 3600.0  # seconds, as in compare_gan
 log = logging.getLogger(__name__)
@@ -74,14 +80,14 @@ class Evaluation(NamedTuple):
         """
         protocol = self._protocol()
         for step in steps:
-            row = {"step": step} | protocol
+            row = {"step": step, CHECKPOINT_SHA256: manifest_sha256(self.run_dir, step)} | protocol
             if has_scores(self.run_dir, row, self.settings.metrics, self.score_filename):
                 log.warning("%s: step %d already has these scores", self.run_dir, step)
                 continue
             state = Checkpoints(self.run_dir).restore_step(step, self.template)
             if state is None:
                 continue
-            row = evaluate(self.gan, state, self.dataset, self.extractor, self.settings)
+            row |= evaluate(self.gan, state, self.dataset, self.extractor, self.settings)
             row = {"fingerprint": fingerprint(row)} | row
             write_scores(self.run_dir, row, self.score_filename)
             yield row

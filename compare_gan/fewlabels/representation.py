@@ -8,7 +8,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, run_folder
-from compare_gan.core.origin import is_made
+from compare_gan.core.origin import is_made, seal
 from compare_gan.core.run_files import FEATURES, PRETRAIN_RUN, PRETRAINED
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
@@ -65,6 +65,7 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
             seed=seed,
         )
         encoder.save(path, dict(task="rotation", seed=seed))
+        seal(path)
     return load_encoder(path)
 
 
@@ -85,6 +86,7 @@ def extract(dataset: ImageDataset, encoder: TrainedEncoder, folder: Path) -> Fea
             arrays["test"] = encoder(dataset.test.images).features
         with atomic(path) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
+        seal(path)
     return read_features(path, dataset)
 
 

@@ -17,6 +17,7 @@ from compare_gan.core import tables
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_csv, write_json
 from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.origin import SIGNATURE, is_intact
 from compare_gan.core.run_files import (
     CLUSTERS,
     KEPT,
@@ -129,6 +130,9 @@ def run_rows(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for path in find_files(folder, RESULT):
         row, run = read_json(path, kinds.RESULT), path.parent
+        if not is_intact(row):
+            raise UserError(f"{path}: has changed since it was written; delete it to score the GAN again")
+        row.pop(SIGNATURE, None)
         if row.get("method") in LABEL_METHODS:
             row["label_set"] = label_set_id(run.parent) if LABEL_METHODS[row["method"]].from_few else None
             rows.append(row | {"folder": str(run.relative_to(folder))})

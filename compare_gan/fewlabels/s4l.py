@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.origin import is_made
+from compare_gan.core.origin import is_made, seal
 from compare_gan.core.progress import Progress
 from compare_gan.core.run_files import CLASSIFIER, CLASSIFY_RUN
 from compare_gan.data.base import UNLABELLED, ImageDataset, Images, Split
@@ -83,6 +83,7 @@ def classify_s4l(
     if not is_made(path, origin):
         classifier = train_without(held_out, CLASSIFY_RUN, seed + 1)
         classifier.save(path, dict(task="rotation and few labels", seed=seed))
+        seal(path)
     classifier = load_encoder(path)
     if not recipe.calibration_fits:
         held_out_logits.append(predict(classifier, dataset.train.images, held_out))

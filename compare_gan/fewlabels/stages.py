@@ -22,7 +22,7 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
-from compare_gan.core.origin import is_made, note_of, warn_once
+from compare_gan.core.origin import is_made, note_of, seal, warn_once
 from compare_gan.core.run_files import KEPT, LABELS, PREDICTIONS, SOFT_LABELS
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.data.fingerprint import fingerprint
@@ -68,8 +68,9 @@ def keep_labels(dataset: ImageDataset, fraction: Budget, seed: int, folder: Path
     if not is_made(
         path, {"images": fingerprint(dataset.train.images), **budget_columns(fraction), "seed": seed}
     ):
-        assert chosen is not None
+        chosen = choose(labels, fraction, seed) if chosen is None else chosen
         write_labels(path, chosen, labels[chosen], dataset.train.names)
+        seal(path)
     few = from_file(dataset, path)
     kept = few.train.labels
     conflicts = np.flatnonzero((kept != labels) & (kept != UNLABELLED) & (labels != UNLABELLED))
@@ -164,6 +165,7 @@ def infer_labels(
             write_labels(folder / SOFT_LABELS, certain, predictions.train[certain], names)
             classes = predictions.train[certain].argmax(1).astype(np.int32)
             write_labels(folder / LABELS, certain, classes, names)
+        seal(folder / LABELS, folder / SOFT_LABELS, folder / PREDICTIONS)
     inferred = read_inferred(dataset, recipe, folder)
     warn_of_empty_classes(inferred.hard, f"{folder / LABELS}: no image has the inferred label")
     return inferred

@@ -15,6 +15,7 @@ import numpy as np
 from compare_gan.core import records
 from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.label_methods import Method
+from compare_gan.core.origin import signed
 from compare_gan.core.pictures import write_grid
 from compare_gan.core.run_files import FEATURES, QUALITY, RESULT, SECONDS, UNCERTAIN_GRID
 from compare_gan.core.types import GANState
@@ -168,7 +169,7 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     result |= {"labels": count_true_labels(artefacts, method), "steps": scores["step"]}
     result |= {name: scores.get(name) for name in study.evaluation.metrics}
     result["seconds"] = read_json(run_dir / SECONDS, records.SECONDS).get("train")
-    write_json(run_dir / RESULT, result)
+    write_json(run_dir / RESULT, signed(result))
     return result
 
 

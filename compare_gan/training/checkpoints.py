@@ -208,6 +208,11 @@ def saved_steps(run_dir: Path) -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / MANIFEST).exists())
 
 
+def manifest_sha256(run_dir: Path, step: int) -> str:
+    """SHA-256 of the manifest of a checkpoint, which identifies its content."""
+    return sha256_of(run_dir / CHECKPOINTS / str(step) / MANIFEST)
+
+
 def find_mismatch(path: Path, template: GANState) -> str | None:
     """A short description of how a checkpoint's arrays differ from those of a state; None if they do not.
 
