@@ -12,9 +12,10 @@ from compare_gan import __version__
 from compare_gan.commands import load_commands
 from compare_gan.commands.shared import Parser
 from compare_gan.core.allocator import keep_freed_memory
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, printable
 from compare_gan.core.files import user_cache
 from compare_gan.core.interrupt import Interrupted
+from compare_gan.core.limits import is_stuck
 from compare_gan.core.progress import bars_removed
 
 CANNOT_WRITE = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM
@@ -25,7 +26,12 @@ def run() -> NoReturn:
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # exit cleanly even with nothing to save
     sys.unraisablehook = unraisable
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if is_stuck():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def unraisable(event: Any) -> None:
@@ -70,6 +76,10 @@ class StderrHandler(logging.StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Names and values from files are logged without their control characters."""
+        return printable(super().format(record))
 
 
 def use_compilation_cache() -> None:

@@ -20,7 +20,7 @@ from compare_gan.commands.shared import (
     reading,
 )
 from compare_gan.core.defaults import DEFAULT_METRICS, EVAL_RUNS, EVAL_SEED, IMAGE_METRICS, MIN_EVAL_IMAGES
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, printable
 from compare_gan.core.run_files import SCORES
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def print_row(row: dict[str, Any], metrics: Sequence[str]) -> bool:
     """Prints a row. Returns whether each of the metrics was scored."""
     for name, value in row.items():
         if name != "scored":
-            print(f"{name}: {value}")
+            print(printable(f"{name}: {value}"))
     return {*metrics} <= {*row["scored"].split()}
 
 

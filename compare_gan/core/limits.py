@@ -6,6 +6,7 @@ from typing import Any
 
 from compare_gan.core.errors import UserError
 
+THREAD = "limited"
 BATCH_S = 600.0  # seconds for one batch of a program or network from a file
 
 
@@ -36,7 +37,7 @@ def within(
         except BaseException as error:
             failures.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=run, daemon=True, name=THREAD)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
@@ -46,3 +47,8 @@ def within(
     if failures:
         raise failures[0]
     return results[0]
+
+
+def is_stuck() -> bool:
+    """Whether a call that took longer than its limit still runs. A normal exit would wait for it."""
+    return any(thread.name == THREAD for thread in threading.enumerate())

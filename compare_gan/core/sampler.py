@@ -71,7 +71,7 @@ class Sampler:
             if truncation is not None:
                 z = truncate(z, self.prior, truncation)
             labels = chosen[indices % len(chosen)] if len(chosen) else None
-            y = () if labels is None else (np.eye(self.num_classes, dtype=np.float32)[labels],)
+            y = () if labels is None else (one_hot(labels, self.num_classes),)
             images = np.asarray(self.generator(z, *y))
             if not np.isfinite(images).all():
                 raise NotFinite("generated images contain NaN or Inf; training has diverged")
@@ -115,6 +115,13 @@ class Sampler:
         if decimal or not isinstance(label, str):
             known = f"; there are {len(names)} classes, from 0" if len(names) > 1 else "; there is one, 0"
         raise UserError(f"{option} {label}: no such class{known}")
+
+
+def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Class indices [B] -> float32 [B, K]."""
+    y = np.zeros((len(labels), num_classes), np.float32)
+    y[np.arange(len(labels)), labels] = 1
+    return y
 
 
 def row_by_row(images: np.ndarray, rows: int) -> np.ndarray:

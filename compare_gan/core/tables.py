@@ -32,7 +32,7 @@ class Table:
 def text(parts: Iterable[str | Table]) -> str:
     """Lines and tables as text for standard output: on a terminal, `rich` draws the tables."""
     draw = _drawn if sys.stdout.isatty() else _plain
-    return "\n".join(part if isinstance(part, str) else draw(part) for part in parts)
+    return "\n".join(_line(part) if isinstance(part, str) else draw(part) for part in parts)
 
 
 def _plain(table: Table) -> str:
@@ -85,11 +85,16 @@ def markdown(values: Mapping[str, Any]) -> str:
 def wrapped(message: str, lead: str = "") -> list[str]:
     """A paragraph wrapped to `WIDTH`; the first line begins with `lead`, the others are indented as far."""
     lines = textwrap.wrap(message, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
-    return [line.replace(NBSP, " ") for line in lines]
+    return [printable(line.replace(NBSP, " ")) for line in lines]
 
 
 def _text(cell: Cell) -> str:
-    return f"{cell:,}" if isinstance(cell, int) else cell
+    return f"{cell:,}" if isinstance(cell, int) else printable(cell)
+
+
+def _line(text: str) -> str:
+    """Text from files is printed without its control characters, which could change the terminal."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _escaped(value: Any) -> str:

@@ -120,8 +120,8 @@ def write_scores(run_dir: Path, row: Row, filename: str = SCORES) -> None:
                 new = known | new | {"scored": " ".join(dict.fromkeys(scored))}
             else:
                 rows.append(old)
-        rows = sorted([*rows, _signed(new)], key=lambda each: int(each["step"]))
-        write_csv(run_dir / filename, rows)
+        rows = sorted([*rows, new], key=lambda each: int(each["step"]))
+        write_csv(run_dir / filename, [each | {SIGNATURE: _signature(each)} for each in rows])
         mirror_scores(run_dir / filename, rows)
 
 
@@ -142,7 +142,7 @@ def read_scores(run_dir: Path, filename: str = SCORES) -> list[dict[str, str]]:
         rows = list(csv.DictReader(io.StringIO(read_text(path))))
         for row in rows:
             int(row["step"])
-            if row.get(SIGNATURE) and row != row | _signed(row):
+            if (stored := row.pop(SIGNATURE, "")) and stored != _signature(row):
                 raise UserError(
                     f"{path}: the row of step {row['step']} has changed since it was written; remove it to "
                     "score the step again"
@@ -212,9 +212,9 @@ def _key(row: Mapping[str, str]) -> tuple[str, str | None]:
     return row["step"], row.get("fingerprint")
 
 
-def _signed(row: Mapping[str, str]) -> dict[str, str]:
-    """A row with the SHA-256 of its cells; empty cells do not count."""
-    return signed({name: value for name, value in row.items() if value})
+def _signature(row: Mapping[str, str]) -> str:
+    """SHA-256 of the cells of a row; empty cells do not count."""
+    return signed({name: value for name, value in row.items() if value})[SIGNATURE]
 
 
 def _format_row(row: Row) -> dict[str, str]:
