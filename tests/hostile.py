@@ -329,7 +329,7 @@ PROGRAMS: dict[str, Callable[[Path], Words]] = {
     "256 GB on the way": program(
         "generator",
         lambda w, z, y: images(
-            jnp.sort(jnp.zeros((z.shape[0], 80_000, 8_000)) + z[:, :1, None], 1)[:, 0], 8, 8, 3
+            jnp.sort(jnp.zeros((z.shape[0], 800_000, 80_000)) + z[:, :1, None], 1)[:, 0], 8, 8, 3
         ),
     ),
     "a tuple": program("generator", lambda w, z, y: (images(z, 8, 8, 3), z)),
@@ -697,7 +697,9 @@ def cases() -> Iterator[Case]:
     yield from contents("export.json", "export/export.json", of_export)
     yield from keys("summary.json", "study/summary.json", SUMMARY, report)
     yield from contents("summary.json", "study/summary.json", report)
-    yield from contents("settings.json", "study/settings.json", report)
+    for case in contents("settings.json", "study/settings.json", report):
+        if case.name.split(": ")[1] not in ("an escape", *NOT_FILES):  # the report does without settings
+            yield case
     for group, named in {
         "header": {what: header(change) for what, change in HEADERS.items()},
         "raw header": {what: raw_header(change) for what, change in RAW_HEADERS.items()},

@@ -228,7 +228,7 @@ def _unpacked(path: Path, unpack: Callable[[IO[bytes]], Any]) -> io.BytesIO:
             while chunk := file.read(CHUNK):
                 unpacked.write(chunk)
                 progress.update(packed.tell(), {})
-                if is_bomb(unpacked.tell(), path.stat().st_size):
+                if is_bomb(unpacked.tell(), packed.tell()):
                     raise UserError(
                         f"{path}: unpacks to more than {MAX_RATIO} times its size, like one made to fill the "
                         "memory; if you trust it, unpack it and pass the folder"

@@ -221,7 +221,7 @@ def runnable_within_limits(path: Path, exported: Any, weights: Mapping[str, Any]
         if key not in compiled:
             program = run.lower(weights, *inputs).compile()
             if (used := program.memory_analysis()) is not None:
-                size, limit = used.temp_size_in_bytes + used.output_size_in_bytes, 3 * memory_budget()
+                size, limit = used.temp_size_in_bytes + used.output_size_in_bytes, 2 * memory_budget()
                 if size > limit:
                     raise UserError(
                         f"{path}: refused, a batch takes {size / 1e9:.1f} GB, more than {limit / 1e9:.1f} GB"

@@ -125,7 +125,9 @@ def test_files_that_cannot_be_read(tmp_path):
     assert message(parse, [tmp_path / "no.gin"]).startswith(f"{tmp_path / 'no.gin'}: no such file")
     assert message(parse, [tmp_path]).startswith(f"{tmp_path}: is a folder")
     (tmp_path / "picture.gin").write_bytes(b"\x89PNG\xff")
-    assert message(parse, [tmp_path / "picture.gin"]) == f"{tmp_path / 'picture.gin'}: not a text file"
+    assert (
+        message(parse, [tmp_path / "picture.gin"]) == f"{tmp_path / 'picture.gin'}: not a text file in UTF-8"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if name != "dataset.name"])
