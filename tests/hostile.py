@@ -1,6 +1,6 @@
-"""Hostile and damaged files: each case edits a copy of something sound and returns a command that reads it.
+"""Hostile and damaged files: each case edits a copy of something sound and returns a command to read it.
 
-A case is a function of a folder and of the sound files in it. Every command must end with code 2 and one line.
+A case is a function of a folder with sound files. Every command must end with code 2 and one line.
 """
 
 import dataclasses
@@ -561,6 +561,66 @@ FEATURES: dict[str, Callable[[Path], Words]] = {
 }
 
 
+def onnx(name: str, big: int = 1, location: str = "") -> Callable[[Path], Words]:
+    """A network of the mean of each channel, with odd parts. Needs the package onnx."""
+
+    def make(folder: Path) -> Words:
+        from onnx import TensorProto, helper, numpy_helper, save_model
+
+        node, value = helper.make_node, helper.make_tensor_value_info
+        nodes = [node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0)]
+        constants = [numpy_helper.from_array(np.ones(3, np.float32), "ones")]
+        nodes += [node("Mul", ["means", "ones"], ["scaled"])]
+        if big > 1:
+            constants += [numpy_helper.from_array(np.array([1, 1, big, big]), "sides")]
+            nodes += [
+                node("Shape", ["x"], ["shape"]),
+                node("Sub", ["shape", "shape"], ["zero"]),
+                node("Add", ["zero", "sides"], ["size"]),
+                node("ConstantOfShape", ["size"], ["big"]),
+                node("ReduceMean", ["big"], ["mean"], axes=[2, 3], keepdims=0),
+                node("Add", ["scaled", "mean"], ["features"]),
+            ]
+        else:
+            nodes += [node("Identity", ["scaled"], ["features"])]
+        inputs = [value("x", TensorProto.FLOAT, ["n", 3, 8, 8])]
+        graph = helper.make_graph(
+            nodes, "net", inputs, [value("features", TensorProto.FLOAT, None)], constants
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        saving = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 0} if location else {}
+        path = folder / name
+        save_model(model, path, **saving)
+        if location:
+            content = path.read_bytes().replace(b"w.bin", location.encode())
+            path.write_bytes(content)
+            (folder / "w.bin").unlink()
+            if location == "p.bin":
+                os.mkfifo(folder / location)
+        return evaluate_with(path)
+
+    return make
+
+
+def onnx_bytes(content: bytes) -> Callable[[Path], Words]:
+    def make(folder: Path) -> Words:
+        (folder / "net.onnx").write_bytes(content)
+        return evaluate_with(folder / "net.onnx")
+
+    return make
+
+
+ONNX: dict[str, Callable[[Path], Words]] = {
+    "4 TB": onnx("net.onnx", big=10**6),
+    "missing weights": onnx("net.onnx", location="v.bin"),
+    "weights outside its folder": onnx("net.onnx", location="../ab"),
+    "weights in a pipe": onnx("net.onnx", location="p.bin"),
+    "no bytes": onnx_bytes(b""),
+    "other bytes": onnx_bytes(bytes(range(256)) * 9),
+    "an escape": onnx_bytes(b"\x08\x08:\x0c\n\x0a\x1b[2J\x1b[2J\x07" + ESCAPE.encode()),
+}
+
+
 # Configurations
 
 
@@ -707,6 +767,7 @@ def cases() -> Iterator[Case]:
         "data": DATA,
         "features": FEATURES,
         "pth": PTH,
+        "onnx": ONNX,
         "config": CONFIGS,
         "file": FILES,
     }.items():
@@ -724,6 +785,7 @@ LARGE = (
     "data: arrays: 34 GB of zeros",
     "data: labels: 10^9",
     "program: 256 GB",
+    "onnx: 4 TB",
     "program: 256 GB on the way",
     "config: a run with z_dim 10^9",
     "run.json: deep",

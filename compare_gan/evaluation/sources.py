@@ -19,7 +19,7 @@ from compare_gan.data.loading import with_channels
 from compare_gan.evaluation.classes import labels_sha256, translate_labels
 from compare_gan.evaluation.scores import fingerprint
 from compare_gan.evaluation.sets import compute_scores, warn_if_few_images
-from compare_gan.features.base import Extractor
+from compare_gan.features.base import Extractor, digest
 from compare_gan.metrics.context import EvalContext, ImageSet, Need, check
 from compare_gan.metrics.summaries import Gaussian
 
@@ -125,7 +125,7 @@ def score_features(
       UserError: a metric needs more than features, or the numbers of features differ.
     """
     context = EvalContext(_image_set(real), _image_set(fake), seed=seed)
-    return _scored(context, metrics, set())
+    return {"data_sha256": _features_sha256(real)} | _scored(context, metrics, set())
 
 
 def score_images(
@@ -173,10 +173,17 @@ def score_against_features(
 
     Returns, raises: as `score_images`.
     """
-    about = _protocol(fake, extractor, seed)
+    about = _protocol(fake, extractor, seed) | {"data_sha256": _features_sha256(real)}
     return _of_images(
         about, fake.split, _labelled(fake.split), fake.class_names, _image_set(real), extractor, metrics, seed
     )
+
+
+def _features_sha256(features: np.ndarray | Gaussian) -> str:
+    """SHA-256 of reference features, which are part of what a score was measured with."""
+    if isinstance(features, Gaussian):
+        return digest({"mean": features.mean, "covariance": features.covariance})
+    return digest({"features": features})
 
 
 def _protocol(fake: Source, extractor: Extractor, seed: int) -> dict[str, Any]:

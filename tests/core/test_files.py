@@ -8,13 +8,17 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import (
     atomic,
+    read_bytes,
     read_json,
+    read_lines,
     read_log,
+    read_text,
     run_folder,
     sha256_of,
     write_csv,
     write_json,
 )
+from compare_gan.core.schema import integer
 
 
 def test_a_block_that_ends_well_replaces_the_file(tmp_path):
@@ -92,3 +96,34 @@ def test_the_sha256_of_a_file(tmp_path):
     assert sha256_of(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with pytest.raises(UserError, match="y: cannot be read"):
         sha256_of(tmp_path / "y")
+
+
+def test_what_is_not_a_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for read in (read_bytes, read_text, read_json, sha256_of):
+        for name, message in {
+            "pipe": "a pipe or a device",
+            "zero": "a pipe or a device",
+            ".": "a folder",
+        }.items():
+            with pytest.raises(UserError, match=message):
+                read(tmp_path / name)
+        with pytest.raises(UserError, match="No such file"):
+            read(tmp_path / "none")
+
+
+def test_the_size_of_a_file_is_limited(tmp_path):
+    (tmp_path / "x").write_bytes(b"12345")
+    assert read_bytes(tmp_path / "x", 5) == b"12345"
+    with pytest.raises(UserError, match="x: has 5 bytes; such a file has at most 4"):
+        read_text(tmp_path / "x", 4)
+
+
+def test_lines_of_json(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text("1\n2\n")
+    assert read_lines(path, integer()) == [1, 2]
+    path.write_text('1\n"2"\n')
+    with pytest.raises(UserError, match="x.jsonl: line 2 cannot be read"):
+        read_lines(path, integer())

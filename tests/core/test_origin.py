@@ -6,7 +6,7 @@ import pytest
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json
-from compare_gan.core.origin import claim, is_made
+from compare_gan.core.origin import changed_files, claim, is_intact, is_made, seal, signed
 
 ORIGIN = {"images": "a" * 64, "seed": 0, "recipe": {"width": 4, "steps": (1, 2)}}
 
@@ -53,3 +53,32 @@ def test_checkpoints_of_unknown_origin_are_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="holds checkpoints but no provenance record"):
         claim(tmp_path, ORIGIN)
+
+
+def test_a_sealed_file_that_has_changed_is_kept_aside_and_created_again(tmp_path, caplog):
+    path, other = tmp_path / "labels-train.npz", tmp_path / "predictions.npz"
+    is_made(path, ORIGIN)
+    path.write_text("labels")
+    other.write_text("predictions")
+    assert is_made(path, ORIGIN)  # complete, but not sealed: as written by an older version
+    seal(path, other, tmp_path / "labels-soft.npz")
+    assert is_made(path, ORIGIN) and changed_files(path) == []
+    other.write_text("Predictions")
+    with caplog.at_level(logging.WARNING):
+        assert not is_made(path, ORIGIN)
+    assert caplog.messages == [f"{other}: has changed since it was created; renamed and created again"]
+    assert (tmp_path / "predictions.npz.damaged").read_text() == "Predictions" and not other.exists()
+    path.write_text("new labels")
+    other.write_text("predictions")
+    seal(path, other)
+    other.unlink()
+    assert changed_files(path) == [other] and not is_made(path, ORIGIN)
+    seal(path)
+    with pytest.raises(UserError, match="was created from other inputs"):
+        is_made(path, ORIGIN | {"seed": 1})
+
+
+def test_signed_values_notice_a_change():
+    values = signed({"a": 1, "b": {"c": 0.5}})
+    assert is_intact(values) and signed(values) == values and is_intact({"a": 1})
+    assert not is_intact(values | {"a": 2}) and not is_intact(values | {"d": None})

@@ -210,6 +210,20 @@ def test_features_of_real_images_are_cached(tmp_path):
     assert extractor.asked == [64, 64, 64]
 
 
+def test_cached_features_that_have_changed_are_extracted_again(tmp_path, caplog):
+    split, extractor = blobs().test, Means()
+    first = cached_features(split, extractor, tmp_path).outputs.features.copy()
+    path = next(tmp_path.glob("*/features.npy"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    again = cached_features(split, extractor, tmp_path)
+    np.testing.assert_array_equal(again.outputs.features, first)
+    assert extractor.asked == [64, 64] and "have changed since they were written" in caplog.text
+    cached_features(split, extractor, tmp_path)
+    assert extractor.asked == [64, 64]
+
+
 def test_features_from_files(tmp_path):
     rng = np.random.default_rng(0)
     fake, real = rng.normal(size=(50, 4)), rng.normal(1, 2, size=(70, 4))

@@ -56,6 +56,31 @@ def test_a_stored_row_is_read_back_as_it_was_written(tmp_path):
     assert find_scores(tmp_path, known | {"seed": 8}) is None
 
 
+def test_a_row_that_has_changed_is_refused(tmp_path):
+    write_scores(tmp_path, ROW)
+    write_scores(tmp_path, ROW | {"step": 20})
+    path = tmp_path / "scores.csv"
+    text = path.read_text()
+    path.write_text(text.replace("2.0", "1.0", 1))
+    with pytest.raises(UserError, match=r"scores\.csv: the row of step 10 has changed since it was written"):
+        read_scores(tmp_path)
+    path.write_text("\n".join(text.splitlines()[::2]) + "\n")  # a row may be removed
+    assert [row["step"] for row in read_scores(tmp_path)] == ["20"]
+    unsigned = text.replace(text.splitlines()[1].rsplit(",", 1)[1], "")
+    path.write_text(unsigned.replace("2.0", "1.0", 1))  # as an older version wrote it
+    assert read_scores(tmp_path)[0]["frechet_distance"] == "1.0"
+
+
+def test_scores_of_a_replaced_checkpoint_do_not_count(tmp_path):
+    one, two = (ROW | {"checkpoint_sha256": digest} for digest in ("a" * 64, "b" * 64))
+    write_scores(tmp_path, one)
+    assert has_scores(tmp_path, one, ["frechet_distance"]) and has_scores(tmp_path, ROW, ["frechet_distance"])
+    assert not has_scores(tmp_path, two, ["frechet_distance"])
+    write_scores(tmp_path, two | {"frechet_distance": 3.0})
+    (row,) = read_scores(tmp_path)
+    assert row["frechet_distance"] == "3.0" and row["checkpoint_sha256"] == "b" * 64
+
+
 def test_scores_in_a_file_of_another_name(tmp_path):
     write_scores(tmp_path, ROW)
     write_scores(tmp_path, ROW | {"step": 5}, "fid.csv")

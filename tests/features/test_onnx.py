@@ -105,3 +105,93 @@ def test_without_onnxruntime_the_error_names_the_package(make_network, monkeypat
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r"net\.onnx: needs onnxruntime; pip install 'compare_gan\[onnx\]'"):
         open_extractor(path)
+
+
+def make_model(path, nodes, constants=(), outputs=("features",), **saving):
+    value, single = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    inputs, results = [value("x", single, ["n", 3, 8, 8])], [value(name, single, None) for name in outputs]
+    graph = onnx.helper.make_graph(nodes, "net", inputs, results, list(constants))
+    opsets = [onnx.helper.make_opsetid("", 13)]
+    onnx.save_model(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path, **saving)
+    return path
+
+
+def mean_node():
+    return onnx.helper.make_node("ReduceMean", ["x"], ["means"], axes=[2, 3], keepdims=0)
+
+
+def with_external_weights(path, location="w.bin"):
+    """A network of one matrix, which is in a file of its own."""
+    nodes = [mean_node(), onnx.helper.make_node("MatMul", ["means", "mix"], ["features"])]
+    constants = [onnx.numpy_helper.from_array(MIX[:3], "mix")]
+    options = {"save_as_external_data": True, "location": location, "size_threshold": 0}
+    return make_model(path, nodes, constants, **options)
+
+
+def test_external_weights_are_part_of_the_fingerprint(tmp_path, monkeypatch):
+    path = with_external_weights(tmp_path / "net.onnx")
+    monkeypatch.chdir("/")
+    before = open_extractor(str(path))
+    assert_close(before(images(2)).features, (images(2) / 255).mean((1, 2)) @ MIX[:3])
+    (tmp_path / "w.bin").write_bytes((2 * MIX[:3]).tobytes())
+    after = open_extractor(str(path))
+    assert_close(after(images(2)).features, (images(2) / 255).mean((1, 2)) @ (2 * MIX[:3]))
+    assert before.sha256 != after.sha256
+
+
+def test_external_weights_are_read_from_the_folder_of_the_network_only(tmp_path):
+    path = with_external_weights(tmp_path / "net.onnx", "w.bin")
+    content = path.read_bytes()
+    (tmp_path / "w.bin").rename(tmp_path / "v.bin")
+    with pytest.raises(UserError, match=r"w\.bin: cannot be read"):
+        open_extractor(str(path))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "net.onnx").write_bytes(content.replace(b"w.bin", b"../w2").replace(b"w2", b"v2"))
+    with pytest.raises(UserError, match="refers to weights outside its folder"):
+        open_extractor(str(tmp_path / "in" / "net.onnx"))
+    entry = b"\n\x08location\x12\x05w.bin"
+    assert entry in content
+    path.write_bytes(content.replace(entry, b"\x12\x05v.bin\n\x08location"))  # the same, in another order
+    with pytest.raises(UserError, match="not a valid ONNX network"):
+        open_extractor(str(path))
+
+
+def test_an_endless_loop_is_stopped(tmp_path, monkeypatch):
+    value, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    body = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Identity", ["on"], ["still"]),
+            onnx.helper.make_node("Add", ["v", "v"], ["w"]),
+        ],
+        "body",
+        [value("i", kinds.INT64, []), value("on", kinds.BOOL, []), value("v", kinds.FLOAT, None)],
+        [value("still", kinds.BOOL, []), value("w", kinds.FLOAT, None)],
+    )
+    nodes = [mean_node(), onnx.helper.make_node("Loop", ["n", "t", "means"], ["features"], body=body)]
+    constants = [
+        onnx.numpy_helper.from_array(np.array(2**62), "n"),
+        onnx.numpy_helper.from_array(np.array(True), "t"),
+    ]
+    monkeypatch.setattr("compare_gan.features.onnx_file.BATCH_S", 0.5)
+    extractor = open_extractor(str(make_model(tmp_path / "net.onnx", nodes, constants)))
+    with pytest.raises(UserError, match=r"net\.onnx: a batch of 2 images: stopped after 0\.5 seconds"):
+        extractor(images(2), batch_size=2)
+
+
+def test_a_network_that_asks_for_too_much_memory_is_stopped(tmp_path):
+    node = onnx.helper.make_node
+    nodes = [
+        mean_node(),
+        node("Shape", ["x"], ["shape"]),
+        node("Sub", ["shape", "shape"], ["zero"]),
+        node("Add", ["zero", "sides"], ["size"]),  # not constant, so that it is not computed when it is read
+        node(
+            "ConstantOfShape", ["size"], ["big"], value=onnx.numpy_helper.from_array(np.ones(1, np.float32))
+        ),
+        node("ReduceMean", ["big"], ["mean"], axes=[2, 3], keepdims=0),
+        node("Add", ["means", "mean"], ["features"]),
+    ]
+    sides = onnx.numpy_helper.from_array(np.array([1, 1, 10**6, 10**6]), "sides")
+    extractor = open_extractor(str(make_model(tmp_path / "net.onnx", nodes, [sides])))
+    with pytest.raises(UserError, match=r"net\.onnx: failed on a batch .*[Mm]emory"):
+        extractor(images(2), batch_size=2)

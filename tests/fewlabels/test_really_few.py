@@ -67,6 +67,19 @@ def test_kept_labels_of_another_budget_or_seed_are_refused(tmp_path, budget, see
         keep_labels(small.dataset(), budget, seed, tmp_path)
 
 
+def test_kept_labels_that_were_edited_are_chosen_again(tmp_path):
+    expected = keep_labels(small.dataset(), 0.5, 0, tmp_path)
+    path = tmp_path / "labels-kept.npz"
+    content = path.read_bytes()
+    with np.load(path) as arrays:
+        np.savez(path, **{name: array[:-1] if array.ndim else array for name, array in arrays.items()})
+    edited = path.read_bytes()
+    again = keep_labels(small.dataset(), 0.5, 0, tmp_path)
+    np.testing.assert_array_equal(again.train.labels, expected.train.labels)
+    assert path.read_bytes() == content
+    assert (tmp_path / "labels-kept.npz.damaged").read_bytes() == edited
+
+
 def test_kept_labels_of_other_data_are_refused(tmp_path):
     dataset = small.dataset()
     keep_labels(dataset, 0.5, 0, tmp_path)
