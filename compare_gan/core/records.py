@@ -60,6 +60,23 @@ def named_classes(kind: Kind) -> Kind:
 
 
 BUDGET = {"fraction": share, "per_class": optional(integer(1)), "seed": integer(0, 2**64)}
+READING = record(  # fields of `LoadOptions`
+    {},
+    {
+        "image_size": optional(integer(1, MAX_SIDE)),
+        "memory": optional(integer()),
+        "holdout": optional(number(0, 1)),
+        "broken": name,
+        **dict.fromkeys(
+            (
+                *("resize", "data_dir", "like", "train_crop", "eval_crop", "labels", "test_data"),
+                *("image_column", "label_column"),
+            ),
+            nothing_or_text,
+        ),
+    },
+    closed=True,
+)
 FINGERPRINT = record({}, {"images": integer(), "sampled_sha256": text(), "labels_sha256": text()})
 RUN = named_classes(  # run.json
     record(
@@ -67,8 +84,8 @@ RUN = named_classes(  # run.json
         {
             **BUDGET,
             "data": optional(either(text(), list_of(text()))),
-            "reading": optional(record({})),
-            "labels": optional(either(text(), record({"choice": text()}, {"sha256": text()}))),
+            "reading": optional(READING),
+            "labels": optional(record({"choice": text()}, {"sha256": text()})),
             "labelled_only": optional(flag),
             "seed": optional(integer(-(2**63), 2**64)),
             "validation": optional(number(0, 1)),
@@ -123,7 +140,7 @@ SETTINGS = record(  # settings.json
     {
         "data": optional(either(text(), list_of(text()))),
         "data_sha256": text(),
-        "reading": record({}),
+        "reading": READING,
         "methods": list_of(name),
         "fractions": list_of(number(0, 1)),
         "per_class": list_of(integer(1)),

@@ -114,10 +114,12 @@ def mapping_of(kind: Kind, most: int = MAX_ITEMS) -> Kind:
     return check
 
 
-def record(required: Mapping[str, Kind], optional: Mapping[str, Kind] | None = None) -> Kind:
-    """An object with these keys; older versions did not write the optional ones. Other keys may follow.
+def record(
+    required: Mapping[str, Kind], optional: Mapping[str, Kind] | None = None, closed: bool = False
+) -> Kind:
+    """An object with these keys; older versions did not write the optional ones.
 
-    A newer version may write more keys, so unknown ones are allowed.
+    A newer version may write more keys, which are allowed unless `closed` is set.
     """
     known = {**required, **(optional or {})}
 
@@ -125,6 +127,10 @@ def record(required: Mapping[str, Kind], optional: Mapping[str, Kind] | None = N
         if not isinstance(value, dict):
             raise Mismatch(key, value, "an object")
         start = f"{key}." if key else ""
+        if unknown := [name for name in value if closed and name not in known]:
+            raise Mismatch(
+                key, value, f"nothing called {unknown[0][:SHOWN]!r}, which this version does not know"
+            )
         for name in required:
             if name not in value:
                 raise Mismatch(f"{start}{name}", MISSING, "a value")

@@ -34,10 +34,11 @@ def data_of_run(
         raise UserError(f"{run_dir}: its training data were arrays, which it does not keep; give --data")
     if about["reading"].get("labels"):
         check_label_file(run_dir, about)
+    recorded = {name: value for name, value in about["reading"].items() if name != "memory"}  # of a machine
     options = {} if load_options is None else dataclasses.asdict(load_options)
     changed = {name: value for name, value in options.items() if value != getattr(LoadOptions(), name)}
     try:
-        dataset = open_dataset(source or about["data"], reading=LoadOptions(**(about["reading"] | changed)))
+        dataset = open_dataset(source or about["data"], reading=LoadOptions(**(recorded | changed)))
     except UserError as error:
         if source:
             raise
@@ -77,7 +78,7 @@ def check_label_file(run_dir: Path, about: Mapping[str, Any]) -> None:
     if "sha256" not in labels:
         return
     try:
-        same = describe_choice(_label_choice(run_dir, labels))["sha256"] == labels["sha256"]
+        same = describe_choice(_label_choice(run_dir, labels)).get("sha256") == labels["sha256"]
     except UserError as error:
         raise UserError(f"{run_dir / ABOUT} names a label file: {error}; restore it") from None
     if not same:

@@ -95,5 +95,7 @@ def read_run(run_dir: Path) -> dict[str, Any]:
             f"{run_dir}: not a run folder (it has no {ABOUT}); give the --model_dir of a training"
         )
     about = read_json(run_dir / ABOUT, records.RUN)
+    about["reading"] = about.get("reading") or {}
+    about.setdefault("data", None)
     about.setdefault("class_names", [str(k) for k in range(about["num_classes"])])  # not in older versions
     return about
