@@ -71,21 +71,18 @@ def test_a_hostile_file_is_refused_in_one_line(i, name, copy, capsys, monkeypatc
 @pytest.mark.parametrize("name", hostile.LARGE)
 def test_a_large_claim_takes_little_memory(name, copy):
     words = CASES[name].make(copy)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "compare_gan.main", *words],
-        cwd=copy,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=(copy / "error").open("w"),
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**35, 2**35)),
-    )
-    assert process.stdout is not None
-    output = process.stdout.read()
-    process.stdout.close()
-    _, status, used = os.wait4(process.pid, 0)
+    with open(copy / "output", "w") as output, open(copy / "error", "w") as error:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "compare_gan.main", *words],
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=output,
+            stderr=error,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2**35, 2**35)),
+        )
+        _, status, used = os.wait4(process.pid, 0)  # not `wait`: it also returns the peak memory
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert_refused(process.returncode, output, (copy / "error").read_text())
+    assert_refused(process.returncode, (copy / "output").read_text(), (copy / "error").read_text())
     assert used.ru_maxrss * 1024 < PEAK
 
 
