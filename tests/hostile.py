@@ -249,6 +249,7 @@ def first(values: dict[str, Any]) -> dict[str, Any]:
 HEADERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a list": lambda v: [],
     "nothing": lambda v: {},
+    "text in place of arrays": lambda v: {"evil": {"a": "b"}},
     "an extra name": lambda v: v.update(evil=dict(first(v))),
     "a missing name": lambda v: v.pop(next(name for name in v if name != "__metadata__")) and None,
     "another name": lambda v: v.update(evil=v.pop(next(n for n in v if n != "__metadata__"))),

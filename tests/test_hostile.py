@@ -95,7 +95,7 @@ def test_sound_files_are_read(sound, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_program_without_end_is_stopped(copy, capsys, monkeypatch):
-    monkeypatch.setattr("compare_gan.export.folder.BATCH_S", 2.0)
+    monkeypatch.setattr("compare_gan.export.checks.BATCH_S", 2.0)
     words = hostile.program("generator", hostile.forever)(copy)
     code = main(words)
     assert_refused(code, *capsys.readouterr())

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.evaluation.evaluate import discriminator_of
 from compare_gan.export import programs
-from compare_gan.export.folder import find_side_effects
+from compare_gan.export.checks import find_side_effects
 from compare_gan.export.loader import read_weights, runnable
 from compare_gan.gans.inference import sample
 from compare_gan.gans.sampling import normal, truncated_normal, uniform
@@ -142,4 +142,6 @@ def test_programs_with_side_effects_are_detected():
     assert "custom_call" in find_side_effects(text(calls_back))
     assert "custom_call" in find_side_effects('%0 = "stablehlo.custom_call"(%1) <{call_target_name = "x"}>')
     assert find_side_effects('%2:2 = "stablehlo.infeed"(%1)')
+    for line in ('%0 = "evil.op"(%1) : () -> ()', "  evil.op %1", "%0:2 = evil.op(%1)"):
+        assert "evil.op" in find_side_effects(f"func.func public @main() {{\n{line}\n}}")
     assert find_side_effects("%2 = stablehlo.custom_call @shape_assertion_too(%1)")
