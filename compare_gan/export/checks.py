@@ -74,8 +74,8 @@ def check_signature(path: Path, exported: Any, weights: Mapping[str, Array], sig
         ) from None
     if more or found.inputs != signature.inputs or exported.nr_devices != 1:
         raise UserError(
-            f"{path}: takes {_listed(found.inputs)}, but the metadata says {_listed(signature.inputs)}; export "
-            "the run again"
+            f"{path}: takes {_listed(found.inputs)}, but the metadata says {_listed(signature.inputs)}; "
+            "export the run again"
         )
     if found.outputs != signature.outputs:
         raise UserError(
