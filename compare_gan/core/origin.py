@@ -20,6 +20,7 @@ from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
 
 NOTE = "origin.json"
+DURATION = "seconds"  # differs between equal results
 FILES, SIGNATURE = "files_sha256", "sha256"  # keys of SHA-256 sums
 Origin = Mapping[str, Any]  # JSON values: numbers, strings, fingerprints, and mappings of these
 log = logging.getLogger(__name__)
@@ -68,10 +69,10 @@ def changed_files(path: Path) -> list[Path]:
 
 
 def signed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON values with the SHA-256 of all the others under the key "sha256"."""
-    content = {name: value for name, value in values.items() if name != SIGNATURE}
+    """JSON values with the SHA-256 of all the others, except durations, under the key "sha256"."""
+    content = {name: value for name, value in values.items() if name not in (SIGNATURE, DURATION)}
     text = json.dumps(content, sort_keys=True)
-    return content | {SIGNATURE: hashlib.sha256(text.encode()).hexdigest()}
+    return {**values, SIGNATURE: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def is_intact(values: Mapping[str, Any]) -> bool:

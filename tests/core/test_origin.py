@@ -81,4 +81,5 @@ def test_a_sealed_file_that_has_changed_is_kept_aside_and_created_again(tmp_path
 def test_signed_values_notice_a_change():
     values = signed({"a": 1, "b": {"c": 0.5}})
     assert is_intact(values) and signed(values) == values and is_intact({"a": 1})
+    assert is_intact(values | {"seconds": 1})
     assert not is_intact(values | {"a": 2}) and not is_intact(values | {"d": None})
