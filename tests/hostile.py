@@ -431,6 +431,12 @@ def pth(tensors: dict[str, Any], storages: dict[str, bytes | int]) -> Callable[[
     return make
 
 
+def deep_pickle(folder: Path) -> Words:
+    """A key that is a tuple in a tuple, and so on: hashing it overflows the stack."""
+    bomb(folder / "net.pth", {"x/data.pkl": b"\x80\x02})" + b"\x85" * 2_000_000 + b"Ns."})
+    return evaluate_with(folder / "net.pth")
+
+
 SMALL = np.zeros(4, np.float32).tobytes()
 PTH: dict[str, Callable[[Path], Words]] = {
     "34 GB of zeros": pth(
@@ -441,6 +447,7 @@ PTH: dict[str, Callable[[Path], Words]] = {
     "a negative offset": pth({"a": ("0", -1, (4,), (1,))}, {"0": SMALL}),
     "a tensor beyond its storage": pth({"a": ("0", 0, (5,), (1,))}, {"0": SMALL}),
     "no storage": pth({"a": ("7", 0, (4,), (1,))}, {"0": SMALL}),
+    "a deeply nested key": deep_pickle,
     "other weights": pth({"a": ("0", 0, (4,), (1,))}, {"0": SMALL}),
 }
 

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 MAX_NAMES = 30  # in a message
+MAX_MESSAGE = 2000  # characters; values from a file could be longer
 
 
 class UserError(ValueError):
@@ -22,7 +23,8 @@ class UserError(ValueError):
     exit_code = 2
 
     def __init__(self, message: str):
-        super().__init__(printable(message))
+        text = printable(message)
+        super().__init__(text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}...")
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ import collections
 import math
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -27,6 +27,8 @@ PYTORCH = {  # dtypes by PyTorch storage type
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
+PYTHON_UNPICKLER: Any = pickle._Unpickler
+SETS = {pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0]}
 MAX_PICKLE_BYTES = 2**26  # of names and shapes
 OLD_PYTORCH = 0x1950A86A20F9469CFC6C  # magic number of PyTorch files before version 1.6
 
@@ -91,6 +93,7 @@ def _old_pytorch(file: IO[bytes]) -> dict[str, np.ndarray]:
     magic, _version, _platform, tensors, keys = (_TensorUnpickler(file).load() for _ in range(5))
     if magic != OLD_PYTORCH:
         raise ValueError("not a PyTorch file")
+    _check_keys(keys)
     sizes = {tensor.key: np.dtype(tensor.dtype).itemsize for tensor in tensors.values()}
     numbers = {key: file.read(int.from_bytes(file.read(8), "little") * sizes[key]) for key in keys}
     return {name: tensor.values(numbers[tensor.key]) for name, tensor in tensors.items()}
@@ -122,8 +125,32 @@ class _Tensor(NamedTuple):
         return np.lib.stride_tricks.as_strided(flat, self.shape, [n * flat.itemsize for n in self.strides])
 
 
-class _TensorUnpickler(pickle.Unpickler):
-    """Resolves only the functions in `KNOWN`, so a pickle cannot call any other."""
+class _TensorUnpickler(PYTHON_UNPICKLER):
+    """Resolves only the functions in `KNOWN`, so a pickle cannot call any other.
+
+    It is the unpickler written in Python: only there can the keys of dictionaries be checked. A key that is a
+    deeply nested tuple crashes Python when it is hashed. For the same reason there are no sets.
+    """
+
+    dispatch = {code: load for code, load in PYTHON_UNPICKLER.dispatch.items() if code not in SETS}
+
+    def load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_dict()
+
+    dispatch |= {
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in PYTORCH:
@@ -134,9 +161,18 @@ class _TensorUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, *_ = pid
-        if kind != "storage":
-            raise Refused(f"it refers to {kind!r}")
+        if kind != "storage" or not isinstance(key, str):
+            raise Refused("it refers to something other than a storage")
         return _Storage(dtype, key)
+
+
+def _check_keys(keys: Sequence[Any]) -> None:
+    if not all(isinstance(key, str | int) for key in keys):
+        raise Refused("a key is no name")
+
+
+def _ordered_dict() -> collections.OrderedDict[str, Any]:
+    return collections.OrderedDict()
 
 
 def _rebuild_tensor(
@@ -150,7 +186,7 @@ def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
 
 
 KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("collections", "OrderedDict"): _ordered_dict,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
 }
