@@ -4,6 +4,7 @@ No code in a file is ever executed: anything but plain arrays is an error.
 """
 
 import collections
+import io
 import math
 import pickle
 import zipfile
@@ -29,7 +30,7 @@ PYTORCH = {  # dtypes by PyTorch storage type
 }
 PYTHON_UNPICKLER: Any = pickle._Unpickler
 SETS = {pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0]}
-MAX_PICKLE_BYTES = 2**26  # of names and shapes
+MAX_PICKLE_BYTES = 2**23  # of names and shapes
 OLD_PYTORCH = 0x1950A86A20F9469CFC6C  # magic number of PyTorch files before version 1.6
 
 
@@ -82,8 +83,7 @@ def _new_pytorch(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     folder = name.removesuffix("data.pkl")
     if archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
         raise ValueError("not a state_dict")
-    with archive.open(name) as file:
-        tensors = _TensorUnpickler(file).load()
+    tensors = _TensorUnpickler(io.BytesIO(archive.read(name))).load()
     keys = {tensor.key for tensor in tensors.values()}
     data = {key: archive.read(f"{folder}data/{key}") for key in keys}  # tensors may share a storage
     return {name: tensor.values(data[tensor.key]) for name, tensor in tensors.items()}
