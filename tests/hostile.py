@@ -629,6 +629,31 @@ ONNX: dict[str, Callable[[Path], Words]] = {
 }
 
 
+def encoder(**changes: Any) -> Callable[[Path], Words]:
+    """A file like those of `compare-gan classifier`, with other metadata."""
+
+    def make(folder: Path) -> Words:
+        about = {"image_shape": [8, 8, 3], "classes": ["a", "b"], "width": 4, "body": "small"}
+        values = {name: value for name, value in (about | changes).items() if value is not ...}
+        np.savez(folder / "net.npz", about=np.array(json.dumps(values)), kernel=np.zeros(3, np.float32))
+        return evaluate_with(folder / "net.npz")
+
+    return make
+
+
+ENCODERS: dict[str, Callable[[Path], Words]] = {
+    "other weights": encoder(),
+    "a width of text": encoder(width="4"),
+    "a width of 10^9": encoder(width=HUGE),
+    "a giant image": encoder(image_shape=[HUGE, HUGE, 3]),
+    "no classes": encoder(classes=...),
+    "10^6 classes": encoder(classes=["x"] * 10**6),
+    "an unknown body": encoder(body=ESCAPE),
+    "a list as body": encoder(body=[]),
+    "deep": encoder(deep=json.loads("[" * 500 + "]" * 500)),
+}
+
+
 # Configurations
 
 
@@ -776,6 +801,7 @@ def cases() -> Iterator[Case]:
         "features": FEATURES,
         "pth": PTH,
         "onnx": ONNX,
+        "encoder": ENCODERS,
         "config": CONFIGS,
         "file": FILES,
     }.items():

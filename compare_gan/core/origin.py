@@ -31,11 +31,17 @@ def note_of(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def is_made(path: Path, origin: Origin) -> bool:
+def is_made(path: Path, origin: Origin, *others: Path) -> bool:
     """Whether a file exists already. If not, writes `origin` as the record of the file about to be created.
 
     A file without a record is accepted with a warning. A file that has changed since `seal` is renamed to
-    NAME.damaged with a warning, and counts as missing, so that it is created again.
+    NAME.damaged with a warning, and counts as missing, so that it is created again. A file that was not sealed
+    (the process was killed, or the version is older) is sealed now.
+
+    Args:
+      path: the file, which is written last.
+      origin: its inputs.
+      *others: files that are created with it, see `seal`.
 
     Raises:
       UserError: the file was created from other inputs.
@@ -45,6 +51,8 @@ def is_made(path: Path, origin: Origin) -> bool:
         return True
     if path.exists():
         check(path, note_of(path), origin)
+        if FILES not in read_json(note_of(path), records.ORIGIN):
+            seal(path, *others)
         if not (changed := changed_files(path)):
             return True
         for file in changed:

@@ -17,7 +17,7 @@ from compare_gan.core import tables
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_csv, write_json
 from compare_gan.core.label_methods import LABEL_METHODS
-from compare_gan.core.origin import SIGNATURE, is_intact
+from compare_gan.core.origin import SIGNATURE, is_intact, warn_once
 from compare_gan.core.run_files import (
     CLUSTERS,
     KEPT,
@@ -75,11 +75,15 @@ def summarise(study: Study) -> dict[str, Any]:
 
 
 def last_summary(folder: Path) -> dict[str, Any] | None:
-    """The summary in a study folder; None if there is none, or if an earlier version wrote it."""
+    """The summary in a study folder; None if there is none of this version, or it is damaged."""
     path = folder / SUMMARY
-    if not path.exists() or "held_out" not in (read_json(path, kinds.ANY_SUMMARY).get("data") or {}):
+    try:
+        if not path.exists() or "held_out" not in (read_json(path, kinds.ANY_SUMMARY).get("data") or {}):
+            return None
+        summary = read_json(path, kinds.LAST_SUMMARY)
+    except UserError as error:
+        warn_once(f"{error}; written again")
         return None
-    summary = read_json(path, kinds.LAST_SUMMARY)
     return summary if all(line["method"] in LABEL_METHODS for line in summary["lines"]) else None
 
 

@@ -104,7 +104,7 @@ def _fixed(settings: Settings, varying: Sequence[str]) -> Settings:
 
 def merge_settings(old: Settings, new: Settings) -> Settings:
     """The settings of a folder after a study with settings `new` is added to one with `old`."""
-    return new | {name: list(dict.fromkeys([*old[name], *new[name]])) for name in EXTENDABLE}
+    return new | {name: list(dict.fromkeys([*old.get(name, ()), *new[name]])) for name in EXTENDABLE}
 
 
 def command_line(command: str, settings: Settings) -> list[str] | None:

@@ -140,7 +140,8 @@ def infer_labels(
     }
     if uses_labels and not (folder / LABELS).exists():
         check_learnable(dataset)
-    if not is_made(folder / LABELS, origin):
+    files = folder / LABELS, folder / SOFT_LABELS, folder / PREDICTIONS
+    if not is_made(files[0], origin, *files[1:]):
         if recipe.classifier == "s4l":
             if isinstance(source, Features):
                 raise UserError(f"{source.name}: s4l trains an encoder; use features with linear or clusters")
@@ -165,7 +166,7 @@ def infer_labels(
             write_labels(folder / SOFT_LABELS, certain, predictions.train[certain], names)
             classes = predictions.train[certain].argmax(1).astype(np.int32)
             write_labels(folder / LABELS, certain, classes, names)
-        seal(folder / LABELS, folder / SOFT_LABELS, folder / PREDICTIONS)
+        seal(*files)
     inferred = read_inferred(dataset, recipe, folder)
     warn_of_empty_classes(inferred.hard, f"{folder / LABELS}: no image has the inferred label")
     return inferred

@@ -60,8 +60,11 @@ def test_a_sealed_file_that_has_changed_is_kept_aside_and_created_again(tmp_path
     is_made(path, ORIGIN)
     path.write_text("labels")
     other.write_text("predictions")
-    assert is_made(path, ORIGIN)  # complete, but not sealed: as written by an older version
-    seal(path, other, tmp_path / "labels-soft.npz")
+    others = other, tmp_path / "labels-soft.npz"
+    assert is_made(path, ORIGIN, *others)  # complete, but not sealed: by an older version, or killed
+    sealed = read_json(tmp_path / "labels-train.json")
+    seal(path, *others)
+    assert read_json(tmp_path / "labels-train.json") == sealed
     assert is_made(path, ORIGIN) and changed_files(path) == []
     other.write_text("Predictions")
     with caplog.at_level(logging.WARNING):
