@@ -35,8 +35,8 @@ def is_made(path: Path, origin: Origin, *others: Path) -> bool:
     """Whether a file exists already. If not, writes `origin` as the record of the file about to be created.
 
     A file without a record is accepted with a warning. A file that has changed since `seal` is renamed to
-    NAME.damaged with a warning, and counts as missing, so that it is created again. A file that was not sealed
-    (the process was killed, or the version is older) is sealed now.
+    NAME.damaged with a warning, and counts as missing, so that it is created again. A file that was never
+    sealed (the process was killed, or the version is older) is sealed now.
 
     Args:
       path: the file, which is written last.
