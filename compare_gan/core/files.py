@@ -64,24 +64,36 @@ def atomic_folder(path: Path) -> Iterator[Path]:
       UserError: the folder cannot be created there.
     """
     path = path.resolve()
-    new, lock = _temporary_folder(run_folder(path.parent), path.name)
-    old = new.with_name(f"{new.name}.old")
+    with temporary_folder(path.parent, path.name) as new:
+        old = new.with_name(f"{new.name}.old")
+        try:
+            yield new
+            new.chmod(0o755)
+            while new.exists():
+                with contextlib.suppress(FileNotFoundError):  # there is none, or another process moved it
+                    path.rename(old)
+                try:
+                    new.rename(path)
+                except OSError:
+                    if not path.exists():
+                        raise
+                    shutil.rmtree(old, ignore_errors=True)  # another process has written `path` meanwhile
+            shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            error.filename = error.filename or str(path)
+            raise
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Creates a hidden folder in `parent`, named after `name`, and removes it after the block.
+
+    Raises:
+      UserError: the folder cannot be created there.
+    """
+    new, lock = _temporary_folder(run_folder(parent), name)
     try:
         yield new
-        new.chmod(0o755)
-        while new.exists():
-            with contextlib.suppress(FileNotFoundError):  # there is none, or another process moved it
-                path.rename(old)
-            try:
-                new.rename(path)
-            except OSError:
-                if not path.exists():
-                    raise
-                shutil.rmtree(old, ignore_errors=True)  # another process has written `path` meanwhile
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
         if lock is not None:

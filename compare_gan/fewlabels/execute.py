@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
@@ -138,6 +139,7 @@ class ProcessExecutor:
 
 def worker_loop(open_call: Callable[[], Call], pipe: Connection, cache_options: dict[str, Any]) -> None:
     """Runs in a worker process: receives tasks and sends outcomes until the pipe closes. Prints nothing."""
+    exit_with_parent()
     keep_freed_memory()
     for name, value in cache_options.items():
         jax.config.update(name, value)
@@ -150,3 +152,13 @@ def worker_loop(open_call: Callable[[], Call], pipe: Connection, cache_options: 
             logging.getLogger().setLevel(logging.WARNING)
             while True:
                 pipe.send(attempt(call, pipe.recv()))
+
+
+def exit_with_parent() -> None:
+    """Ends this process as soon as its parent process dies.
+
+    If the parent is killed, its workers would continue, and would block the same task of a restarted study.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
