@@ -394,7 +394,7 @@ def settings_of(
         "statistics_examples": request.statistics_examples,
         "quick": request.quick,
         "label_recipe": request.label_recipe,
-        "inference": inference,
+        "inference": dict(sorted(inference.items())),  # the report shows them in this order
         "features": absolute(request.features),
         "label_file": absolute(request.label_file),
         "extractor": absolute(request.extractor),

@@ -180,6 +180,16 @@ def _keeps(handle: int, name: str) -> bool:
         return False
 
 
+def append(path: Path, data: bytes) -> None:
+    """Appends to a file, which is created if needed."""
+    try:
+        with open(path, "ab") as file:
+            file.write(data)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 def user_cache() -> Path:
     """The folder of cached files that can be recreated. It may not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "compare_gan"

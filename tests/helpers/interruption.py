@@ -148,7 +148,7 @@ def contents(folder: Path) -> dict[str, Any]:
     Timings are: numbers under the key "seconds" in JSON, and all numbers of seconds.json; the column seconds
     of a CSV table; in an HTML report the durations in columns Time and in the table Time by stage; names and
     times of TensorBoard events, and their tag steps_per_second. Of a checkpoint all arrays are compared, not
-    the files: Orbax notes the time in them. Of an ArrayRecord file the records are compared.
+    the files: Orbax notes the time in them. Of an ArrayRecord file the examples are compared.
     """
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
@@ -165,10 +165,10 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def timeless(path: Path) -> Any:
-    """What a file holds apart from timings, see `contents`."""
+    """What a file holds apart from timings, see `contents`. The order of keys counts: a report shows it."""
     data = path.read_bytes()
     if path.suffix == ".json":
-        return without_seconds(json.loads(data), path.name == "seconds.json")
+        return json.dumps(without_seconds(json.loads(data), path.name == "seconds.json"))
     if path.suffix == ".jsonl":
         return [without_seconds(json.loads(line)) for line in data.splitlines()]
     if path.suffix == ".csv":
@@ -213,15 +213,30 @@ def events(path: Path) -> list[Any]:
     return found
 
 
-def records(path: Path) -> list[bytes]:
-    """The records of an ArrayRecord file, which are compressed in chunks of varying size."""
+def records(path: Path) -> list[list[bytes]]:
+    """The examples in an ArrayRecord file; the order of their features varies from run to run."""
     from array_record.python.array_record_module import ArrayRecordReader
 
     reader = ArrayRecordReader(str(path))
     try:
-        return reader.read_all()
+        return [sorted(fields(features)) for each in reader.read_all() for features in fields(each)]
     finally:
         reader.close()
+
+
+def fields(message: bytes) -> list[bytes]:
+    """The contents of the fields of a protocol buffer that has length-delimited fields only."""
+    found = []
+    while message:
+        length, i = 0, 1  # the first byte is the number of the field
+        while True:  # seven bits a byte, the lowest first
+            length |= (message[i] & 127) << 7 * (i - 1)
+            i += 1
+            if message[i - 1] < 128:
+                break
+        found.append(message[i : i + length])
+        message = message[i + length :]
+    return found
 
 
 def check_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -229,10 +244,21 @@ def check_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
     wrong = [
         *(f"{name} is missing" for name in expected.keys() - found.keys()),
         *(f"{name} is left over" for name in found.keys() - expected.keys()),
-        *(f"{name} differs" for name in found.keys() & expected.keys() if found[name] != expected[name]),
+        *(
+            f"{name} differs: {difference(expected[name], found[name])}"
+            for name in found.keys() & expected.keys()
+            if found[name] != expected[name]
+        ),
     ]
     if wrong:
-        raise Failure(f"{len(wrong)} of {len(expected)} files: {', '.join(sorted(wrong)[:5])}")
+        raise Failure(f"{len(wrong)} of {len(expected)} files: {'; '.join(sorted(wrong)[:5])}")
+
+
+def difference(expected: Any, found: Any) -> str:
+    """The place where two values begin to differ."""
+    a, b = (value if isinstance(value, str) else repr(value) for value in (expected, found))
+    start = max(0, len(os.path.commonprefix([a, b])) - 60)
+    return f"{a[start : start + 160]!r}, now {b[start : start + 160]!r}"
 
 
 def kill(process: Process) -> None:
