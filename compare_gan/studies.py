@@ -487,11 +487,11 @@ def run(prepared: Prepared, say: Say = SAY) -> StudyResult:
     study = prepared.study
     report, settings_file = study.folder / REPORT, study.folder / SETTINGS
     failed = list[Outcome]()
-    with claimed(run_folder(study.folder)):
-        summary = last_summary(study.folder)
-        if summary is not None and all_done(study) and is_current(study.folder):
-            say(f"{study.folder}: all done already")
-        else:
+    summary = last_summary(study.folder)
+    if summary is not None and all_done(study) and is_current(study.folder):
+        say(f"{study.folder}: all done already")
+    else:
+        with claimed(run_folder(study.folder)):
             settings = merge_settings(
                 read_json(settings_file) if settings_file.exists() else study.settings, study.settings
             )

@@ -305,7 +305,10 @@ def main(argv: list[str]) -> int:
     unknown = sorted({*chosen} - {*known}) or [what for what in chosen if not ways[what]]
     if unknown:
         parser.error(f"unknown, or none of these ways: {', '.join(unknown)}; choose from {', '.join(known)}")
-    turns = {what: itertools.cycle(ways[what]) for what in chosen}
+    turns = {}
+    for i, what in enumerate(chosen):  # they begin with different ways, so that few rounds cover many
+        first = i % len(ways[what])
+        turns[what] = itertools.cycle([*ways[what][first:], *ways[what][:first]])
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
