@@ -139,7 +139,7 @@ def test_learning_rates_are_those_of_the_optimisers():
         BASE,
         g_lr=1e-3,
         d_lr=4e-3,
-        lr_schedule=functools.partial(cosine_decay, steps=100),
+        lr_schedule=functools.partial(cosine_decay, decay_steps=100),
         lr_warmup_steps=10,
         g_optimizer_fn=lambda rate: rate,
         d_optimizer_fn=lambda rate: rate,
