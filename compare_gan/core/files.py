@@ -2,7 +2,7 @@
 
 A file is written under a temporary name and then renamed. While it is written, the system holds a lock on it
 (flock), which ends with the process. So a temporary file whose lock is free was left behind by a killed
-process, and `remove_leftovers` deletes it at the next start of work in its folder.
+process, and `remove_leftovers` deletes it at the next start of work, or the next write, in its folder.
 """
 
 import contextlib
@@ -38,6 +38,7 @@ KEEP_S = 24 * 3600  # temporary files younger than this are kept if no lock says
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
     """Opens a temporary file next to `path` for bytes; it replaces `path` if the block succeeds."""
+    remove_leftovers(path.parent)
     handle, name = _temporary_file(path)
     with open(handle, "wb") as file:
         try:
@@ -49,7 +50,8 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
                 file.close()
             os.replace(name, path)
         except BaseException as error:
-            file.close()
+            with contextlib.suppress(OSError):  # on a full disk, what is still in the buffer fails again
+                file.close()
             Path(name).unlink(missing_ok=True)
             if isinstance(error, OSError) and error.filename in (None, name):
                 error.filename = str(path)  # writing through a handle does not tell the file
@@ -107,7 +109,10 @@ def remove_leftovers(folder: Path) -> None:
     cannot be locked, and for files of other hosts, whose locks may not be visible here, a day must have
     passed.
     """
-    for path in sorted(folder.iterdir()):
+    paths = list[Path]()
+    with contextlib.suppress(OSError):  # a folder that can be written may be unreadable
+        paths = sorted(folder.iterdir())
+    for path in paths:
         match = TEMPORARY.fullmatch(path.name)
         if match is None or not _is_abandoned(path, match["host"] == HOST):
             continue

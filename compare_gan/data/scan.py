@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import atomic, remove_leftovers, user_cache
+from compare_gan.core.files import atomic, user_cache
 from compare_gan.data.arrays import plain_arrays
 
 VERSION = 1  # of the cache file format
@@ -47,7 +47,6 @@ def save_scan(file: Path, scan: Scan) -> None:
     """Writes a cache file. If that fails, the next run scans again."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(file.parent)
         with atomic(file) as opened:
             np.savez(opened, **dataclasses.asdict(scan))
     except OSError as error:

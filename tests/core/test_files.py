@@ -191,3 +191,22 @@ def test_a_write_that_fails_names_the_file(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: '.*x\.bin'"), atomic(tmp_path / "x.bin"):
         raise OSError(28, "No space left on device")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_leaves_nothing_and_the_error_names_the_file(tmp_path):
+    resource = pytest.importorskip("resource", reason="not on Windows")
+    path = tmp_path / "x.bin"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*x\.bin'"), atomic(path) as file:
+            file.write(bytes(100))  # stays in the buffer until the end
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
+    (tmp_path / f".scores.csv.{files.HOST}-abcdefgh.partial").touch()
+    write_json(tmp_path / "x.json", 1)
+    assert os.listdir(tmp_path) == ["x.json"]
