@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from compare_gan import __version__
 from compare_gan.commands import load_commands
@@ -14,6 +14,7 @@ from compare_gan.commands.shared import Parser
 from compare_gan.core.allocator import keep_freed_memory
 from compare_gan.core.errors import UserError, printable
 from compare_gan.core.files import user_cache
+from compare_gan.core.follow_up import hide_logged_errors, unraisable
 from compare_gan.core.interrupt import Interrupted
 from compare_gan.core.limits import is_stuck
 from compare_gan.core.progress import bars_removed
@@ -34,21 +35,10 @@ def run() -> NoReturn:
     sys.exit(code)
 
 
-def unraisable(event: Any) -> None:
-    """`sys.unraisablehook` that hides a follow-up error of a failed checkpoint write.
-
-    When one write fails, Orbax closes its event loop, and the remaining TensorStore writes then fail to
-    report to it. The original failure is raised and reported separately.
-    """
-    if not (isinstance(event.exc_value, RuntimeError) and str(event.exc_value) == "Event loop is closed"):
-        sys.__unraisablehook__(event)
-
-
 def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args([normalize_option(argument) for argument in argv])
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[StderrHandler()])
-    for name in ("absl", "asyncio"):  # Orbax and TensorStore also raise what they log here
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    hide_logged_errors()
     try:
         use_compilation_cache()
         with bars_removed():

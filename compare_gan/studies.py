@@ -17,6 +17,7 @@ from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, sha256_of, write_json
 from compare_gan.core.label_methods import LABEL_METHODS, method
+from compare_gan.core.lock import claimed
 from compare_gan.core.run_files import REPORT, SETTINGS
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import ImageDataset, LoadOptions, open_dataset
@@ -31,7 +32,7 @@ from compare_gan.fewlabels.execute import Outcome
 from compare_gan.fewlabels.overview import overview, usable_methods
 from compare_gan.fewlabels.plan import describe_labels, estimate_times, outline, plan_table
 from compare_gan.fewlabels.recipe import label_recipe
-from compare_gan.fewlabels.results import last_summary, results_table, summarise
+from compare_gan.fewlabels.results import is_current, last_summary, results_table, summarise
 from compare_gan.fewlabels.run import run_study
 from compare_gan.fewlabels.settings import (
     EXTENDABLE,
@@ -394,7 +395,7 @@ def settings_of(
         "statistics_examples": request.statistics_examples,
         "quick": request.quick,
         "label_recipe": request.label_recipe,
-        "inference": inference,
+        "inference": dict(sorted(inference.items())),  # the report shows them in this order
         "features": absolute(request.features),
         "label_file": absolute(request.label_file),
         "extractor": absolute(request.extractor),
@@ -481,23 +482,24 @@ def run(prepared: Prepared, say: Say = SAY) -> StudyResult:
     """Runs the remaining tasks, writes the results, and says what they are.
 
     Raises:
-      UserError: the folder cannot be written.
+      UserError: the folder cannot be written, or another process runs a study in it.
       Interrupted: Ctrl-C or SIGTERM; finished work is kept.
     """
     study = prepared.study
     report, settings_file = study.folder / REPORT, study.folder / SETTINGS
-    known = read_json(settings_file, records.SETTINGS) if settings_file.exists() else study.settings
-    settings = merge_settings(known, study.settings)
-    settings |= {"command": command_line("few-labels" if study.flat else "study", settings)}
     failed = list[Outcome]()
     summary = last_summary(study.folder)
-    if summary is not None and all_done(study) and report.exists():
+    if summary is not None and all_done(study) and is_current(study.folder):
         say(f"{study.folder}: all done already")
     else:
-        write_json(run_folder(study.folder) / SETTINGS, settings)
-        failed = run_study(study, prepared.workers, prepared.reopen, say)
-        summary = summarise(study)
-        write_report(study.folder, report)
+        with claimed(run_folder(study.folder)):
+            known = read_json(settings_file, records.SETTINGS) if settings_file.exists() else study.settings
+            settings = merge_settings(known, study.settings)
+            settings |= {"command": command_line("few-labels" if study.flat else "study", settings)}
+            write_json(settings_file, settings)
+            failed = run_study(study, prepared.workers, prepared.reopen, say)
+            summary = summarise(study)
+            write_report(study.folder, report)
     result = StudyResult(study.folder, summary, tuple(failed))
     say(result.table())
     for outcome in failed:

@@ -1,8 +1,9 @@
-"""`python -m tests.kill --rounds N`: interrupts trainings in every way; they must resume bit-exactly.
+"""`python -m tests.kill --rounds N`: interrupts commands in every way; they must resume to the same files.
 
-A tiny GAN is trained once without interruption. In each round the same command is started in a new folder,
+`--what` chooses the commands: train, those of `tests.kill_commands`, or all, which take turns. train: a tiny
+GAN is trained once without interruption. In each round the same command is started in a new folder,
 interrupted and rerun `--kills` times; then it runs to the end, and its weights must equal those of the
-uninterrupted run, bit for bit. The kinds of interruption take turns:
+uninterrupted run, bit for bit. The kinds of interruption (`--ways`) take turns:
 
     kill        SIGKILL at any moment, while the program starts or trains
     kill-save   SIGKILL while a checkpoint is being written
@@ -21,7 +22,6 @@ import itertools
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -32,14 +32,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
-
 from compare_gan.core.files import read_log
 from compare_gan.training.checkpoints import UNFINISHED, Checkpoints, find_corruption
+from tests import kill_commands as commands
+from tests.helpers import tfds_set
+from tests.helpers.interruption import (
+    ROOT,
+    Failure,
+    Process,
+    arrays,
+    disk_usage,
+    errors_in,
+    finish,
+    kill,
+    limit_file_size,
+    listed,
+    on_small_disk,
+    wait_until,
+)
+from tests.kill_commands import COMMANDS
 
-ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "compare_gan" / "configs"
 STEPS, SAVE_EVERY = 200, 20
 SETTINGS = (
@@ -52,11 +64,6 @@ SETTINGS = (
     "resnet_small.Discriminator.ch = 4",
 )
 START_S = 5.0  # approximate seconds until training starts
-TIMEOUT_S = 600
-
-
-class Failure(Exception):
-    """A check failed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,20 +78,13 @@ class Training:
     def checkpoints(self) -> Path:
         return self.run_dir / "checkpoints"
 
-    def start(self, prepare: Callable[[], None] | None = None) -> subprocess.Popen:
+    def start(self, prepare: Callable[[], None] | None = None) -> Process:
         words = ["train", "--model_dir", str(self.run_dir), "--data", "blobs", "--sample_every", str(STEPS)]
         for path in (CONFIGS / "small.gin", CONFIGS / "methods" / "no_labels.gin"):
             words += ["--gin_config", str(path)]
         for line in SETTINGS:
             words += ["--gin_bindings", line]
-        return subprocess.Popen(
-            [sys.executable, "-m", "compare_gan.main", *words],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=prepare,
-        )
+        return Process(words, prepare=prepare)
 
     def step(self) -> int:
         """The last step that was reported."""
@@ -95,44 +95,12 @@ class Training:
 
     def weights(self) -> list[tuple[str, bytes]]:
         """All arrays of the last checkpoint, read with Orbax directly."""
-        with ocp.StandardCheckpointer() as reader:
-            state = reader.restore(self.checkpoints.absolute() / str(STEPS))
-        leaves = jax.tree_util.tree_leaves_with_path(state)
-        return [(jax.tree_util.keystr(path), np.asarray(leaf).tobytes()) for path, leaf in leaves]
+        return arrays(self.checkpoints / str(STEPS))
 
 
-def listed(folder: Path) -> list[Path]:
-    """The contents of a folder, which may not exist yet."""
-    with contextlib.suppress(FileNotFoundError):
-        return list(folder.iterdir())
-    return []
-
-
-def wait_until(process: subprocess.Popen, condition: Callable[[], bool]) -> None:
-    """Waits until a condition holds or the process has ended."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while process.poll() is None and not condition():
-        if time.monotonic() > deadline:
-            process.kill()
-            raise Failure(f"timed out after {TIMEOUT_S} seconds")
-        time.sleep(0.001)
-
-
-def finish(process: subprocess.Popen, *codes: int) -> str:
-    """Waits for a process and returns its output.
-
-    Raises:
-      Failure: another exit code than `codes`, or a traceback.
-    """
-    output, _ = process.communicate(timeout=TIMEOUT_S)
-    if process.returncode not in codes or "Traceback" in output:
-        raise Failure(f"exit code {process.returncode}, not {' or '.join(map(str, codes))}: {output[-2000:]}")
-    return output
-
-
-def write_error(process: subprocess.Popen) -> str:
+def write_error(process: Process) -> str:
     """The one-line message of a process that could not write."""
-    lines = [line for line in finish(process, 0, 2).splitlines() if line.startswith("compare-gan: ")]
+    lines = errors_in(finish(process, 0, 2))
     if process.returncode == 0:
         return "finished before a write failed"
     if len(lines) != 1:
@@ -145,15 +113,14 @@ def later_step(training: Training, rng: random.Random) -> int:
     return rng.randint(min(training.step() + 1, STEPS), STEPS)
 
 
-def kill(training: Training, rng: random.Random) -> str:
+def kill_anywhere(training: Training, rng: random.Random) -> str:
     step = rng.choice([0, later_step(training, rng)])
     process = training.start()
     if step:
         wait_until(process, lambda: training.step() >= step)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(rng.uniform(0, 0.2 if step else START_S))
-    process.kill()
-    process.communicate()
+    kill(process)
     return f"killed at step {training.step()}"
 
 
@@ -164,8 +131,7 @@ def kill_save(training: Training, rng: random.Random) -> str:
     wait_until(process, training.saving)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(rng.uniform(0, 0.05))
-    process.kill()
-    process.communicate()
+    kill(process)
     complete = set(Checkpoints(training.run_dir).steps())
     partial = [
         path.name for path in listed(training.checkpoints) if path.is_dir() and step_of(path) not in complete
@@ -201,35 +167,12 @@ def full(training: Training, rng: random.Random) -> str:
     used = disk_usage(training.checkpoints)
     if used:  # there may be two checkpoints already
         capacity = round(used + rng.uniform(0, 0.9) * training.size)
-    with tempfile.TemporaryDirectory() as backup:
-        kept = Path(backup) / "kept"
-        shutil.copytree(training.checkpoints, kept)
-        if not mount_tmpfs(training.checkpoints, capacity):
-            limit = round(rng.uniform(0.1, 0.9) * training.largest)
-            process = training.start(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-            return f"files of at most {limit} bytes: {write_error(process)}"
-        try:
-            shutil.copytree(kept, training.checkpoints, dirs_exist_ok=True)
-            line = write_error(training.start())
-            shutil.rmtree(kept)
-            shutil.copytree(training.checkpoints, kept)
-        finally:
-            subprocess.run(["umount", training.checkpoints], check=True)
-        shutil.rmtree(training.checkpoints)
-        shutil.copytree(kept, training.checkpoints)
-    return f"tmpfs of {capacity} bytes: {line}"
-
-
-def mount_tmpfs(folder: Path, size: int) -> bool:
-    """Tries to mount a tmpfs of this size on a folder. Returns whether it succeeded."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    return shutil.which("mount") is not None and subprocess.run(command, capture_output=True).returncode == 0
-
-
-def disk_usage(folder: Path) -> int:
-    """Disk space of the files in a folder in bytes, rounded up to pages."""
-    page = resource.getpagesize()
-    return sum(-(-path.stat().st_size // page) * page for path in folder.rglob("*") if path.is_file())
+    with on_small_disk(training.checkpoints, capacity) as mounted:
+        if mounted:
+            return f"tmpfs of {capacity} bytes: {write_error(training.start())}"
+    limit = round(rng.uniform(0.1, 0.9) * training.largest)
+    line = write_error(training.start(limit_file_size(limit)))
+    return f"files of at most {limit} bytes: {line}"
 
 
 def read_only(training: Training, rng: random.Random) -> str:
@@ -238,8 +181,7 @@ def read_only(training: Training, rng: random.Random) -> str:
     wait_until(process, lambda: bool(listed(training.checkpoints)) and training.step() >= step)
     with make_read_only(training.checkpoints) as how:
         if how is None:
-            process.kill()
-            process.communicate()
+            kill(process)
             return "skipped: this user can write to a read-only folder, and cannot make it immutable"
         return f"{how}: {write_error(process)}"
 
@@ -264,7 +206,7 @@ def make_read_only(folder: Path) -> Iterator[str | None]:
 
 
 WAYS: dict[str, Callable[[Training, random.Random], str]] = {
-    "kill": kill,
+    "kill": kill_anywhere,
     "kill-save": kill_save,
     "term": send_signal(signal.SIGTERM),
     "int": send_signal(signal.SIGINT),
@@ -318,38 +260,77 @@ def train_uninterrupted(run_dir: Path) -> Training:
     return Training(run_dir, disk_usage(last), largest)
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingRounds:
+    """Rounds of the command train."""
+
+    reference: Training
+    expected: list[tuple[str, bytes]]
+
+    def round(self, number: int, ways: list[str], rng: random.Random) -> list[str]:
+        """See `commands.Rounds`."""
+        training = dataclasses.replace(
+            self.reference, run_dir=self.reference.run_dir.with_name(f"round-{number}")
+        )
+        events = train_interrupted(training, ways, rng, self.expected)
+        shutil.rmtree(training.run_dir)
+        return events
+
+
+def training_rounds(folder: Path) -> TrainingRounds:
+    reference = train_uninterrupted(folder / "uninterrupted")
+    return TrainingRounds(reference, reference.weights())
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.kill", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=10, help="number of interrupted trainings")
-    parser.add_argument("--kills", type=int, default=1, help="interruptions per training")
-    parser.add_argument("--ways", default=",".join(WAYS), help="kinds of interruption, separated by commas")
+    parser.add_argument("--what", default="train", help="all, or commands, separated by commas")
+    parser.add_argument("--rounds", type=int, default=10, help="number of interrupted runs of a command")
+    parser.add_argument("--kills", type=int, default=1, help="interruptions per round")
+    parser.add_argument("--ways", help="kinds of interruption, separated by commas; default: all")
     parser.add_argument("--seed", type=int, default=0, help="of every random number")
     parser.add_argument("--json", type=Path, help="file for the results")
     arguments = parser.parse_args(argv)
-    ways = arguments.ways.split(",")
-    unknown = sorted(set(ways) - WAYS.keys())
+    known = ["train", *COMMANDS]
+    chosen = known if arguments.what == "all" else arguments.what.split(",")
+    if "prepare" in chosen and not tfds_set.INSTALLED:
+        chosen.remove("prepare")
+        print("without prepare: TensorFlow Datasets is not installed")
+    ways = {what: list(WAYS if what == "train" else commands.WAYS) for what in known}
+    if arguments.ways:
+        wanted = arguments.ways.split(",")
+        ways = {what: [way for way in wanted if way in ways[what]] for what in known}
+    unknown = sorted({*chosen} - {*known}) or [what for what in chosen if not ways[what]]
     if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(WAYS)}")
-    turns, rng = itertools.cycle(ways), random.Random(arguments.seed)
+        parser.error(f"unknown, or none of these ways: {', '.join(unknown)}; choose from {', '.join(known)}")
+    turns = {}
+    for i, what in enumerate(chosen):  # they begin with different ways, so that few rounds cover many
+        first = i % len(ways[what])
+        turns[what] = itertools.cycle([*ways[what][first:], *ways[what][:first]])
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
-        reference = train_uninterrupted(Path(folder) / "uninterrupted")
-        expected = reference.weights()
-        print(f"uninterrupted: {len(expected)} arrays", flush=True)
-        for i in range(1, arguments.rounds + 1):
-            training = dataclasses.replace(reference, run_dir=Path(folder) / f"round-{i}")
-            chosen = list(itertools.islice(turns, arguments.kills))
+        opened: dict[str, Any] = {}
+        for i, what in zip(range(1, arguments.rounds + 1), itertools.cycle(chosen), strict=False):
+            if what not in opened:
+                home = Path(folder) / what
+                home.mkdir()
+                opened[what] = training_rounds(home) if what == "train" else commands.open_rounds(what, home)
+            taken = list(itertools.islice(turns[what], arguments.kills))
+            began, rng = time.monotonic(), random.Random(f"{arguments.seed} {i}")
             try:
-                events, failure = train_interrupted(training, chosen, rng, expected), None
+                events, failure = opened[what].round(i, taken, rng), None
             except Failure as error:
-                events, failure = chosen, str(error)
-            rounds.append({"round": i, "ways": chosen, "events": events, "failure": failure})
-            outcome = "bit-exact" if failure is None else f"FAILED, {failure}"
-            print(f"round {i}: {outcome} ({'; '.join(events).replace(folder, '')})", flush=True)
-            shutil.rmtree(training.run_dir)
+                events, failure = taken, str(error)
+            rounds.append({"round": i, "what": what, "ways": taken, "events": events, "failure": failure})
+            outcome = "equal" if failure is None else f"FAILED, {failure}"
+            seconds = time.monotonic() - began
+            print(
+                f"round {i}, {what}: {outcome} ({'; '.join(events)}), {seconds:.0f} s".replace(folder, ""),
+                flush=True,
+            )
     failed = sum(each["failure"] is not None for each in rounds)
     if arguments.json:
         result = {"passed": len(rounds) - failed, "failed": failed, "rounds": rounds}

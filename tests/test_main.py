@@ -263,7 +263,7 @@ def test_a_run_can_be_scored_and_sampled_again(demo, capsys):
 def test_unraisable_errors_are_printed_except_a_closed_event_loop():
     lines = """
 import sys
-from compare_gan.main import unraisable
+from compare_gan.core.follow_up import unraisable
 class Gone:
     def __init__(self, why): self.why = why
     def __del__(self): raise RuntimeError(self.why)

@@ -22,6 +22,7 @@ from compare_gan.config.parse import parse
 from compare_gan.config.recipes import FOLDER
 from compare_gan.core.errors import UserError
 from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.lock import claimed
 from compare_gan.data import open_dataset
 from compare_gan.fewlabels.settings import command_line, merge_settings
 from compare_gan.main import main, normalize_option, parser
@@ -99,6 +100,42 @@ def test_a_folder_of_version_0_1_is_resumed(few, tmp_path, capsys):
     (tmp_path / "run" / "settings.json").write_text(json.dumps(old))
     assert call("few-labels", *SMALL, "--method", "s3gan", "--model_dir", tmp_path / "run") == 0
     assert "all done already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("newer", ["s3gan/result.json", "label_quality.json", "seconds.json"])
+def test_a_report_older_than_a_result_is_written_again(few, tmp_path, capsys, newer):
+    """A process was killed after it had finished the last task, before it wrote the summary."""
+    folder = tmp_path / "run"
+    shutil.copytree(few, folder)
+    words = ["few-labels", *SMALL, "--method", "s3gan", "--model_dir", folder]
+    assert call(*words) == 0 and "all done already" in capsys.readouterr().out
+    expected = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (folder / "report.html").write_text("of fewer tasks")
+    (folder / newer).touch()
+    assert call(*words) == 0 and "all done already" not in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == expected
+
+
+def test_a_stage_without_a_duration_is_not_finished(few, tmp_path, capsys):
+    """A process was killed after it had written features.npz, before seconds.json."""
+    folder = tmp_path / "run"
+    shutil.copytree(few, folder)
+    expected = list(json.loads((folder / "seconds.json").read_text()))
+    (folder / "seconds.json").unlink()
+    assert call("few-labels", *SMALL, "--method", "s3gan", "--model_dir", folder) == 0
+    assert "[2/2] labels" in capsys.readouterr().out
+    assert list(json.loads((folder / "seconds.json").read_text())) == expected
+
+
+def test_a_study_folder_belongs_to_one_process_at_a_time(few, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(few, folder)
+    (folder / "report.html").unlink()
+    with claimed(folder):
+        assert call("few-labels", *SMALL, "--method", "s3gan", "--model_dir", folder) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"compare-gan: {folder}: in use by process {os.getpid()} on ")
+    assert message.count("\n") == 1
 
 
 def test_another_choice_gets_another_folder(few, capsys):

@@ -15,6 +15,8 @@ import numpy as np
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 
+from compare_gan.core.files import append
+
 SUFFIX = ".compare_gan"  # a folder may also hold event files of other programs
 
 
@@ -52,8 +54,7 @@ class EventFile:
         self._append(Event(step=step, wall_time=wall_time, summary=Summary(value=values)))
 
     def _append(self, event: Event) -> None:
-        with open(self.path, "ab") as file:
-            file.write(record(event.SerializeToString()))
+        append(self.path, record(event.SerializeToString()))
 
 
 def scalar(tag: str, value: float) -> Summary.Value:

@@ -29,7 +29,8 @@ def claimed(folder: Path) -> Iterator[None]:
             f"{folder}: in use by {_name(holder)}; wait for it, stop it, or choose another --model_dir"
         ) from None
     try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        with contextlib.suppress(OSError):  # a full disk is reported by the work that follows
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan.core.errors import UserError, did_you_mean
+from compare_gan.core.files import temporary_folder
 from compare_gan.core.interrupt import Interrupted
 from compare_gan.data.facts import DATASET_INFO, DatasetInfo
 
@@ -138,8 +139,8 @@ def prepared_info(library: Any, folder: Path, request: TfdsRequest, root: Path) 
 def prepare(source: str, data_dir: str | None) -> Path:
     """Downloads and prepares a data set unless it is already prepared; returns its folder.
 
-    TensorFlow Datasets writes into a temporary folder until it is complete, and keeps its downloads, so this
-    can be interrupted and rerun.
+    It is written into a temporary folder and then moved, and downloads are kept, so this can be interrupted
+    and rerun.
 
     Raises:
       UserError: the data set cannot be prepared, or files or packages are missing.
@@ -156,12 +157,20 @@ def prepare(source: str, data_dir: str | None) -> Path:
     if _base(request.tfds) in NEED_TENSORFLOW and importlib.util.find_spec("tensorflow") is None:
         raise _needs(source, "tensorflow")  # before a long download
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars use stderr
-            builder = library.builder(request.tfds, data_dir=str(root), file_format=FORMAT)
+        with (
+            temporary_folder(root, request.tfds.replace("/", "-")) as scratch,
+            contextlib.redirect_stdout(io.StringIO()),  # its progress bars use stderr
+        ):
+            builder = library.builder(request.tfds, data_dir=str(scratch), file_format=FORMAT)
             config = library.download.DownloadConfig(
                 try_download_gcs=False
             )  # the bucket has other formats only
-            builder.download_and_prepare(download_config=config)
+            builder.download_and_prepare(download_dir=str(root / "downloads"), download_config=config)
+            made = Path(builder.data_dir)
+            folder = root / made.relative_to(scratch)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            if not folder.exists():  # otherwise another process has prepared it meanwhile
+                made.rename(folder)
     except KeyboardInterrupt:
         raise Interrupted(f"{source}: stopped; downloaded files are kept") from None
     except library.core.DatasetNotFoundError:
@@ -172,7 +181,7 @@ def prepare(source: str, data_dir: str | None) -> Path:
             if isinstance(cause, ModuleNotFoundError) and cause.name:
                 raise _needs(source, cause.name) from None
         raise UserError(f"{source}: cannot be prepared in {root} ({one_line(error)})") from None
-    return Path(builder.data_dir)
+    return folder
 
 
 def _needs(source: str, module: str) -> UserError:

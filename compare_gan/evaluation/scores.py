@@ -121,8 +121,8 @@ def write_scores(run_dir: Path, row: Row, filename: str = SCORES) -> None:
             else:
                 rows.append(old)
         rows = sorted([*rows, new], key=lambda each: int(each["step"]))
+        mirror_scores(run_dir / filename, rows)  # first: what the table holds is not scored again
         write_csv(run_dir / filename, [each | {SIGNATURE: _signature(each)} for each in rows])
-        mirror_scores(run_dir / filename, rows)
 
 
 def read_scores(run_dir: Path, filename: str = SCORES) -> list[dict[str, str]]:

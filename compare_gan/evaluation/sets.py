@@ -1,10 +1,9 @@
 """Cached features of real images, and the scores of two sets of images."""
 
+import contextlib
 import hashlib
 import logging
 import math
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from compare_gan import __version__
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json, sha256_of, write_json
+from compare_gan.core.files import atomic_folder, read_json, sha256_of, write_json
 from compare_gan.core.processes import all_processes, is_main_process
 from compare_gan.core.registry import METRICS
 from compare_gan.data.base import Images, Split, hard_labels
@@ -60,26 +59,24 @@ def _read(folder: Path, count: int) -> FeaturesAndClasses | None:
 
 def _extract_to_cache(folder: Path, images: Images, extractor: Extractor) -> FeaturesAndClasses:
     """Extracts the features of all images part by part and writes them to the cache."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}") as name:
-        files: list[np.memmap] = []
-        for start in range(0, len(images), PART):
-            extracted = extractor(images[start : start + PART])
-            parts = (np.asarray(extracted.features), np.asarray(extracted.classes))
-            if not files:
-                shapes = [(len(images), part.shape[1]) for part in parts]
-                files = [
-                    np.lib.format.open_memmap(Path(name) / file, "w+", part.dtype, shape)
-                    for file, part, shape in zip(FILES, parts, shapes, strict=True)
-                ]
-            for file, part in zip(files, parts, strict=True):
-                file[start : start + len(part)] = part
-        for file in files:
-            file.flush()
-        write_json(Path(name) / DIGESTS, {file: sha256_of(Path(name) / file) for file in FILES})
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(name).rename(folder)
-        Path(name).mkdir()  # for the context manager to remove
+    with atomic_folder(folder) as new:
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(open(new / name, "wb")) for name in FILES]
+            for start in range(0, len(images), PART):
+                extracted = extractor(images[start : start + PART])
+                for file, values in zip(files, (extracted.features, extracted.classes), strict=True):
+                    part = np.ascontiguousarray(values)
+                    if not start:
+                        np.lib.format.write_array_header_1_0(
+                            file,
+                            {
+                                "descr": np.lib.format.dtype_to_descr(part.dtype),
+                                "fortran_order": False,
+                                "shape": (len(images), part.shape[1]),
+                            },
+                        )
+                    file.write(part.data)
+        write_json(new / DIGESTS, {name: sha256_of(new / name) for name in FILES})
     kept = _read(folder, len(images))
     assert kept is not None
     return kept

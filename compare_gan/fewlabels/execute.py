@@ -6,6 +6,8 @@ import dataclasses
 import logging
 import multiprocessing
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
@@ -14,6 +16,7 @@ import jax
 
 from compare_gan.core.allocator import keep_freed_memory
 from compare_gan.core.errors import UserError
+from compare_gan.core.follow_up import hide_logged_errors, unraisable
 from compare_gan.core.interrupt import Interrupted, stop_requested
 
 CACHE_OPTIONS = (
@@ -138,6 +141,9 @@ class ProcessExecutor:
 
 def worker_loop(open_call: Callable[[], Call], pipe: Connection, cache_options: dict[str, Any]) -> None:
     """Runs in a worker process: receives tasks and sends outcomes until the pipe closes. Prints nothing."""
+    exit_with_parent()
+    hide_logged_errors()
+    sys.unraisablehook = unraisable
     keep_freed_memory()
     for name, value in cache_options.items():
         jax.config.update(name, value)
@@ -150,3 +156,19 @@ def worker_loop(open_call: Callable[[], Call], pipe: Connection, cache_options: 
             logging.getLogger().setLevel(logging.WARNING)
             while True:
                 pipe.send(attempt(call, pipe.recv()))
+
+
+def exit_with_parent() -> None:
+    """Ends this process as soon as its parent process dies.
+
+    If the parent is killed, its workers would continue, and would block the same task of a restarted study.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait_and_exit() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_and_exit, daemon=True).start()

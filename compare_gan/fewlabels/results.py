@@ -24,6 +24,7 @@ from compare_gan.core.run_files import (
     LEAK_CHECK,
     PROBE,
     QUALITY,
+    REPORT,
     RESULT,
     RESULTS_TABLE,
     SECONDS,
@@ -72,6 +73,19 @@ def summarise(study: Study) -> dict[str, Any]:
     write_json(root / SUMMARY, summary)
     write_csv(root / RESULTS_TABLE, rows)
     return summary
+
+
+def is_current(folder: Path) -> bool:
+    """Whether summary and report are newer than all results in a study folder.
+
+    They are not if a process was killed after it had finished the last task.
+    """
+    written = [folder / SUMMARY, folder / RESULTS_TABLE, folder / REPORT]
+    if not all(path.exists() for path in written):
+        return False
+    results = [path for name in (RESULT, QUALITY, SECONDS) for path in find_files(folder, name)]
+    times = [path.stat().st_mtime_ns for path in written]
+    return times == sorted(times) and all(path.stat().st_mtime_ns <= times[0] for path in results)
 
 
 def last_summary(folder: Path) -> dict[str, Any] | None:

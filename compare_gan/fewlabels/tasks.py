@@ -99,9 +99,12 @@ def dependencies(study: Study, task: Task) -> set[Task]:
 
 
 def is_done(study: Study, task: Task) -> bool:
-    """Whether a task is finished: whether the file that it writes last exists."""
+    """Whether a task is finished: whether its last file exists, and its duration is recorded."""
     last_file = {"features": FEATURES, "labels": QUALITY, "clusters": QUALITY, "gan": RESULT}
-    return (study.task_dir(task) / last_file[task.kind]).exists()
+    folder = study.task_dir(task)
+    if not (folder / last_file[task.kind]).exists():
+        return False
+    return task.kind == "gan" or task.kind in read_seconds(folder)
 
 
 def all_done(study: Study) -> bool:
@@ -246,6 +249,11 @@ def stopwatch(folder: Path, stage: str) -> Iterator[None]:
     try:
         yield
     finally:
-        seconds = read_json(folder / SECONDS, records.SECONDS) if (folder / SECONDS).exists() else {}
+        seconds = read_seconds(folder)
         seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 2)
         write_json(folder / SECONDS, seconds)
+
+
+def read_seconds(folder: Path) -> dict[str, float]:
+    """The duration of each stage that was measured in a folder."""
+    return read_json(folder / SECONDS, records.SECONDS) if (folder / SECONDS).exists() else {}

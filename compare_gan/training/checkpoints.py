@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json, sha256_of, write_json
+from compare_gan.core.files import read_json, remove_leftovers, sha256_of, write_json
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
 from compare_gan.core.types import GANState
@@ -98,6 +98,11 @@ class Checkpoints:
             self.pending = None
             raise self._write_error(step, error) from error
         self.pending = None
+        self.remove_old()
+
+    def remove_old(self) -> None:
+        """Removes incomplete checkpoints, and old ones: all but the newest `keep` and the best."""
+        self._sweep()
         if self.keep and is_main_process():
             best = self.best()
             for old in self.steps()[: -self.keep]:
@@ -185,9 +190,10 @@ class Checkpoints:
             ocp.multihost.get_barrier_sync_fn()(key=f"manifest of {step}", timeout_ms=TIMEOUT_MS)
 
     def _sweep(self) -> None:
-        """Removes incomplete checkpoints."""
+        """Removes incomplete checkpoints, and other files that killed processes left."""
         if not is_main_process() or not self.folder.is_dir():
             return
+        remove_leftovers(self.folder)
         for path in self.folder.iterdir():
             if UNFINISHED in path.name or path.name.isdigit() and not (path / MANIFEST).exists():
                 shutil.rmtree(path, ignore_errors=True)

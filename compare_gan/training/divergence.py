@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_lines
+from compare_gan.core.files import append, read_lines
 from compare_gan.core.processes import broadcast_from_main, is_main_process
 from compare_gan.core.run_files import INCIDENTS
 from compare_gan.core.types import GanLoss
@@ -183,8 +183,7 @@ def note_incident(run_dir: Path, step: int, incident: Incident, done: str) -> No
         return
     values = {k: value if math.isfinite(value) else str(value) for k, value in incident.values.items()}
     line = {"step": step, "what": incident.what, "seen": values, "done": done}
-    with open(run_dir / INCIDENTS, "a") as file:
-        file.write(json.dumps(line) + "\n")
+    append(run_dir / INCIDENTS, f"{json.dumps(line)}\n".encode())
 
 
 def read_incidents(run_dir: Path) -> list[dict[str, Any]]:

@@ -114,6 +114,7 @@ def run(
         rollbacks = count_rollbacks(run_dir)
         state, step, rng, reports = start(rollbacks)
         if step >= schedule.steps:
+            checkpoints.remove_old()  # a killed process may have saved the last step, but not removed them
             return state
         if step == 0:
             call_hooks(hooks, 0, state, None)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compare_gan.core.files import atomic, read_log
+from compare_gan.core.files import append, atomic, read_log
 from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import broadcast_from_main, is_main_process
@@ -38,8 +38,7 @@ class MetricsLog:
             return
         line: dict[str, Any] = {"step": step, "seconds": round(self.seconds + seconds, 3)}
         line |= {name: float(f"{value:.6g}") for name, value in metrics.items()}
-        with open(self.path, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        append(self.path, f"{json.dumps(line)}\n".encode())
 
 
 class SampleWriter:

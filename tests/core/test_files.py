@@ -1,13 +1,18 @@
 """Writes are atomic, and folders that are not writable are reported at once."""
 
 import json
+import multiprocessing
 import os
+import signal
+import time
 
 import pytest
 
+from compare_gan.core import files
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import (
     atomic,
+    atomic_folder,
     read_bytes,
     read_json,
     read_lines,
@@ -127,3 +132,116 @@ def test_lines_of_json(tmp_path):
     path.write_text('1\n"2"\n')
     with pytest.raises(UserError, match="x.jsonl: line 2 cannot be read"):
         read_lines(path, integer())
+
+
+def write_and_wait(path, ready):
+    """Writes half a file, and half a folder next to it, and waits to be killed."""
+    with atomic(path / "x.npz") as file, atomic_folder(path / "export") as folder:
+        file.write(b"half")
+        file.flush()
+        (folder / "program").write_bytes(b"half")
+        ready.set()
+        time.sleep(600)
+
+
+@pytest.fixture
+def writer(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=write_and_wait, args=(tmp_path, ready))
+    process.start()
+    assert ready.wait(60)
+    yield process
+    process.kill()
+    process.join()
+
+
+def test_temporary_files_of_a_killed_process_are_removed_and_those_of_a_living_one_kept(tmp_path, writer):
+    written = sorted(os.listdir(tmp_path))
+    assert len(written) == 2 and all(name.startswith((".x.npz.", ".export.")) for name in written)
+    run_folder(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == written
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    assert sorted(os.listdir(tmp_path)) == written
+    run_folder(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("situation", ["another host", "no locks"])
+def test_a_temporary_file_whose_process_may_live_elsewhere_is_kept_for_a_day(
+    tmp_path, monkeypatch, situation
+):
+    name = ".x.npz.00000000-abcdefgh.partial" if situation == "another host" else None
+    path = tmp_path / (name or f".x.npz.{files.HOST}-abcdefgh.partial")
+    path.touch()
+    if situation == "no locks":
+        monkeypatch.setattr(files, "fcntl", None)
+    run_folder(tmp_path)
+    assert path.exists()
+    yesterday = time.time() - 25 * 3600
+    os.utime(path, (yesterday, yesterday))
+    run_folder(tmp_path)
+    assert not path.exists()
+
+
+def test_hidden_files_of_the_user_are_never_removed(tmp_path):
+    names = [".x.npz.ab12cd", ".gitignore", "x.npz.00000000-abcdefgh.partial", ".x.partial"]
+    for name in names:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    run_folder(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+def test_a_folder_replaces_the_one_before(tmp_path):
+    for content in (b"old", b"new"):
+        with atomic_folder(tmp_path / "export") as folder:
+            (folder / "x").write_bytes(content)
+    assert os.listdir(tmp_path) == ["export"]
+    assert (tmp_path / "export" / "x").read_bytes() == b"new"
+
+
+def test_a_folder_whose_replacement_was_killed_is_restored(tmp_path):
+    """A process was killed after it had moved the old folder away, before the new one was in its place."""
+    for suffix, content in (("", b"new"), (".old", b"old")):
+        folder = tmp_path / f".export.{files.HOST}-abcdefgh.partial{suffix}"
+        folder.mkdir()
+        (folder / "x").write_bytes(content)
+    run_folder(tmp_path)
+    assert os.listdir(tmp_path) == ["export"]
+    assert (tmp_path / "export" / "x").read_bytes() == b"old"
+
+
+def test_a_folder_that_another_process_wrote_meanwhile_is_replaced(tmp_path):
+    with atomic_folder(tmp_path / "export") as folder:
+        (folder / "x").write_bytes(b"second")
+        with atomic_folder(tmp_path / "export") as other:
+            (other / "x").write_bytes(b"first")
+    assert os.listdir(tmp_path) == ["export"]
+    assert (tmp_path / "export" / "x").read_bytes() == b"second"
+
+
+def test_a_write_that_fails_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*x\.bin'"), atomic(tmp_path / "x.bin"):
+        raise OSError(28, "No space left on device")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_leaves_nothing_and_the_error_names_the_file(tmp_path):
+    resource = pytest.importorskip("resource", reason="not on Windows")
+    path = tmp_path / "x.bin"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*x\.bin'"), atomic(path) as file:
+            file.write(bytes(100))  # stays in the buffer until the end
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
+    (tmp_path / f".scores.csv.{files.HOST}-abcdefgh.partial").touch()
+    write_json(tmp_path / "x.json", 1)
+    assert os.listdir(tmp_path) == ["x.json"]

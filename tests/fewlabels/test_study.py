@@ -5,8 +5,11 @@ import functools
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -314,3 +317,29 @@ def test_task_names_and_folders(tmp_path):
     assert gan.name == "s3gan, 4 labels per class, seed 0"
     assert study.task_dir(gan) == tmp_path / "seed-0" / "per-class-4" / "s3gan"
     assert not is_done(study, gan)
+
+
+def test_workers_end_when_their_parent_is_killed():
+    """Otherwise they would hold the folders of their tasks, which a restarted study needs."""
+    lines = """
+import functools, time
+from compare_gan.fewlabels.execute import ProcessExecutor
+if __name__ == "__main__":
+    pool = ProcessExecutor(1, functools.partial(functools.partial, time.sleep))
+    print(*[process.pid for process in pool.processes.values()], flush=True)
+    list(pool.outcomes([600]))
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", lines], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    worker = int(parent.stdout.readline())
+    time.sleep(4)  # until it has begun its task
+    os.kill(worker, 0)
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 30
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.kill(worker, 0)
+            time.sleep(0.05)

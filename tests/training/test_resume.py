@@ -1,5 +1,8 @@
 """A run that was stopped resumes bit-exactly."""
 
+import dataclasses
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -84,6 +87,18 @@ def test_a_finished_run_is_read_not_trained(undisturbed):
     for a, b in zip(leaves(reference), leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
     assert before == {path: path.stat().st_mtime_ns for path in (run_dir / "checkpoints").rglob("*")}
+
+
+def test_old_checkpoints_that_a_killed_process_did_not_remove_are_removed(undisturbed, tmp_path):
+    """It was killed after it had saved the last step, while it removed the first checkpoint."""
+    name, run_dir, state = undisturbed
+    shutil.copytree(run_dir, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "1" / "d").mkdir(parents=True)  # what is left of it
+    assert Checkpoints(tmp_path / "run").steps() == [3, 6, 8]
+    schedule = dataclasses.replace(SCHEDULE, keep_checkpoints=2)
+    again = train(GANS[name], some_labels(), run_dir=tmp_path / "run", schedule=schedule)
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(state), leaves(again), strict=True))
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["6", "8"]
 
 
 def test_pictures_show_the_same_vectors_at_every_step(tmp_path):
