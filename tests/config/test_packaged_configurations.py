@@ -132,7 +132,7 @@ def test_a_configuration_is_explained_without_error_or_warning(name, method, mon
 
 
 SHRUNKEN = [
-    "options.batch_size = 8",
+    "options.batch_size = 4",  # attention at 256x256 takes a gigabyte per image
     "options.disc_iters = 1",
     *(
         f"{net}.{player}.ch = 2"
@@ -147,7 +147,7 @@ SHRUNKEN = [
     "resnet_biggan.Generator.embed_y_dim = 4",
     "resnet_biggan_deep.Generator.embed_y_dim = 4",
     "SSGAN.rotated_batch_size = 4",
-    "S3GAN.rotated_batch_fraction = 2",
+    "S3GAN.rotated_batch_fraction = 1",
     "weights.initializer = 'normal'",  # orthogonal kernels take long to compile
 ]
 
