@@ -15,6 +15,7 @@ import pytest
 import compare_gan as cg
 from compare_gan.core.run_files import CONFIG, TRAINING_LABELS
 from compare_gan.core.types import LossPair
+from compare_gan.data.arrays import plain_arrays
 from compare_gan.evaluation.scores import read_scores
 from compare_gan.losses.standard import hinge
 from compare_gan.main import main
@@ -61,7 +62,7 @@ def test_a_run_from_python_opens_as_the_same_gan(run):
 def test_a_run_keeps_labels_that_were_computed(run):
     about = json.loads((run.run_dir / "run.json").read_text())
     assert about["data"] == "blobs" and about["labels"]["choice"] == TRAINING_LABELS
-    stored = np.load(run.run_dir / TRAINING_LABELS)
+    stored = plain_arrays(run.run_dir / TRAINING_LABELS)
     expected = run.dataset.train.labels
     np.testing.assert_array_equal(stored["index"], np.flatnonzero(expected >= 0))
     np.testing.assert_array_equal(stored["label"], expected[expected >= 0])
@@ -181,5 +182,5 @@ def test_scores_during_training_select_the_best_checkpoint(run, tmp_path):
     assert len(found.dataset.train) == 192 and len(run.dataset.train) == 256
     rows = {int(row["step"]): float(row["frechet_distance"]) for row in read_scores(tmp_path / "run")}
     assert {*rows} == {3, 6} and found.step_number("best") == min(rows, key=rows.__getitem__)
-    stored = np.load(tmp_path / "run" / TRAINING_LABELS)  # of all images, as the data set has them
+    stored = plain_arrays(tmp_path / "run" / TRAINING_LABELS)  # of all images, as the data set has them
     np.testing.assert_array_equal(stored["index"], np.flatnonzero(run.dataset.train.labels >= 0))
