@@ -10,6 +10,7 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.run_files import KEPT, LABELS, LEAK_CHECK
+from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, Split
 from compare_gan.data.label_files import write_labels
 from compare_gan.fewlabels.artefacts import KEPT_LABELS, Artefacts
@@ -59,7 +60,7 @@ def constant(labels, hidden):
 def changed_study(original, folder, change, names):
     """A study of the named methods with changed hidden labels, and with all test labels equal."""
     shutil.copy(original.folder / KEPT, folder / KEPT)  # the choice is stratified, so it reads all labels
-    kept = np.load(folder / KEPT)["index"]
+    kept = plain_arrays(folder / KEPT)["index"]
     labels = original.dataset.train.labels
     other = original.dataset.with_labels(change(labels, np.setdiff1d(np.arange(len(labels)), kept)))
     assert (other.train.labels != labels).sum() > 20
