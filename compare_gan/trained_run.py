@@ -51,8 +51,8 @@ class Run:
     >>> images.shape, images.dtype
     ((16, 8, 8, 1), dtype('uint8'))
     >>> scores = run.evaluate(["frechet_distance"], images=500, runs=1)
-    >>> sorted(scores)[:3]
-    ['batch_statistics', 'compare_gan', 'data']
+    >>> scores["real_images"], scores["generated_images"], scores["scored"]
+    (450, 500, 'frechet_distance')
     >>> run.discriminator_features(images).shape
     (16, 64)
     >>> run.export("digits-gan").step

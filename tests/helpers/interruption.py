@@ -153,15 +153,20 @@ def contents(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if (path / MANIFEST).exists():
+        if is_checkpoint(path):
             found[name] = arrays(path)
-        elif path.is_dir() or any((parent / MANIFEST).exists() for parent in path.parents):
+        elif path.is_dir() or any(map(is_checkpoint, path.parents)):
             continue
         elif "tfevents" in path.name:
             found.setdefault(str(Path(name).with_name("tfevents")), []).append(events(path))
         else:
             found[name] = timeless(path)
     return found
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether this is the folder of a checkpoint; cached features have a manifest of this name, too."""
+    return path.name.isdecimal() and (path / MANIFEST).exists()
 
 
 def timeless(path: Path) -> Any:
