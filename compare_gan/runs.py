@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from compare_gan.config.parse import parse
-from compare_gan.config.write import write_config
+from compare_gan.config.partials import target_of
+from compare_gan.config.write import architecture_of, network_classes, write_config
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import is_main_process
-from compare_gan.core.registry import ARCHITECTURES, GAN_METHODS
+from compare_gan.core.registry import GAN_METHODS
 from compare_gan.core.run_files import CONFIG, TRAINING_LABELS
 from compare_gan.core.types import ImageSpec
 from compare_gan.data.base import UNLABELLED, ImageDataset, Origin, Split, hard_labels
@@ -74,7 +75,7 @@ def open_run(
     parsed = parse([run_dir / CONFIG], [], allow_imports=allow_imports)
     gan = dataclasses.replace(parsed.gan(spec), prior=parsed.eval_prior)
     options = parsed.options
-    target = getattr(options.gan_class, "func", options.gan_class)
+    target = target_of(options.gan_class)
     method = next(name for name in GAN_METHODS if GAN_METHODS[name] is target)
     return Run(run_dir, {"method": method} | about | {"architecture": options.architecture}, gan)
 
@@ -258,9 +259,10 @@ def describe_unlabelled(data: ImageDataset, gan: GAN) -> str | None:
 
 def network_name(gan: GAN) -> str:
     """The name of a GAN's architecture, or of its generator if it is not registered."""
-    parts = tuple(getattr(part, "func", part) for part in (gan.make_generator, gan.make_discriminator))
-    known = (name for name in ARCHITECTURES if ARCHITECTURES[name] == parts)
-    return next(known, getattr(parts[0], "__qualname__", str(parts[0])))
+    if (name := architecture_of(gan)) is not None:
+        return name
+    generator, _ = network_classes(gan)
+    return getattr(generator, "__qualname__", str(generator))
 
 
 def save_labels(path: Path, split: Split) -> str:

@@ -348,14 +348,14 @@ PROGRAMS: dict[str, Callable[[Path], Words]] = {
 
 
 def deflated_zeros(size: int) -> bytes:
-    """A raw deflate stream of so many zeros, a multiple of 16 MB, made without writing them."""
+    """A raw deflate stream of `size` zeros, a multiple of 16 MB, made without writing them."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
     return block * (size // 2**24) + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
 
 
 def bomb(path: Path, members: dict[str, bytes | int]) -> None:
-    """A zip file; a number stands for so many zeros."""
+    """A zip file; a number is the size of a member of zeros."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content if isinstance(content, bytes) else deflated_zeros(content))

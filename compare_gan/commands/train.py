@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compare_gan.commands.evaluate import EvalRequest, add_settings, eval_options, evaluate_run
-from compare_gan.commands.shared import add_hosts, add_reading, declare, join, reading
+from compare_gan.commands.shared import add_hosts, add_reading, declare, join, one_or_several, reading
 from compare_gan.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -239,4 +239,4 @@ def data_source(sources: list[str] | None, fake: bool, name: str | None) -> str 
         if name is None:
             raise UserError(f"no data set; set {'dataset.name' if fake else '--data or dataset.name'}")
         return FAKE + name if fake else name
-    return sources[0] if len(sources) == 1 else sources
+    return one_or_several(sources)

@@ -15,7 +15,7 @@ import gin
 
 from compare_gan.config.checks import check
 from compare_gan.config.legacy import BOUND_ELSEWHERE, IGNORED
-from compare_gan.config.partials import arguments, bound
+from compare_gan.config.partials import arguments, bound, target_of
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import EXPOSED, GAN_METHODS, Exposed
 from compare_gan.gans.gan import GAN
@@ -132,7 +132,7 @@ def inherited(item: Exposed) -> dict[str, inspect.Parameter]:
 
 def base_gan(method: Callable[..., Any]) -> Callable[..., GAN]:
     """The configured `ModularGAN` of a configured method, with what is bound under the method's name."""
-    target = getattr(method, "func", method)
+    target = target_of(method)
     read = next(read for read in reversed(READ_LOG) if read.item.target is target)
     values = {name: value for name, value in read.bound.items() if name in inherited(read.item)}
     with gin.config_scope(read.scope or None):

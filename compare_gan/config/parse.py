@@ -22,7 +22,7 @@ from compare_gan.config.gin_factories import (
     label,
     register_all,
 )
-from compare_gan.config.partials import arguments, bound
+from compare_gan.config.partials import arguments, bound, target_of
 from compare_gan.config.reader import ReadResult, first_line, read
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import (
@@ -113,7 +113,7 @@ class Prior:
     stddev: float = 1.0
 
     def bound(self) -> Callable[..., Any]:
-        target = getattr(self.distribution_fn, "func", self.distribution_fn)
+        target = target_of(self.distribution_fn)
         taken = {p.name for p in arguments(target)} & {"minval", "maxval", "stddev"}
         return bound(self.distribution_fn, **{name: getattr(self, name) for name in taken})
 
@@ -239,7 +239,7 @@ def build(imports: Sequence[str]) -> Parsed:
     dataset = configured(DatasetChoice)()
     options = configured(Options)()
     gan_class = one_of(GAN_METHODS, "options.gan_class", options.gan_class)
-    plain = getattr(gan_class, "func", gan_class) is GAN
+    plain = target_of(gan_class) is GAN
     generator, discriminator = ARCHITECTURES[options.architecture]
     base = bound(
         gan_class if plain else base_gan(gan_class),
@@ -284,7 +284,7 @@ def one_of(registry: Registry, name: str, part: Any) -> Any:
     Raises:
       UserError: it is not.
     """
-    target = getattr(part, "func", part)
+    target = target_of(part)
     if not any(registry[known] is target for known in registry):
         known = ", ".join(f"@{known}" for known in registry)
         raise UserError(

@@ -19,6 +19,11 @@ class Bound(functools.partial):
         return hash((self.func, self.args, frozenset(self.keywords.items())))
 
 
+def target_of(part: Any) -> Any:
+    """The function or class that a partial application calls; `part` itself if it is none."""
+    return part.func if isinstance(part, functools.partial) else part
+
+
 def bound(target: Callable[..., Any], **values: Any) -> Callable[..., Any]:
     """`target` partially applied to keyword arguments; `target` itself if all are its defaults.
 

@@ -10,7 +10,7 @@ import numpy as np
 from compare_gan.config.gin_factories import exposed, parameters
 from compare_gan.config.legacy import IGNORED
 from compare_gan.config.parse import parse
-from compare_gan.config.partials import arguments
+from compare_gan.config.partials import arguments, target_of
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import Prior
@@ -70,6 +70,17 @@ def write_config(
     return Written(parsed.operative_config, tuple(f"{name}: has no gin syntax" for name in changed))
 
 
+def network_classes(gan: GAN) -> tuple[Any, Any]:
+    """The classes of generator and discriminator, without their arguments."""
+    return target_of(gan.make_generator), target_of(gan.make_discriminator)
+
+
+def architecture_of(gan: GAN) -> str | None:
+    """The name of the registered architecture with the networks of a GAN; None if there is none."""
+    pair = network_classes(gan)
+    return next((name for name in ARCHITECTURES if ARCHITECTURES[name] == pair), None)
+
+
 class _Writer:
     """Collects the bindings of a configuration."""
 
@@ -114,14 +125,13 @@ class _Writer:
         self.fields(gan)
 
     def networks(self, gan: GAN) -> None:
-        pair = tuple(_target(part) for part in (gan.make_generator, gan.make_discriminator))
-        for name in ARCHITECTURES:
-            if ARCHITECTURES[name] == pair:
-                self.literal("options.architecture", name)
-                self.reference("generator", gan.make_generator)
-                self.reference("discriminator", gan.make_discriminator)
-                return
-        self.unnamed.append(f"networks: {_name(pair[0])} and {_name(pair[1])}")
+        if (name := architecture_of(gan)) is None:
+            generator, discriminator = network_classes(gan)
+            self.unnamed.append(f"networks: {_name(generator)} and {_name(discriminator)}")
+            return
+        self.literal("options.architecture", name)
+        self.reference("generator", gan.make_generator)
+        self.reference("discriminator", gan.make_discriminator)
 
     def fields(self, value: Any) -> None:
         """Binds the fields of a frozen dataclass that differ from their defaults, and all that are parts.
@@ -157,7 +167,7 @@ class _Writer:
     def reference(self, role: str, value: Any) -> str | None:
         """Refers to a registered part, after binding its arguments; None if it is not registered."""
         is_instance = dataclasses.is_dataclass(value) and not isinstance(value, type)
-        target = type(value) if is_instance else _target(value)
+        target = type(value) if is_instance else target_of(value)
         item = exposed(target)
         positional = isinstance(value, functools.partial) and value.args
         if item is None or positional or target.__module__ == "__main__":
@@ -191,7 +201,7 @@ class _Writer:
         """Binds a prior; some of its parameters are bound on `prefix`."""
         keywords = dict(getattr(prior, "keywords", {}))
         outer = {name: keywords.pop(name) for name in PRIOR if name in keywords}
-        target = _target(prior)
+        target = target_of(prior)
         defaults = {p.name: p.default for p in arguments(target)} if callable(target) else {}
         for name in PRIOR:
             if name in defaults:
@@ -199,10 +209,6 @@ class _Writer:
         self.part(
             f"{prefix}.distribution_fn", role, functools.partial(target, **keywords) if keywords else target
         )
-
-
-def _target(part: Any) -> Any:
-    return part.func if isinstance(part, functools.partial) else part
 
 
 def _name(target: Any) -> str:

@@ -1,6 +1,6 @@
 """TensorBoard event files.
 
-An event file is derived from other files of a run and is written anew from them, so that it never holds an
+An event file is derived from other files of a run and is rewritten from them, so that it never holds an
 event twice. It is a sequence of TFRecords of `Event` messages.
 """
 

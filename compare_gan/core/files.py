@@ -132,7 +132,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_abandoned(path: Path, same_host: bool) -> bool:
-    """Whether no living process writes a temporary file or folder, as far as can be told."""
+    """Whether no running process writes a temporary file or folder, as far as is known."""
     try:
         handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
         try:

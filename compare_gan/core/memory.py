@@ -17,7 +17,7 @@ def memory_budget() -> int:
 
 
 def is_bomb(unpacked: int, packed: int) -> bool:
-    """Whether image files of `packed` bytes that unpack to so many are made to fill the memory.
+    """Whether image files of `packed` bytes that expand to `unpacked` bytes are a decompression bomb.
 
     Formats of images are compressed, and compress little more.
     """

@@ -24,7 +24,7 @@ from compare_gan.training.writers import COLUMNS, ROWS
 class TensorBoardHook:
     """Mirrors `metrics.jsonl` and `samples/` in a TensorBoard event file in the run folder.
 
-    When training starts, resumes or rolls back, the event file is written anew from these files, so the
+    When training starts, resumes or rolls back, the event file is rewritten from these files, so the
     events are those of one uninterrupted training. Values computed from the step or the log are added:
     `learning_rate/g`, `learning_rate/d`, `steps_per_second` between two reports, and `samples/real`.
 
