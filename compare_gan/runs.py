@@ -30,7 +30,7 @@ from compare_gan.trained_run import Run
 from compare_gan.training.divergence import DivergencePolicy
 from compare_gan.training.gan import train as train_gan
 from compare_gan.training.hooks import Hook
-from compare_gan.training.resume import check_fits, check_steps
+from compare_gan.training.resume import check_fits, check_run_dir
 from compare_gan.training.run_dir import describe_run, read_run
 from compare_gan.training.schedule import TrainSchedule
 
@@ -140,7 +140,7 @@ def train(
         raise UserError("train takes either steps or a schedule")
     schedule = schedule or TrainSchedule(steps or 0)
     check_data(gan, data)
-    check_steps(run_dir, schedule.steps)
+    check_run_dir(run_dir, schedule.steps)
     if data.origin is not None and data.origin.data is not None:
         refuse_inside(run_dir, data.origin.data)
     if line := describe_unlabelled(data, gan):

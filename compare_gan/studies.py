@@ -11,6 +11,7 @@ from typing import Any
 
 from compare_gan import __version__
 from compare_gan.config.parse import parse
+from compare_gan.config.reader import config_sha256
 from compare_gan.config.recipes import config_file, recipe
 from compare_gan.core import records
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
@@ -18,6 +19,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, sha256_of, write_json
 from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.core.lock import claimed
+from compare_gan.core.outputs import STUDY_OUTPUTS, check_run_folder
 from compare_gan.core.run_files import REPORT, SETTINGS
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import ImageDataset, LoadOptions, open_dataset
@@ -224,6 +226,7 @@ def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers:
         request = dataclasses.replace(request, reading=reading_of(given))
     if request.source is not None:
         refuse_inside(folder, request.source)
+    check_run_folder(folder, STUDY_OUTPUTS)
     configured = None
     if request.gin_config is not None:
         configured = configurations(request.gin_config, request.gin_bindings, request.methods)
@@ -383,6 +386,7 @@ def settings_of(
         "gin_config": request.gin_config,
     }
     paths = {name: path for name, path in files.items() if path and Path(path).is_file()}
+    digests = {"gin_config": config_sha256}
     return {
         "data": None if request.source is None else resolved(request.source),
         **({} if dataset is None else {"data_sha256": dataset_sha256(dataset)}),
@@ -402,7 +406,7 @@ def settings_of(
         "gin_config": absolute(request.gin_config),
         "gin_bindings": list(request.gin_bindings),
         "left_out": list(left_out),
-        "files": {name: sha256_of(Path(path)) for name, path in paths.items()},
+        "files": {name: digests.get(name, sha256_of)(Path(path)) for name, path in paths.items()},
         "compare_gan": __version__,
     }
 

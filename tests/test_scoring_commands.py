@@ -138,8 +138,9 @@ def test_a_run_whose_data_is_gone_names_run_json_and_the_option(run_dir, tmp_pat
 
 
 def test_tables_that_cannot_be_written_are_refused(run_dir, tmp_path, capsys):
-    message = run_command(capsys, 2, "compare", run_dir, "--csv", tmp_path / "none" / "x.csv")
-    assert "x.csv: not writable; choose another --csv" in message
+    (tmp_path / "file").touch()
+    message = run_command(capsys, 2, "compare", run_dir, "--csv", tmp_path / "file" / "x.csv")
+    assert "file: it or a parent is a file; choose another folder" in message
     assert "is a folder; --html must name a file" in run_command(
         capsys, 2, "compare", run_dir, "--html", tmp_path
     )
@@ -254,3 +255,44 @@ def test_a_folder_of_images_against_a_data_set(tmp_path, capsys):
     out = run_command(capsys, 0, *words, "--metrics", "frechet_distance", "prdc")
     scores = dict(line.split(": ") for line in out.splitlines())
     assert float(scores["frechet_distance"]) < 1e-6 and float(scores["coverage"]) == 1
+
+
+def test_outputs_replace_only_what_compare_gan_wrote(run_dir, tmp_path, capsys):
+    scores = ["evaluate", run_dir, "--extractor", "random", "--images", 20, "--num_eval_averaging_runs", 1]
+    scores += ["--metrics", "frechet_distance", "--json"]
+    sheet = ["sample", run_dir, "--count", 4, "--out"]
+    compared = ["compare", run_dir]
+    for words, name in [
+        (scores, "scores.json"),
+        (sheet, "sheet.png"),
+        (sheet, "sheet.npz"),
+        ([*compared, "--csv"], "table.csv"),
+        ([*compared, "--html"], "table.html"),
+    ]:
+        path = tmp_path / "new folder" / name
+        run_command(capsys, 0, *words, path)
+        written = path.read_bytes()
+        run_command(capsys, 0, *words, path)
+        assert path.read_bytes() == written
+        path.write_bytes(b"mine")
+        assert "compare_gan did not write it" in run_command(capsys, 2, *words, path)
+        assert path.read_bytes() == b"mine"
+        run_command(capsys, 0, *words, path, "--overwrite")
+        assert path.read_bytes() == written
+    before = (run_dir / "scores.csv").read_bytes()
+    for words in ([*compared, "--csv", run_dir / "scores.csv"], [*scores, run_dir / "scores.csv"]):
+        assert "is read by this command" in run_command(capsys, 2, *words, "--overwrite")
+    assert (run_dir / "scores.csv").read_bytes() == before
+
+
+def test_samples_do_not_mix_with_other_images(run_dir, tmp_path, capsys):
+    words = ["sample", run_dir, "--count", 2, "--out"]
+    assert f"{run_dir}: is the folder of a run; choose another --out" in run_command(
+        capsys, 2, *words, run_dir
+    )
+    run_command(capsys, 0, *words, tmp_path)
+    run_command(capsys, 0, *words, tmp_path)
+    Image.new("L", (8, 8)).save(tmp_path / "000001.png")
+    message = run_command(capsys, 2, *words, tmp_path)
+    assert "000001.png: exists, and compare_gan did not write it" in message
+    run_command(capsys, 0, *words, tmp_path, "--overwrite")

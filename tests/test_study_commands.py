@@ -21,6 +21,7 @@ from compare_gan import studies
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import FOLDER
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import write_json
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.lock import claimed
 from compare_gan.data import open_dataset
@@ -266,6 +267,20 @@ def test_a_configuration_needs_no_data_set_name(tmp_path, capsys):
     words = ["few-labels", *SMALL, "--gin_config", tmp_path / "mine.gin", "--plan", "--model_dir"]
     assert call(*words, tmp_path / "run") == 0
     assert "networks" not in capsys.readouterr().out  # the user chose them
+
+
+def test_a_changed_configuration_file_is_another_study(tmp_path):
+    (tmp_path / "mine.gin").write_text((FOLDER / "small.gin").read_text())
+    request = StudyRequest("digits", ("s3gan",), quick=True, gin_config=str(tmp_path / "mine.gin"))
+    prepared = studies.prepare(request, tmp_path / "run", flat=True)
+    (tmp_path / "run").mkdir()
+    write_json(tmp_path / "run" / "settings.json", prepared.study.settings)
+    again = studies.prepare(request, tmp_path / "run", flat=True)
+    assert again.study.folder == tmp_path / "run"
+    (tmp_path / "mine.gin").write_text((FOLDER / "small.gin").read_text() + "options.z_dim = 9\n")
+    other = studies.prepare(request, tmp_path / "run", flat=True)
+    assert other.study.folder != tmp_path / "run"
+    assert "different settings (the content of --gin_config changed)" in other.lines[0]
 
 
 def test_a_plan_runs_nothing(study, tmp_path, capsys, monkeypatch):

@@ -6,9 +6,10 @@ from pathlib import Path
 from compare_gan import __version__
 from compare_gan.commands.shared import (
     add_labels_file,
+    add_overwrite,
     add_reading,
     add_sources,
-    check_writable,
+    check_outputs,
     declare,
     one_or_several,
     reading,
@@ -25,7 +26,8 @@ def add(commands) -> None:
         "--data digits --out digits.npz",
     )
     add_sources(parser)
-    parser.add_argument("--out", required=True, help="file to write")
+    parser.add_argument("--out", required=True, help=".npz file to write")
+    add_overwrite(parser)
     add_labels_file(parser)
     add_reading(parser)
     parser.add_argument("--width", type=int, default=32, help="channels of the first layer")
@@ -36,20 +38,18 @@ def add(commands) -> None:
 def classifier(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from compare_gan.core.files import run_folder
     from compare_gan.data import open_dataset
     from compare_gan.data.base import UNLABELLED, hard_labels
     from compare_gan.data.labels import labelled_only
-    from compare_gan.data.source import refuse_inside
     from compare_gan.training.encoder import train_classifier
 
     for name in ("width", "steps"):
         if (value := getattr(arguments, name)) < 1:
             raise UserError(f"--{name} is {value}; it must be at least 1")
     out = Path(arguments.out)
-    refuse_inside(out, arguments.data)
-    run_folder(out.parent)
-    check_writable("out", arguments.out)
+    if out.suffix.lower() != ".npz":
+        raise UserError(f"{out}: --out must end in .npz")
+    check_outputs(arguments, ["out"], [arguments.labels, arguments.test_data], arguments.data)
     full = open_dataset(one_or_several(arguments.data), reading=reading(arguments, labels=arguments.labels))
     dataset = labelled_only(full)
     if len(dataset.train) < len(full.train):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from compare_gan.commands.shared import check_writable, declare
+from compare_gan.commands.shared import add_overwrite, check_outputs, declare
 from compare_gan.core.run_files import SCORES
 
 
@@ -30,16 +30,17 @@ def add(commands) -> None:
     )
     parser.add_argument("--csv", help="CSV file to write the table to")
     parser.add_argument("--html", help="HTML file to write the table to")
+    add_overwrite(parser)
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    from compare_gan.core.files import write_csv
+    from compare_gan.core.files import atomic, write_csv
     from compare_gan.evaluation.compare import load_rows, notes, table, text
     from compare_gan.report.scores import scores_page
 
-    check_writable("csv", arguments.csv)
-    check_writable("html", arguments.html)
     run_dirs = [Path(run) for run in arguments.runs]
+    scores = [run_dir / arguments.score_filename for run_dir in run_dirs]
+    check_outputs(arguments, ["csv", "html"], scores)
     rows = load_rows(run_dirs, arguments.best, arguments.mixed, arguments.score_filename)
     header, body = table(rows, arguments.metrics)
     print(text(header, body))
@@ -47,5 +48,6 @@ def compare(arguments: argparse.Namespace) -> None:
         write_csv(Path(arguments.csv), [dict(zip(header, cells, strict=True)) for cells in body])
         print(f"table: {arguments.csv}")
     if arguments.html:
-        Path(arguments.html).write_text(scores_page(header, body, notes(body)), encoding="utf-8")
+        with atomic(Path(arguments.html)) as file:
+            file.write(scores_page(header, body, notes(body)).encode())
         print(f"table: {arguments.html}")

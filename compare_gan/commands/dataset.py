@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compare_gan.commands.shared import add_labels_file, add_reading, declare, reading
+from compare_gan.commands.shared import (
+    add_labels_file,
+    add_overwrite,
+    add_reading,
+    check_outputs,
+    declare,
+    reading,
+)
 from compare_gan.core.errors import UserError, printable
 from compare_gan.core.tables import Cell, Table, text, wrapped
 from compare_gan.core.words import amount, counted
@@ -33,19 +40,21 @@ def add(commands) -> None:
     parser.add_argument("source", metavar="PATH_OR_NAME", nargs="+", help="data set, as for --data")
     parser.add_argument("--out", help="PNG file for a contact sheet, one row per class if there are few")
     parser.add_argument("--json", help="JSON file for the full report, with every broken file")
+    add_overwrite(parser)
     add_labels_file(parser)
     add_reading(parser)
 
 
 def dataset(arguments: argparse.Namespace) -> None:
-    from compare_gan.core.files import run_folder, write_json
-    from compare_gan.core.pictures import write_picture
+    from compare_gan.core.files import write_json
+    from compare_gan.core.pictures import check_picture, write_picture
     from compare_gan.data.loading import apply_options
     from compare_gan.data.source import find, with_preset
     from compare_gan.data.survey import contact_sheet, survey
 
-    for path in filter(None, (arguments.out, arguments.json)):
-        run_folder(Path(path).parent)
+    check_outputs(arguments, ["out", "json"], [arguments.labels, arguments.test_data], arguments.source)
+    if arguments.out:
+        check_picture(Path(arguments.out), 1, 1)
     load_options = reading(arguments, labels=arguments.labels)
     if len(arguments.source) == 1:
         load_options = with_preset(arguments.source[0], load_options)

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,11 @@ from compare_gan.commands.shared import (
     Parser,
     add_allow_imports,
     add_hosts,
+    add_overwrite,
     add_reading,
     add_statistics_examples,
     add_truncation,
-    check_writable,
+    check_outputs,
     declare,
     join,
     reading,
@@ -58,6 +58,7 @@ def add(commands) -> None:
         help="with --features or --images_from: reference file with features, or with mu and sigma",
     )
     parser.add_argument("--json", help="JSON file to write the scores to")
+    add_overwrite(parser)
     add_allow_imports(parser)
     add_hosts(parser)
     add_settings(parser)
@@ -140,11 +141,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
     sources = [name for name in ("run", "images_from", "features") if getattr(arguments, name)]
     if len(sources) != 1:
         raise UserError("give exactly one of: a run folder, --images_from, --features")
-    check_writable("json", arguments.json)
+    data = [each for each in (arguments.images_from, arguments.reference, arguments.data) if each]
+    names = ("run", "features", "reference_features", "extractor", "test_data")
+    check_outputs(arguments, ["json"], [getattr(arguments, name) for name in names], data)
     options = eval_options(arguments)  # validates the names before any data is read
     if arguments.continuous and arguments.distributed:
         raise UserError("--continuous runs in one process; leave out --distributed")
     join(arguments)
+    from compare_gan.core.files import write_json
     from compare_gan.core.processes import is_main_process
 
     if arguments.run:
@@ -152,7 +156,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     else:
         scores = evaluate_images(arguments, options)
     if arguments.json and is_main_process():
-        Path(arguments.json).write_text(json.dumps(scores.rows, indent=2) + "\n")
+        write_json(Path(arguments.json), scores.rows)
         print(f"scores: {arguments.json}")
     return FAILED if scores.failed else 0
 

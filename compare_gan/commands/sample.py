@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compare_gan.commands.export import LATEST, add_choice
-from compare_gan.commands.shared import add_truncation, declare
+from compare_gan.commands.shared import add_overwrite, add_truncation, check_outputs, declare
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 
@@ -57,6 +57,7 @@ def add(commands) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the latent vectors")
     add_truncation(parser)
     add_choice(parser)
+    add_overwrite(parser)
 
 
 def sample(arguments: argparse.Namespace) -> None:
@@ -88,8 +89,9 @@ def validate_options(arguments: argparse.Namespace) -> Path:
     """Validates the options before any image is generated. Returns the output path.
 
     Raises:
-      UserError: a number is too small, or --out has an unknown suffix.
+      UserError: a number is too small, or --out has an unknown suffix or cannot be written.
     """
+    from compare_gan.core.outputs import check_images_folder
     from compare_gan.core.pictures import FORMATS
 
     for name in ("per_class", "count", "columns"):
@@ -100,6 +102,10 @@ def validate_options(arguments: argparse.Namespace) -> Path:
         raise UserError(
             f"{out}: --out must be a folder for single images, or end in {', '.join([ARRAYS, *FORMATS])}"
         )
+    if is_folder(arguments.out):
+        check_images_folder(out, (), arguments.overwrite)
+    else:
+        check_outputs(arguments, ["out"], [arguments.run])
     return out
 
 
@@ -147,13 +153,15 @@ def write_sheet(path: Path, sampler: Any, selection: Selection, arguments: argpa
 def write_arrays(path: Path, sampler: Any, selection: Selection, arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from compare_gan.core.files import atomic, run_folder
+    from compare_gan.core.files import atomic
+    from compare_gan.core.outputs import MARK, WRITTEN_BY
 
-    run_folder(path.parent)
     images, labels = sampler.images(selection.images, arguments.seed, selection.classes, arguments.truncation)
+    arrays: dict[str, Any] = {"images": images, WRITTEN_BY: np.array(MARK)}
+    if labels is not None:
+        arrays |= {"labels": labels, "class_names": np.array(sampler.class_names)}
     with atomic(path) as file:
-        classes = {} if labels is None else {"labels": labels, "class_names": np.array(sampler.class_names)}
-        np.savez(file, images=images, **classes)
+        np.savez(file, **arrays)
 
 
 def write_folder(folder: Path, sampler: Any, selection: Selection, arguments: argparse.Namespace) -> None:
@@ -163,6 +171,7 @@ def write_folder(folder: Path, sampler: Any, selection: Selection, arguments: ar
       UserError: the folder contains other images, which would be mixed with these.
     """
     from compare_gan.core.files import run_folder
+    from compare_gan.core.outputs import check_images_folder
     from compare_gan.core.pictures import encoded
     from compare_gan.core.progress import Progress
 
@@ -176,7 +185,8 @@ def write_folder(folder: Path, sampler: Any, selection: Selection, arguments: ar
         raise UserError(
             f"{folder}: already contains other images, such as {others[0]}; choose an empty folder"
         )
-    for name in [".", *names]:
+    check_images_folder(folder, (str(path.relative_to(folder)) for path in paths), arguments.overwrite)
+    for name in names:
         run_folder(folder / name)
     progress, i = Progress("sample", selection.images, unit="images", show_after_s=5.0), 0
     batches = sampler.batches(selection.images, arguments.seed, selection.classes, arguments.truncation)

@@ -1,8 +1,7 @@
 """Shared by the commands: the parser class and arguments that several commands have."""
 
 import argparse
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -171,18 +170,44 @@ def add_allow_imports(parser: Parser) -> None:
     )
 
 
-def check_writable(option: str, path: str | None) -> None:
-    """Checks that an output file can be written, before any long work.
+def add_overwrite(parser: Parser) -> None:
+    """Adds the argument `overwrite`, which `check_outputs` reads."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace existing output files even if compare_gan did not write them",
+    )
+
+
+def check_outputs(
+    arguments: argparse.Namespace,
+    options: Sequence[str],
+    inputs: Iterable[str | Path | None],
+    data: Sequence[str] = (),
+) -> None:
+    """Checks that the output files can be written, before any long work.
+
+    Args:
+      arguments: with `overwrite`.
+      options: names of the arguments that are output files; None: not given.
+      inputs: files and folders that the command reads; None: not given.
+      data: data sets that the command reads; nothing is written inside their folders.
 
     Raises:
-      UserError: it is a folder, or its folder is missing or not writable.
+      UserError: an output file cannot be written, or would replace or become part of something.
     """
-    if path is None:
-        return
-    if Path(path).is_dir():
-        raise UserError(f"{path}: is a folder; --{option} must name a file")
-    if not os.access(Path(path).absolute().parent, os.W_OK):
-        raise UserError(f"{path}: not writable; choose another --{option}")
+    from compare_gan.core.outputs import check_output
+
+    paths = {f"--{option}": Path(path) for option in options if (path := getattr(arguments, option))}
+    for option, path in paths.items():
+        if others := [name for name, other in paths.items() if name != option and other == path]:
+            raise UserError(f"{path}: is given for both {option} and {others[0]}; choose two files")
+        read = [Path(each) for each in (*inputs, *data) if each is not None]
+        check_output(path, option, read, arguments.overwrite)
+        if data and path.suffix.lower() != ".json":  # JSON does not become part of a data set
+            from compare_gan.data.source import refuse_inside
+
+            refuse_inside(path, data)
 
 
 def one_or_several(sources: list[str]) -> str | list[str]:

@@ -144,7 +144,7 @@ def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
     from compare_gan.evaluation.during_training import Scoring
     from compare_gan.training.divergence import DivergencePolicy
     from compare_gan.training.hooks import ProfileHook
-    from compare_gan.training.resume import check_steps
+    from compare_gan.training.resume import check_run_dir
     from compare_gan.training.schedule import TrainSchedule
 
     if not arguments.gin_config and not arguments.gin_bindings:
@@ -163,7 +163,7 @@ def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
     scoring = None
     if arguments.eval_every_steps and arguments.schedule == "train":
         scoring = Scoring(arguments.eval_every_steps, arguments.best_by, arguments.validation, options)
-    check_steps(run_dir, schedule.steps)  # before images are read, which may take long
+    check_run_dir(run_dir, schedule.steps)  # before images are read, which may take long
     refuse_inside(run_dir, data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name))
     dataset = training_data(arguments, parsed)
     runs.train(

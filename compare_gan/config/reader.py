@@ -1,6 +1,7 @@
 """Reads configuration files into gin's bindings, with the file and line of each error."""
 
 import dataclasses
+import hashlib
 import importlib
 import re
 import tokenize
@@ -21,6 +22,7 @@ from compare_gan.core.registry import EXPOSED, SCHEDULES, Exposed
 from compare_gan.gans.gan import GAN
 
 LIBRARY = "compare_gan"
+INCLUDE = config_parser.IncludeStatement
 
 
 class Binding(NamedTuple):
@@ -151,15 +153,42 @@ def apply(statement: Any, path: Path | None, reading: ReadResult, includers: tup
                 register_all()
     except (UserError, ImportError) as error:
         raise UserError(f"{where}: {first_line(error)}") from None
-    if isinstance(statement, config_parser.IncludeStatement):
-        relative = (path or Path()).parent / statement.filename
+    if isinstance(statement, INCLUDE):
         try:
-            included = relative if relative.is_file() else config_file(statement.filename)
+            included = included_file(statement.filename, path)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
         if included.resolve() in includers:
             raise UserError(f"{where}: {statement.filename} includes itself")
         read_file(included, reading, includers)
+
+
+def included_file(name: str, path: Path | None) -> Path:
+    """The file that an `include` in the file `path` means.
+
+    Raises:
+      UserError: there is none.
+    """
+    relative = (path or Path()).parent / name
+    return relative if relative.is_file() else config_file(name)
+
+
+def config_sha256(path: Path) -> str:
+    """SHA-256 of a configuration file; with those of the files that it includes, if any.
+
+    Raises:
+      UserError: a file cannot be read.
+    """
+    digests, waiting = dict[Path, str](), [path]
+    while waiting:
+        file = waiting.pop().resolve()
+        if file not in digests:
+            digests[file] = files.sha256_of(file)
+            found = [each for each in statements(files.read_text(file), file) if isinstance(each, INCLUDE)]
+            waiting += [included_file(each.filename, file) for each in found]
+    if len(digests) == 1:
+        return digests[path.resolve()]
+    return hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()
 
 
 def is_allowed(module: str, allowed: Collection[str] | None) -> bool:

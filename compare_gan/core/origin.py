@@ -16,10 +16,10 @@ from typing import Any
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, run_folder, sha256_of, write_json
+from compare_gan.core.outputs import check_run_folder
 from compare_gan.core.processes import is_main_process
-from compare_gan.core.run_files import CHECKPOINTS
+from compare_gan.core.run_files import CHECKPOINTS, NOTE
 
-NOTE = "origin.json"
 DURATION = "seconds"  # differs between equal results
 FILES, SIGNATURE = "files_sha256", "sha256"  # keys of SHA-256 sums
 Origin = Mapping[str, Any]  # JSON values: numbers, strings, fingerprints, and mappings of these
@@ -100,6 +100,7 @@ def claim(run_dir: Path, origin: Origin) -> None:
     elif (run_dir / CHECKPOINTS).exists():
         raise UserError(f"{run_dir}: holds checkpoints but no provenance record ({NOTE}); remove the folder")
     elif is_main_process():
+        check_run_folder(run_dir)
         write_json(note, origin)
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, run_folder, write_json
+from compare_gan.core.outputs import MARK, SOFTWARE
 from compare_gan.core.run_files import GRID_LAYOUT
 
 
@@ -49,10 +50,13 @@ def check_picture(path: Path, height: int, width: int) -> None:
 
 
 def encoded(image: np.ndarray, suffix: str) -> bytes:
-    """Encodes a uint8 image [H, W, 1 or 3] in the format of a file suffix."""
+    """Encodes a uint8 image [H, W, 1 or 3] in the format of a file suffix; EXIF names this library."""
     name, options = FORMATS[suffix.lower()]
+    exif = Image.Exif()
+    exif[SOFTWARE] = MARK
     buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, name, **options)
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture.save(buffer, name, exif=exif, **options)
     return buffer.getvalue()
 
 

@@ -5,6 +5,7 @@ Code that reads or writes them takes the names from here; docs/architecture.md s
 
 # A run folder: one trained GAN or encoder.
 ABOUT = "run.json"  # data, seed and versions
+NOTE = "origin.json"  # the provenance record
 CONFIG = "operative_config.gin"
 CHECKPOINTS = "checkpoints"  # a folder for each step
 METRICS_LOG = "metrics.jsonl"
@@ -15,6 +16,7 @@ TRAINING_LABELS = "labels.npz"  # labels that were computed in Python
 DONE = "TRAIN_DONE"  # empty; written after the last step
 SCORES = "scores.csv"
 EXPORT = "export"  # a folder
+EXPORT_METADATA = "export.json"  # in it
 
 # A study folder.
 SETTINGS = "settings.json"

@@ -10,6 +10,7 @@ from numpy.lib.format import MAGIC_PREFIX, open_memmap
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import regular
 from compare_gan.core.memory import memory_budget
+from compare_gan.core.outputs import WRITTEN_BY
 from compare_gan.core.words import first_few
 from compare_gan.data.base import UNLABELLED
 from compare_gan.data.classes import numbered, stored_labels
@@ -88,7 +89,9 @@ def contents_of_arrays(arrays: dict[str, np.ndarray], path: Path = Path("arrays"
     notes = [] if set(roles.values()) <= set(NAMES) else [f"reads {_described(roles)}"]
     names = _class_names(path, arrays)
     if ignored := [
-        name for name in arrays if name not in roles.values() and (name != CLASS_NAMES or not names)
+        name
+        for name in arrays
+        if name not in (*roles.values(), WRITTEN_BY) and (name != CLASS_NAMES or not names)
     ]:
         notes.append(f"ignores its arrays {first_few(ignored)}")
     parts, stored = list[StoredSplit](), list[np.ndarray]()

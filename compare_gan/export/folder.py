@@ -7,11 +7,11 @@ from typing import Any
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, sha256_of
+from compare_gan.core.run_files import EXPORT_METADATA
 from compare_gan.core.sampler import Sampler
 from compare_gan.export.checks import BATCH, Signature, array, load_program
 
 FORMAT = 1
-METADATA_FILE = "export.json"
 CHECKSUMMED_SUFFIXES = (".jax", ".safetensors")  # verified when read; the card may be edited
 PARTS = ("generator", "discriminator", "sampler")
 
@@ -35,7 +35,7 @@ class ExportMetadata:
 
 
 def is_export(folder: Path) -> bool:
-    return (folder / METADATA_FILE).exists()
+    return (folder / EXPORT_METADATA).exists()
 
 
 def open_sampler(folder: str | Path) -> Sampler:
@@ -70,7 +70,7 @@ def read_metadata(folder: Path) -> ExportMetadata:
     Raises:
       UserError: it is damaged or of a newer format.
     """
-    path = folder / METADATA_FILE
+    path = folder / EXPORT_METADATA
     version = read_json(path, records.FORMAT)["format"]
     if version > FORMAT:
         raise UserError(
@@ -91,10 +91,10 @@ def verify_checksums(folder: Path) -> None:
     Raises:
       UserError: a file is missing or has changed, or a file to read is not listed.
     """
-    files = read_json(folder / METADATA_FILE, records.EXPORT)["files"]
+    files = read_json(folder / EXPORT_METADATA, records.EXPORT)["files"]
     for name in (f"{part}{suffix}" for part in PARTS for suffix in CHECKSUMMED_SUFFIXES):
         if (folder / name).exists() and name not in files:
-            raise UserError(f"{folder / name}: has no SHA-256 in {METADATA_FILE}; export the run again")
+            raise UserError(f"{folder / name}: has no SHA-256 in {EXPORT_METADATA}; export the run again")
     for name, expected in files.items():
         path = folder / Path(name).name
         try:

@@ -13,11 +13,12 @@ from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic_folder, sha256_of, write_json
 from compare_gan.core.pictures import write_picture
+from compare_gan.core.run_files import EXPORT_METADATA
 from compare_gan.core.sampler import Sampler
 from compare_gan.core.types import GANState
 from compare_gan.export import programs
 from compare_gan.export.card import SHOWN, card
-from compare_gan.export.folder import CHECKSUMMED_SUFFIXES, FORMAT, METADATA_FILE, ExportMetadata, is_export
+from compare_gan.export.folder import CHECKSUMMED_SUFFIXES, FORMAT, ExportMetadata, is_export
 from compare_gan.export.loader import runnable
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import describe_prior
@@ -94,5 +95,5 @@ def write_export(
             for path in sorted(folder.iterdir())
             if path.suffix in CHECKSUMMED_SUFFIXES
         }
-        write_json(folder / METADATA_FILE, {"format": FORMAT, **vars(metadata), "files": files})
+        write_json(folder / EXPORT_METADATA, {"format": FORMAT, **vars(metadata), "files": files})
     return metadata

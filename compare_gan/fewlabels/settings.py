@@ -93,8 +93,17 @@ def study_folder(
     if not differing:
         return base, None
     folder = sibling_folder(base, settings, varying)
-    changes = ", ".join("the images or labels" if name == "data_sha256" else name for name in differing)
+    changes = ", ".join(_in_words(name, base, settings) for name in differing)
     return folder, f"{base} contains runs with different settings ({changes} changed); writing to {folder}"
+
+
+def _in_words(name: str, base: Path, settings: Settings) -> str:
+    """What changed, for a setting that differs from that of the study in `base`."""
+    if name == "files":
+        before, now = read_settings(base)["files"], settings["files"]
+        changed = [each for each in {**before, **now} if before.get(each) != now.get(each)]
+        return f"the content of {', '.join(f'--{each}' for each in changed)}"
+    return "the images or labels" if name == "data_sha256" else name
 
 
 def _fixed(settings: Settings, varying: Sequence[str]) -> Settings:

@@ -61,7 +61,7 @@ def cosine_decay_restarts(
     """
     if t_mul < 1:
         raise UserError(f"cosine_decay_restarts.t_mul is {t_mul}; it must be at least 1")
-    check_steps(first_decay_steps)
+    check_run_dir(first_decay_steps)
     if t_mul == 1:
         index = step // first_decay_steps
         done = (step % first_decay_steps) / first_decay_steps
@@ -157,15 +157,15 @@ def polynomial_decay(
     return (1 - end) * (1 - t) ** power + end
 
 
-def check_steps(decay_steps: int) -> None:
+def check_run_dir(decay_steps: int) -> None:
     """Raises UserError if `decay_steps` is not positive."""
     if decay_steps <= 0:
         raise UserError(f"ModularGAN.lr_schedule decays in {decay_steps} steps; it must be at least 1")
 
 
 def fraction(step: Array, decay_steps: int, clip: bool = True) -> Array:
-    """`step / decay_steps` as float32, at most 1 if `clip`. Raises UserError like `check_steps`."""
-    check_steps(decay_steps)
+    """`step / decay_steps` as float32, at most 1 if `clip`. Raises UserError like `check_run_dir`."""
+    check_run_dir(decay_steps)
     done = jnp.asarray(step, jnp.float32) / decay_steps
     return jnp.minimum(done, 1) if clip else done
 

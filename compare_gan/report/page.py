@@ -6,6 +6,7 @@ from pathlib import Path
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.outputs import GENERATOR
 from compare_gan.core.words import listed
 from compare_gan.report import panels, tables
 from compare_gan.report.collect import Record, StudyReport, collect_study, number
@@ -51,6 +52,7 @@ def page(study: StudyReport) -> str:
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        Markup(GENERATOR),
         tag("title", title(study)),
         tag("style", Markup(resources.files(__package__).joinpath("style.css").read_text("utf-8"))),
     )

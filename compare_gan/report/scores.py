@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from compare_gan.core.outputs import GENERATOR
 from compare_gan.report.markup import Markup, join, tag
 
 STYLE = Markup(
@@ -20,6 +21,7 @@ def scores_page(header: Sequence[str], body: Sequence[Sequence[str]], notes: Seq
     return join(
         Markup("<!doctype html>\n"),
         tag("meta", charset="utf-8"),
+        Markup(GENERATOR),
         tag("title", "Scores"),
         tag("style", STYLE),
         tag("h1", "Scores"),

@@ -11,6 +11,8 @@ import numpy as np
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.memory import memory_budget
+from compare_gan.core.outputs import check_run_folder
+from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import ABOUT, CHECKPOINTS, CONFIG
 from compare_gan.data.base import Split
 from compare_gan.data.fingerprint import SAMPLED, fingerprint
@@ -108,12 +110,14 @@ def path_independent(name: str, value: Any) -> Any:
     return value
 
 
-def check_steps(run_dir: Path, steps: int) -> None:
-    """Checks that a run is not asked to train for fewer steps than it already has.
+def check_run_dir(run_dir: Path, steps: int) -> None:
+    """Checks that a folder can hold the run, and that it is not already trained for more steps.
 
     Raises:
-      UserError: it has a checkpoint of a later step.
+      UserError: the folder has a checkpoint of a later step, or files of the user that a run would replace.
     """
+    if is_main_process():  # others may come while it writes
+        check_run_folder(run_dir)
     done = max(saved_steps(run_dir), default=0)
     if done > steps:
         raise UserError(

@@ -17,7 +17,7 @@ from compare_gan.data import Split
 from compare_gan.data.source import refuse_inside
 from compare_gan.data.validation import with_validation
 from compare_gan.training.gan import train
-from compare_gan.training.resume import changed_bindings, check_fits, check_steps, split_fingerprints
+from compare_gan.training.resume import changed_bindings, check_fits, check_run_dir, split_fingerprints
 from compare_gan.training.run_dir import describe_run
 from compare_gan.training.schedule import TrainSchedule
 from tests.training.tiny import GANS, blobs
@@ -61,9 +61,9 @@ def test_more_steps_give_the_bits_of_one_long_run(tmp_path, monkeypatch):
     for a, b in zip(jax.tree.leaves(uninterrupted), jax.tree.leaves(parts), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not event_files(tmp_path / "uninterrupted") and event_files(tmp_path / "parts")
-    check_steps(tmp_path / "parts", 8)
+    check_run_dir(tmp_path / "parts", 8)
     with pytest.raises(UserError, match="is already trained for 8 steps, .* = 6 asks for fewer"):
-        check_steps(tmp_path / "parts", 6)
+        check_run_dir(tmp_path / "parts", 6)
     monkeypatch.chdir(tmp_path)  # run folders may be relative, Orbax wants absolute ones
     check_fits(Path("parts"), gan)
     wider = dataclasses.replace(gan, make_generator=functools.partial(resnet_small.Generator, ch=8))
