@@ -115,9 +115,8 @@ def write_scores(run_dir: Path, row: Row, filename: str = SCORES) -> None:
             if _key(old) == _key(new) and not _same_checkpoint(old, new):
                 continue  # the scores of a checkpoint that was replaced
             if _key(old) == _key(new):
-                known = {name: value for name, value in old.items() if value}
                 scored = [*old.get("scored", "").split(), *new.get("scored", "").split()]
-                new = known | new | {"scored": " ".join(dict.fromkeys(scored))}
+                new = old | new | {"scored": " ".join(dict.fromkeys(scored))}
             else:
                 rows.append(old)
         rows = sorted([*rows, new], key=lambda each: int(each["step"]))

@@ -47,6 +47,14 @@ def test_further_scores_with_the_same_protocol_join_the_row(tmp_path):
     assert not has_scores(tmp_path, more | {"step": 11}, ["prdc"])
 
 
+def test_scores_that_are_written_twice_leave_the_file_as_it_was(tmp_path):
+    """Two processes scored the same checkpoint; the empty cells keep their place, too."""
+    write_scores(tmp_path, ROW | {"truncation": None, "scored": "fid"})
+    before = (tmp_path / "scores.csv").read_bytes()
+    write_scores(tmp_path, ROW | {"truncation": None, "scored": "fid"})
+    assert (tmp_path / "scores.csv").read_bytes() == before
+
+
 def test_a_stored_row_is_read_back_as_it_was_written(tmp_path):
     row = ROW | {"step": 3, "seed": 7, "ema": True, "fid_score_mean": 1 / 3, "fid_score_list": "0.1_0.2"}
     write_scores(tmp_path, row)
