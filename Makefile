@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A module's tests share what they train, so one process runs them; tests/conftest.py orders the modules.
 BY_MODULE := --dist loadfile --no-loadscope-reorder
 
@@ -8,19 +9,21 @@ BY_MODULE := --dist loadfile --no-loadscope-reorder
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml cpu/setup.py cpu/compare_gan_cpu/convolution.cc
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "compare_gan needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(PIP) --editable .
+	@$(PIP) 'setuptools>=77' && $(PIP) --no-deps --no-build-isolation ./cpu 2>/dev/null || \
+		echo "note: no C++ compiler, so convolutions on a CPU are slower; see docs/install.md"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 demo: setup

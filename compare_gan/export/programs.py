@@ -17,6 +17,7 @@ from compare_gan.core.types import Array, Cond, GANState, NetState
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import eval_params
 from compare_gan.gans.sampling import latents
+from compare_gan.nn import kernels
 from compare_gan.nn.state import merge_module
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -94,7 +95,7 @@ def program(run: Callable[..., Any], net: NetState, *inputs: jax.ShapeDtypeStruc
 
     weights = {name: np.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
     shapes = {name: floats(*array.shape) for name, array in weights.items()}
-    with without_source_locations():
+    with kernels.plain(True), without_source_locations():
         exported = export.export(jax.jit(flat), platforms=PLATFORMS)(shapes, *inputs)
     return Program(bytes(exported.serialize()), weights)
 

@@ -10,18 +10,20 @@ Shape letters: B batch, H W image, C channels in, O channels out, s stride.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from compare_gan.core.types import Array
-from compare_gan.nn import winograd
+from compare_gan.nn import kernels, winograd
 from compare_gan.nn.winograd import Padding, padded
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 MAX_COLUMNS = 64  # widest patch matrix for which im2col is used
+_Map = Callable[[Array, Array], Array]
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -64,7 +66,11 @@ def _same(size: Sequence[int], kernel: Sequence[int], stride: int) -> Padding:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    return _slide(x, kernel, stride, padding, spread=1)
+    plain = functools.partial(_slide, stride=stride, padding=padding, spread=1)
+    if stride == 1 and winograd.is_profitable(x, kernel.shape, padding):
+        return plain(x, kernel)
+    fast = functools.partial(kernels.convolve, stride=stride, padding=padding)
+    return _by_kernel(fast, plain, x, kernel)
 
 
 def _convolve_fwd(x, kernel, stride, padding):
@@ -88,8 +94,15 @@ def _convolve_transpose(
     for i in range(2):
         low, spread = padding[i][0], (y.shape[1 + i] - 1) * stride + 1
         around.append((kernel.shape[i] - 1 - low, size[i] - spread + low))
-    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    return _slide(y, flipped, 1, (around[0], around[1]), spread=stride)
+
+    def plain(y: Array, kernel: Array) -> Array:
+        flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+        return _slide(y, flipped, 1, (around[0], around[1]), spread=stride)
+
+    if stride == 1 and winograd.is_profitable(y, kernel.shape, (around[0], around[1])):
+        return plain(y, kernel)
+    fast = functools.partial(kernels.convolve_transpose, size=size, stride=stride, padding=padding)
+    return _by_kernel(fast, plain, y, kernel)
 
 
 def _transpose_fwd(y, kernel, size, stride, padding):
@@ -108,12 +121,15 @@ _convolve_transpose.defvjp(_transpose_fwd, _transpose_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _kernel_gradient(x: Array, dy: Array, size: tuple[int, int], stride: int, padding: Padding) -> Array:
+    settings: dict[str, Any] = dict(size=size, stride=stride, padding=padding)
     if stride == 1 and winograd.is_profitable(x, (*size, x.shape[-1], dy.shape[-1]), padding):
-        products = functools.partial(winograd.kernel_gradient, padding=padding)
+        fast: _Map = functools.partial(winograd.kernel_gradient, padding=padding)
+    elif kernels.supports(x.dtype):
+        fast = functools.partial(kernels.kernel_gradient, **settings)
     else:
-        products = functools.partial(_kernel_gradient_products, size=size, stride=stride, padding=padding)
-    native = functools.partial(_kernel_gradient_native, size=size, stride=stride, padding=padding)
-    return lax.platform_dependent(x, dy, cpu=products, default=native)
+        fast = functools.partial(_kernel_gradient_products, **settings)
+    native = functools.partial(_kernel_gradient_native, **settings)
+    return lax.platform_dependent(x, dy, cpu=fast, default=native)
 
 
 def _kernel_gradient_fwd(x, dy, size, stride, padding):
@@ -128,6 +144,13 @@ def _kernel_gradient_bwd(size, stride, padding, residuals, dk):
 
 
 _kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
+
+
+def _by_kernel(fast: _Map, plain: _Map, x: Array, kernel: Array) -> Array:
+    """`fast` on a CPU, if there are kernels for this type and the program may call them; else `plain`."""
+    if not kernels.supports(x.dtype):
+        return plain(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=fast, default=plain)
 
 
 def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) -> Array:

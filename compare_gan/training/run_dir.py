@@ -15,6 +15,7 @@ from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import ABOUT, CONFIG
 from compare_gan.core.words import first_few
 from compare_gan.data.base import ImageDataset
+from compare_gan.nn import kernels
 from compare_gan.training.checkpoints import saved_steps
 from compare_gan.training.resume import MAX_SHOWN, changed_bindings, changed_data, split_fingerprints
 
@@ -48,7 +49,12 @@ def describe_run(
         "num_classes": dataset.spec.num_classes,
         "class_names": list(dataset.class_names),
         "fingerprint": split_fingerprints(dataset.train),
-        "versions": {"compare_gan": __version__, "jax": jax.__version__, "numpy": np.__version__},
+        "versions": {
+            "compare_gan": __version__,
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+            **kernels.versions(),
+        },
     }
     about = json.loads(json.dumps(about))  # compare it in the form in which it is read back
     run_folder(run_dir)

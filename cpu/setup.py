@@ -1,0 +1,24 @@
+"""Compiles the kernels once for each set of instructions; what the compiler does not know is left out."""
+
+import platform
+
+import jax
+from setuptools import Extension, setup
+
+LEVELS = {"generic": []}
+if platform.machine().lower() in ("x86_64", "amd64"):
+    wide = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
+    LEVELS |= {"v3": ["-march=x86-64-v3"], "v4": wide, "v4_bf16": [*wide, "-mavx512bf16"]}
+
+setup(
+    ext_modules=[
+        Extension(
+            f"compare_gan_cpu.{level}",
+            ["compare_gan_cpu/convolution.cc"],
+            include_dirs=[jax.ffi.include_dir()],
+            extra_compile_args=["-std=c++20", "-O3", "-g0", "-DNDEBUG", "-fvisibility=hidden", "-w", *flags],
+            optional=level != "generic",
+        )
+        for level, flags in LEVELS.items()
+    ]
+)
