@@ -113,5 +113,7 @@ MODELS = {
         64,
     ),
     "biggan32": Model([*BIGGAN, "options.disc_iters = 1", "options.z_dim = 80"], CIFAR, 64),
-    "biggan128": Model([*BIGGAN, "options.disc_iters = 1", "options.z_dim = 120"], IMAGENET, 2, dataset="imagenet_128"),
+    "biggan128": Model(
+        [*BIGGAN, "options.disc_iters = 1", "options.z_dim = 120"], IMAGENET, 2, dataset="imagenet_128"
+    ),
 }

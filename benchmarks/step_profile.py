@@ -15,12 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.contenders.ours import Training, gan_of
-
-import jax  # noqa: E402  # after the allocator's settings
-
-from benchmarks.hlo import Operation, operations  # noqa: E402
-from benchmarks.models import MODELS  # noqa: E402
+from benchmarks.contenders.ours import Training, gan_of, jax  # sets up memory before it imports JAX
+from benchmarks.hlo import Operation, operations
+from benchmarks.models import MODELS
 
 WARM_UP = 3  # steps
 
@@ -97,7 +94,9 @@ def main() -> None:
     size = arguments.batch_size or MODELS[arguments.model].batch_size
     rows, wall = measure(Training(gan_of(arguments.model, size)), arguments.steps)
     total = sum(row.ms for row in rows)
-    print(f"{arguments.model}, batch of {size}: {wall:.1f} ms a step; operations {total:.1f} ms of all threads")
+    print(
+        f"{arguments.model}, batch of {size}: {wall:.1f} ms a step; operations {total:.1f} ms of all threads"
+    )
     by_kind, by_source = grouped(rows, "kind"), grouped(rows, "direction", "source")
     show("kind of operation", by_kind[: arguments.top], total)
     show("function", by_source[: arguments.top], total)

@@ -40,7 +40,11 @@ class Training:
         images = rng.integers(0, 256, (*lead, *gan.spec.image_shape), np.uint8)
         labels = rng.integers(0, max(gan.spec.num_classes, 1), lead, np.int32)
         self.state = compile_init(job, placement)(jax.random.key(0))
-        self.inputs = (), Batch(jnp.asarray(images), jnp.asarray(labels)), jax.random.key_data(jax.random.key(1))
+        self.inputs = (
+            (),
+            Batch(jnp.asarray(images), jnp.asarray(labels)),
+            jax.random.key_data(jax.random.key(1)),
+        )
         self.step = compile_step(job, placement, Feed.select).lower(self.state, *self.inputs).compile()
 
     def __call__(self) -> None:
