@@ -1,11 +1,10 @@
-"""What is trained: networks, methods and batch sizes, in the words of configurations."""
+"""What is trained: networks, methods and batch sizes, as packaged configurations and bindings."""
 
 import dataclasses
 
 from compare_gan.core.types import ImageSpec
 
 COMMON = [
-    "dataset.name = 'cifar10'",
     "options.training_steps = 40000",
     "ModularGAN.g_optimizer_fn = @tf.train.AdamOptimizer",
     "tf.train.AdamOptimizer.beta1 = 0.5",
@@ -33,6 +32,19 @@ BIGGAN = [
 ]
 
 
+PLAIN = "options.gan_class = @ModularGAN"
+CONVOLUTIONAL = [
+    *COMMON,
+    PLAIN,
+    "options.z_dim = 128",
+    "options.disc_iters = 1",
+    "G.batch_norm_fn = @batch_norm",
+]
+DCGAN = [*CONVOLUTIONAL, "options.architecture = 'dcgan_arch'"]
+SNDCGAN = [*CONVOLUTIONAL, "options.architecture = 'sndcgan_arch'", "D.spectral_norm = True"]
+SMALL = ("small", "s3gan")  # what the demo trains, and studies of small images
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
     """A training step to be measured."""
@@ -40,16 +52,42 @@ class Model:
     bindings: list[str]
     spec: ImageSpec
     batch_size: int  # where nothing else is asked for
+    recipes: tuple[str, ...] = ()  # packaged configurations of ours that come first
+    dataset: str = "cifar10"  # of this image size, for compare_gan under TensorFlow
 
     def settings(self, batch_size: int) -> list[str]:
-        return [*self.bindings, f"options.batch_size = {batch_size}"]
+        """All bindings after the recipes."""
+        return [
+            *self.bindings,
+            f"dataset.name = '{self.dataset}'",
+            f"options.batch_size = {batch_size}",
+        ]
+
+
+def small(side: int, colors: int, ch: int, batch_size: int) -> Model:
+    """The S3GAN that the demo and studies of small images train."""
+    widths = [f"resnet_small.{network}.ch = {ch}" for network in ("Generator", "Discriminator")]
+    return Model(widths, ImageSpec((side, side, colors), 10), batch_size, SMALL)
 
 
 CIFAR, IMAGENET = ImageSpec((32, 32, 3), 10), ImageSpec((128, 128, 3), 1000)
-PLAIN = "options.gan_class = @ModularGAN"
+STL, CELEBA = ImageSpec((48, 48, 3), 10), ImageSpec((64, 64, 3))
 MODELS = {
+    "small8": small(8, 1, 32, 32),
+    "small28": small(28, 1, 16, 32),
+    "small32": small(32, 3, 32, 64),
+    "dcgan32": Model(DCGAN, CIFAR, 64),
+    "dcgan64": Model(DCGAN, CELEBA, 64, dataset="celeb_a"),
+    "sndcgan32": Model(SNDCGAN, CIFAR, 64),
+    "sndcgan64": Model(SNDCGAN, CELEBA, 64, dataset="celeb_a"),
     "resnet_cifar": Model([*RESNET_CIFAR, PLAIN, "options.disc_iters = 1"], CIFAR, 64),
     "resnet_cifar_5": Model([*RESNET_CIFAR, PLAIN, "options.disc_iters = 5"], CIFAR, 64),
+    "resnet_stl": Model(
+        [*CONVOLUTIONAL, "options.architecture = 'resnet_stl_arch'", "D.spectral_norm = True"],
+        STL,
+        64,
+        dataset="stl10",
+    ),
     "ssgan_cifar": Model(
         [
             *RESNET_CIFAR,
@@ -75,5 +113,7 @@ MODELS = {
         64,
     ),
     "biggan32": Model([*BIGGAN, "options.disc_iters = 1", "options.z_dim = 80"], CIFAR, 64),
-    "biggan128": Model([*BIGGAN, "options.disc_iters = 1", "options.z_dim = 120"], IMAGENET, 2),
+    "biggan128": Model(
+        [*BIGGAN, "options.disc_iters = 1", "options.z_dim = 120"], IMAGENET, 2, dataset="imagenet_128"
+    ),
 }

@@ -14,13 +14,12 @@ import importlib.util
 import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contender import Contender, use_cores
 from benchmarks.figure import bars
 from benchmarks.models import MODELS
 
@@ -29,39 +28,6 @@ OURS, BF16 = "compare_gan (this)", "compare_gan (this), bfloat16"
 MIMICRY, STUDIOGAN = ("resnet_cifar", "resnet_cifar_5", "ssgan_cifar"), ("biggan32", "biggan128")
 # Dense products of bfloat16 a second, from the vendors' data sheets.
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-
-
-class Contender:
-    """A process that takes training steps on request.
-
-    Raises:
-      RuntimeError: it ended; the message is the end of what it printed.
-    """
-
-    def __init__(self, command: Sequence[str], log: Path):
-        self.log = log
-        with log.open("w") as errors:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
-            )
-        self.about = self.listen()
-
-    def listen(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(" | ".join(self.log.read_text().splitlines()[-3:]))
-        return json.loads(line)
-
-    def take(self, steps: int) -> dict[str, float]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        return self.listen()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
 
 
 def commands(model: str, arguments: argparse.Namespace) -> dict[str, list[str]]:
@@ -132,12 +98,14 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, help="in place of each model's own")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--steps", type=int, default=1, help="in each turn")
+    parser.add_argument("--threads", type=int, help="cores to use; all by default")
     parser.add_argument("--json", type=Path, help="where to write all figures")
     parser.add_argument("--figure", type=Path, help="where to write a picture of the ratios (.svg)")
     arguments = parser.parse_args()
     models = arguments.models.split(",")
     if unknown := [name for name in models if name not in MODELS]:
         parser.error(f"no model is called {unknown[0]!r}; there are {', '.join(MODELS)}")
+    use_cores(arguments.threads)
     results, ratios = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for model in models:

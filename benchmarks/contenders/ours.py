@@ -14,34 +14,48 @@ from benchmarks.contenders.turns import serve  # noqa: E402
 from benchmarks.models import MODELS  # noqa: E402
 from compare_gan.config.costs import flops  # noqa: E402
 from compare_gan.config.parse import parse  # noqa: E402
+from compare_gan.config.recipes import recipe  # noqa: E402
 from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import Batch  # noqa: E402
+from compare_gan.gans.gan import GAN  # noqa: E402
 from compare_gan.training.feed import Feed  # noqa: E402
 from compare_gan.training.gan import job_of  # noqa: E402
 from compare_gan.training.loop import compile_init, compile_step  # noqa: E402
 
 
-def main() -> None:
-    name, batch_size, *more = sys.argv[1:]
-    model, size = MODELS[name], int(batch_size)
-    gan = parse([], [*model.settings(size), *more]).gan(model.spec)
-    job, placement = job_of(gan, False), Placement.create()
-    rng = np.random.default_rng(0)
-    lead = (job.sub_batches, size)
-    images = rng.integers(0, 256, (*lead, *model.spec.image_shape), np.uint8)
-    labels = rng.integers(0, model.spec.num_classes, lead, np.int32)
-    batch = Batch(jnp.asarray(images), jnp.asarray(labels))
-    state = compile_init(job, placement)(jax.random.key(0))
-    train_step = compile_step(job, placement, Feed.select)
-    key = jax.random.key_data(jax.random.key(1))
+def gan_of(name: str, batch_size: int, bindings: tuple[str, ...] = ()) -> GAN:
+    """The GAN of a model of `MODELS`, with further bindings."""
+    model = MODELS[name]
+    return parse([recipe(each) for each in model.recipes], [*model.settings(batch_size), *bindings]).gan(
+        model.spec
+    )
 
-    def step() -> None:
-        nonlocal state
-        state, metrics = train_step(state, (), batch, key)
+
+class Training:
+    """A GAN in training on random images. A call takes a step and waits for its end."""
+
+    def __init__(self, gan: GAN):
+        job, placement = job_of(gan, False), Placement.create()
+        rng, lead = np.random.default_rng(0), (gan.sub_batches, gan.batch_size)
+        images = rng.integers(0, 256, (*lead, *gan.spec.image_shape), np.uint8)
+        labels = rng.integers(0, max(gan.spec.num_classes, 1), lead, np.int32)
+        self.state = compile_init(job, placement)(jax.random.key(0))
+        self.inputs = (
+            (),
+            Batch(jnp.asarray(images), jnp.asarray(labels)),
+            jax.random.key_data(jax.random.key(1)),
+        )
+        self.step = compile_step(job, placement, Feed.select).lower(self.state, *self.inputs).compile()
+
+    def __call__(self) -> None:
+        self.state, metrics = self.step(self.state, *self.inputs)
         jax.block_until_ready(metrics)
 
-    device = jax.devices()[0]
-    serve(step, device=device.device_kind, platform=device.platform, flops=flops(gan))
+
+def main() -> None:
+    name, batch_size, *bindings = sys.argv[1:]
+    gan, device = gan_of(name, int(batch_size), tuple(bindings)), jax.devices()[0]
+    serve(Training(gan), device=device.device_kind, platform=device.platform, flops=flops(gan))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""How a contender and `benchmarks.train` talk, line by line.
+"""How a contender and its benchmark talk, line by line.
 
 Understood by Python 3.7, because contenders run in the Python that they need. The contender says
-`{"ready": true, ...}` when it has taken its first step, then gets numbers of steps and answers each with
-`{"seconds": ..., "cpu_seconds": ...}`, until its input ends.
+`{"ready": true, ...}` when it can begin, then answers each line of its input with a line of JSON, until the
+input ends. For `benchmarks.train` a line is a number of steps, and the answer
+`{"seconds": ..., "cpu_seconds": ...}`.
 """
 
 import json
@@ -22,18 +23,33 @@ def answers():
     return answer
 
 
+def listen(handle, begin=lambda: None, **about):
+    """Answers each line of standard input.
+
+    Args:
+      handle: maps what a line says to the answer, a dictionary.
+      begin: called once, before the first answer.
+      about: a description of the contender, sent with the first answer.
+    """
+    answer = answers()
+    begin()
+    answer(ready=True, **about)
+    for line in sys.stdin:
+        answer(**handle(json.loads(line)))
+
+
 def serve(step, **about):
     """Takes the first step, then the requested number of steps for each line of standard input.
 
     Args:
       step: takes one training step and waits for its end.
-      about: a description of the contender, sent with the first answer.
+      about: a description of the contender.
     """
-    answer = answers()
-    step()
-    answer(ready=True, **about)
-    for line in sys.stdin:
+
+    def take(steps):
         wall, cpu = time.perf_counter(), time.process_time()
-        for _ in range(int(line)):
+        for _ in range(steps):
             step()
-        answer(seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
+        return {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+
+    listen(take, begin=step, **about)

@@ -1,0 +1,120 @@
+"""Where the time of a training step goes: per kind of operation, per function, and the slowest operations.
+
+    python -m benchmarks.step_profile --model small28 --json out.json
+
+Times are those of JAX's profiler on a CPU, in milliseconds of all threads for one step. A fusion counts for
+the function of its last operation. "forward" includes the optimisers, "backward" is what JAX derived.
+"""
+
+import argparse
+import gzip
+import json
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.contenders.ours import Training, gan_of, jax  # sets up memory before it imports JAX
+from benchmarks.hlo import Operation, operations
+from benchmarks.models import MODELS
+
+WARM_UP = 3  # steps
+
+
+class Spent(NamedTuple):
+    """Time of one operation, in one step."""
+
+    operation: Operation
+    ms: float
+    calls: float
+
+
+def events(trace: Path) -> Iterable[tuple[str, float]]:
+    """Name and milliseconds of each operation that the profiler saw; `trace` is its folder."""
+    (file,) = trace.rglob("*.trace.json.gz")
+    with gzip.open(file) as opened:
+        for event in json.load(opened)["traceEvents"]:
+            name = event.get("args", {}).get("hlo_op")
+            if event.get("ph") == "X" and name:
+                yield name, event["dur"] / 1e3
+
+
+def spent(known: dict[str, Operation], seen: Iterable[tuple[str, float]], steps: int) -> list[Spent]:
+    """Time per step of each operation, slowest first. Control flow is left out: its parts are counted."""
+    total: dict[str, list[float]] = {}
+    for name, ms in seen:
+        if name in known and known[name].kind != "control flow":
+            total.setdefault(name, []).append(ms)
+    rows = [Spent(known[name], sum(times) / steps, len(times) / steps) for name, times in total.items()]
+    return sorted(rows, key=lambda row: -row.ms)
+
+
+def grouped(rows: Iterable[Spent], *fields: str) -> list[tuple[str, float, float]]:
+    """Sums of milliseconds and calls over equal values of some fields of the operations, largest first."""
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        key = "  ".join(str(getattr(row.operation, field)) for field in fields)
+        entry = sums.setdefault(key, [0.0, 0.0])
+        entry[0] += row.ms
+        entry[1] += row.calls
+    return sorted(((key, ms, calls) for key, (ms, calls) in sums.items()), key=lambda row: -row[1])
+
+
+def measure(training: Training, steps: int) -> tuple[list[Spent], float]:
+    """Operations of a step, and its wall time without the profiler in milliseconds."""
+    known = operations(training.step.as_text())
+    for _ in range(WARM_UP):
+        training()
+    wall = time.perf_counter()
+    for _ in range(steps):
+        training()
+    wall = 1e3 * (time.perf_counter() - wall) / steps
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            for _ in range(steps):
+                training()
+        return spent(known, events(Path(folder)), steps), wall
+
+
+def show(title: str, rows: Iterable[tuple[str, float, float]], total: float) -> None:
+    print(f"\n{title:<78} {'ms':>8} {'share':>6} {'calls':>6}")
+    for name, ms, calls in rows:
+        print(f"  {name:<76} {ms:>8.2f} {ms / total:>6.1%} {calls:>6.0f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default="small28", choices=MODELS)
+    parser.add_argument("--batch-size", type=int, help="in place of the model's own")
+    parser.add_argument("--steps", type=int, default=5, help="steps in the trace")
+    parser.add_argument("--top", type=int, default=25, help="rows of each table")
+    parser.add_argument("--json", type=Path, help="where to write all operations")
+    arguments = parser.parse_args()
+    size = arguments.batch_size or MODELS[arguments.model].batch_size
+    rows, wall = measure(Training(gan_of(arguments.model, size)), arguments.steps)
+    total = sum(row.ms for row in rows)
+    print(
+        f"{arguments.model}, batch of {size}: {wall:.1f} ms a step; operations {total:.1f} ms of all threads"
+    )
+    by_kind, by_source = grouped(rows, "kind"), grouped(rows, "direction", "source")
+    show("kind of operation", by_kind[: arguments.top], total)
+    show("function", by_source[: arguments.top], total)
+    show("function and kind", grouped(rows, "direction", "source", "kind")[: arguments.top], total)
+    slowest = [
+        (f"{row.operation.name}  {row.operation.shape}  {row.operation.source}", row.ms, row.calls)
+        for row in rows[: arguments.top]
+    ]
+    show("slowest operations", slowest, total)
+    if arguments.json:
+        figures: dict[str, Any] = {
+            "model": arguments.model,
+            "batch_size": size,
+            "step_ms": wall,
+            "operations": [row.operation.__dict__ | {"ms": row.ms, "calls": row.calls} for row in rows],
+        }
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
