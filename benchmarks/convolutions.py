@@ -95,7 +95,7 @@ def picture(entries: Sequence[dict[str, Any]], to: str) -> str:
     for each in entries:
         column = columns[each["operation"], each["dtype"]]
         ratio = each["ratios"][to]
-        rows.setdefault(each["case"], {})[column] = ratio, f"{each['gflops'][OURS]:.0f}  {ratio:.2f}x"
+        rows.setdefault(each["case"], {})[column] = ratio, f"{each['gflops'][OURS]:.0f} ({ratio:.2f}x)"
     return grid(rows, list(columns.values()), title=f"GFLOP/s of ours, and ours over {to}")
 
 

@@ -2,10 +2,11 @@
 
   python -m benchmarks.train --models resnet_cifar,ssgan_cifar --peers FOLDER --json out.json
 
-FOLDER holds checkouts of the others: `mimicry` and `PyTorch-StudioGAN` (need PyTorch, and StudioGAN its
-requirements, in this Python), and `compare_gan` (needs TensorFlow 1.15 in the Python that --peer-python
-names). Who is not there is left out. Each contender is a process of its own that waits while another has
-its turn.
+If PyTorch is installed, some models are compared with the same network written by hand in it (see
+`benchmarks.contenders.torch_networks`). FOLDER holds checkouts of other libraries: `mimicry` and
+`PyTorch-StudioGAN` (need PyTorch, and StudioGAN its requirements, in this Python), and `compare_gan` (needs
+TensorFlow 1.15 in the Python that --peer-python names). Who is not there is left out. Each contender is a
+process of its own that waits while another has its turn.
 """
 
 import argparse
@@ -25,7 +26,10 @@ from benchmarks.models import MODELS
 
 HERE = Path(__file__).parent / "contenders"
 OURS, BF16 = "compare_gan (this)", "compare_gan (this), bfloat16"
-MIMICRY, STUDIOGAN = ("resnet_cifar", "resnet_cifar_5", "ssgan_cifar"), ("biggan32", "biggan128")
+TORCH = "PyTorch by hand"
+BY_HAND = ("small8", "small28", "small32", "dcgan32", "dcgan64", "sndcgan32", "sndcgan64")
+MIMICRY = ("resnet_cifar", "resnet_cifar_5", "resnet_stl", "ssgan_cifar", "sndcgan32", "sndcgan64")
+STUDIOGAN = ("biggan32", "biggan128")
 # Dense products of bfloat16 a second, from the vendors' data sheets.
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 
@@ -37,9 +41,11 @@ def commands(model: str, arguments: argparse.Namespace) -> dict[str, list[str]]:
     found = {OURS: ours}
     if arguments.bf16:
         found[BF16] = [*ours, "precision.compute = 'bfloat16'"]
+    torch = importlib.util.find_spec("torch")
+    if model in BY_HAND and torch:
+        found[TORCH] = [sys.executable, "-m", "benchmarks.contenders.torch_networks", model, size]
     if arguments.peers is None:
         return found
-    torch = importlib.util.find_spec("torch")
     mimicry, studiogan = arguments.peers / "mimicry", arguments.peers / "PyTorch-StudioGAN"
     if model in MIMICRY and mimicry.is_dir() and torch:
         found["mimicry"] = [sys.executable, str(HERE / "mimicry.py"), str(mimicry), model, size]
@@ -49,7 +55,7 @@ def commands(model: str, arguments: argparse.Namespace) -> dict[str, list[str]]:
         if arguments.bf16:
             found["StudioGAN, mixed precision"] = [*start, "mixed"]
     original = arguments.peers / "compare_gan"
-    if original.is_dir() and arguments.peer_python:
+    if not MODELS[model].recipes and original.is_dir() and arguments.peer_python:
         script, bindings = str(HERE / "compare_gan_tf1.py"), MODELS[model].settings(int(size))
         found["compare_gan"] = [arguments.peer_python, script, str(original), size, *bindings]
     return found

@@ -5,6 +5,7 @@
 Its own `train_step` of either network is called, without its loader and its logs.
 """
 
+import importlib
 import os
 import sys
 import types
@@ -12,7 +13,14 @@ import types
 import torch
 from turns import serve
 
-NETWORKS = {"resnet_cifar": "sngan", "resnet_cifar_5": "sngan", "ssgan_cifar": "ssgan"}
+NETWORKS = {  # method and side; its SNGANs are ResNets
+    "resnet_cifar": ("sngan", 32),
+    "resnet_cifar_5": ("sngan", 32),
+    "ssgan_cifar": ("ssgan", 32),
+    "resnet_stl": ("sngan", 48),
+    "sndcgan32": ("sngan", 32),
+    "sndcgan64": ("sngan", 64),
+}
 
 
 class Log:
@@ -29,20 +37,18 @@ def main():
         package = types.ModuleType(name)
         package.__path__ = [os.path.join(folder, *name.split("."))]
         sys.modules[name] = package
-    if NETWORKS[model] == "sngan":
-        from torch_mimicry.nets.sngan.sngan_32 import SNGANDiscriminator32 as Discriminator
-        from torch_mimicry.nets.sngan.sngan_32 import SNGANGenerator32 as Generator
-    else:
-        from torch_mimicry.nets.ssgan.ssgan_32 import SSGANDiscriminator32 as Discriminator
-        from torch_mimicry.nets.ssgan.ssgan_32 import SSGANGenerator32 as Generator
-
+    method, side = NETWORKS[model]
+    module = importlib.import_module(f"torch_mimicry.nets.{method}.{method}_{side}")
+    Generator, Discriminator = (
+        getattr(module, f"{method.upper()}{network}{side}") for network in ("Generator", "Discriminator")
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     generator, discriminator = Generator().to(device), Discriminator().to(device)
     d_optimizer, g_optimizer = (
         torch.optim.Adam(network.parameters(), 2e-4, betas=(0.5, 0.999))
         for network in (discriminator, generator)
     )
-    real = torch.rand(int(batch_size), 3, 32, 32, device=device) * 2 - 1, None
+    real = torch.rand(int(batch_size), 3, side, side, device=device) * 2 - 1, None
     disc_iters = 5 if model.endswith("_5") else 1
 
     def step():
