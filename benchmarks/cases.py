@@ -1,4 +1,4 @@
-"""Single convolutions that are measured, and how much work each is. No imports: contenders read it, too."""
+"""Single convolutions that are measured, and how much work each is."""
 
 from typing import NamedTuple
 

@@ -2,7 +2,10 @@
 
 import dataclasses
 
+from compare_gan.config.parse import parse
+from compare_gan.config.recipes import recipe
 from compare_gan.core.types import ImageSpec
+from compare_gan.gans.gan import GAN
 
 COMMON = [
     "options.training_steps = 40000",
@@ -39,6 +42,8 @@ CONVOLUTIONAL = [
     "options.z_dim = 128",
     "options.disc_iters = 1",
     "G.batch_norm_fn = @batch_norm",
+    "standardize_batch.decay = 0.9",
+    "standardize_batch.epsilon = 1e-5",
 ]
 DCGAN = [*CONVOLUTIONAL, "options.architecture = 'dcgan_arch'"]
 SNDCGAN = [*CONVOLUTIONAL, "options.architecture = 'sndcgan_arch'", "D.spectral_norm = True"]
@@ -117,3 +122,10 @@ MODELS = {
         [*BIGGAN, "options.disc_iters = 1", "options.z_dim = 120"], IMAGENET, 2, dataset="imagenet_128"
     ),
 }
+
+
+def gan_of(name: str, batch_size: int | None = None, *bindings: str) -> GAN:
+    """Our GAN of a model, with further bindings."""
+    model = MODELS[name]
+    settings = [*model.settings(batch_size or model.batch_size), *bindings]
+    return parse([recipe(each) for each in model.recipes], settings).gan(model.spec)

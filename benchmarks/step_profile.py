@@ -15,9 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.contenders.ours import Training, gan_of, jax  # sets up memory before it imports JAX
 from benchmarks.hlo import Operation, operations
-from benchmarks.models import MODELS
+from benchmarks.models import MODELS, gan_of
 
 WARM_UP = 3  # steps
 
@@ -61,8 +60,11 @@ def grouped(rows: Iterable[Spent], *fields: str) -> list[tuple[str, float, float
     return sorted(((key, ms, calls) for key, (ms, calls) in sums.items()), key=lambda row: -row[1])
 
 
-def measure(training: Training, steps: int) -> tuple[list[Spent], float]:
+def measure(model: str, batch_size: int | None, steps: int) -> tuple[list[Spent], float]:
     """Operations of a step, and its wall time without the profiler in milliseconds."""
+    from benchmarks.contenders.ours import Training, jax  # sets up memory before it imports JAX
+
+    training = Training(gan_of(model, batch_size))
     known = operations(training.step.as_text())
     for _ in range(WARM_UP):
         training()
@@ -92,7 +94,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write all operations")
     arguments = parser.parse_args()
     size = arguments.batch_size or MODELS[arguments.model].batch_size
-    rows, wall = measure(Training(gan_of(arguments.model, size)), arguments.steps)
+    rows, wall = measure(arguments.model, size, arguments.steps)
     total = sum(row.ms for row in rows)
     print(
         f"{arguments.model}, batch of {size}: {wall:.1f} ms a step; operations {total:.1f} ms of all threads"

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.cases import PRODUCT, Case
 from benchmarks.contenders.turns import listen
+from compare_gan.core.allocator import keep_freed_memory
 
 TURN_S = 0.03
 Call = Callable[[], Any]  # begins the computation
@@ -36,9 +37,6 @@ def arrays(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def of_jax(native: bool) -> tuple[Callable[[Case, str, str], Call], Callable[[str], Call], Wait, dict]:
     """Ours, as the networks call it; or XLA's own convolution and its derivatives."""
-    from compare_gan.core.allocator import keep_freed_memory
-
-    keep_freed_memory()
     import jax
     import jax.numpy as jnp
     from jax import lax
@@ -123,9 +121,9 @@ def of_torch() -> tuple[Callable[[Case, str, str], Call], Callable[[str], Call],
         weight = tensor(kernel, axes, dtype)
         if operation == "forward":
 
-            def run() -> None:
+            def run() -> Any:
                 with torch.no_grad():
-                    forward(case, given, weight)
+                    return forward(case, given, weight)
 
             return run
         wanted = given if operation == "input gradient" else weight
@@ -142,6 +140,7 @@ def of_torch() -> tuple[Callable[[Case, str, str], Call], Callable[[str], Call],
 
 def main() -> None:
     library = sys.argv[1]
+    keep_freed_memory()
     convolution, product, wait, about = of_torch() if library == "torch" else of_jax(library == "xla")
     call: Call
     count = 1

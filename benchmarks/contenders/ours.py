@@ -11,24 +11,14 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from benchmarks.contenders.turns import serve  # noqa: E402
-from benchmarks.models import MODELS  # noqa: E402
+from benchmarks.models import gan_of  # noqa: E402
 from compare_gan.config.costs import flops  # noqa: E402
-from compare_gan.config.parse import parse  # noqa: E402
-from compare_gan.config.recipes import recipe  # noqa: E402
 from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import Batch  # noqa: E402
 from compare_gan.gans.gan import GAN  # noqa: E402
 from compare_gan.training.feed import Feed  # noqa: E402
 from compare_gan.training.gan import job_of  # noqa: E402
 from compare_gan.training.loop import compile_init, compile_step  # noqa: E402
-
-
-def gan_of(name: str, batch_size: int, bindings: tuple[str, ...] = ()) -> GAN:
-    """The GAN of a model of `MODELS`, with further bindings."""
-    model = MODELS[name]
-    return parse([recipe(each) for each in model.recipes], [*model.settings(batch_size), *bindings]).gan(
-        model.spec
-    )
 
 
 class Training:
@@ -54,7 +44,7 @@ class Training:
 
 def main() -> None:
     name, batch_size, *bindings = sys.argv[1:]
-    gan, device = gan_of(name, int(batch_size), tuple(bindings)), jax.devices()[0]
+    gan, device = gan_of(name, int(batch_size), *bindings), jax.devices()[0]
     serve(Training(gan), device=device.device_kind, platform=device.platform, flops=flops(gan))
 
 
