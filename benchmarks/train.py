@@ -133,7 +133,9 @@ def main() -> None:
 
 def show(model: str, result: dict[str, Any]) -> None:
     """Prints what was measured of one model."""
-    print(f"\n{model}, batches of {result['batch_size']}")
+    levels = [about["kernels"] for about in result["about"].values() if about.get("kernels")]
+    also = f", C++ kernels for {levels[0]}" if levels else ""
+    print(f"\n{model}, batches of {result['batch_size']}{also}")
     print(f"  {'':<30} {'s/step':>8} {'images/s':>9} {'cpu s/step':>11} {'GFLOP/s':>9} {'of peak':>8}")
     for name, row in result["rates"].items():
         flops = f"{row['flops_per_second'] / 1e9:,.0f}" if "flops_per_second" in row else ""

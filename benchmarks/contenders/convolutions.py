@@ -41,6 +41,7 @@ def of_jax(native: bool) -> tuple[Callable[[Case, str, str], Call], Callable[[st
     import jax.numpy as jnp
     from jax import lax
 
+    from compare_gan.nn import kernels
     from compare_gan.nn.convolution import convolve
     from compare_gan.nn.rescale import convolve_rescaled, rescaled
 
@@ -74,21 +75,10 @@ def of_jax(native: bool) -> tuple[Callable[[Case, str, str], Call], Callable[[st
         run = jax.jit(lambda a: jnp.matmul(a, a, preferred_element_type=jnp.float32))
         return lambda: run(a)
 
-    return (
-        convolution,
-        product,
-        jax.block_until_ready,
-        {"jax": jax.__version__} | ({} if native else kernels()),
-    )
-
-
-def kernels() -> dict[str, str]:
-    """Which kernels our convolutions use, if this version has any beside XLA's."""
-    try:
-        from compare_gan.nn import kernels  # type: ignore[attr-defined]
-    except ImportError:
-        return {}
-    return {"kernels": str(kernels.level_in_use())}
+    about = {"jax": jax.__version__}
+    if not native:
+        about["kernels"] = str(kernels.level_in_use())
+    return convolution, product, jax.block_until_ready, about
 
 
 def of_torch() -> tuple[Callable[[Case, str, str], Call], Callable[[str], Call], Wait, dict]:
@@ -97,7 +87,7 @@ def of_torch() -> tuple[Callable[[Case, str, str], Call], Callable[[str], Call],
     from torch.nn import functional as F
 
     def tensor(a: np.ndarray, axes: tuple[int, ...], dtype: str) -> Any:
-        found = torch.tensor(a.transpose(axes)).to(getattr(torch, dtype))
+        found = torch.tensor(a.transpose(axes).copy()).to(getattr(torch, dtype))
         return found.contiguous(memory_format=torch.channels_last)
 
     def forward(case: Case, x: Any, kernel: Any) -> Any:
@@ -117,8 +107,10 @@ def of_torch() -> tuple[Callable[[Case, str, str], Call], Callable[[str], Call],
     def convolution(case: Case, operation: str, dtype: str) -> Call:
         x, kernel, dy = arrays(case)
         given = tensor(x, (0, 3, 1, 2), dtype)
-        axes = (2, 3, 0, 1) if case.scale == "up" else (3, 2, 0, 1)
-        weight = tensor(kernel, axes, dtype)
+        if case.scale == "up":  # the transpose of a convolution by the flipped kernel
+            weight = tensor(kernel[::-1, ::-1], (2, 3, 0, 1), dtype)
+        else:
+            weight = tensor(kernel, (3, 2, 0, 1), dtype)
         if operation == "forward":
 
             def run() -> Any:

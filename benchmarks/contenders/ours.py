@@ -16,6 +16,7 @@ from compare_gan.config.costs import flops  # noqa: E402
 from compare_gan.core.placement import Placement  # noqa: E402
 from compare_gan.core.types import Batch  # noqa: E402
 from compare_gan.gans.gan import GAN  # noqa: E402
+from compare_gan.nn import kernels  # noqa: E402
 from compare_gan.training.feed import Feed  # noqa: E402
 from compare_gan.training.gan import job_of  # noqa: E402
 from compare_gan.training.loop import compile_init, compile_step  # noqa: E402
@@ -45,7 +46,13 @@ class Training:
 def main() -> None:
     name, batch_size, *bindings = sys.argv[1:]
     gan, device = gan_of(name, int(batch_size), *bindings), jax.devices()[0]
-    serve(Training(gan), device=device.device_kind, platform=device.platform, flops=flops(gan))
+    serve(
+        Training(gan),
+        device=device.device_kind,
+        platform=device.platform,
+        flops=flops(gan),
+        kernels=kernels.level_in_use(),
+    )
 
 
 if __name__ == "__main__":
