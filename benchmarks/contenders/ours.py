@@ -1,6 +1,7 @@
 """Our training step, as `compare-gan train` runs it."""
 
 import sys
+from typing import Any
 
 from compare_gan.core.allocator import keep_freed_memory
 
@@ -36,7 +37,8 @@ class Training:
             Batch(jnp.asarray(images), jnp.asarray(labels)),
             jax.random.key_data(jax.random.key(1)),
         )
-        self.step = compile_step(job, placement, Feed.select).lower(self.state, *self.inputs).compile()
+        step: Any = compile_step(job, placement, Feed.select)
+        self.step = step.lower(self.state, *self.inputs).compile()
 
     def __call__(self) -> None:
         self.state, metrics = self.step(self.state, *self.inputs)

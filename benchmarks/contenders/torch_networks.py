@@ -11,6 +11,7 @@ shortcuts run on the smaller image; the generator's update computes no gradients
 
 import copy
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -219,7 +220,7 @@ class SNDCGANDiscriminator(nn.Module):
         return self.fc1(x.permute(0, 2, 3, 1).flatten(1))[:, 0], None
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[[Settings], nn.Module], Callable[[Settings], nn.Module]]] = {
     "small": (SmallGenerator, SmallDiscriminator),
     "dcgan": (DCGANGenerator, DCGANDiscriminator),
     "sndcgan": (SNDCGANGenerator, SNDCGANDiscriminator),
@@ -305,7 +306,7 @@ class Training:
         loss.backward()
         self.discriminator.requires_grad_(True)
         self.g_optimizer.step()
-        if self.average is not None:
+        if self.average is not None and s.ema_decay is not None:
             new, old = ([p.data for p in g.parameters()] for g in (self.generator, self.average))
             torch._foreach_lerp_(old, new, 1 - s.ema_decay)
 
