@@ -12,7 +12,8 @@ from flax import nnx
 
 from compare_gan.core.types import Batch, GANState, Tree
 from compare_gan.gans.gan import GAN
-from compare_gan.gans.step import train_step
+from compare_gan.gans.step import discriminator_step, train_step
+from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import net_state
 
 
@@ -43,11 +44,11 @@ class Costs:
 def costs(gan: GAN, compiled: bool = False) -> Costs:
     """The costs of `gan`. With `compiled`, the step is compiled for `temporaries`, which may take minutes."""
     state = jax.eval_shape(gan.init, jax.random.key(0))
-    memory = trace_step(gan).lower().compile().memory_analysis() if compiled else None
+    memory = trace_step(gan, state).lower().compile().memory_analysis() if compiled else None
     return Costs(
-        generator=parameter_counts(lambda: gan.generator(nnx.Rngs(0))),
-        discriminator=parameter_counts(lambda: gan.discriminator(nnx.Rngs(0)).backbone)
-        + parameter_counts(lambda: gan.discriminator(nnx.Rngs(0)).heads, "head: "),
+        generator=parameter_counts(lambda: gan.generator(random_streams(0))),
+        discriminator=parameter_counts(lambda: gan.discriminator(random_streams(0)).backbone)
+        + parameter_counts(lambda: gan.discriminator(random_streams(0)).heads, "head: "),
         parameters=num_bytes((state.g.params, state.d.params)),
         statistics=num_bytes((state.g.extra, state.d.extra)),
         optimisers=num_bytes((state.g_opt, state.d_opt)),
@@ -94,9 +95,8 @@ def batch(gan: GAN) -> Any:
     return Batch(images, jax.ShapeDtypeStruct(leading, jnp.int32))  # type: ignore[arg-type]
 
 
-def trace_step(gan: GAN) -> jax.stages.Traced:
-    """The traced program of one step, for any platform."""
-    state: GANState = jax.eval_shape(gan.init, jax.random.key(0))
+def trace_step(gan: GAN, state: GANState) -> jax.stages.Traced:
+    """The traced program of one step, for any platform. `state`: shapes."""
     return jax.jit(functools.partial(train_step, gan)).trace(state, batch(gan), jax.random.key(0))
 
 
@@ -107,17 +107,17 @@ def flops(gan: GAN) -> float:
     counts the body of a loop once. So the discriminator updates after the first are added here, and
     gradient accumulation is disabled.
     """
-    gan = dataclasses.replace(gan, gradient_accumulation=1)
+    one = dataclasses.replace(gan, gradient_accumulation=1, disc_iters=1)
+    state = jax.eval_shape(one.init, jax.random.key(0))
+    total = program_flops(trace_step(one, state))
+    if gan.disc_iters > 1:
+        update = jax.jit(functools.partial(discriminator_step, one))
+        images = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch(one))
+        total += (gan.disc_iters - 1) * program_flops(update.trace(state, images, jax.random.key(0)))
+    return total
 
-    def program_flops(**changes: Any) -> float:
-        program = trace_step(dataclasses.replace(gan, **changes)).lower(lowering_platforms=("tpu",))
-        analysis: Any = program.cost_analysis()
-        return analysis["flops"]
 
-    base = program_flops(disc_iters=1)
-    if gan.disc_iters == 1:
-        return base
-    unfused: dict = dict(experimental_force_graph_unroll=False, experimental_joint_gen_for_disc=False)
-    return base + (gan.disc_iters - 1) * (
-        program_flops(disc_iters=2, **unfused) - program_flops(disc_iters=1, **unfused)
-    )
+def program_flops(program: jax.stages.Traced) -> float:
+    """Floating-point operations of a program for a TPU."""
+    analysis: Any = program.lower(lowering_platforms=("tpu",)).cost_analysis()
+    return analysis["flops"]

@@ -1,7 +1,6 @@
 """Finds parameters of a configuration without effect, and suspicious combinations."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +11,9 @@ from compare_gan.config.parse import Parsed
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import ARCHITECTURES, GAN_METHODS, LOSSES, PENALTIES, SCHEDULES, TASKS, Exposed
 from compare_gan.core.types import ImageSpec, NetState
-from compare_gan.gans.gan import GAN, HeadedDiscriminator
+from compare_gan.gans.gan import GAN
 from compare_gan.losses.standard import wasserstein
 from compare_gan.nn.layers import SpectralVector
-from compare_gan.nn.networks import Generator
 from compare_gan.nn.options import OPS
 from compare_gan.nn.state import net_state
 from compare_gan.penalties.gradient import dragan_penalty, wgangp_penalty
@@ -95,15 +93,15 @@ def trains_identically(one: Parsed, other: Parsed, spec: ImageSpec) -> bool:
         return True
     if comparable(one, base=None) != comparable(other, base=None):
         return False
-    gan = one.gan(spec)
+    fields = ("make_generator", "make_discriminator", "layers", "g_options", "d_options")
     try:
-        without = other.gan(spec)
+        gan, without = one.unchecked_gan(spec), other.unchecked_gan(spec)
+        rest = dataclasses.replace(without, **{name: getattr(gan, name) for name in fields})
+        if without.layers.weights != gan.layers.weights or rest != gan:
+            return False
+        return networks(gan) == networks(without)
     except UserError:
         return False
-    weights = dataclasses.replace(without.layers, weights=gan.layers.weights) == without.layers
-    fields = ("make_generator", "make_discriminator", "layers", "g_options", "d_options")
-    rest = dataclasses.replace(without, **{name: getattr(gan, name) for name in fields})
-    return weights and rest == gan and networks(gan) == networks(without)
 
 
 def comparable(parsed: Parsed, **changes: Any) -> Parsed:
@@ -112,17 +110,13 @@ def comparable(parsed: Parsed, **changes: Any) -> Parsed:
 
 def networks(gan: GAN) -> list[tuple[nnx.GraphDef, NetState]]:
     """Structure and array shapes of the generator and the discriminator."""
-    return [(nnx.graphdef(network), net_state(network)) for network in abstract(gan)]
-
-
-@functools.lru_cache(maxsize=2)
-def abstract(gan: GAN) -> tuple[Generator, HeadedDiscriminator]:
-    return nnx.eval_shape(lambda: gan.generator(nnx.Rngs(0))), gan.abstract_d
+    return [(gan.g_def, net_state(gan.abstract_g)), (gan.d_def, net_state(gan.abstract_d))]
 
 
 def spectral_norms(gan: GAN) -> list[bool]:
     """Whether the generator and the discriminator have a layer with spectral normalisation."""
-    return [bool(jax.tree.leaves(nnx.state(module, SpectralVector))) for module in abstract(gan)]
+    both = gan.abstract_g, gan.abstract_d
+    return [bool(jax.tree.leaves(nnx.state(network, SpectralVector))) for network in both]
 
 
 def cautions(parsed: Parsed, gan: GAN) -> Iterator[str]:

@@ -155,9 +155,14 @@ class Parsed:
         Raises:
           UserError: its parts are incompatible with the images or each other.
         """
+        gan = self.unchecked_gan(spec)
+        check_prior(self.eval_prior, gan.z_dim)
+        return gan.validate()
+
+    def unchecked_gan(self, spec: ImageSpec) -> GAN:
+        """Like `gan`, without creating the networks abstractly."""
         base = self.base(spec=spec)
-        check_prior(self.eval_prior, base.z_dim)
-        return (base if self.method is None else self.method(base)).validate()
+        return base if self.method is None else self.method(base)
 
 
 @dataclasses.dataclass(frozen=True)

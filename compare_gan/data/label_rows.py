@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_bytes
@@ -248,7 +247,11 @@ def _read_records(path: Path) -> LabelRows:
             if np.shape(labels[-1]) != np.shape(labels[0]):
                 raise UserError(f"{places[-1]}: its {LABEL} differs in type or shape from {places[0]}")
     found = np.array(labels, np.float64 if np.ndim(labels) == 2 else np.int64)
-    return LabelRows(path, places.__getitem__, None, names, softmax(found, 1) if found.ndim == 2 else found)
+    if found.ndim == 2:
+        from scipy.special import softmax  # takes a quarter of a second to import
+
+        found = softmax(found, 1)
+    return LabelRows(path, places.__getitem__, None, names, found)
 
 
 def _looks_like_records(data: bytes) -> bool:

@@ -26,6 +26,7 @@ from compare_gan.features.base import on_all_devices
 from compare_gan.features.resnet import BODIES, LAYERS, Body, ResNet
 from compare_gan.nn.images import TURNS
 from compare_gan.nn.layers import LayerFactory
+from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import merge_module, net_state
 
 BATCH_PIXELS = 500 * 64**2  # default batch size, in pixels
@@ -133,7 +134,7 @@ def load_encoder(path: Path, name: str | None = None) -> TrainedEncoder:
         raise UserError(
             f"{path}: not an encoder; train one with compare-gan classifier or few-labels"
         ) from None
-    shapes = nnx.eval_shape(lambda: net_state(Encoder(spec, nnx.Rngs(0))))
+    shapes = nnx.eval_shape(lambda: net_state(Encoder(spec, random_streams(0))))
     tree = {"params": shapes.params, "extra": shapes.extra}
     expected_shapes = {_name(keys): leaf.shape for keys, leaf in jax.tree.leaves_with_path(tree)}
     if expected_shapes != {key: value.shape for key, value in arrays.items()}:
@@ -149,7 +150,7 @@ def _name(keys: tuple) -> str:
 
 @functools.cache
 def _compiled(spec: EncoderSpec) -> Any:
-    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
+    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, random_streams(0))))
 
     def apply(net: NetState, images: Array) -> EncoderOut:
         images = jnp.broadcast_to(images, (*images.shape[:3], spec.image_shape[2]))

@@ -29,6 +29,7 @@ from compare_gan.losses.standard import non_saturating
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.networks import Discriminator, Generator, MakeDiscriminator, MakeGenerator, NetSpec
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions, Layers
+from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import net_state
 from compare_gan.penalties.weights import no_penalty
 from compare_gan.tasks.base import AuxTask
@@ -157,18 +158,19 @@ class GAN:
         """Images of each real batch that are drawn from the labelled images only."""
         return math.ceil(self.labelled_batch_fraction * self.batch_size)
 
+    @property
+    def g_net(self) -> NetSpec:
+        return NetSpec(self.spec, self.z_dim, self.y_dim, self.g_options, self.layers)
+
+    @property
+    def d_net(self) -> NetSpec:
+        return NetSpec(self.spec, 0, self.y_dim, self.d_options, self.layers)
+
     def generator(self, rngs: nnx.Rngs) -> Generator:
-        net = NetSpec(self.spec, self.z_dim, self.y_dim, self.g_options, self.layers)
-        return self.make_generator(net, rngs=rngs)
+        return self.make_generator(self.g_net, rngs=rngs)
 
     def discriminator(self, rngs: nnx.Rngs) -> HeadedDiscriminator:
-        net = NetSpec(self.spec, 0, self.y_dim, self.d_options, self.layers)
-        backbone = self.make_discriminator(net, rngs=rngs)
-        if backbone.projects_labels and any(task.changes_logits for task in self.tasks):
-            raise UserError(
-                "labels are projected twice; set S3GAN.project_y or the discriminator's project_y to False"
-            )
-        return HeadedDiscriminator(net.factory(rngs), backbone, self.tasks, self.spec.num_classes)
+        return headed_discriminator(self.make_discriminator, self.d_net, self.tasks, rngs)
 
     def validate(self) -> "GAN":
         """Returns self after creating both networks abstractly, so that incompatible parts fail early.
@@ -181,18 +183,23 @@ class GAN:
         _ = self.g_def, self.d_def, self.microbatch_tasks, self.lr_factor(0)
         return self
 
-    @functools.cached_property
+    @property
+    def abstract_g(self) -> Generator:
+        """The generator with shapes in place of arrays."""
+        return abstract_generator(self.make_generator, self.g_net)
+
+    @property
     def abstract_d(self) -> HeadedDiscriminator:
         """The discriminator with shapes in place of arrays."""
-        return nnx.eval_shape(lambda: self.discriminator(nnx.Rngs(0)))
+        return abstract_discriminator(self.make_discriminator, self.d_net, self.tasks)
 
-    @functools.cached_property
+    @property
     def g_def(self) -> nnx.GraphDef:
-        return nnx.graphdef(nnx.eval_shape(lambda: self.generator(nnx.Rngs(0))))
+        return definition(self.abstract_g)
 
-    @functools.cached_property
+    @property
     def d_def(self) -> nnx.GraphDef:
-        return nnx.graphdef(self.abstract_d)
+        return definition(self.abstract_d)
 
     @functools.cached_property
     def d_has_batch_statistics(self) -> bool:
@@ -252,7 +259,8 @@ class GAN:
         """The initial training state, a pure function of the key."""
         g_rng, d_rng = jax.random.split(rng)
         return self.initial_state(
-            net_state(self.generator(nnx.Rngs(g_rng))), net_state(self.discriminator(nnx.Rngs(d_rng)))
+            net_state(self.generator(random_streams(g_rng))),
+            net_state(self.discriminator(random_streams(d_rng))),
         )
 
     def initial_state(self, g: NetState, d: NetState) -> GANState:
@@ -265,3 +273,40 @@ class GAN:
             d_opt=self.d_tx().init(d.params),
             g_ema=jax.tree.map(jnp.copy, g.params) if self.g_use_ema else None,
         )
+
+
+def headed_discriminator(
+    make: MakeDiscriminator, net: NetSpec, tasks: tuple[AuxTask, ...], rngs: nnx.Rngs
+) -> HeadedDiscriminator:
+    """A discriminator with the heads of tasks.
+
+    Raises:
+      UserError: the discriminator and a task both project the labels, or the network does not fit `net`.
+    """
+    backbone = make(net, rngs=rngs)
+    if backbone.projects_labels and any(task.changes_logits for task in tasks):
+        raise UserError(
+            "labels are projected twice; set S3GAN.project_y or the discriminator's project_y to False"
+        )
+    return HeadedDiscriminator(net.factory(rngs), backbone, tasks, net.image.num_classes)
+
+
+# GANs with the same networks share them: tracing the constructor of a deep network takes a second.
+@functools.lru_cache(maxsize=32)
+def abstract_generator(make: MakeGenerator, net: NetSpec) -> Generator:
+    """The generator with shapes in place of arrays. Read only."""
+    return nnx.eval_shape(lambda: make(net, rngs=random_streams(0)))
+
+
+@functools.lru_cache(maxsize=32)
+def abstract_discriminator(
+    make: MakeDiscriminator, net: NetSpec, tasks: tuple[AuxTask, ...]
+) -> HeadedDiscriminator:
+    """The discriminator with shapes in place of arrays. Read only."""
+    return nnx.eval_shape(lambda: headed_discriminator(make, net, tasks, random_streams(0)))
+
+
+@functools.lru_cache(maxsize=64)
+def definition(network: Generator | HeadedDiscriminator) -> nnx.GraphDef:
+    """The static structure of a network from `abstract_generator` or `abstract_discriminator`."""
+    return nnx.graphdef(network)

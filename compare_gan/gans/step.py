@@ -65,22 +65,25 @@ def train_step(
     if gan.experimental_force_graph_unroll:
         return unrolled_step(gan, state, batch, rngs, shard)
 
-    def update_discriminator_only(state: GANState, inputs: tuple[Batch, Array]) -> tuple[GANState, Metrics]:
-        drawn = draw(gan, inputs[0], inputs[1], shard)
-        images, g_extra = generate(gan, state.g.params, state.g.extra, drawn.z, drawn.y)
-        return update_discriminator(
-            gan, with_g_extra(state, g_extra), drawn.real, Labeled(images, drawn.y), drawn.rng
-        )
-
     early, last = split_last((batch, rngs))
     if gan.disc_iters > 1:
-        state, _ = jax.lax.scan(update_discriminator_only, state, early)
+        state, _ = jax.lax.scan(lambda state, x: discriminator_step(gan, state, *x, shard), state, early)
     drawn = draw(gan, last[0], last[1], shard)
     images, generator_vjp, g_extra = generate_with_vjp(gan, state, drawn)
     fake = Labeled(images, drawn.y)
     state, metrics = update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
     state, loss = update_generator(gan, state, drawn.real, fake, generator_vjp, drawn.rng)
     return state, metrics | {"loss/g": loss}
+
+
+def discriminator_step(
+    gan: GAN, state: GANState, batch: Batch, rng: Array, shard: ShardFn = lambda x: x
+) -> tuple[GANState, Metrics]:
+    """One discriminator update on a batch of real images [B, H, W, C] and newly generated ones."""
+    drawn = draw(gan, batch, rng, shard)
+    images, g_extra = generate(gan, state.g.params, state.g.extra, drawn.z, drawn.y)
+    fake = Labeled(images, drawn.y)
+    return update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
 
 
 class Drawn(NamedTuple):

@@ -17,6 +17,7 @@ from compare_gan.metrics.agreement import agreement
 from compare_gan.metrics.context import EvalContext, Scores, metric
 from compare_gan.metrics.learning import train_network
 from compare_gan.nn.images import random_shift
+from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import merge_module, net_state
 
 STEPS = 2000
@@ -31,7 +32,7 @@ def fit_classifier(
     """A classifier trained on uint8 images [N, H, W, C] and labels [N]; -1 = unlabelled, ignored."""
     h, w, c = images.shape[1:]
     spec = EncoderSpec((h, w, c), tuple(map(str, range(num_classes))), width)
-    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
+    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, random_streams(0))))
     init_rng, train_rng = jax.random.split(jax.random.key(seed))
     labelled = np.flatnonzero(labels >= 0)
 
@@ -48,7 +49,7 @@ def fit_classifier(
         return loss, net_state(encoder).extra
 
     tx = optax.adamw(optax.cosine_decay_schedule(2e-3, steps), weight_decay=1e-3)
-    net = net_state(Encoder(spec, nnx.Rngs(init_rng)))
+    net = net_state(Encoder(spec, random_streams(init_rng)))
     name = "classification_accuracy_score"
     return TrainedEncoder(
         spec, train_network(name, objective, net, batch, tx=tx, steps=steps, rng=train_rng), "classifier"

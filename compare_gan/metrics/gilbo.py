@@ -28,6 +28,7 @@ from compare_gan.metrics.context import EvalContext, Generator, Scores, metric, 
 from compare_gan.metrics.learning import train_network
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers
+from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import merge_module, net_state
 
 BATCH = 64
@@ -101,8 +102,8 @@ def train_latent_encoder(generator: Generator, rng: Array, steps: int = STEPS) -
     cdf = estimate_cdf(generator.prior, rank_rng)
     z, y = generator.inputs(rng, BATCH)
     h, w, c = jax.eval_shape(generator.apply, generator.state, z, y).shape[1:]
-    net = net_state(Encoder((h, w, c), z.shape[1], nnx.Rngs(init_rng)))
-    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder((h, w, c), z.shape[1], nnx.Rngs(0))))
+    net = net_state(Encoder((h, w, c), z.shape[1], random_streams(init_rng)))
+    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder((h, w, c), z.shape[1], random_streams(0))))
 
     def apply(net: NetState, images: Array) -> Betas:
         return merge_module(definition, net.params, net.extra)(images)

@@ -78,7 +78,7 @@ class _Kernel(nnx.Module):
             return kernel
         kernel, u = spectral_normalize(kernel, self.u[...], self.side, self.epsilon)
         if train:
-            self.u[...] = u
+            self.u.set_value(u)
         return kernel
 
     def add_bias(self, x: Array) -> Array:

@@ -44,7 +44,7 @@ class Standardize(nnx.Module):
         if self.options.use_moving_averages:
             decay = self.options.decay
             for average, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                average[...] = decay * average[...] + (1 - decay) * new.mean(0).reshape(-1)
+                average.set_value(decay * average[...] + (1 - decay) * new.mean(0).reshape(-1))
         return self.normalize(parts, mean, variance).reshape(x.shape)
 
     def normalize(self, x: Array, mean: Array, variance: Array) -> Array:

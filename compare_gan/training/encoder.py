@@ -18,6 +18,7 @@ from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
 from compare_gan.nn.images import TURNS, quarter_turns
+from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import digest, merge_module, net_state
 from compare_gan.training.augment import Augmentation
 from compare_gan.training.loop import Job, run
@@ -217,12 +218,12 @@ def _job(
     spec: EncoderSpec, objective: Objective, training: EncoderTraining, steps: int, labelled: int
 ) -> Job:
     """The training job; cached, so that equal arguments share compiled programs."""
-    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, nnx.Rngs(0))))
+    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, random_streams(0))))
     rate = optax.cosine_decay_schedule(training.learning_rate, steps)
     tx = optax.adamw(rate, weight_decay=training.weight_decay)
 
     def init(rng: Array) -> EncoderState:
-        net = net_state(Encoder(spec, nnx.Rngs(rng)))
+        net = net_state(Encoder(spec, random_streams(rng)))
         return EncoderState(jnp.zeros((), jnp.int32), net, tx.init(net.params))
 
     def step(state: EncoderState, batch: Batch, rng: Array, shard: Callable) -> tuple[EncoderState, Metrics]:
