@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -186,16 +187,18 @@ class GAN:
     @property
     def abstract_g(self) -> Generator:
         """The generator with shapes in place of arrays."""
-        return abstract_generator(self.make_generator, self.g_net)
+        make: Any = self.make_generator  # hashable, which its type does not say
+        return abstract_generator(make, self.g_net)
 
     @property
     def abstract_d(self) -> HeadedDiscriminator:
         """The discriminator with shapes in place of arrays."""
-        return abstract_discriminator(self.make_discriminator, self.d_net, self.tasks)
+        make: Any = self.make_discriminator
+        return abstract_discriminator(make, self.d_net, self.tasks)
 
     @property
     def g_def(self) -> nnx.GraphDef:
-        return definition(self.abstract_g)
+        return definition(self.abstract_g)  # type: ignore[arg-type]
 
     @property
     def d_def(self) -> nnx.GraphDef:

@@ -67,7 +67,9 @@ def train_step(
 
     early, last = split_last((batch, rngs))
     if gan.disc_iters > 1:
-        state, _ = jax.lax.scan(lambda state, x: discriminator_step(gan, state, *x, shard), state, early)
+        state, _ = jax.lax.scan(
+            lambda state, x: discriminator_step(gan, state, x[0], x[1], shard), state, early
+        )
     drawn = draw(gan, last[0], last[1], shard)
     images, generator_vjp, g_extra = generate_with_vjp(gan, state, drawn)
     fake = Labeled(images, drawn.y)

@@ -22,5 +22,5 @@ class _Stream(nnx.RngStream):
 def random_streams(key: Array | int) -> nnx.Rngs:
     """`nnx.Rngs(key)`, with the same keys, for networks that are created inside `jax.jit` or `eval_shape`."""
     rngs = nnx.Rngs()
-    rngs.default = _Stream(key, tag="default")
+    setattr(rngs, "default", _Stream(key, tag="default"))  # noqa: B010  (nnx.Rngs declares no attributes)
     return rngs
