@@ -112,10 +112,11 @@ class Block(nnx.Module):
 
     def __call__(self, x: Array, cond: Cond) -> Array:
         h = activate(x, self.norm1, cond)
-        shortcut = x if self.shortcut is None else self.shortcut(h)
-        h = self.conv2(activate(self.conv1(h), self.norm2, cond))
+        train = cond.train
+        shortcut = x if self.shortcut is None else self.shortcut(h, train=train)
+        h = self.conv2(activate(self.conv1(h, train=train), self.norm2, cond), train=train)
         if self.conv3 is not None:
-            h = self.conv3(activate(h, self.norm3, cond))
+            h = self.conv3(activate(h, self.norm3, cond), train=train)
         return shortcut + h
 
 
@@ -136,7 +137,7 @@ class ResNet(nnx.Module):
         self.blocks, self.norm = nnx.List(blocks), BatchNorm(width, LAYERS)
 
     def features(self, x: Array, cond: Cond) -> Array:
-        x = self.stem(x)
+        x = self.stem(x, train=cond.train)
         if self.pool:
             x = nnx.max_pool(x, (3, 3), (2, 2), "SAME")
         for block in self.blocks:

@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +35,11 @@ log = logging.getLogger(__name__)
 plain = jax.make_user_context(False)
 
 Map = Callable[[Array, Array], Array]
+
+
+def only_in_training(train: bool) -> AbstractContextManager:
+    """Inference does without kernels, so that images and scores do not depend on them, as in exports."""
+    return plain(plain.value or not train)
 
 
 def supports(dtype: Any) -> bool:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.types import Array, Norm
+from compare_gan.nn import kernels
 from compare_gan.nn.convolution import convolve, convolve_transpose
 from compare_gan.nn.options import CondDims, Layers, NormFactory
 from compare_gan.nn.rescale import Scale, convolve_rescaled
@@ -117,9 +118,10 @@ class Conv(_Kernel):
 
     def __call__(self, x: Array, *, train: bool = False) -> Array:
         x, kernel = x.astype(self.dtype), self.weight(train).astype(self.dtype)
-        if self.stride == 1:
-            return self.add_bias(convolve_rescaled(x, kernel, self.scale))
-        return self.add_bias(convolve(x, kernel, self.stride))
+        with kernels.only_in_training(train):
+            if self.stride == 1:
+                return self.add_bias(convolve_rescaled(x, kernel, self.scale))
+            return self.add_bias(convolve(x, kernel, self.stride))
 
 
 class Deconv(_Kernel):
@@ -131,7 +133,8 @@ class Deconv(_Kernel):
 
     def __call__(self, x: Array, size_out: tuple[int, int], *, train: bool = False) -> Array:
         x, kernel = x.astype(self.dtype), self.weight(train).astype(self.dtype)
-        return self.add_bias(convolve_transpose(x, kernel, size_out, self.stride))
+        with kernels.only_in_training(train):
+            return self.add_bias(convolve_transpose(x, kernel, size_out, self.stride))
 
 
 @dataclasses.dataclass(frozen=True)

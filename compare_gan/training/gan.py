@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from compare_gan.core.errors import UserError
@@ -18,6 +20,7 @@ from compare_gan.data.base import Split
 from compare_gan.data.order import spread_rows
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import ShardFn, train_step
+from compare_gan.nn import kernels
 from compare_gan.nn.images import random_flip as flipped
 from compare_gan.training.checkpoints import Checkpoints, saved_steps
 from compare_gan.training.divergence import DivergenceHook, DivergenceMonitor, DivergencePolicy
@@ -27,6 +30,7 @@ from compare_gan.training.schedule import TrainSchedule
 from compare_gan.training.tensorboard import TensorBoardHook, learning_rates, real_grid
 from compare_gan.training.writers import SampleWriter, sample_std
 
+log = logging.getLogger(__name__)
 FLIPS = 2**31  # folded into a step's key to get the key of the flips
 STD_IMAGES = 500  # real images for the reference standard deviation
 
@@ -74,6 +78,16 @@ def train(
     if gan.conditional:
         check_labels(split.labels, gan.spec.num_classes)
     placement = placement or Placement.create()
+    platform = placement.mesh.devices.flat[0].platform
+    if (
+        gan.layers.precision.compute == "bfloat16"
+        and platform == "cpu"
+        and not kernels.supports(jnp.bfloat16)
+    ):
+        log.warning(
+            "precision.compute is bfloat16, which is slower than float32 here: it needs a processor with "
+            "avx512_bf16 and the package compare_gan_cpu"
+        )
     gan = gan.with_replicas(placement.mesh.size)
     job = dataclasses.replace(job_of(gan, random_flip), name=run_dir.name)
     checkpoints = Checkpoints(run_folder(run_dir), schedule.keep_checkpoints)
