@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy import special
+import scipy
 
 LEVEL = 0.95
 
@@ -48,5 +48,5 @@ def decimals(values: Sequence[float]) -> int:
 
 
 def _around(middle: float, error: float, freedom: float, level: float) -> Interval:
-    half = error * float(special.stdtrit(freedom, 0.5 + level / 2))
+    half = error * float(scipy.special.stdtrit(freedom, 0.5 + level / 2))
     return middle - half, middle + half

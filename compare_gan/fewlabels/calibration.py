@@ -7,7 +7,7 @@ labelled images, N images, K classes.
 import logging
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 NUM_FOLDS = 5  # cross-validation folds of the kept labels
 LOG_T_PRIOR_STD = 0.3  # standard deviation of the normal prior of log(temperature)
@@ -34,13 +34,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """
 
     def neg_log_posterior(log_temperature: float) -> float:
-        log_probabilities = special.log_softmax(logits / np.exp(log_temperature), axis=1)
+        log_probabilities = scipy.special.log_softmax(logits / np.exp(log_temperature), axis=1)
         return float(
             0.5 * (log_temperature / LOG_T_PRIOR_STD) ** 2
             - log_probabilities[np.arange(len(labels)), labels].sum()
         )
 
-    return float(np.exp(optimize.minimize_scalar(neg_log_posterior, bounds=(-4, 4), method="bounded").x))
+    return float(
+        np.exp(scipy.optimize.minimize_scalar(neg_log_posterior, bounds=(-4, 4), method="bounded").x)
+    )
 
 
 def fit_temperature_or_default(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -53,7 +55,7 @@ def fit_temperature_or_default(logits: np.ndarray, labels: np.ndarray) -> float:
 
 def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
     """Class probabilities [N, K] float32: the softmax of logits [N, K] divided by the temperature."""
-    return special.softmax(logits.astype(np.float64) / temperature, axis=1).astype(np.float32)
+    return scipy.special.softmax(logits.astype(np.float64) / temperature, axis=1).astype(np.float32)
 
 
 def calibration_error(predicted: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

@@ -1,7 +1,6 @@
 """Stage 2 without labels: k-means clusters of the features replace classes."""
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from compare_gan.core.errors import UserError
@@ -27,6 +26,8 @@ def cluster(features: Features, clusters: int, seed: int) -> Predictions:
     """
     if clusters > len(features.train):
         raise UserError(f"{clusters} clusters of {len(features.train)} images; choose fewer")
+    from sklearn.cluster import MiniBatchKMeans  # slow to import
+
     model = MiniBatchKMeans(clusters, batch_size=4096, n_init=5, random_state=seed)
     with threadpool_limits(1):  # the summation order of several threads is not deterministic
         train = model.fit_predict(unit(features.train))

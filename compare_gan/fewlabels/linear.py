@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from scipy import special
+import scipy
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED
@@ -99,4 +99,4 @@ def out_of_fold(
 
 def _loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean cross-entropy."""
-    return float(-special.log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
+    return float(-scipy.special.log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.neighbors import KNeighborsClassifier
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import write_json
@@ -71,6 +70,8 @@ def nearest_neighbours(
 
     def votes(distances: np.ndarray) -> np.ndarray:  # cosine distances; the small term breaks ties
         return 1 + 1e-6 * (1 - distances)
+
+    from sklearn.neighbors import KNeighborsClassifier  # slow to import
 
     model = KNeighborsClassifier(neighbours, metric="cosine", weights=votes)
     return model.fit(known, labels).predict(features)

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import optimize
-from sklearn.metrics import normalized_mutual_info_score
+import scipy
 
 from compare_gan.core.files import write_json
 from compare_gan.core.run_files import QUALITY
@@ -82,6 +81,8 @@ def label_quality(full: ImageDataset, inferred: Inferred, few: ImageDataset | No
     if (true != UNLABELLED).all():
         quality["true_balance"] = _balance(true, len(full.class_names))
     if matching is not None and counts.any():
+        from sklearn.metrics import normalized_mutual_info_score  # slow to import
+
         quality |= {
             "matching": matching.tolist(),
             "purity": float(counts.max(0).sum() / counts.sum()),
@@ -119,7 +120,7 @@ def match_clusters(counts: np.ndarray) -> np.ndarray:
     Returns:
       [clusters] the class of each cluster; -1 = unassigned.
     """
-    classes, clusters = optimize.linear_sum_assignment(counts, maximize=True)
+    classes, clusters = scipy.optimize.linear_sum_assignment(counts, maximize=True)
     matching = np.full(counts.shape[1], -1)
     matching[clusters] = classes
     return matching

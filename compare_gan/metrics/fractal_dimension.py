@@ -3,7 +3,7 @@ https://doi.org/10.1016/0167-2789(83)90298-1.
 """
 
 import numpy as np
-from scipy.spatial.distance import cdist
+import scipy
 
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import Images
@@ -28,6 +28,7 @@ def fractal_dimension(points: Images, centers: np.ndarray, bins: int = 1000, sca
     """
     center_points = flat(points[centers])
     parts = (points[start : start + BATCH] for start in range(0, len(points), BATCH))
+    cdist = scipy.spatial.distance.cdist
     distances = np.sort(np.concatenate([cdist(flat(part), center_points) for part in parts]), axis=None)
     positive = distances[distances > 0]
     if not len(positive):

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy
 from flax import nnx
 from jax.scipy.stats import beta
-from scipy.special import betaln, digamma
 
 from compare_gan.core.types import Array, NetState, Tree
 from compare_gan.data.base import Images
@@ -177,6 +177,7 @@ def consistency(
 def divergence(p: Betas, q: Betas) -> np.ndarray:
     """KL(p, q) [B] of products of Beta distributions."""
     p, q = (Betas(*(np.asarray(x, np.float64) for x in shape)) for shape in (p, q))
+    betaln, digamma = scipy.special.betaln, scipy.special.digamma
     total = digamma(p.a + p.b)
     each = (
         betaln(q.a, q.b)

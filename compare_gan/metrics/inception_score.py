@@ -1,7 +1,7 @@
 """Inception score: Salimans et al., https://arxiv.org/abs/1606.03498, section 4."""
 
 import numpy as np
-from scipy.special import xlogy
+import scipy
 
 from compare_gan.metrics.context import EvalContext, Scores, metric
 from compare_gan.metrics.summaries import Predictions
@@ -20,7 +20,8 @@ def inception_score(logits: np.ndarray) -> float:
 def score_of(predictions: Predictions) -> float:
     """The same from `Predictions`: the mean KL is the entropy of p(y) minus the mean entropy of p(y|x)."""
     marginal = predictions.probability / predictions.count
-    return float(np.exp(predictions.negative_entropy / predictions.count - xlogy(marginal, marginal).sum()))
+    marginal_entropy = -scipy.special.xlogy(marginal, marginal).sum()
+    return float(np.exp(predictions.negative_entropy / predictions.count + marginal_entropy))
 
 
 @metric("inception_score", needs={"summary", "logits"}, higher_is_better=True)

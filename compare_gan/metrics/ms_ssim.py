@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import correlate1d
+import scipy
 
 from compare_gan.metrics.context import EvalContext, Scores, metric
 
@@ -73,7 +73,7 @@ def window_mean(images: np.ndarray) -> np.ndarray:
     for axis in (1, 2):
         # The centre of the window is at size // 2; drop positions where it exceeds the image.
         fits = slice(size // 2, images.shape[axis] - (size - 1) // 2)
-        images = correlate1d(images, gaussian(size), axis)[(slice(None),) * axis + (fits,)]
+        images = scipy.ndimage.correlate1d(images, gaussian(size), axis)[(slice(None),) * axis + (fits,)]
     return images
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from compare_gan.core.errors import UserError
 from compare_gan.features.base import Extracted
@@ -73,7 +73,7 @@ class Predictions:
 
     def add(self, logits: np.ndarray) -> None:
         """Adds a batch [B, K]."""
-        log_p = log_softmax(logits.astype(np.float64), axis=1)
+        log_p = scipy.special.log_softmax(logits.astype(np.float64), axis=1)
         p = np.exp(log_p)
         self.count += len(logits)
         self.probability = self.probability + p.sum(0)

@@ -16,10 +16,9 @@ import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-import orbax.checkpoint as ocp
 
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
@@ -27,6 +26,9 @@ from compare_gan.core.files import read_json, remove_leftovers, sha256_of, write
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
 from compare_gan.core.types import GANState
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
 
 FORMAT = 2  # in format 1 the manifest held only the digests
 MANIFEST, BEST, UNFINISHED = "sha256.json", "best.json", ".orbax-checkpoint-tmp"
@@ -66,6 +68,8 @@ class Checkpoints:
         """
         if step in self.steps():
             return
+        import orbax.checkpoint as ocp  # slow to import
+
         self._sweep()
         try:
             writer = ocp.StandardCheckpointer()
@@ -172,6 +176,8 @@ class Checkpoints:
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
         )
+        import orbax.checkpoint as ocp
+
         try:
             with ocp.StandardCheckpointer() as checkpointer:
                 return checkpointer.restore(self.folder / str(step), abstract)
@@ -179,8 +185,10 @@ class Checkpoints:
             why = find_mismatch(self.folder / str(step), template) or reason(error)
             raise UserError(f"{self.folder / str(step)}: does not match this configuration ({why})") from None
 
-    def _commit(self, step: int, writer: ocp.StandardCheckpointer) -> None:
+    def _commit(self, step: int, writer: "ocp.StandardCheckpointer") -> None:
         """Runs in the thread: waits for the files, then writes the manifest."""
+        import orbax.checkpoint as ocp
+
         writer.close()  # waits until all processes have written
         try:
             if is_main_process():
@@ -228,6 +236,8 @@ def find_mismatch(path: Path, template: GANState) -> str | None:
       path: the checkpoint.
       template: a state, or its shapes from `jax.eval_shape`.
     """
+    import orbax.checkpoint as ocp
+
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             stored = _shapes(checkpointer.metadata(path.absolute()).item_metadata.tree)

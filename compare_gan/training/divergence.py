@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import jax.numpy as jnp
+import jax
+import numpy as np
 
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
@@ -213,7 +214,9 @@ def _loss_above_floor(loss: GanLoss) -> Callable[[float, float], float] | None:
     mean loss.
     """
 
+    discriminator_loss = jax.jit(lambda real, fake: loss(real, fake).d)
+
     def at(real: float, fake: float) -> float:
-        return float(loss(jnp.array([real]), jnp.array([fake])).d)
+        return float(discriminator_loss(np.array([real], np.float32), np.array([fake], np.float32)))
 
     return None if at(1e4, -1e4) < 0 else at

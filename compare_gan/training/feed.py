@@ -10,9 +10,8 @@ import dataclasses
 import functools
 import os
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import grain
 import numpy as np
 
 from compare_gan.core.errors import UserError
@@ -21,6 +20,9 @@ from compare_gan.core.types import Array, Batch
 from compare_gan.data.base import UNLABELLED, Split
 from compare_gan.data.order import Order
 from compare_gan.data.streamed import Streamed
+
+if TYPE_CHECKING:
+    import grain
 
 
 class Feed(abc.ABC):
@@ -105,8 +107,10 @@ class StreamingFeed(Feed):
         if hasattr(self.batches, "close"):
             self.batches.close()
 
-    def _open(self, first: int) -> grain.IterDataset:
+    def _open(self, first: int) -> "grain.IterDataset":
         """Batches `first` onwards."""
+        import grain  # slow to import
+
         last = self.total * self.sub_batches
         size = self.local.stop - self.local.start
         read = functools.partial(_example, self.split, self.order, self.local.start, size)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from compare_gan.core.errors import UserError
@@ -100,7 +99,7 @@ class TensorBoardHook:
 
 def learning_rates(gan: GAN, steps: int) -> dict[str, np.ndarray]:
     """The learning rates [steps] of both networks, by their tag."""
-    factor = np.asarray(jax.vmap(gan.lr_factor)(jnp.arange(steps)))
+    factor = np.asarray(jax.jit(jax.vmap(gan.lr_factor))(np.arange(steps)))
     rates = {"g": gan.g_lr, "d": gan.g_lr if gan.d_lr is None else gan.d_lr}
     return {f"learning_rate/{name}": rate * factor for name, rate in rates.items()}
 

@@ -50,18 +50,20 @@ class SampleWriter:
 
     def __init__(self, gan: GAN, run_dir: Path, seed: int, placement: Placement):
         self.run_dir, self.placement = run_dir, placement
-        z_rng, ends_rng = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
         rows = min(ROWS, gan.y_dim) if gan.y_dim > 1 else ROWS
-        z = gan.prior(z_rng, (rows * COLUMNS, gan.z_dim))
-        ends = gan.prior(ends_rng, (2, rows, gan.z_dim))
-        between = spherical(ends[0], ends[1], jnp.linspace(0, 1, COLUMNS))
-        y = (
-            jax.nn.one_hot(jnp.repeat(jnp.arange(rows) % gan.y_dim, COLUMNS), gan.y_dim)
-            if gan.conditional
-            else None
-        )
+        classes = np.repeat(np.arange(rows), COLUMNS)
+        y = np.eye(gan.y_dim, dtype=np.float32)[classes % gan.y_dim] if gan.conditional else None
+
+        @jax.jit  # one program: each operation by itself would be compiled at every start
+        def inputs(rng: Array) -> tuple[Array, dict[str, Array]]:
+            z_rng, ends_rng = jax.random.split(jax.random.fold_in(rng, 1))
+            z = gan.prior(z_rng, (rows * COLUMNS, gan.z_dim))
+            ends = gan.prior(ends_rng, (2, rows, gan.z_dim))
+            between = spherical(ends[0], ends[1], jnp.linspace(0, 1, COLUMNS))
+            return z_rng, {SAMPLES: z, INTERPOLATIONS: between.reshape(-1, gan.z_dim)}
+
         self.rows = rows
-        self.inputs = {SAMPLES: z, INTERPOLATIONS: between.reshape(-1, gan.z_dim)}
+        z_rng, self.inputs = inputs(jax.random.key(seed))
         self.draw = lambda state, z: compiled_sample(gan, state, z, y)
         self.prepare = lambda state: with_standing_stats(gan, state, z_rng, PREVIEW)
 
