@@ -56,18 +56,29 @@ class Progress:
         if now - self.began < self.show_after_s or now - self.printed < self.every and not done:
             return
         self.printed = now
-        # Since the first update if possible, so that compilation, which comes before it, does not count.
-        step_before, before = self.first if step > self.first[0] else (self.start, self.began)
-        rate = (step - step_before) / max(now - before, 1e-9)
-        left = f"{clock((self.total - step) / max(rate, 1e-9))} left  " if self.total else ""
-        shown = "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
-        text = f"{self._position(step)}  {rate:.1f} {self.unit}/s  {left}{shown}"
+        text = "  ".join([self._position(step), *self._speed(step, now)])
+        text += "".join(f"  {name} {value:.3g}" for name, value in numbers.items())
         if self.live and not done:
             self._draw(step, text)
             return
         if self.task is not None:
             _remove(self.task)
         print(f"{self.name}: {text}", flush=True)
+
+    def _speed(self, step: int, now: float) -> list[str]:
+        """Rate and time left, from the time since the first update: compilation comes before it.
+
+        The first update has neither, unless it is the last one, too.
+        """
+        assert self.first is not None
+        before, began = self.first
+        if step <= before:
+            if step != self.total:
+                return []
+            before, began = self.start, self.began
+        rate = (step - before) / max(now - began, 1e-9)
+        left = [f"{clock((self.total - step) / max(rate, 1e-9))} left"] if self.total else []
+        return [f"{rate:.1f} {self.unit}/s", *left]
 
     def _position(self, step: int) -> str:
         return f"{step}/{self.total}" if self.total else str(step)

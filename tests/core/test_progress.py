@@ -56,17 +56,23 @@ def test_a_log_gets_a_line_now_and_then_and_the_last(now, capsys):
     assert capsys.readouterr().out == "run: 40/100  2.0 steps/s  0:30 left  loss/d 1.23  loss/g 0.5\n"
     now[0] += 1
     line.update(100, {})
-    assert capsys.readouterr().out == "run: 100/100  11.7 steps/s  0:00 left  \n"
+    assert capsys.readouterr().out == "run: 100/100  11.7 steps/s  0:00 left\n"
 
 
-def test_the_rate_does_not_count_the_time_before_the_first_update(now, capsys):
+def test_rate_and_time_left_do_not_count_the_time_before_the_first_update(now, capsys):
     line = Progress("run", 100)
     now[0] += 60  # compilation
     line.update(1, {})
     now[0] += 10
     line.update(41, {})
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.split("  ")[1] == "0.0 steps/s" and second.split("  ")[1:3] == ["4.0 steps/s", "0:15 left"]
+    assert capsys.readouterr().out.splitlines() == ["run: 1/100", "run: 41/100  4.0 steps/s  0:15 left"]
+
+
+def test_work_that_ends_with_the_first_update_shows_its_rate(now, capsys):
+    line = Progress("run", 100, start=80)
+    now[0] += 5
+    line.update(100, {"loss": 1.0})
+    assert capsys.readouterr().out == "run: 100/100  4.0 steps/s  0:00 left  loss 1\n"
 
 
 def test_work_of_unknown_length_shows_no_time_left(now, capsys):
@@ -74,24 +80,27 @@ def test_work_of_unknown_length_shows_no_time_left(now, capsys):
     for size in (100, 200, 300):
         now[0] += 6
         line.update(size, {})
-    assert capsys.readouterr().out == "download: 200  16.7 bytes/s  \n"
+    assert capsys.readouterr().out == "download: 200  16.7 bytes/s\n"
 
 
 def test_a_bar_is_drawn_at_once_redrawn_and_becomes_a_line(now, monkeypatch):
     terminal = open_terminal(monkeypatch)
     bar = Progress("run", 10)
     assert terminal().text == [f"run {'━' * 24} 0/10"]
+    now[0] += 60
+    bar.update(1, {})
+    assert re.sub("[━╸╺]{24}", "*", terminal().text[0]) == "run * 1/10"
     now[0] += 1
-    bar.update(2, {"loss/d": 1.23456})
+    bar.update(3, {"loss/d": 1.23456})
     now[0] += 0.1
-    bar.update(3, {})  # too soon
+    bar.update(4, {})  # too soon
     shown = terminal()
     assert [re.sub("[━╸╺]{24}", "*", line) for line in shown.text] == [
-        "run * 2/10  2.0 steps/s  0:04 left  loss/d 1.23"
+        "run * 3/10  2.0 steps/s  0:04 left  loss/d 1.23"
     ]
     assert shown.cursor_visible
     bar.update(10, {})
-    assert terminal().text == ["run: 10/10  80.0 steps/s  0:00 left"]
+    assert terminal().text == ["run: 10/10  8.2 steps/s  0:00 left"]
     assert (terminal().row, terminal().column) == (1, 0)
 
 
