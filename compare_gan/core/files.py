@@ -2,11 +2,13 @@
 
 A file is written under a temporary name and then renamed. While it is written, the system holds a lock on it
 (flock), which ends with the process. So a temporary file whose lock is free was left behind by a killed
-process, and `remove_leftovers` deletes it at the next start of work, or the next write, in its folder.
+process, and `remove_leftovers` deletes it at the next start of work in its folder, or when another process
+first writes there.
 """
 
 import contextlib
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -44,7 +46,7 @@ KEEP_S = 24 * 3600  # temporary files younger than this are kept if no lock says
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
     """Opens a temporary file next to `path` for bytes; it replaces `path` if the block succeeds."""
-    remove_leftovers(path.parent)
+    _remove_leftovers_once(path.parent.absolute())
     handle, name = _temporary_file(path)
     with open(handle, "wb") as file:
         try:
@@ -129,6 +131,12 @@ def remove_leftovers(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()
+
+
+@functools.lru_cache(maxsize=4096)  # a write must not list a folder of many files
+def _remove_leftovers_once(folder: Path) -> None:
+    """`remove_leftovers` in the first call of this process for `folder`."""
+    remove_leftovers(folder)
 
 
 def _is_abandoned(path: Path, same_host: bool) -> bool:

@@ -241,7 +241,14 @@ def test_a_full_disk_leaves_nothing_and_the_error_names_the_file(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
-    (tmp_path / f".scores.csv.{files.HOST}-abcdefgh.partial").touch()
-    write_json(tmp_path / "x.json", 1)
+def test_the_first_write_of_a_process_removes_what_a_killed_one_left(tmp_path, monkeypatch):
+    left = tmp_path / f".scores.csv.{files.HOST}-abcdefgh.partial"
+    left.touch()
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("x.json"), 1)
+    assert os.listdir(tmp_path) == ["x.json"]
+    left.touch()
+    write_json(tmp_path / "x.json", 2)  # does not list the folder again
+    assert left.exists()
+    run_folder(tmp_path)
     assert os.listdir(tmp_path) == ["x.json"]
