@@ -194,7 +194,7 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> Any:
     """
     from compare_gan.data import open_dataset
     from compare_gan.data.facts import DATASET_INFO
-    from compare_gan.data.labels import CLUSTERS, describe_choice, labelled_only, relabelled
+    from compare_gan.data.labels import CLUSTERS, label_file, labelled_only, relabelled
 
     fake = arguments.data_fake_dataset
     source = data_source(arguments.data, fake, parsed.dataset.name)
@@ -205,20 +205,19 @@ def training_data(arguments: argparse.Namespace, parsed: Any) -> Any:
         eval_crop=parsed.eval_transform.crop_method,
     )
     choice = arguments.labels or parsed.labels.file_pattern
-    labels = describe_choice(choice) if choice else None  # fail before loading images, which may take long
+    file = label_file(choice) if choice else None  # fail before loading images, which may take long
     label_kind = load_options.facts.labels if load_options.facts else "stored"
     if label_kind == "soft" and not choice and not fake:
         raise UserError(
             f"{load_options.like}: needs a label file; give --labels or replace_labels.file_pattern"
         )
     if (
-        labels is not None
-        and "sha256" in labels
+        file is not None
         and not choice.startswith(CLUSTERS)
         and label_kind in ("stored", "given")
         and not fake
     ):  # may also label held-out images
-        load_options, choice = dataclasses.replace(load_options, labels=labels["choice"]), None
+        load_options, choice = dataclasses.replace(load_options, labels=str(file.resolve())), None
     dataset = open_dataset(source, reading=load_options)
     if choice:
         dataset = relabelled(dataset, choice)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.files import regular
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.label_files import digest, read_labels
 from compare_gan.data.label_rows import files_of
@@ -132,6 +133,18 @@ def describe_choice(choice: str) -> dict[str, str]:
         return {"choice": choice}
     prefix = CLUSTERS if choice.startswith(CLUSTERS) else ""
     return {"choice": f"{prefix}{path.resolve()}", "sha256": digest(path)}
+
+
+def label_file(choice: str) -> Path | None:
+    """The label file of a choice, or the pattern of several; None if the choice needs no file.
+
+    Raises:
+      UserError: the choice is invalid, or a file does not exist.
+    """
+    _, path = _parsed(choice)
+    for file in () if path is None else files_of(path):
+        regular(file)
+    return path
 
 
 def _parsed(choice: str) -> tuple[Callable[[ImageDataset], ImageDataset], Path | None]:
