@@ -6,7 +6,7 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.metrics import prdc
 from compare_gan.metrics.context import EvalContext, ImageSet
-from compare_gan.metrics.prdc import manifolds, nearest
+from compare_gan.metrics.prdc import Points, manifolds, nearest
 
 
 def samples(seed, n=40, dim=3, shift=0.0):
@@ -39,20 +39,42 @@ def test_agrees_with_the_definition_in_blocks_of_any_size(monkeypatch, block):
 
 
 def test_memory_is_limited_to_a_block_of_distances(monkeypatch):
-    sizes, distances = [], prdc.squared_distances
+    sizes, pairs = [], prdc.Pairs.of
     monkeypatch.setattr(prdc, "BLOCK", 8)
     monkeypatch.setattr(
-        prdc, "squared_distances", lambda x, y: sizes.append(x.shape + y.shape) or distances(x, y)
+        prdc.Pairs, "of", lambda x, y: sizes.append(x.rounded.shape + y.rounded.shape) or pairs(x, y)
     )
     manifolds(samples(0), samples(1))
     assert max(max(size[0], size[2]) for size in sizes) == 8
+
+
+@pytest.mark.parametrize("many", [0, 16])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_comparisons_are_those_of_float64(monkeypatch, size, many):
+    """Real points on a line, and generated ones at the distance of a radius, give or take 1e-10 of it."""
+    monkeypatch.setattr(prdc, "MANY", many)  # whether doubtful pairs are computed by products of matrices
+    real = np.zeros((60, 50))
+    real[:, 0] = np.arange(60)
+    inside, outside = real[10:50].copy(), real[10:50].copy()
+    inside[:, 1], outside[:, 1] = 2 - 2e-10, 2 + 2e-10  # the third neighbour has distance 2
+    assert manifolds(size * real, size * inside).precision == 1
+    assert manifolds(size * real, size * outside).precision == 0
+
+
+def test_points_that_are_nearly_equal():
+    """Far fewer differences than float32 resolves, so that no bound decides."""
+    points = samples(0, 200) * 1e-9 + samples(1, 1)
+    other = samples(2, 200) * 1e-9 + samples(1, 1)
+    exact = by_definition(points, other, 3, 5)
+    assert manifolds(points, other) == pytest.approx(exact, abs=0.01)
 
 
 def test_neighbours_are_those_of_a_full_table():
     points = samples(0, 60)
     table = ((points[:, None] - points) ** 2).sum(-1)
     np.fill_diagonal(table, np.inf)
-    np.testing.assert_allclose(nearest(points, 4, points.mean(0)), np.sort(table)[:, :4], rtol=1e-9)
+    scaled = Points.of(points, points)
+    np.testing.assert_allclose(nearest(scaled, 4) * scaled.scale**2, np.sort(table)[:, :4], rtol=1e-9)
 
 
 def test_a_copy_has_full_precision_and_recall():
