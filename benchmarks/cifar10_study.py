@@ -40,6 +40,9 @@ def main() -> int:
     parser.add_argument("--budget", required=True, choices=list(BUDGETS), help="what it may cost")
     parser.add_argument("--out", required=True, help="where everything is written")
     parser.add_argument("--minutes", type=float, default=25, help="that this piece may take")
+    parser.add_argument(
+        "--grace", type=float, help="seconds to save in; then it is killed; default: any time"
+    )
     parser.add_argument("--seeds", nargs="+", default=["0", "1", "2"])
     parser.add_argument("--fractions", nargs="+", default=["0.05", "0.1", "0.2"])
     parser.add_argument("--methods", nargs="+", help="default: all")
@@ -63,7 +66,11 @@ def main() -> int:
         return process.wait(60 * arguments.minutes)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
-        code = process.wait()
+        try:
+            code = process.wait(arguments.grace)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
         print("time is up; the same command resumes")
         return UNFINISHED if code else 0
 

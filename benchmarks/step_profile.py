@@ -2,8 +2,9 @@
 
     python -m benchmarks.step_profile --model small28 --json out.json
 
-Times are those of JAX's profiler on a CPU, in milliseconds of all threads for one step. A fusion counts for
-the function of its last operation. "forward" includes the optimisers, "backward" is what JAX derived.
+Times are those of JAX's profiler, in milliseconds of one step: of all threads of a CPU, or of a GPU. A fusion
+counts for the function of its last operation. "forward" includes the optimisers, "backward" is what JAX
+derived.
 """
 
 import argparse
@@ -30,13 +31,19 @@ class Spent(NamedTuple):
 
 
 def events(trace: Path) -> Iterable[tuple[str, float]]:
-    """Name and milliseconds of each operation that the profiler saw; `trace` is its folder."""
+    """Name and milliseconds of each operation that the profiler saw; `trace` is its folder.
+
+    If operations ran on an accelerator, the host's events, which launch them, are left out.
+    """
     (file,) = trace.rglob("*.trace.json.gz")
     with gzip.open(file) as opened:
-        for event in json.load(opened)["traceEvents"]:
-            name = event.get("args", {}).get("hlo_op")
-            if event.get("ph") == "X" and name:
-                yield name, event["dur"] / 1e3
+        seen = json.load(opened)["traceEvents"]
+    names = {event["pid"]: event["args"]["name"] for event in seen if event.get("name") == "process_name"}
+    accelerators = {pid for pid, name in names.items() if name.startswith("/device:")}
+    for event in seen:
+        name = event.get("args", {}).get("hlo_op")
+        if event.get("ph") == "X" and name and (not accelerators or event["pid"] in accelerators):
+            yield name, event["dur"] / 1e3
 
 
 def spent(known: dict[str, Operation], seen: Iterable[tuple[str, float]], steps: int) -> list[Spent]:
@@ -96,9 +103,7 @@ def main() -> None:
     size = arguments.batch_size or MODELS[arguments.model].batch_size
     rows, wall = measure(arguments.model, size, arguments.steps)
     total = sum(row.ms for row in rows)
-    print(
-        f"{arguments.model}, batch of {size}: {wall:.1f} ms a step; operations {total:.1f} ms of all threads"
-    )
+    print(f"{arguments.model}, batch of {size}: {wall:.1f} ms a step; operations {total:.1f} ms")
     by_kind, by_source = grouped(rows, "kind"), grouped(rows, "direction", "source")
     show("kind of operation", by_kind[: arguments.top], total)
     show("function", by_source[: arguments.top], total)

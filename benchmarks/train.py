@@ -30,8 +30,17 @@ TORCH = "PyTorch by hand"
 BY_HAND = ("small8", "small28", "small32", "dcgan32", "dcgan64", "sndcgan32", "sndcgan64")
 MIMICRY = ("resnet_cifar", "resnet_cifar_5", "resnet_stl", "ssgan_cifar", "sndcgan32", "sndcgan64")
 STUDIOGAN = ("biggan32", "biggan128")
-# Dense products of bfloat16 a second, from the vendors' data sheets.
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+# Floating-point operations a second in dense products, from the vendors' data sheets; float32 uses TF32.
+PEAKS = {
+    "H100": {"bfloat16": 989e12, "float32": 494e12},
+    "H200": {"bfloat16": 989e12, "float32": 494e12},
+    "A100": {"bfloat16": 312e12, "float32": 156e12},
+}
+
+
+def peak(device: str, precision: str) -> float | None:
+    """The peak of a device, None if it is not known. `device` is the name that JAX gives it."""
+    return next((peaks[precision] for kind, peaks in PEAKS.items() if kind in device), None)
 
 
 def commands(model: str, arguments: argparse.Namespace) -> dict[str, list[str]]:
@@ -88,9 +97,8 @@ def measure(model: str, arguments: argparse.Namespace, folder: Path) -> dict[str
         row = {"steps_per_second": 1 / seconds, "images_per_second": size / seconds, "cpu_seconds": cpu}
         if "flops" in about[name]:
             row["flops_per_second"] = about[name]["flops"] / seconds
-            peak = next((p for kind, p in PEAKS.items() if kind in about[name]["device"]), None)
-            if peak:
-                row["share_of_peak"] = row["flops_per_second"] / peak
+            if limit := peak(about[name]["device"], "bfloat16" if name == BF16 else "float32"):
+                row["share_of_peak"] = row["flops_per_second"] / limit
         rows[name] = row
     return {"batch_size": size, "rates": rows, "about": about, "missing": missing}
 

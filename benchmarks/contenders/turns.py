@@ -38,18 +38,31 @@ def listen(handle, begin=lambda: None, **about):
         answer(**handle(json.loads(line)))
 
 
-def serve(step, **about):
-    """Takes the first step, then the requested number of steps for each line of standard input.
+def timed(step, wait=lambda: None):
+    """A function that takes a number of steps and returns their seconds.
 
     Args:
-      step: takes one training step and waits for its end.
-      about: a description of the contender.
+      step: takes one training step.
+      wait: waits for the end of the last step, where `step` does not.
     """
 
     def take(steps):
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(steps):
             step()
+        wait()
         return {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
 
-    listen(take, begin=step, **about)
+    return take
+
+
+def serve(step, wait=lambda: None, **about):
+    """Takes the first step, then the requested number of steps for each line of standard input.
+
+    Args:
+      step: takes one training step.
+      wait: waits for the end of the last step, where `step` does not.
+      about: a description of the contender.
+    """
+    take = timed(step, wait)
+    listen(take, begin=lambda: take(1), **about)
