@@ -23,6 +23,8 @@ from compare_gan.nn.winograd import Padding, padded
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 MAX_COLUMNS = 64  # widest patch matrix for which im2col is used
+# Programs traced in `with without_cpu(True):` are for other platforms; tracing them takes less time.
+without_cpu = jax.make_user_context(False)
 _Map = Callable[[Array, Array], Array]
 
 
@@ -129,7 +131,7 @@ def _kernel_gradient(x: Array, dy: Array, size: tuple[int, int], stride: int, pa
     else:
         fast = functools.partial(_kernel_gradient_products, **settings)
     native = functools.partial(_kernel_gradient_native, **settings)
-    return lax.platform_dependent(x, dy, cpu=fast, default=native)
+    return _by_platform(fast, native, x, dy)
 
 
 def _kernel_gradient_fwd(x, dy, size, stride, padding):
@@ -146,11 +148,17 @@ def _kernel_gradient_bwd(size, stride, padding, residuals, dk):
 _kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
 
 
+def _by_platform(on_cpu: _Map, elsewhere: _Map, x: Array, y: Array) -> Array:
+    if without_cpu.value:
+        return elsewhere(x, y)
+    return lax.platform_dependent(x, y, cpu=on_cpu, default=elsewhere)
+
+
 def _by_kernel(fast: _Map, plain: _Map, x: Array, kernel: Array) -> Array:
     """`fast` on a CPU, if there are kernels for this type and the program may call them; else `plain`."""
     if not kernels.supports(x.dtype):
         return plain(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=fast, default=plain)
+    return _by_platform(fast, plain, x, kernel)
 
 
 def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) -> Array:
@@ -171,7 +179,7 @@ def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) 
 
     if stride == spread == 1 and winograd.is_profitable(x, kernel.shape, padding):
         fast = functools.partial(winograd.convolve, padding=padding)
-        return lax.platform_dependent(x, kernel, cpu=fast, default=native)
+        return _by_platform(fast, native, x, kernel)
     return native(x, kernel)
 
 
