@@ -30,6 +30,9 @@ STEPS = 3  # taken in each run; the last one is the one whose time is subtracted
 
 def run_child(command: list[str]) -> None:
     """In a process of its own: runs a command, and prints the times at which steps end."""
+    from compare_gan.core.allocator import keep_freed_memory
+
+    keep_freed_memory()  # before JAX is imported, as the command does
     from compare_gan.training import loop
 
     call, times = loop.call_hooks, list[dict[str, float]]()
