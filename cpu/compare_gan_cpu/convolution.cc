@@ -95,7 +95,7 @@ struct Elements<uint16_t> {
 // ---------------------------------------------------------------------------------------------------------
 // The product
 
-// Two factors whose products are added: `a` points at numbers for consecutive rows of a tile, `b` at vectors.
+// Two factors whose products are added: `a` points at numbers for the rows of a tile, `b` at vectors.
 template <class T>
 struct Factors {
   const T* a;
@@ -105,9 +105,9 @@ struct Factors {
 // Widest tile of `vectors` vectors: sums, the vectors of b and one of a stay in registers.
 constexpr int max_rows(int vectors) { return (kRegisters - vectors - (vectors > 1)) / vectors; }
 
-// out[r, v] (+)= sum over `count` factors and n steps of a[r] * b[v], where `a_step` and `b_step` elements
-// lie between steps; rows of `out` are `out_step` floats apart.
-template <class T, int kRows, int kVectors>
+// out[r, v] (+)= sum over `count` factors and n steps of a[r * kRowStep] * b[v], where `a_step` and `b_step`
+// elements lie between steps; rows of `out` are `out_step` floats apart.
+template <class T, int kRowStep, int kRows, int kVectors>
 void multiply_tile(const Factors<T>* factors, int count, int64_t a_shift, int64_t a_step, int64_t b_step,
                    int64_t n, bool add, float* out, int64_t out_step) {
   Vec sums[kRows][kVectors] = {};
@@ -118,7 +118,7 @@ void multiply_tile(const Factors<T>* factors, int count, int64_t a_shift, int64_
 #pragma GCC unroll 32
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) multiply_add(sums[r][v], a[r], b + v * kLanes);
+        for (int v = 0; v < kVectors; ++v) multiply_add(sums[r][v], a[r * kRowStep], b + v * kLanes);
       }
     }
   }
@@ -133,34 +133,34 @@ void multiply_tile(const Factors<T>* factors, int count, int64_t a_shift, int64_
 }
 
 template <class T>
-using Tile = decltype(&multiply_tile<T, 1, 1>);
+using Tile = decltype(&multiply_tile<T, 1, 1, 1>);
 
-template <class T, int kVectors, int... kRows>
+template <class T, int kRowStep, int kVectors, int... kRows>
 Tile<T> pick(int rows, std::integer_sequence<int, kRows...>) {
-  static constexpr Tile<T> tiles[] = {&multiply_tile<T, kRows + 1, kVectors>...};
+  static constexpr Tile<T> tiles[] = {&multiply_tile<T, kRowStep, kRows + 1, kVectors>...};
   return tiles[rows - 1];
 }
 
-template <class T>
+template <class T, int kRowStep>
 Tile<T> tile_of(int rows, int vectors) {
   switch (vectors) {
     case 1:
-      return pick<T, 1>(rows, std::make_integer_sequence<int, max_rows(1)>());
+      return pick<T, kRowStep, 1>(rows, std::make_integer_sequence<int, max_rows(1)>());
     case 2:
-      return pick<T, 2>(rows, std::make_integer_sequence<int, max_rows(2)>());
+      return pick<T, kRowStep, 2>(rows, std::make_integer_sequence<int, max_rows(2)>());
     default:
-      return pick<T, 4>(rows, std::make_integer_sequence<int, max_rows(4)>());
+      return pick<T, kRowStep, 4>(rows, std::make_integer_sequence<int, max_rows(4)>());
   }
 }
 
 // The matrix product over `size` rows, in tiles of nearly the same height.
-template <class T>
+template <int kRowStep, class T>
 void multiply(const std::vector<Factors<T>>& factors, int64_t a_step, int64_t b_step, int64_t n, bool add,
               float* out, int64_t out_step, int64_t size, int vectors) {
   const int64_t tiles = ceil_div(size, max_rows(vectors));
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t from = size * i / tiles, to = size * (i + 1) / tiles;
-    tile_of<T>(to - from, vectors)(factors.data(), factors.size(), from, a_step, b_step, n, add,
+    tile_of<T, kRowStep>(to - from, vectors)(factors.data(), factors.size(), from * kRowStep, a_step, b_step, n, add,
                                    out + from * out_step, out_step);
   }
 }
@@ -330,8 +330,10 @@ class Convolution {
       }
     }
     rows_ = ceil_div(out.height, plan.out_step), columns_ = ceil_div(out.width, plan.out_step);
-    pitch_ = round_up(columns_ + (right_ - left_) / plan.in_step, kLanes) + kLanes;
     few_ = out.channels <= kFewOutputs;
+    blocked_ = !few_ && in.channels % (kLanes * E::kNumbers) == 0;
+    pitch_ = columns_ + (right_ - left_) / plan.in_step;
+    if (!blocked_) pitch_ = round_up(pitch_, kLanes) + kLanes;
   }
 
   void run(ffi::ThreadPool& pool, const Number* x, const Number* kernel, Number* y) {
@@ -397,7 +399,8 @@ class Convolution {
   int64_t row_size() const { return plan_.in_step * depth_ * pitch_; }
   int64_t count_rows(int64_t from, int64_t to) const { return (to - 1 - from) * plan_.in_step + bottom_ - top_ + 1; }
 
-  // A row of an image as [column % step][input][column / step], so that neighbours in the output are neighbours.
+  // A row of an image as [column % step][input][column / step], so that neighbours in the output are neighbours;
+  // if the inputs fill vectors, as [column % step][vector of inputs][column / step][input], which is faster.
   void copy_row(const Number* image, int64_t y, T* to) const {
     if (y < 0 || y >= in_.height) {
       std::fill_n(to, row_size(), T{});
@@ -409,11 +412,19 @@ class Convolution {
       const int64_t x = left_ + q;  // of column 0
       const int64_t from = x < 0 ? ceil_div(-x, step) : 0;
       const int64_t end = std::clamp<int64_t>(x < in_.width ? ceil_div(in_.width - x, step) : 0, from, pitch_);
-      for (int64_t c = 0; c < depth_; ++c) {
-        std::fill_n(to + c * pitch_, std::min(from, pitch_), T{});
-        std::fill(to + c * pitch_ + end, to + (c + 1) * pitch_, T{});
+      const int64_t lanes = blocked_ ? kLanes : 1;
+      for (int64_t c = 0; c < depth_; c += lanes) {
+        std::fill_n(to + c * pitch_, std::min(from, pitch_) * lanes, T{});
+        std::fill(to + c * pitch_ + end * lanes, to + (c + lanes) * pitch_, T{});
       }
       const Number* source = row + (x + from * step) * in_.channels;
+      if (blocked_) {
+        for (int64_t i = from; i < end; ++i, source += step * in_.channels) {
+          const T* pixel = reinterpret_cast<const T*>(source);
+          for (int64_t c = 0; c < depth_; c += kLanes) store(to + c * pitch_ + i * kLanes, load(pixel + c));
+        }
+        continue;
+      }
       if (in_.channels % E::kNumbers == 0) {
         transpose(reinterpret_cast<const T*>(source), step * depth_, to + from, pitch_, end - from, depth_);
         continue;
@@ -443,8 +454,11 @@ class Convolution {
           for (const Tap& tap : phase.taps) {
             const int64_t shift = tap.dx - left_, step = plan_.in_step;
             const int64_t at = ((row - from) * step + tap.dy - top_) * step + shift % step;
-            factors.push_back({rows + at * depth_ * pitch_ + shift / step, b});
-            b += depth_ * width;
+            const T* a = rows + at * depth_ * pitch_ + shift / step * (blocked_ ? kLanes : 1);
+            const int64_t inputs = blocked_ ? kLanes : depth_;  // of a factor
+            for (int64_t c = 0; c < depth_; c += inputs, b += inputs * width) {
+              factors.push_back({a + c * pitch_, b});
+            }
           }
           Number* pixels = y + ((row * plan_.out_step + phase.top) * out_.width + phase.left) * out_.channels + o;
           if (few_) {
@@ -465,14 +479,22 @@ class Convolution {
     const int64_t width = vectors * kLanes, y_step = plan_.out_step * out_.channels;
     if constexpr (std::is_same_v<Number, float>) {
       if (outputs == width) {
-        multiply<T>(factors, pitch_, width, depth_, false, y, y_step, columns, vectors);
+        multiply_rows(factors, y, y_step, columns, vectors);
         return;
       }
     }
     static thread_local Scratch<float> sums;
     float* s = sums.get(columns * width);
-    multiply<T>(factors, pitch_, width, depth_, false, s, width, columns, vectors);
+    multiply_rows(factors, s, width, columns, vectors);
     for (int64_t x = 0; x < columns; ++x) E::round(s + x * width, y + x * y_step, outputs);
+  }
+
+  void multiply_rows(const std::vector<Factors<T>>& factors, float* out, int64_t out_step, int64_t columns, int vectors) const {
+    if (blocked_) {
+      multiply<kLanes>(factors, 1, vectors * kLanes, kLanes, false, out, out_step, columns, vectors);
+    } else {
+      multiply<1>(factors, pitch_, vectors * kLanes, depth_, false, out, out_step, columns, vectors);
+    }
   }
 
   // Vectors are pixels of a row; the factors are swapped.
@@ -483,7 +505,7 @@ class Convolution {
       const int64_t left = ceil_div(columns - x, kLanes);
       const int vectors = left >= 4 && outputs <= max_rows(4) ? 4 : left >= 2 && outputs <= max_rows(2) ? 2 : 1;
       const int64_t width = vectors * kLanes;
-      multiply<T>(factors, outputs, pitch_, depth_, false, sums, width, outputs, vectors);
+      multiply<1>(factors, outputs, pitch_, depth_, false, sums, width, outputs, vectors);
       for (int64_t i = 0; i < std::min(width, columns - x); ++i) {
         for (int64_t o = 0; o < outputs; ++o) pixel[o] = sums[o * width + i];
         E::round(pixel, y + (x + i) * y_step, outputs);
@@ -500,7 +522,7 @@ class Convolution {
   int64_t top_ = 0, bottom_ = 0, left_ = 0, right_ = 0;       // least and largest dy and dx
   int64_t rows_, columns_;                                    // of the largest phase
   int64_t pitch_;                                             // elements of a copied row of one input channel
-  bool few_;
+  bool few_, blocked_;
 };
 
 // ---------------------------------------------------------------------------------------------------------
@@ -508,8 +530,14 @@ class Convolution {
 
 constexpr int64_t kPixels = 128;              // of images summed at once, so that they stay in the first-level cache
 constexpr int64_t kMostParts = 16;            // parts of a batch, whose sums are added at the end
-constexpr int64_t kPartFloats = 4 << 20;      // of all parts
+constexpr int64_t kPartPixels = 1024;         // at least, if there are as many
+constexpr int64_t kPartFloats = 4 << 20;      // of the sums of all parts
 constexpr int64_t kOutputsAtOnce = 4 * kLanes;
+
+int64_t count_parts(const Shape& dy, int64_t sums) {
+  const int64_t most = std::min(dy.batch * dy.height * dy.width / kPartPixels, kPartFloats / sums);
+  return std::min(dy.batch, std::clamp<int64_t>(most, 1, kMostParts));
+}
 
 // The gradient is a sum over pixels of x[pixel + tap, input] * dy[pixel, output]. In a row of x all inputs of all
 // horizontal taps are consecutive: they are one axis, J = kw * C.
@@ -531,7 +559,7 @@ class KernelGradient {
 
   void run(ffi::ThreadPool& pool, const Number* x, const Number* dy, Number* gradient) {
     static thread_local Scratch<float> scratch;
-    const int64_t parts = std::min(x_.batch, std::clamp<int64_t>(kPartFloats / sums_, 1, kMostParts));
+    const int64_t parts = count_parts(dy_, sums_);
     const int64_t slices = few_ ? 1 : ceil_div(dy_.channels, kOutputsAtOnce);
     float* sums = scratch.get(parts * sums_);
     parallel(pool, parts * slices, [&](int64_t i) {
@@ -595,7 +623,7 @@ class KernelGradient {
     const int64_t a_step = E::kNumbers * g_.stride * x_.channels;
     for (int64_t o = 0; o < width;) {
       const int vectors = width - o >= 4 * kLanes && across_ <= max_rows(4) ? 4 : width - o >= 2 * kLanes ? 2 : 1;
-      multiply<T>(factors, a_step, width, steps_, true, sums + o, sums_row_, across_, vectors);
+      multiply<1>(factors, a_step, width, steps_, true, sums + o, sums_row_, across_, vectors);
       for (Factors<T>& f : factors) f.b += vectors * kLanes;
       o += vectors * kLanes;
     }
@@ -608,7 +636,7 @@ class KernelGradient {
     for (int64_t j = 0; j < across_;) {
       const int64_t left = ceil_div(across_ - j, kLanes);
       const int vectors = left >= 4 && outputs <= max_rows(4) ? 4 : left >= 2 && outputs <= max_rows(2) ? 2 : 1;
-      multiply<T>(factors, outputs, b_step, steps_, true, sums + j, sums_row_, outputs, vectors);
+      multiply<1>(factors, outputs, b_step, steps_, true, sums + j, sums_row_, outputs, vectors);
       for (Factors<T>& f : factors) f.b += vectors * kLanes;
       j += vectors * kLanes;
     }
@@ -675,6 +703,261 @@ class KernelGradient {
 };
 
 // ---------------------------------------------------------------------------------------------------------
+// Winograd's products
+
+// 3x3 convolutions of stride 1 with 16 products in place of 36 for each square of 2x2 outputs: F(2x2, 3x3) of
+// Lavin and Gray, https://arxiv.org/abs/1509.09308; compare compare_gan/nn/winograd.py. A tile of 4x4 pixels and
+// the kernel become 16 numbers each, which are multiplied element by element, so the sum over channels is a
+// matrix product for each of the 16.
+
+constexpr int kPoints = 16;
+constexpr int64_t kTileFloats = 128 << 10;  // of transformed tiles; they stay in the second-level cache
+constexpr int64_t kMostTiles = 128;         // at once
+
+// Whether a convolution between images with these channels can be computed so, and is faster. The transforms of
+// the kernel must be cheap beside those of an image.
+bool winograd_pays(const Size& k, const Geometry& g, const Shape& out) {
+  const bool fits = k.height == 3 && k.width == 3 && g.stride == 1 && !(k.inputs % kLanes) && !(k.outputs % kLanes);
+  return fits && 16 * out.height * out.width >= std::max(k.inputs, k.outputs);
+}
+
+// Applies a transform of `kFrom` to `kTo` vectors along both axes of a square.
+template <int kFrom, int kTo, class Transform>
+inline void both_axes(Transform transform, const Vec (&from)[kFrom][kFrom], Vec (&to)[kTo][kTo]) {
+  Vec rows[kFrom][kTo];
+  for (int i = 0; i < kFrom; ++i) transform(from[i], rows[i]);
+  for (int j = 0; j < kTo; ++j) {
+    Vec column[kFrom], transformed[kTo];
+    for (int i = 0; i < kFrom; ++i) column[i] = rows[i][j];
+    transform(column, transformed);
+    for (int i = 0; i < kTo; ++i) to[i][j] = transformed[i];
+  }
+}
+
+inline void of_input(const Vec (&x)[4], Vec (&to)[4]) {
+  to[0] = x[0] - x[2], to[1] = x[1] + x[2], to[2] = x[2] - x[1], to[3] = x[1] - x[3];
+}
+
+inline void of_kernel(const Vec (&w)[3], Vec (&to)[4]) {
+  to[0] = w[0], to[1] = (w[0] + w[1] + w[2]) * 0.5f, to[2] = (w[0] - w[1] + w[2]) * 0.5f, to[3] = w[2];
+}
+
+inline void to_output(const Vec (&m)[4], Vec (&to)[2]) { to[0] = m[0] + m[1] + m[2], to[1] = m[1] - m[2] - m[3]; }
+
+inline void of_output(const Vec (&y)[2], Vec (&to)[4]) {
+  to[0] = y[0], to[1] = y[0] + y[1], to[2] = y[0] - y[1], to[3] = -y[1];
+}
+
+inline void to_kernel(const Vec (&m)[4], Vec (&to)[3]) {
+  const Vec half = (m[1] + m[2]) * 0.5f;
+  to[0] = m[0] + half, to[1] = (m[1] - m[2]) * 0.5f, to[2] = m[3] + half;
+}
+
+// The tiles of a batch of images, in groups that are transformed at once: whole images, or rows of tiles of one.
+class Tiles {
+ public:
+  Tiles(const Shape& out, int64_t floats_per_tile) : down_(ceil_div(out.height, 2)), across_(ceil_div(out.width, 2)) {
+    const int64_t most = std::clamp<int64_t>(kTileFloats / floats_per_tile, 16, kMostTiles);
+    images_ = std::max<int64_t>(1, most / (down_ * across_));
+    rows_ = std::clamp<int64_t>(most / across_, 1, down_);
+    groups_per_image_ = ceil_div(down_, rows_);
+  }
+
+  int64_t most() const { return images_ * rows_ * across_; }  // in a group
+  int64_t groups(int64_t images) const { return ceil_div(images, images_) * groups_per_image_; }
+
+  // Calls visit(index in the group, image, y, x) for the tiles of a group of the images from `from` to `end`, where
+  // (y, x) is the first output; returns their number.
+  template <class Visit>
+  int64_t each(int64_t group, int64_t from, int64_t end, Visit visit) const {
+    const int64_t first = from + group / groups_per_image_ * images_, row = group % groups_per_image_ * rows_;
+    int64_t index = 0;
+    for (int64_t image = first; image < std::min(first + images_, end); ++image) {
+      for (int64_t y = row; y < std::min(row + rows_, down_); ++y) {
+        for (int64_t x = 0; x < across_; ++x) visit(index++, image, 2 * y, 2 * x);
+      }
+    }
+    return index;
+  }
+
+ private:
+  int64_t down_, across_, images_, rows_, groups_per_image_;
+};
+
+// Transforms kSide x kSide pixels from (y, x), zero outside of the image, to kPoints numbers for each of `channels`
+// channels from `c`: to[point * point_step + channel / kLanes * vector_step].
+template <int kSide, class Transform>
+inline void transform_tile(Transform transform, const float* image, const Shape& s, int64_t y, int64_t x, int64_t c,
+                           int64_t channels, float* to, int64_t point_step, int64_t vector_step) {
+  alignas(64) static constexpr float kZeros[kLanes] = {};
+  const float* pixels[kSide][kSide];
+  int64_t steps[kSide][kSide];
+  for (int i = 0; i < kSide; ++i) {
+    for (int j = 0; j < kSide; ++j) {
+      const bool inside = y + i >= 0 && y + i < s.height && x + j >= 0 && x + j < s.width;
+      pixels[i][j] = inside ? image + ((y + i) * s.width + x + j) * s.channels + c : kZeros;
+      steps[i][j] = inside ? 1 : 0;
+    }
+  }
+  for (int64_t k = 0; k < channels; k += kLanes, to += vector_step) {
+    Vec from[kSide][kSide], points[4][4];
+    for (int i = 0; i < kSide; ++i) {
+      for (int j = 0; j < kSide; ++j) from[i][j] = load(pixels[i][j] + k * steps[i][j]);
+    }
+    both_axes(transform, from, points);
+    for (int p = 0; p < kPoints; ++p) store(to + p * point_step, points[p / 4][p % 4]);
+  }
+}
+
+// A convolution, or its transpose, which is one with the kernel turned around.
+class WinogradConvolution {
+ public:
+  WinogradConvolution(const Shape& in, const Shape& out, const Geometry& g, const Weights& weights, bool turned)
+      : in_(in), out_(out), top_(turned ? 2 - g.top : g.top), left_(turned ? 2 - g.left : g.left), weights_(weights),
+        turned_(turned), tiles_(out, kPoints * in.channels) {}
+
+  void run(ffi::ThreadPool& pool, const float* x, const float* kernel, float* y) const {
+    static thread_local Scratch<float> scratch;
+    float* weights = scratch.get(kPoints * in_.channels * out_.channels);
+    transform_weights(pool, kernel, weights);
+    parallel(pool, tiles_.groups(in_.batch), [&](int64_t group) { compute(group, x, weights, y); });
+  }
+
+ private:
+  static constexpr int kVectors = 2;
+  int vectors(int64_t o) const { return out_.channels - o >= kVectors * kLanes ? kVectors : 1; }
+
+  // [block of outputs][point][input][output in block]
+  void transform_weights(ffi::ThreadPool& pool, const float* kernel, float* to) const {
+    const int64_t inputs = in_.channels, outputs = out_.channels;
+    parallel(pool, ceil_div(outputs, kVectors * kLanes), [&](int64_t block) {
+      const int64_t from = block * kVectors * kLanes, width = vectors(from) * kLanes;
+      for (int64_t c = 0; c < inputs; ++c) {
+        for (int64_t o = 0; o < width; o += kLanes) {
+          Vec w[3][3], points[4][4];
+          for (int i = 0; i < 9; ++i) {
+            const float* element = kernel + (turned_ ? 8 - i : i) * inputs * outputs + c * weights_.input_step +
+                                   (from + o) * weights_.output_step;
+            for (int lane = 0; lane < kLanes; ++lane) w[i / 3][i % 3][lane] = element[lane * weights_.output_step];
+          }
+          both_axes(of_kernel, w, points);
+          for (int p = 0; p < kPoints; ++p) {
+            store(to + kPoints * inputs * from + (p * inputs + c) * width + o, points[p / 4][p % 4]);
+          }
+        }
+      }
+    });
+  }
+
+  void compute(int64_t group, const float* x, const float* weights, float* y) const {
+    static thread_local Scratch<float> tile_scratch, sum_scratch;
+    const int64_t inputs = in_.channels, most = tiles_.most();
+    float* transformed = tile_scratch.get(kPoints * most * inputs);  // [point][vector of inputs][tile][input]
+    float* sums = sum_scratch.get(kPoints * most * kVectors * kLanes);  // [point][tile][output in block]
+    const int64_t count = tiles_.each(group, 0, in_.batch, [&](int64_t t, int64_t image, int64_t row, int64_t column) {
+      transform_tile<4>(of_input, x + image * in_.height * in_.width * inputs, in_, row - top_, column - left_, 0, inputs,
+                        transformed + t * kLanes, most * inputs, most * kLanes);
+    });
+    std::vector<Factors<float>> factors(inputs / kLanes);
+    for (int64_t o = 0; o < out_.channels; o += vectors(o) * kLanes) {
+      const int64_t width = vectors(o) * kLanes;
+      for (int p = 0; p < kPoints; ++p) {
+        const float* w = weights + kPoints * inputs * o + p * inputs * width;
+        for (int64_t c = 0; c < inputs; c += kLanes) {
+          factors[c / kLanes] = {transformed + p * most * inputs + c * most, w + c * width};
+        }
+        multiply<kLanes>(factors, 1, width, kLanes, false, sums + p * most * width, width, count, vectors(o));
+      }
+      tiles_.each(group, 0, in_.batch, [&](int64_t t, int64_t image, int64_t row, int64_t column) {
+        float* pixel = y + ((image * out_.height + row) * out_.width + column) * out_.channels + o;
+        for (int64_t k = 0; k < width; k += kLanes) {
+          Vec points[4][4], outputs[2][2];
+          for (int p = 0; p < kPoints; ++p) points[p / 4][p % 4] = load(sums + (p * most + t) * width + k);
+          both_axes(to_output, points, outputs);
+          for (int i = 0; i < 2; ++i) {
+            for (int j = 0; j < 2; ++j) {
+              if (row + i < out_.height && column + j < out_.width) {
+                store(pixel + (i * out_.width + j) * out_.channels + k, outputs[i][j]);
+              }
+            }
+          }
+        }
+      });
+    }
+  }
+
+  const Shape in_, out_;
+  const int64_t top_, left_;
+  const Weights weights_;
+  const bool turned_;
+  const Tiles tiles_;
+};
+
+class WinogradKernelGradient {
+ public:
+  WinogradKernelGradient(const Shape& x, const Shape& dy, const Geometry& g)
+      : x_(x), dy_(dy), g_(g), slice_(std::min(dy.channels, kOutputsAtOnce)),
+        tiles_(dy, kPoints * (x.channels + slice_) / 2) {}
+
+  void run(ffi::ThreadPool& pool, const float* x, const float* dy, float* gradient) const {
+    static thread_local Scratch<float> scratch;
+    const int64_t inputs = x_.channels, outputs = dy_.channels, size = kPoints * inputs * outputs;
+    const int64_t parts = count_parts(dy_, size);
+    const int64_t slices = ceil_div(outputs, slice_);
+    float* sums = scratch.get(parts * size);
+    parallel(pool, parts * slices, [&](int64_t i) {
+      const int64_t part = i / slices, o = i % slices * slice_;
+      sum_part(x, dy, x_.batch * part / parts, x_.batch * (part + 1) / parts, o, std::min(slice_, outputs - o), sums + part * size);
+    });
+    parallel(pool, ceil_div(inputs, kLanes), [&](int64_t block) {
+      for (int64_t c = block * kLanes; c < std::min(inputs, (block + 1) * kLanes); ++c) {
+        for (int64_t o = 0; o < outputs; o += kLanes) {
+          Vec points[4][4] = {}, elements[3][3];
+          for (int64_t part = 0; part < parts; ++part) {
+            const float* s = sums + part * size + c * outputs + o;
+            for (int p = 0; p < kPoints; ++p) points[p / 4][p % 4] += load(s + p * inputs * outputs);
+          }
+          both_axes(to_kernel, points, elements);
+          for (int i = 0; i < 9; ++i) store(gradient + (i * inputs + c) * outputs + o, elements[i / 3][i % 3]);
+        }
+      }
+    });
+  }
+
+ private:
+  // [point][input][output], of images `from` to `end` and outputs from `o`.
+  void sum_part(const float* x, const float* dy, int64_t from, int64_t end, int64_t o, int64_t width, float* sums) const {
+    static thread_local Scratch<float> x_scratch, dy_scratch;
+    const int64_t inputs = x_.channels, outputs = dy_.channels, most = tiles_.most();
+    for (int64_t i = 0; i < kPoints * inputs; ++i) std::fill_n(sums + i * outputs + o, width, 0.0f);
+    float* x_tiles = x_scratch.get(kPoints * most * inputs);   // [point][tile][input]
+    float* dy_tiles = dy_scratch.get(kPoints * most * width);  // [point][tile][output]
+    std::vector<Factors<float>> factors(1);
+    for (int64_t group = 0; group < tiles_.groups(end - from); ++group) {
+      const int64_t count = tiles_.each(group, from, end, [&](int64_t t, int64_t image, int64_t row, int64_t column) {
+        transform_tile<4>(of_input, x + image * x_.height * x_.width * inputs, x_, row - g_.top, column - g_.left, 0, inputs,
+                          x_tiles + t * inputs, most * inputs, kLanes);
+        transform_tile<2>(of_output, dy + image * dy_.height * dy_.width * outputs, dy_, row, column, o, width,
+                          dy_tiles + t * width, most * width, kLanes);
+      });
+      for (int p = 0; p < kPoints; ++p) {
+        for (int64_t k = 0; k < width;) {
+          const int vectors = width - k >= 2 * kLanes ? 2 : 1;
+          factors[0] = {x_tiles + p * most * inputs, dy_tiles + p * most * width + k};
+          multiply<1>(factors, inputs, width, count, true, sums + p * inputs * outputs + o + k, outputs, inputs, vectors);
+          k += vectors * kLanes;
+        }
+      }
+    }
+  }
+
+  const Shape x_, dy_;
+  const Geometry g_;
+  const int64_t slice_;  // outputs at once
+  const Tiles tiles_;
+};
+
+// ---------------------------------------------------------------------------------------------------------
 // Calls from XLA
 
 Shape shape(ffi::AnyBuffer::Dimensions d) { return {d[0], d[1], d[2], d[3]}; }
@@ -688,35 +971,57 @@ void flatten_narrow(const Size& k, const Geometry& g, Shape& in, Shape& out) {
 }
 
 template <class Number>
+const Number* numbers(ffi::AnyBuffer& b) {
+  return static_cast<const Number*>(b.untyped_data());
+}
+
+template <class Number>
 void convolve(ffi::ThreadPool& pool, const Geometry& g, ffi::AnyBuffer x, ffi::AnyBuffer kernel, ffi::AnyBuffer y) {
   const Size k = size(kernel.dimensions());
   Shape in = shape(x.dimensions()), out = shape(y.dimensions());
+  const Weights weights{k.inputs, k.outputs, k.outputs, 1};
+  Number* to = static_cast<Number*>(y.untyped_data());
+  if constexpr (std::is_same_v<Number, float>) {
+    if (winograd_pays(k, g, out)) {
+      WinogradConvolution(in, out, g, weights, false).run(pool, numbers<float>(x), numbers<float>(kernel), to);
+      return;
+    }
+  }
   flatten_narrow(k, g, in, out);
   const Plan plan = convolution(k, g);
-  Convolution<Number> c(plan, in, out, {k.inputs, k.outputs, k.outputs, 1});
-  c.run(pool, static_cast<const Number*>(x.untyped_data()), static_cast<const Number*>(kernel.untyped_data()),
-        static_cast<Number*>(y.untyped_data()));
+  Convolution<Number>(plan, in, out, weights).run(pool, numbers<Number>(x), numbers<Number>(kernel), to);
 }
 
 template <class Number>
 void convolve_transpose(ffi::ThreadPool& pool, const Geometry& g, ffi::AnyBuffer y, ffi::AnyBuffer kernel, ffi::AnyBuffer x) {
   const Size k = size(kernel.dimensions());
   Shape in = shape(y.dimensions()), out = shape(x.dimensions());
+  const Weights weights{k.inputs, k.outputs, 1, k.outputs};
+  Number* to = static_cast<Number*>(x.untyped_data());
+  if constexpr (std::is_same_v<Number, float>) {
+    if (winograd_pays(k, g, out)) {
+      WinogradConvolution(in, out, g, weights, true).run(pool, numbers<float>(y), numbers<float>(kernel), to);
+      return;
+    }
+  }
   flatten_narrow(k, g, in, out);
   const Plan plan = transposed(k, g);
-  Convolution<Number> c(plan, in, out, {k.inputs, k.outputs, 1, k.outputs});
-  c.run(pool, static_cast<const Number*>(y.untyped_data()), static_cast<const Number*>(kernel.untyped_data()),
-        static_cast<Number*>(x.untyped_data()));
+  Convolution<Number>(plan, in, out, weights).run(pool, numbers<Number>(y), numbers<Number>(kernel), to);
 }
 
 template <class Number>
 void kernel_gradient(ffi::ThreadPool& pool, const Geometry& g, ffi::AnyBuffer x, ffi::AnyBuffer dy, ffi::AnyBuffer gradient) {
   const Size k = size(gradient.dimensions());
   Shape in = shape(x.dimensions()), out = shape(dy.dimensions());
+  Number* to = static_cast<Number*>(gradient.untyped_data());
+  if constexpr (std::is_same_v<Number, float>) {
+    if (winograd_pays(k, g, out)) {
+      WinogradKernelGradient(in, out, g).run(pool, numbers<float>(x), numbers<float>(dy), to);
+      return;
+    }
+  }
   flatten_narrow(k, g, in, out);
-  KernelGradient<Number> c(k, g, in, out);
-  c.run(pool, static_cast<const Number*>(x.untyped_data()), static_cast<const Number*>(dy.untyped_data()),
-        static_cast<Number*>(gradient.untyped_data()));
+  KernelGradient<Number>(k, g, in, out).run(pool, numbers<Number>(x), numbers<Number>(dy), to);
 }
 
 // One map for arrays of either type.
