@@ -705,58 +705,123 @@ class KernelGradient {
 // ---------------------------------------------------------------------------------------------------------
 // Winograd's products
 
-// 3x3 convolutions of stride 1 with 16 products in place of 36 for each square of 2x2 outputs: F(2x2, 3x3) of
-// Lavin and Gray, https://arxiv.org/abs/1509.09308; compare compare_gan/nn/winograd.py. A tile of 4x4 pixels and
-// the kernel become 16 numbers each, which are multiplied element by element, so the sum over channels is a
-// matrix product for each of the 16.
+// Convolutions with fewer products for each square of 2x2 outputs: F(2x2, 3x3) and F(2x2, 2x2) of Lavin and Gray,
+// https://arxiv.org/abs/1509.09308; compare compare_gan/nn/winograd.py. A tile of pixels and the kernel become as
+// many numbers ("points") each, which are multiplied element by element, so the sum over channels is a matrix
+// product for each point: 16 products in place of 36 for 3x3 elements of stride 1, 9 in place of 16 for 2x2. A
+// convolution by 4x4 elements of stride 2 is a sum of four by 2x2, and its transpose consists of four.
 
-constexpr int kPoints = 16;
 constexpr int64_t kTileFloats = 128 << 10;  // of transformed tiles; they stay in the second-level cache
 constexpr int64_t kMostTiles = 128;         // at once
 
-// Whether a convolution between images with these channels can be computed so, and is faster. The transforms of
-// the kernel must be cheap beside those of an image.
-bool winograd_pays(const Size& k, const Geometry& g, const Shape& out) {
-  const bool fits = k.height == 3 && k.width == 3 && g.stride == 1 && !(k.inputs % kLanes) && !(k.outputs % kLanes);
-  return fits && 16 * out.height * out.width >= std::max(k.inputs, k.outputs);
-}
+// The transforms along one axis for kTaps elements of the kernel.
+template <int kTaps>
+struct Winograd;
 
-// Applies a transform of `kFrom` to `kTo` vectors along both axes of a square.
-template <int kFrom, int kTo, class Transform>
-inline void both_axes(Transform transform, const Vec (&from)[kFrom][kFrom], Vec (&to)[kTo][kTo]) {
+template <>
+struct Winograd<3> {
+  static void of_input(const Vec (&x)[4], Vec (&to)[4]) {
+    to[0] = x[0] - x[2], to[1] = x[1] + x[2], to[2] = x[2] - x[1], to[3] = x[1] - x[3];
+  }
+  static void of_kernel(const Vec (&w)[3], Vec (&to)[4]) {
+    to[0] = w[0], to[1] = (w[0] + w[1] + w[2]) * 0.5f, to[2] = (w[0] - w[1] + w[2]) * 0.5f, to[3] = w[2];
+  }
+  static void to_output(const Vec (&m)[4], Vec (&to)[2]) { to[0] = m[0] + m[1] + m[2], to[1] = m[1] - m[2] - m[3]; }
+  static void of_output(const Vec (&y)[2], Vec (&to)[4]) {
+    to[0] = y[0], to[1] = y[0] + y[1], to[2] = y[0] - y[1], to[3] = -y[1];
+  }
+  static void to_kernel(const Vec (&m)[4], Vec (&to)[3]) {
+    const Vec half = (m[1] + m[2]) * 0.5f;
+    to[0] = m[0] + half, to[1] = (m[1] - m[2]) * 0.5f, to[2] = m[3] + half;
+  }
+};
+
+template <>
+struct Winograd<2> {
+  static void of_input(const Vec (&x)[3], Vec (&to)[3]) { to[0] = x[0] - x[1], to[1] = x[1], to[2] = x[2] - x[1]; }
+  static void of_kernel(const Vec (&w)[2], Vec (&to)[3]) { to[0] = w[0], to[1] = w[0] + w[1], to[2] = w[1]; }
+  static void to_output(const Vec (&m)[3], Vec (&to)[2]) { to[0] = m[0] + m[1], to[1] = m[1] + m[2]; }
+  static void of_output(const Vec (&y)[2], Vec (&to)[3]) { of_kernel(y, to); }
+  static void to_kernel(const Vec (&m)[3], Vec (&to)[2]) { to_output(m, to); }
+};
+
+// Applies a transform of kFrom to kTo vectors along both axes of a square.
+template <auto kTransform, int kFrom, int kTo>
+inline void both_axes(const Vec (&from)[kFrom][kFrom], Vec (&to)[kTo][kTo]) {
   Vec rows[kFrom][kTo];
-  for (int i = 0; i < kFrom; ++i) transform(from[i], rows[i]);
+  for (int i = 0; i < kFrom; ++i) kTransform(from[i], rows[i]);
   for (int j = 0; j < kTo; ++j) {
     Vec column[kFrom], transformed[kTo];
     for (int i = 0; i < kFrom; ++i) column[i] = rows[i][j];
-    transform(column, transformed);
+    kTransform(column, transformed);
     for (int i = 0; i < kTo; ++i) to[i][j] = transformed[i];
   }
 }
 
-inline void of_input(const Vec (&x)[4], Vec (&to)[4]) {
-  to[0] = x[0] - x[2], to[1] = x[1] + x[2], to[2] = x[2] - x[1], to[3] = x[1] - x[3];
+// A convolution of kTaps x kTaps elements that is a part of another: its output (y, x) reads the pixels from
+// (step * y + dy, step * x + dx) in steps of `step`; the kernel elements of its taps, by rows.
+struct Piece {
+  int64_t dy, dx;
+  int64_t elements[9];
+};
+
+// Outputs that are computed together as a sum of pieces: (step * y + top, step * x + left).
+struct Target {
+  int64_t top, left;
+  std::vector<Piece> pieces;
+};
+
+struct WinogradPlan {
+  int64_t in_step, out_step;
+  std::vector<Target> targets;
+};
+
+WinogradPlan winograd_convolution(const Size& k, const Geometry& g) {
+  Target all{0, 0, {}};
+  for (int64_t top = 0; top < g.stride; ++top) {
+    for (int64_t left = 0; left < g.stride; ++left) {
+      Piece piece{top - g.top, left - g.left, {}};
+      int64_t* element = piece.elements;
+      for (int64_t i = top; i < k.height; i += g.stride) {
+        for (int64_t j = left; j < k.width; j += g.stride) *element++ = i * k.width + j;
+      }
+      all.pieces.push_back(piece);
+    }
+  }
+  return {g.stride, 1, {all}};
 }
 
-inline void of_kernel(const Vec (&w)[3], Vec (&to)[4]) {
-  to[0] = w[0], to[1] = (w[0] + w[1] + w[2]) * 0.5f, to[2] = (w[0] - w[1] + w[2]) * 0.5f, to[3] = w[2];
+WinogradPlan winograd_transposed(const Size& k, const Geometry& g) {
+  WinogradPlan plan{1, g.stride, {}};
+  for (int64_t top = 0; top < g.stride; ++top) {
+    for (int64_t left = 0; left < g.stride; ++left) {
+      // The last element of an output's taps reads the first pixel.
+      const int64_t i_last = k.height - g.stride + (top + g.top) % g.stride;
+      const int64_t j_last = k.width - g.stride + (left + g.left) % g.stride;
+      Piece piece{(top + g.top - i_last) / g.stride, (left + g.left - j_last) / g.stride, {}};
+      int64_t* element = piece.elements;
+      for (int64_t i = i_last; i >= 0; i -= g.stride) {
+        for (int64_t j = j_last; j >= 0; j -= g.stride) *element++ = i * k.width + j;
+      }
+      plan.targets.push_back({top, left, {piece}});
+    }
+  }
+  return plan;
 }
 
-inline void to_output(const Vec (&m)[4], Vec (&to)[2]) { to[0] = m[0] + m[1] + m[2], to[1] = m[1] - m[2] - m[3]; }
-
-inline void of_output(const Vec (&y)[2], Vec (&to)[4]) {
-  to[0] = y[0], to[1] = y[0] + y[1], to[2] = y[0] - y[1], to[3] = -y[1];
+// Elements along one axis of Winograd's kernel with which a convolution can be computed and is faster so; 0 if
+// there is none. The transforms of the kernel must be cheap beside those of an image.
+int winograd_taps(const Size& k, const Geometry& g, const Shape& small) {
+  const bool vectors = !(k.inputs % kLanes) && !(k.outputs % kLanes);
+  if (!vectors || k.height != k.width || g.top < 0 || g.left < 0) return 0;
+  if (16 * small.height * small.width < std::max(k.inputs, k.outputs)) return 0;
+  return k.height == 3 && g.stride == 1 ? 3 : k.height == 4 && g.stride == 2 ? 2 : 0;
 }
 
-inline void to_kernel(const Vec (&m)[4], Vec (&to)[3]) {
-  const Vec half = (m[1] + m[2]) * 0.5f;
-  to[0] = m[0] + half, to[1] = (m[1] - m[2]) * 0.5f, to[2] = m[3] + half;
-}
-
-// The tiles of a batch of images, in groups that are transformed at once: whole images, or rows of tiles of one.
+// The tiles of 2x2 outputs of a batch, in groups that are transformed at once: whole images, or rows of tiles of one.
 class Tiles {
  public:
-  Tiles(const Shape& out, int64_t floats_per_tile) : down_(ceil_div(out.height, 2)), across_(ceil_div(out.width, 2)) {
+  Tiles(int64_t height, int64_t width, int64_t floats_per_tile) : down_(ceil_div(height, 2)), across_(ceil_div(width, 2)) {
     const int64_t most = std::clamp<int64_t>(kTileFloats / floats_per_tile, 16, kMostTiles);
     images_ = std::max<int64_t>(1, most / (down_ * across_));
     rows_ = std::clamp<int64_t>(most / across_, 1, down_);
@@ -784,175 +849,205 @@ class Tiles {
   int64_t down_, across_, images_, rows_, groups_per_image_;
 };
 
-// Transforms kSide x kSide pixels from (y, x), zero outside of the image, to kPoints numbers for each of `channels`
-// channels from `c`: to[point * point_step + channel / kLanes * vector_step].
-template <int kSide, class Transform>
-inline void transform_tile(Transform transform, const float* image, const Shape& s, int64_t y, int64_t x, int64_t c,
+// Transforms kSide x kSide pixels of image `n` from (y, x), zero outside of it, to kPoints x kPoints numbers for each
+// of `channels` channels from `c`: to[point * point_step + channel / kLanes * vector_step + channel % kLanes].
+template <auto kTransform, int kSide, int kPoints>
+inline void transform_tile(const float* images, const Shape& s, int64_t n, int64_t y, int64_t x, int64_t step, int64_t c,
                            int64_t channels, float* to, int64_t point_step, int64_t vector_step) {
   alignas(64) static constexpr float kZeros[kLanes] = {};
   const float* pixels[kSide][kSide];
-  int64_t steps[kSide][kSide];
+  int64_t steps[kSide][kSide];  // between vectors of a pixel
   for (int i = 0; i < kSide; ++i) {
     for (int j = 0; j < kSide; ++j) {
-      const bool inside = y + i >= 0 && y + i < s.height && x + j >= 0 && x + j < s.width;
-      pixels[i][j] = inside ? image + ((y + i) * s.width + x + j) * s.channels + c : kZeros;
-      steps[i][j] = inside ? 1 : 0;
+      const int64_t row = y + i * step, column = x + j * step;
+      const bool inside = row >= 0 && row < s.height && column >= 0 && column < s.width;
+      pixels[i][j] = inside ? images + ((n * s.height + row) * s.width + column) * s.channels + c : kZeros;
+      steps[i][j] = inside;
     }
   }
   for (int64_t k = 0; k < channels; k += kLanes, to += vector_step) {
-    Vec from[kSide][kSide], points[4][4];
+    Vec from[kSide][kSide], points[kPoints][kPoints];
     for (int i = 0; i < kSide; ++i) {
       for (int j = 0; j < kSide; ++j) from[i][j] = load(pixels[i][j] + k * steps[i][j]);
     }
-    both_axes(transform, from, points);
-    for (int p = 0; p < kPoints; ++p) store(to + p * point_step, points[p / 4][p % 4]);
+    both_axes<kTransform>(from, points);
+    for (int i = 0; i < kPoints; ++i) {
+      for (int j = 0; j < kPoints; ++j) store(to + (i * kPoints + j) * point_step, points[i][j]);
+    }
   }
 }
 
-// A convolution, or its transpose, which is one with the kernel turned around.
+// A convolution or its transpose.
+template <int kTaps>
 class WinogradConvolution {
+  static constexpr int kSide = kTaps + 1, kPoints = kSide * kSide, kVectors = 2;
+  using W = Winograd<kTaps>;
+
  public:
-  WinogradConvolution(const Shape& in, const Shape& out, const Geometry& g, const Weights& weights, bool turned)
-      : in_(in), out_(out), top_(turned ? 2 - g.top : g.top), left_(turned ? 2 - g.left : g.left), weights_(weights),
-        turned_(turned), tiles_(out, kPoints * in.channels) {}
+  WinogradConvolution(const WinogradPlan& plan, const Shape& in, const Shape& out, const Weights& weights)
+      : plan_(plan), in_(in), out_(out), weights_(weights), depth_(plan.targets[0].pieces.size() * in.channels),
+        tiles_(ceil_div(out.height, plan.out_step), ceil_div(out.width, plan.out_step), kPoints * depth_) {}
 
   void run(ffi::ThreadPool& pool, const float* x, const float* kernel, float* y) const {
     static thread_local Scratch<float> scratch;
-    float* weights = scratch.get(kPoints * in_.channels * out_.channels);
+    float* weights = scratch.get(plan_.targets.size() * kPoints * depth_ * out_.channels);
     transform_weights(pool, kernel, weights);
-    parallel(pool, tiles_.groups(in_.batch), [&](int64_t group) { compute(group, x, weights, y); });
+    parallel(pool, tiles_.groups(in_.batch), [&](int64_t group) {
+      const float* w = weights;
+      for (const Target& target : plan_.targets) {
+        compute(target, group, x, w, y);
+        w += kPoints * depth_ * out_.channels;
+      }
+    });
   }
 
  private:
-  static constexpr int kVectors = 2;
   int vectors(int64_t o) const { return out_.channels - o >= kVectors * kLanes ? kVectors : 1; }
 
-  // [block of outputs][point][input][output in block]
+  // [target][block of outputs][point][piece][input][output in block]
   void transform_weights(ffi::ThreadPool& pool, const float* kernel, float* to) const {
-    const int64_t inputs = in_.channels, outputs = out_.channels;
-    parallel(pool, ceil_div(outputs, kVectors * kLanes), [&](int64_t block) {
-      const int64_t from = block * kVectors * kLanes, width = vectors(from) * kLanes;
-      for (int64_t c = 0; c < inputs; ++c) {
-        for (int64_t o = 0; o < width; o += kLanes) {
-          Vec w[3][3], points[4][4];
-          for (int i = 0; i < 9; ++i) {
-            const float* element = kernel + (turned_ ? 8 - i : i) * inputs * outputs + c * weights_.input_step +
-                                   (from + o) * weights_.output_step;
-            for (int lane = 0; lane < kLanes; ++lane) w[i / 3][i % 3][lane] = element[lane * weights_.output_step];
-          }
-          both_axes(of_kernel, w, points);
-          for (int p = 0; p < kPoints; ++p) {
-            store(to + kPoints * inputs * from + (p * inputs + c) * width + o, points[p / 4][p % 4]);
+    const int64_t inputs = in_.channels, outputs = out_.channels, blocks = ceil_div(outputs, kVectors * kLanes);
+    parallel(pool, plan_.targets.size() * blocks, [&](int64_t i) {
+      const int64_t target = i / blocks, from = i % blocks * kVectors * kLanes, width = vectors(from) * kLanes;
+      float* block = to + kPoints * depth_ * (target * outputs + from);
+      for (const Piece& piece : plan_.targets[target].pieces) {
+        for (int64_t c = 0; c < inputs; ++c, block += width) {
+          for (int64_t o = 0; o < width; o += kLanes) {
+            Vec w[kTaps][kTaps], points[kSide][kSide];
+            for (int tap = 0; tap < kTaps * kTaps; ++tap) {
+              const float* element = kernel + piece.elements[tap] * inputs * outputs + c * weights_.input_step +
+                                     (from + o) * weights_.output_step;
+              Vec& v = w[tap / kTaps][tap % kTaps];
+              for (int lane = 0; lane < kLanes; ++lane) v[lane] = element[lane * weights_.output_step];
+            }
+            both_axes<W::of_kernel>(w, points);
+            for (int p = 0; p < kPoints; ++p) store(block + p * depth_ * width + o, points[p / kSide][p % kSide]);
           }
         }
       }
     });
   }
 
-  void compute(int64_t group, const float* x, const float* weights, float* y) const {
+  void compute(const Target& target, int64_t group, const float* x, const float* weights, float* y) const {
     static thread_local Scratch<float> tile_scratch, sum_scratch;
     const int64_t inputs = in_.channels, most = tiles_.most();
-    float* transformed = tile_scratch.get(kPoints * most * inputs);  // [point][vector of inputs][tile][input]
+    float* transformed = tile_scratch.get(kPoints * most * depth_);     // [point][piece][vector of inputs][tile][input]
     float* sums = sum_scratch.get(kPoints * most * kVectors * kLanes);  // [point][tile][output in block]
     const int64_t count = tiles_.each(group, 0, in_.batch, [&](int64_t t, int64_t image, int64_t row, int64_t column) {
-      transform_tile<4>(of_input, x + image * in_.height * in_.width * inputs, in_, row - top_, column - left_, 0, inputs,
-                        transformed + t * kLanes, most * inputs, most * kLanes);
+      float* to = transformed + t * kLanes;
+      for (const Piece& piece : target.pieces) {
+        transform_tile<W::of_input, kSide, kSide>(x, in_, image, row * plan_.in_step + piece.dy, column * plan_.in_step + piece.dx,
+                       plan_.in_step, 0, inputs, to, most * depth_, most * kLanes);
+        to += most * inputs;
+      }
     });
-    std::vector<Factors<float>> factors(inputs / kLanes);
+    std::vector<Factors<float>> factors(depth_ / kLanes);
     for (int64_t o = 0; o < out_.channels; o += vectors(o) * kLanes) {
       const int64_t width = vectors(o) * kLanes;
       for (int p = 0; p < kPoints; ++p) {
-        const float* w = weights + kPoints * inputs * o + p * inputs * width;
-        for (int64_t c = 0; c < inputs; c += kLanes) {
-          factors[c / kLanes] = {transformed + p * most * inputs + c * most, w + c * width};
+        const float* w = weights + kPoints * depth_ * o + p * depth_ * width;
+        for (int64_t c = 0; c < depth_; c += kLanes) {
+          factors[c / kLanes] = {transformed + p * most * depth_ + c * most, w + c * width};
         }
         multiply<kLanes>(factors, 1, width, kLanes, false, sums + p * most * width, width, count, vectors(o));
       }
       tiles_.each(group, 0, in_.batch, [&](int64_t t, int64_t image, int64_t row, int64_t column) {
-        float* pixel = y + ((image * out_.height + row) * out_.width + column) * out_.channels + o;
+        const int64_t to_y = row * plan_.out_step + target.top, to_x = column * plan_.out_step + target.left;
+        const int64_t right = plan_.out_step * out_.channels, down = right * out_.width;
+        float* pixel = y + ((image * out_.height + to_y) * out_.width + to_x) * out_.channels + o;
+        const int rows = 1 + (to_y + plan_.out_step < out_.height), columns = 1 + (to_x + plan_.out_step < out_.width);
+        if (to_y >= out_.height || to_x >= out_.width) return;
         for (int64_t k = 0; k < width; k += kLanes) {
-          Vec points[4][4], outputs[2][2];
-          for (int p = 0; p < kPoints; ++p) points[p / 4][p % 4] = load(sums + (p * most + t) * width + k);
-          both_axes(to_output, points, outputs);
-          for (int i = 0; i < 2; ++i) {
-            for (int j = 0; j < 2; ++j) {
-              if (row + i < out_.height && column + j < out_.width) {
-                store(pixel + (i * out_.width + j) * out_.channels + k, outputs[i][j]);
-              }
-            }
+          Vec points[kSide][kSide], outputs[2][2];
+          for (int p = 0; p < kPoints; ++p) points[p / kSide][p % kSide] = load(sums + (p * most + t) * width + k);
+          both_axes<W::to_output>(points, outputs);
+          for (int i = 0; i < rows; ++i) {
+            for (int j = 0; j < columns; ++j) store(pixel + i * down + j * right + k, outputs[i][j]);
           }
         }
       });
     }
   }
 
+  const WinogradPlan& plan_;
   const Shape in_, out_;
-  const int64_t top_, left_;
   const Weights weights_;
-  const bool turned_;
+  const int64_t depth_;  // inputs of all pieces
   const Tiles tiles_;
 };
 
+template <int kTaps>
 class WinogradKernelGradient {
+  static constexpr int kSide = kTaps + 1, kPoints = kSide * kSide;
+  using W = Winograd<kTaps>;
+
  public:
-  WinogradKernelGradient(const Shape& x, const Shape& dy, const Geometry& g)
-      : x_(x), dy_(dy), g_(g), slice_(std::min(dy.channels, kOutputsAtOnce)),
-        tiles_(dy, kPoints * (x.channels + slice_) / 2) {}
+  // `plan` is that of the convolution.
+  WinogradKernelGradient(const WinogradPlan& plan, const Shape& x, const Shape& dy)
+      : pieces_(plan.targets[0].pieces), step_(plan.in_step), x_(x), dy_(dy), depth_(pieces_.size() * x.channels),
+        slice_(std::min(dy.channels, kOutputsAtOnce)), tiles_(dy.height, dy.width, kPoints * (depth_ + slice_) / 2) {}
 
   void run(ffi::ThreadPool& pool, const float* x, const float* dy, float* gradient) const {
     static thread_local Scratch<float> scratch;
-    const int64_t inputs = x_.channels, outputs = dy_.channels, size = kPoints * inputs * outputs;
-    const int64_t parts = count_parts(dy_, size);
-    const int64_t slices = ceil_div(outputs, slice_);
+    const int64_t inputs = x_.channels, outputs = dy_.channels, size = kPoints * depth_ * outputs;
+    const int64_t parts = count_parts(dy_, size), slices = ceil_div(outputs, slice_);
     float* sums = scratch.get(parts * size);
     parallel(pool, parts * slices, [&](int64_t i) {
       const int64_t part = i / slices, o = i % slices * slice_;
       sum_part(x, dy, x_.batch * part / parts, x_.batch * (part + 1) / parts, o, std::min(slice_, outputs - o), sums + part * size);
     });
-    parallel(pool, ceil_div(inputs, kLanes), [&](int64_t block) {
-      for (int64_t c = block * kLanes; c < std::min(inputs, (block + 1) * kLanes); ++c) {
+    parallel(pool, depth_ / kLanes, [&](int64_t block) {
+      const Piece& piece = pieces_[block * kLanes / inputs];
+      for (int64_t d = block * kLanes; d < (block + 1) * kLanes; ++d) {
         for (int64_t o = 0; o < outputs; o += kLanes) {
-          Vec points[4][4] = {}, elements[3][3];
+          Vec points[kSide][kSide] = {}, elements[kTaps][kTaps];
           for (int64_t part = 0; part < parts; ++part) {
-            const float* s = sums + part * size + c * outputs + o;
-            for (int p = 0; p < kPoints; ++p) points[p / 4][p % 4] += load(s + p * inputs * outputs);
+            const float* s = sums + part * size + d * outputs + o;
+            for (int p = 0; p < kPoints; ++p) points[p / kSide][p % kSide] += load(s + p * depth_ * outputs);
           }
-          both_axes(to_kernel, points, elements);
-          for (int i = 0; i < 9; ++i) store(gradient + (i * inputs + c) * outputs + o, elements[i / 3][i % 3]);
+          both_axes<W::to_kernel>(points, elements);
+          for (int i = 0; i < kTaps * kTaps; ++i) {
+            store(gradient + (piece.elements[i] * inputs + d % inputs) * outputs + o, elements[i / kTaps][i % kTaps]);
+          }
         }
       }
     });
   }
 
  private:
-  // [point][input][output], of images `from` to `end` and outputs from `o`.
+  // [point][piece][input][output], of images `from` to `end` and outputs from `o`.
   void sum_part(const float* x, const float* dy, int64_t from, int64_t end, int64_t o, int64_t width, float* sums) const {
     static thread_local Scratch<float> x_scratch, dy_scratch;
-    const int64_t inputs = x_.channels, outputs = dy_.channels, most = tiles_.most();
-    for (int64_t i = 0; i < kPoints * inputs; ++i) std::fill_n(sums + i * outputs + o, width, 0.0f);
-    float* x_tiles = x_scratch.get(kPoints * most * inputs);   // [point][tile][input]
+    const int64_t outputs = dy_.channels, most = tiles_.most();
+    for (int64_t i = 0; i < kPoints * depth_; ++i) std::fill_n(sums + i * outputs + o, width, 0.0f);
+    float* x_tiles = x_scratch.get(kPoints * most * depth_);   // [point][tile][piece][input]
     float* dy_tiles = dy_scratch.get(kPoints * most * width);  // [point][tile][output]
     std::vector<Factors<float>> factors(1);
     for (int64_t group = 0; group < tiles_.groups(end - from); ++group) {
       const int64_t count = tiles_.each(group, from, end, [&](int64_t t, int64_t image, int64_t row, int64_t column) {
-        transform_tile<4>(of_input, x + image * x_.height * x_.width * inputs, x_, row - g_.top, column - g_.left, 0, inputs,
-                          x_tiles + t * inputs, most * inputs, kLanes);
-        transform_tile<2>(of_output, dy + image * dy_.height * dy_.width * outputs, dy_, row, column, o, width,
-                          dy_tiles + t * width, most * width, kLanes);
+        float* to = x_tiles + t * depth_;
+        for (const Piece& piece : pieces_) {
+          transform_tile<W::of_input, kSide, kSide>(x, x_, image, row * step_ + piece.dy, column * step_ + piece.dx, step_, 0, x_.channels,
+                         to, most * depth_, kLanes);
+          to += x_.channels;
+        }
+        transform_tile<W::of_output, 2, kSide>(dy, dy_, image, row, column, 1, o, width, dy_tiles + t * width, most * width, kLanes);
       });
       for (int p = 0; p < kPoints; ++p) {
         for (int64_t k = 0; k < width;) {
           const int vectors = width - k >= 2 * kLanes ? 2 : 1;
-          factors[0] = {x_tiles + p * most * inputs, dy_tiles + p * most * width + k};
-          multiply<1>(factors, inputs, width, count, true, sums + p * inputs * outputs + o + k, outputs, inputs, vectors);
+          factors[0] = {x_tiles + p * most * depth_, dy_tiles + p * most * width + k};
+          multiply<1>(factors, depth_, width, count, true, sums + p * depth_ * outputs + o + k, outputs, depth_, vectors);
           k += vectors * kLanes;
         }
       }
     }
   }
 
+  const std::vector<Piece>& pieces_;
+  const int64_t step_;
   const Shape x_, dy_;
-  const Geometry g_;
+  const int64_t depth_;  // inputs of all pieces
   const int64_t slice_;  // outputs at once
   const Tiles tiles_;
 };
@@ -971,52 +1066,56 @@ void flatten_narrow(const Size& k, const Geometry& g, Shape& in, Shape& out) {
 }
 
 template <class Number>
-const Number* numbers(ffi::AnyBuffer& b) {
-  return static_cast<const Number*>(b.untyped_data());
+Number* numbers(ffi::AnyBuffer& b) {
+  return static_cast<Number*>(b.untyped_data());
+}
+
+// A convolution from `in` to `out`, or its transpose.
+template <class Number>
+void convolve_images(ffi::ThreadPool& pool, const Geometry& g, const Size& k, bool transpose, Shape in, Shape out,
+                     const Number* x, const Number* kernel, Number* y) {
+  const Weights weights{in.channels, out.channels, transpose ? 1 : k.outputs, transpose ? k.outputs : 1};
+  if constexpr (std::is_same_v<Number, float>) {
+    if (const int taps = winograd_taps(k, g, transpose ? in : out)) {
+      const WinogradPlan plan = transpose ? winograd_transposed(k, g) : winograd_convolution(k, g);
+      if (taps == 3) {
+        WinogradConvolution<3>(plan, in, out, weights).run(pool, x, kernel, y);
+      } else {
+        WinogradConvolution<2>(plan, in, out, weights).run(pool, x, kernel, y);
+      }
+      return;
+    }
+  }
+  flatten_narrow(k, g, in, out);
+  const Plan plan = transpose ? transposed(k, g) : convolution(k, g);
+  Convolution<Number>(plan, in, out, weights).run(pool, x, kernel, y);
 }
 
 template <class Number>
 void convolve(ffi::ThreadPool& pool, const Geometry& g, ffi::AnyBuffer x, ffi::AnyBuffer kernel, ffi::AnyBuffer y) {
-  const Size k = size(kernel.dimensions());
-  Shape in = shape(x.dimensions()), out = shape(y.dimensions());
-  const Weights weights{k.inputs, k.outputs, k.outputs, 1};
-  Number* to = static_cast<Number*>(y.untyped_data());
-  if constexpr (std::is_same_v<Number, float>) {
-    if (winograd_pays(k, g, out)) {
-      WinogradConvolution(in, out, g, weights, false).run(pool, numbers<float>(x), numbers<float>(kernel), to);
-      return;
-    }
-  }
-  flatten_narrow(k, g, in, out);
-  const Plan plan = convolution(k, g);
-  Convolution<Number>(plan, in, out, weights).run(pool, numbers<Number>(x), numbers<Number>(kernel), to);
+  convolve_images(pool, g, size(kernel.dimensions()), false, shape(x.dimensions()), shape(y.dimensions()),
+                  numbers<Number>(x), numbers<Number>(kernel), numbers<Number>(y));
 }
 
 template <class Number>
 void convolve_transpose(ffi::ThreadPool& pool, const Geometry& g, ffi::AnyBuffer y, ffi::AnyBuffer kernel, ffi::AnyBuffer x) {
-  const Size k = size(kernel.dimensions());
-  Shape in = shape(y.dimensions()), out = shape(x.dimensions());
-  const Weights weights{k.inputs, k.outputs, 1, k.outputs};
-  Number* to = static_cast<Number*>(x.untyped_data());
-  if constexpr (std::is_same_v<Number, float>) {
-    if (winograd_pays(k, g, out)) {
-      WinogradConvolution(in, out, g, weights, true).run(pool, numbers<float>(y), numbers<float>(kernel), to);
-      return;
-    }
-  }
-  flatten_narrow(k, g, in, out);
-  const Plan plan = transposed(k, g);
-  Convolution<Number>(plan, in, out, weights).run(pool, numbers<Number>(y), numbers<Number>(kernel), to);
+  convolve_images(pool, g, size(kernel.dimensions()), true, shape(y.dimensions()), shape(x.dimensions()),
+                  numbers<Number>(y), numbers<Number>(kernel), numbers<Number>(x));
 }
 
 template <class Number>
 void kernel_gradient(ffi::ThreadPool& pool, const Geometry& g, ffi::AnyBuffer x, ffi::AnyBuffer dy, ffi::AnyBuffer gradient) {
   const Size k = size(gradient.dimensions());
   Shape in = shape(x.dimensions()), out = shape(dy.dimensions());
-  Number* to = static_cast<Number*>(gradient.untyped_data());
+  Number* to = numbers<Number>(gradient);
   if constexpr (std::is_same_v<Number, float>) {
-    if (winograd_pays(k, g, out)) {
-      WinogradKernelGradient(in, out, g).run(pool, numbers<float>(x), numbers<float>(dy), to);
+    if (const int taps = winograd_taps(k, g, out)) {
+      const WinogradPlan plan = winograd_convolution(k, g);
+      if (taps == 3) {
+        WinogradKernelGradient<3>(plan, in, out).run(pool, numbers<float>(x), numbers<float>(dy), to);
+      } else {
+        WinogradKernelGradient<2>(plan, in, out).run(pool, numbers<float>(x), numbers<float>(dy), to);
+      }
       return;
     }
   }

@@ -28,6 +28,7 @@ SIZES = [  # height, width, kernel height and width, stride
     (33, 17, 5, 5, 3),
     (8, 8, 1, 1, 1),
     (33, 30, 3, 3, 1),
+    (21, 34, 4, 4, 2),
 ]
 CHANNELS = [(1, 1), (3, 4), (16, 16), (3, 70), (70, 3), (20, 33), (48, 64)]
 BFLOAT16 = pytest.param(
