@@ -16,12 +16,7 @@ namespace compare_gan {
 constexpr int64_t kRowBytes = 192 << 10;  // of copied rows; they stay in the second-level cache
 constexpr int kFewOutputs = kLanes / 2;   // up to here the vectors of the product are pixels, not outputs
 
-// Where a kernel has its element for input channel c and output channel o: at c * input_step + o *
-// output_step.
-struct Weights {
-  int64_t inputs, outputs, input_step, output_step;
-};
-
+// A convolution or its transpose.
 template <class Number>
 class Convolution {
   using E = Elements<Number>;
@@ -66,9 +61,7 @@ class Convolution {
  private:
   // Outputs are computed in blocks of one, two or four vectors.
   int block_vectors(int64_t from) const {
-    const int64_t left = ceil_div(out_.channels - from, kLanes);
-    if (columns_ <= max_rows(4) && left >= 4) return 4;
-    return left >= 2 ? 2 : 1;
+    return vectors_at_once(ceil_div(out_.channels - from, kLanes), columns_);
   }
 
   int64_t taps() const {
@@ -83,12 +76,12 @@ class Convolution {
   void pack_weights(xla::ffi::ThreadPool& pool, const Number* kernel, T* to) {
     const int64_t all = taps();
     std::vector<int64_t> starts;
-    const int64_t width = few_ ? out_.channels : kLanes;
-    for (int64_t o = 0; o < out_.channels; o += few_ ? out_.channels : block_vectors(o) * kLanes)
+    for (int64_t o = 0; o < out_.channels; o += few_ ? out_.channels : block_vectors(o) * kLanes) {
       starts.push_back(o);
+    }
     parallel(pool, starts.size(), [&](int64_t i) {
       const int64_t from = starts[i];
-      const int64_t size = few_ ? width : block_vectors(from) * kLanes;
+      const int64_t size = few_ ? out_.channels : block_vectors(from) * kLanes;
       T* t = to + from * all * depth_;
       for (const Phase& phase : plan_.phases) {
         for (const Tap& tap : phase.taps) {
@@ -218,10 +211,7 @@ class Convolution {
     const int64_t outputs = out_.channels, y_step = plan_.out_step * outputs;
     float sums[kFewOutputs * 4 * kLanes], pixel[kFewOutputs];
     for (int64_t x = 0; x < columns;) {
-      const int64_t left = ceil_div(columns - x, kLanes);
-      const int vectors = left >= 4 && outputs <= max_rows(4)   ? 4
-                          : left >= 2 && outputs <= max_rows(2) ? 2
-                                                                : 1;
+      const int vectors = vectors_at_once(ceil_div(columns - x, kLanes), outputs);
       const int64_t width = vectors * kLanes;
       multiply<1>(factors, outputs, pitch_, depth_, false, sums, width, outputs, vectors);
       for (int64_t i = 0; i < std::min(width, columns - x); ++i) {
@@ -249,6 +239,7 @@ constexpr int64_t kPartPixels = 1024;  // at least, if there are as many
 constexpr int64_t kPartFloats = 4 << 20;  // of the sums of all parts
 constexpr int64_t kOutputsAtOnce = 4 * kLanes;
 
+// The parts of a batch for which the kernel gradient is computed apart, with `sums` floats each.
 inline int64_t count_parts(const Shape& dy, int64_t sums) {
   const int64_t most = std::min(dy.batch * dy.height * dy.width / kPartPixels, kPartFloats / sums);
   return std::min(dy.batch, std::clamp<int64_t>(most, 1, kMostParts));
@@ -279,8 +270,8 @@ class KernelGradient {
     float* sums = scratch.get(parts * sums_);
     parallel(pool, parts * slices, [&](int64_t i) {
       const int64_t part = i / slices, slice = i % slices;
-      const int64_t from = slice * kOutputsAtOnce,
-                    end = few_ ? dy_.channels : std::min(dy_pitch_, from + kOutputsAtOnce);
+      const int64_t from = slice * kOutputsAtOnce;
+      const int64_t end = few_ ? dy_.channels : std::min(dy_pitch_, from + kOutputsAtOnce);
       sum_part(x, dy, x_.batch * part / parts, x_.batch * (part + 1) / parts, from, end, sums + part * sums_);
     });
     add_parts(pool, sums, parts, gradient);
@@ -294,8 +285,9 @@ class KernelGradient {
     if (few_) {
       std::fill_n(sums, sums_, 0.0f);
     } else {
-      for (int64_t j = 0; j < k_.height * across_; ++j)
+      for (int64_t j = 0; j < k_.height * across_; ++j) {
         std::fill_n(sums + j * sums_row_ + o, o_end - o, 0.0f);
+      }
     }
     const int64_t rows_at_once = std::clamp<int64_t>(ceil_div(kPixels, dy_.width), 1, dy_.height);
     const int64_t images_at_once = std::max<int64_t>(1, kPixels / (dy_.height * dy_.width));
@@ -307,8 +299,8 @@ class KernelGradient {
     for (int64_t image = from; image < end; image += images_at_once) {
       const int64_t images = std::min(images_at_once, end - image);
       for (int64_t y = 0; y < dy_.height; y += rows_at_once) {
-        const int64_t rows = std::min(rows_at_once, dy_.height - y),
-                      x_rows_each = (rows - 1) * g_.stride + k_.height;
+        const int64_t rows = std::min(rows_at_once, dy_.height - y);
+        const int64_t x_rows_each = (rows - 1) * g_.stride + k_.height;
         for (int64_t i = 0; i < images; ++i) {
           for (int64_t row = 0; row < x_rows_each; ++row) {
             copy_x(x + (image + i) * x_.height * x_.width * x_.channels, y * g_.stride - g_.top + row,
@@ -341,9 +333,7 @@ class KernelGradient {
   void by_outputs(std::vector<Factors<T>>& factors, int64_t width, float* sums) const {
     const int64_t a_step = E::kNumbers * g_.stride * x_.channels;
     for (int64_t o = 0; o < width;) {
-      const int vectors = width - o >= 4 * kLanes && across_ <= max_rows(4) ? 4
-                          : width - o >= 2 * kLanes                         ? 2
-                                                                            : 1;
+      const int vectors = vectors_at_once((width - o) / kLanes, across_);
       multiply<1>(factors, a_step, width, steps_, true, sums + o, sums_row_, across_, vectors);
       for (Factors<T>& f : factors) f.b += vectors * kLanes;
       o += vectors * kLanes;
@@ -355,10 +345,7 @@ class KernelGradient {
     for (Factors<T>& f : factors) std::swap(f.a, f.b);
     const int64_t b_step = E::kNumbers * g_.stride * x_.channels, outputs = dy_.channels;
     for (int64_t j = 0; j < across_;) {
-      const int64_t left = ceil_div(across_ - j, kLanes);
-      const int vectors = left >= 4 && outputs <= max_rows(4)   ? 4
-                          : left >= 2 && outputs <= max_rows(2) ? 2
-                                                                : 1;
+      const int vectors = vectors_at_once(ceil_div(across_ - j, kLanes), outputs);
       multiply<1>(factors, outputs, b_step, steps_, true, sums + j, sums_row_, outputs, vectors);
       for (Factors<T>& f : factors) f.b += vectors * kLanes;
       j += vectors * kLanes;
@@ -407,8 +394,9 @@ class KernelGradient {
         for (int64_t part = 0; part < parts; ++part) {
           const float* s = sums + part * sums_;
           if (few_) {
-            for (int64_t o = 0; o < dy_.channels; ++o)
+            for (int64_t o = 0; o < dy_.channels; ++o) {
               total[o] += s[(tap * dy_.channels + o) * sums_row_ + j];
+            }
           } else {
             for (int64_t o = 0; o < dy_.channels; ++o) total[o] += s[(tap * across_ + j) * sums_row_ + o];
           }

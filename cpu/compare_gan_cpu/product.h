@@ -89,6 +89,12 @@ struct Factors {
 // Widest tile of `vectors` vectors: sums, the vectors of b and one of a stay in registers.
 constexpr int max_rows(int vectors) { return (kRegisters - vectors - (vectors > 1)) / vectors; }
 
+// Into how many vectors at once a product over `rows` rows is cut, of which `left` vectors are left.
+inline int vectors_at_once(int64_t left, int64_t rows) {
+  if (left >= 4 && rows <= max_rows(4)) return 4;
+  return left >= 2 ? 2 : 1;
+}
+
 // out[r, v] (+)= sum over `count` factors and n steps of a[r * kRowStep] * b[v], where `a_step` and `b_step`
 // elements lie between steps; rows of `out` are `out_step` floats apart.
 template <class T, int kRowStep, int kRows, int kVectors>
@@ -149,6 +155,7 @@ inline void multiply(const std::vector<Factors<T>>& factors, int64_t a_step, int
   }
 }
 
+// Lanes of a and b in turn: a0, b0, a1, b1, ...
 template <int... kLane>
 inline void interleave(Vec a, Vec b, Vec& low, Vec& high, std::integer_sequence<int, kLane...>) {
   constexpr int kHalf = kLanes / 2;

@@ -19,17 +19,21 @@ struct Geometry {
   int64_t stride, top, left;  // zeros above and to the left of an image; the rest follows from shapes
 };
 
-// A kernel element, and where it reads: pixel (y, x) of the output reads pixel (step * y + dy, step * x +
-// dx).
+// A kernel element: pixel (y, x) of the output reads pixel (step * y + dy, step * x + dx) by it.
 struct Tap {
   int64_t element, dy, dx;
 };
 
-// A part of the output, computed like a convolution: its pixel (y, x) is pixel (step * y + top, ...) of the
-// output.
+// A part of the output that is computed like a convolution; its pixel (y, x) is (step * y + top, step * x +
+// left).
 struct Phase {
   int64_t top, left;
   std::vector<Tap> taps;
+};
+
+// Where a kernel has its element for input c and output o: at c * input_step + o * output_step.
+struct Weights {
+  int64_t inputs, outputs, input_step, output_step;
 };
 
 // A convolution or its transpose.
