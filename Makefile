@@ -9,7 +9,7 @@ BY_MODULE := --dist loadfile --no-loadscope-reorder
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml cpu/setup.py cpu/compare_gan_cpu/convolution.cc
+$(VENV)/.installed: pyproject.toml cpu/setup.py $(wildcard cpu/compare_gan_cpu/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "compare_gan needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,7 @@
 """Compiles the kernels once for each set of instructions; what the compiler does not know is left out."""
 
 import platform
+from pathlib import Path
 
 import jax
 from setuptools import Extension, setup
@@ -15,6 +16,7 @@ setup(
         Extension(
             f"compare_gan_cpu.{level}",
             ["compare_gan_cpu/convolution.cc"],
+            depends=[str(path) for path in Path("compare_gan_cpu").glob("*.h")],
             include_dirs=[jax.ffi.include_dir()],
             extra_compile_args=["-std=c++20", "-O3", "-g0", "-DNDEBUG", "-fvisibility=hidden", "-w", *flags],
             optional=level != "generic",

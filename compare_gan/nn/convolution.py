@@ -69,8 +69,6 @@ def _same(size: Sequence[int], kernel: Sequence[int], stride: int) -> Padding:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
     plain = functools.partial(_slide, stride=stride, padding=padding, spread=1)
-    if stride == 1 and winograd.is_profitable(x, kernel.shape, padding):
-        return plain(x, kernel)
     fast = functools.partial(kernels.convolve, stride=stride, padding=padding)
     return _by_kernel(fast, plain, x, kernel)
 
@@ -101,8 +99,6 @@ def _convolve_transpose(
         flipped = kernel[::-1, ::-1].swapaxes(2, 3)
         return _slide(y, flipped, 1, (around[0], around[1]), spread=stride)
 
-    if stride == 1 and winograd.is_profitable(y, kernel.shape, (around[0], around[1])):
-        return plain(y, kernel)
     fast = functools.partial(kernels.convolve_transpose, size=size, stride=stride, padding=padding)
     return _by_kernel(fast, plain, y, kernel)
 
@@ -124,10 +120,10 @@ _convolve_transpose.defvjp(_transpose_fwd, _transpose_bwd)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _kernel_gradient(x: Array, dy: Array, size: tuple[int, int], stride: int, padding: Padding) -> Array:
     settings: dict[str, Any] = dict(size=size, stride=stride, padding=padding)
-    if stride == 1 and winograd.is_profitable(x, (*size, x.shape[-1], dy.shape[-1]), padding):
-        fast: _Map = functools.partial(winograd.kernel_gradient, padding=padding)
-    elif kernels.supports(x.dtype):
-        fast = functools.partial(kernels.kernel_gradient, **settings)
+    if kernels.supports(x.dtype):
+        fast: _Map = functools.partial(kernels.kernel_gradient, **settings)
+    elif stride == 1 and winograd.is_profitable(x, (*size, x.shape[-1], dy.shape[-1]), padding):
+        fast = functools.partial(winograd.kernel_gradient, padding=padding)
     else:
         fast = functools.partial(_kernel_gradient_products, **settings)
     native = functools.partial(_kernel_gradient_native, **settings)

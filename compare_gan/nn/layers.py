@@ -83,7 +83,10 @@ class _Kernel(nnx.Module):
         return kernel
 
     def add_bias(self, x: Array) -> Array:
-        return x if self.bias is None else x + self.bias[...].astype(x.dtype)
+        """Adds in float32, so that also the gradient, a sum over all pixels, is taken in it."""
+        if self.bias is None:
+            return x
+        return (x.astype(jnp.float32) + self.bias[...]).astype(x.dtype)
 
 
 class Linear(_Kernel):

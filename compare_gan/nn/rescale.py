@@ -111,6 +111,7 @@ def _spread(x: Array, kernel: Array, more: int) -> Array:
 
 
 def _neighbours(x: Array) -> Array:
-    """[B, H, W, C] -> [B, H-1, W-1, C]: the sum over each 2x2 square."""
-    rows = x[:, 1:] + x[:, :-1]
-    return rows[:, :, 1:] + rows[:, :, :-1]
+    """[B, H, W, C] -> [B, H-1, W-1, C]: the sum over each 2x2 square, in float32."""
+    wide = x.astype(jnp.float32)
+    rows = wide[:, 1:] + wide[:, :-1]
+    return (rows[:, :, 1:] + rows[:, :, :-1]).astype(x.dtype)

@@ -27,6 +27,8 @@ SIZES = [  # height, width, kernel height and width, stride
     (5, 40, 3, 3, 1),
     (33, 17, 5, 5, 3),
     (8, 8, 1, 1, 1),
+    (33, 30, 3, 3, 1),
+    (21, 34, 4, 4, 2),
 ]
 CHANNELS = [(1, 1), (3, 4), (16, 16), (3, 70), (70, 3), (20, 33), (48, 64)]
 BFLOAT16 = pytest.param(
@@ -78,8 +80,27 @@ def test_the_maps_of_xla(h, w, kh, kw, stride, dtype):
 
 
 @needed
-def test_an_image_has_the_same_bits_in_any_batch():
-    x, kernel, dy = numbers(7, 9, 10, 20), numbers(3, 3, 20, 36), numbers(7, 9, 10, 36)
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((0, 2), (2, 1)), ((-1, 3), (2, -2))])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_any_padding(stride, padding):
+    """Between 16 and 32 channels by Winograd's products if the stride is 1, else by plain ones."""
+    for c, o in ((16, 32), (5, 7)):
+        x, kernel = numbers(2, 9, 8, c), numbers(3, 3, c, o, seed=1)
+
+        def plain(x, kernel):
+            layout = ("NHWC", "HWIO", "NHWC")
+            return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=layout)
+
+        y, pull_back = jax.vjp(plain, x, kernel)
+        dy = numbers(*y.shape, seed=2)
+        for found, wanted in zip(in_turn(x, kernel, dy, stride, padding), (y, *pull_back(dy)), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=4e-6 * np.abs(wanted).max())
+
+
+@needed
+@pytest.mark.parametrize(("c", "o"), [(20, 36), (32, 48)])
+def test_an_image_has_the_same_bits_in_any_batch(c, o):
+    x, kernel, dy = numbers(7, 9, 10, c), numbers(3, 3, c, o), numbers(7, 9, 10, o)
     padding = ((1, 1), (1, 1))
     whole = in_turn(x, kernel, dy, 1, padding)[:2]
     for i in range(7):

@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 from jax import export, lax
 
-from compare_gan.nn import convolution, winograd
+from compare_gan.nn import convolution, kernels, winograd
 
 ONE = ((1, 1), (1, 1))
 ASKEW = ((0, 2), (2, 1))
+
+
+@pytest.fixture(autouse=True)
+def without_kernels():
+    """Kernels of `compare_gan_cpu` would be used in place of what is tested here."""
+    with kernels.plain(True):
+        yield
 
 
 def arrays(h, w, c_in, c_out, batch=2):
