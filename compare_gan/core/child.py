@@ -12,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 GRACE_S = 30.0  # for a child to save its work after its parent has died
 _running: dict[str, set[subprocess.Popen[bytes]]] = {}  # by owner
@@ -72,9 +72,9 @@ def stop(owner: str) -> int:
 
 def read_question() -> bytes:
     """The question, in the child. Starts `stop_with_parent`."""
-    stream = sys.stdin.buffer
-    question = stream.read(int.from_bytes(stream.read(8), "big"))
-    stop_with_parent(stream)
+    with open(0, "rb", closefd=False) as stream:
+        question = stream.read(int.from_bytes(stream.read(8), "big"))
+    stop_with_parent()
     return question
 
 
@@ -85,14 +85,14 @@ def answer(data: bytes) -> None:
     file.with_suffix(".new").replace(file)
 
 
-def stop_with_parent(stream: IO[bytes]) -> None:
-    """Stops this process when a stream from its parent closes: with SIGTERM, so that it can save its work."""
+def stop_with_parent() -> None:
+    """Stops this process when its standard input closes: with SIGTERM, so that it can save its work."""
 
     def wait_and_stop() -> None:
-        while stream.read(1):
+        while os.read(0, 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(GRACE_S)
+        time.sleep(GRACE_S)
         os._exit(1)
 
     threading.Thread(target=wait_and_stop, daemon=True).start()

@@ -4,7 +4,6 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 
-from compare_gan.core import tables
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
 from compare_gan.core.lock import claimed
@@ -28,14 +27,14 @@ def list_tasks(study: Study, say: Say = print) -> None:
     """
     with claimed(run_folder(study.folder)):
         set_up(study)
-    rows: list[tuple[tables.Cell, ...]] = [("number", "stage", "task", "")]
+    say("number  stage     task")
     left = list[str]()
     for stage, tasks in zip(STAGES, numbered_stages(study), strict=True):
         done = {number for number, task in tasks.items() if is_done(study, task)}
-        rows += [(n, stage, task.name, "done" if n in done else "") for n, task in tasks.items()]
+        for number, task in tasks.items():
+            say(f"{number:<8}{stage:<10}{task.name}{' (done)' if number in done else ''}")
         if ranges := as_ranges([number for number in tasks if number not in done]):
             left.append(f"{stage}: --array={ranges}")
-    say(tables.text([tables.Table(rows)]))
     say("\n".join(left) if left else f"{study.folder}: all done already")
 
 
