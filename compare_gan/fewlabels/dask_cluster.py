@@ -5,6 +5,8 @@ of a task, and gives the task to another one if the worker is lost; the task res
 folder that all machines share.
 """
 
+import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import logging
@@ -215,6 +217,7 @@ def connect(address: str) -> Iterator[Cluster]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # versions are compared below
+            shake_hands(address)
             client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except Exception as error:
         raise UserError(f"--dask {address}: is no scheduler of Dask ({describe(error)})") from None
@@ -249,6 +252,25 @@ def check_reachable(address: str) -> None:
         raise UserError(f"--dask {address}: cannot be reached ({reason}); does the scheduler run?") from None
 
 
+def shake_hands(address: str) -> None:
+    """Greets a scheduler, and closes the connection. `distributed.Client` would wait for its answer for ever.
+
+    Raises:
+      OSError, TimeoutError, or another error: what listens there does not answer as Dask does.
+    """
+    from distributed import Security
+    from distributed.comm import connect
+
+    async def greet() -> None:
+        options = Security().get_connection_args("client")
+        comm = await asyncio.wait_for(connect(address, timeout=CONNECT_S, **options), CONNECT_S)
+        await comm.close()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:  # this thread may run a loop, as in a notebook
+        thread.submit(asyncio.run, greet()).result()
+
+
 def describe(error: BaseException) -> str:
-    """The type and the first line of an error."""
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+    """The type of an error, and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return ": ".join([type(error).__name__, *lines[:1]])

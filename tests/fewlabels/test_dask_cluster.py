@@ -40,6 +40,8 @@ def toy(task):
                 raise InUse("folder: in use by process 7 on node3")
         case "wait":
             time.sleep(60)
+        case "pause":
+            time.sleep(2)
     return task * 2
 
 
@@ -160,7 +162,7 @@ def test_a_lost_scheduler_ends_the_study(tmp_path, monkeypatch):
         executor = DaskExecutor(cluster, tmp_path, open_toy, print)
         threading.Timer(0.5, local.close).start()
         with pytest.raises(UserError, match="lost the connection to the scheduler; progress is saved"):
-            list(executor.outcomes(["wait"]))
+            list(executor.outcomes(["pause"]))
         executor.close()
 
 
