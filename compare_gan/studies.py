@@ -3,6 +3,7 @@
 `study` is the function for users; the commands `study`, `few-labels` and `demo` call `prepare` and `run`.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,14 +14,13 @@ from compare_gan import __version__
 from compare_gan.config.parse import parse
 from compare_gan.config.reader import config_sha256
 from compare_gan.config.recipes import config_file, recipe
-from compare_gan.core import records
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_json, run_folder, sha256_of, write_json
+from compare_gan.core.files import run_folder, sha256_of
 from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.core.lock import claimed
 from compare_gan.core.outputs import STUDY_OUTPUTS, check_run_folder
-from compare_gan.core.run_files import REPORT, SETTINGS
+from compare_gan.core.run_files import REPORT
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import ImageDataset, LoadOptions, open_dataset
 from compare_gan.data.fingerprint import dataset_sha256
@@ -30,18 +30,17 @@ from compare_gan.features import TrainedEncoder, open_extractor
 from compare_gan.fewlabels import read_features
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.choices import Choices, Facts, choose, describe, facts_of_dataset, facts_of_source
+from compare_gan.fewlabels.dask_cluster import Cluster, connect
 from compare_gan.fewlabels.execute import Outcome
 from compare_gan.fewlabels.overview import overview, usable_methods
 from compare_gan.fewlabels.plan import describe_labels, estimate_times, outline, plan_table
 from compare_gan.fewlabels.recipe import label_recipe
 from compare_gan.fewlabels.results import is_current, last_summary, results_table, summarise
-from compare_gan.fewlabels.run import run_study
+from compare_gan.fewlabels.run import run_study, set_up
 from compare_gan.fewlabels.settings import (
     EXTENDABLE,
     Settings,
     changed_settings,
-    command_line,
-    merge_settings,
     read_settings,
     study_folder,
 )
@@ -98,6 +97,7 @@ class Prepared:
     lines: tuple[str, ...]  # about the data, the choices and the labels, for the user
     workers: int  # number of parallel processes
     reopen: Callable[[], Study]  # opens the study in another process
+    cluster: Cluster | None = None  # does the tasks, in place of processes of this machine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +142,7 @@ def study(
     reading: LoadOptions | None = None,
     quick: bool = False,
     workers: int = 1,
+    dask: str | None = None,
     say: Say = SAY,
 ) -> StudyResult:
     """Trains and scores GANs at several label budgets and seeds, as `compare-gan study` does.
@@ -172,13 +173,15 @@ def study(
       reading: how a source is read; not for an opened data set.
       quick: shorten every stage, for a quick test.
       workers: number of parallel processes, on a CPU.
+      dask: address of a `dask.distributed` scheduler, such as "tcp://HOST:8786", whose workers do the tasks;
+        see docs/scale.md.
       say: called with each line about plan and progress.
 
     Returns:
       The folder, the summary, and the tasks that failed.
 
     Raises:
-      UserError: an argument is invalid or does not match the data.
+      UserError: an argument is invalid or does not match the data, or the cluster cannot be used.
       Interrupted: Ctrl-C or SIGTERM; the same call resumes.
     """
     if isinstance(data, ImageDataset) and reading is not None:
@@ -201,13 +204,35 @@ def study(
         gin_config=None if gin_config is None else str(gin_config),
         gin_bindings=tuple(gin_bindings),
     )
-    prepared = prepare(request, Path(folder), workers=workers)
-    run_folder(prepared.study.folder)
-    show_plan(prepared, say)
-    return run(prepared, say)
+    with connected(dask, workers) as cluster:
+        prepared = prepare(request, Path(folder), workers=workers, cluster=cluster, say=say)
+        run_folder(prepared.study.folder)
+        show_plan(prepared, say)
+        return run(prepared, say)
 
 
-def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers: int = 1) -> Prepared:
+def connected(dask: str | None, workers: int) -> contextlib.AbstractContextManager[Cluster | None]:
+    """The connection to a cluster; None without an address.
+
+    Raises:
+      UserError: it cannot be used, or processes of this machine were asked for, too.
+    """
+    if dask is None:
+        return contextlib.nullcontext()
+    if workers != 1:
+        raise UserError(f"--workers {workers}: tasks run on the workers of --dask; give one of the two")
+    return connect(dask)
+
+
+def prepare(
+    request: StudyRequest,
+    folder: Path,
+    *,
+    flat: bool = False,
+    workers: int = 1,
+    cluster: Cluster | None = None,
+    say: Say = SAY,
+) -> Prepared:
     """Chooses what the request leaves open, opens the data and checks that everything fits.
 
     Args:
@@ -215,9 +240,12 @@ def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers:
       folder: the requested folder; see `study_folder`.
       flat: one seed and one label budget, with all files in one folder.
       workers: number of parallel processes.
+      cluster: does the tasks, in place of processes of this machine; choices fit its devices.
+      say: called with a line if the cluster has no worker yet.
 
     Raises:
       UserError: the request is invalid; before images are loaded if that can be known.
+      Interrupted: Ctrl-C or SIGTERM while there is no worker.
     """
     if workers < 1:
         raise UserError(f"workers is {workers}; it must be at least 1")
@@ -226,6 +254,10 @@ def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers:
         request = dataclasses.replace(request, reading=reading_of(given))
     if request.source is not None:
         refuse_inside(folder, request.source)
+    elif cluster is not None:
+        raise UserError(
+            "--dask: images or labels are only in memory; write them to files that all machines see"
+        )
     check_run_folder(folder, STUDY_OUTPUTS)
     configured = None
     if request.gin_config is not None:
@@ -233,10 +265,11 @@ def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers:
     if request.label_recipe is not None:
         label_recipe(request.label_recipe)
     varying = ("methods",) if flat else EXTENDABLE
+    platform = None if cluster is None or not open_choices(request) else cluster.platform(say)
     if isinstance(request.data, ImageDataset):
-        facts = facts_of_dataset(request.data)
+        facts = facts_of_dataset(request.data, platform)
     else:
-        facts = facts_of_source(request.data, request.reading)
+        facts = facts_of_source(request.data, request.reading, platform)
     choices, where = choices_for(request, facts, folder, varying)
     complete = completed(request, choices)
     assert complete.gin_config is not None
@@ -264,8 +297,11 @@ def prepare(request: StudyRequest, folder: Path, *, flat: bool = False, workers:
     chosen = describe(choices, facts, open_choices(request), where)
     data_line, *label_lines = describe_labels(opened, budget_given)
     lines = [note, data_line, chosen, *label_lines, *left_out]
-    reopen = functools.partial(open_study, settings, target, flat, given)
-    return Prepared(opened, tuple(line for line in lines if line), workers, reopen)
+    if cluster is None:
+        reopen = functools.partial(open_study, settings, target, flat, given)
+    else:
+        reopen = functools.partial(open_elsewhere, settings, target.resolve(), flat)
+    return Prepared(opened, tuple(line for line in lines if line), workers, reopen, cluster)
 
 
 def reading_of(dataset: ImageDataset) -> LoadOptions:
@@ -378,16 +414,7 @@ def settings_of(
         inference["classifier"] = "linear"
     options = dataclasses.asdict(request.reading)
     options |= {name: resolved(options[name]) for name in ("labels", "test_data") if options[name]}
-    files = {
-        "labels": request.reading.labels,
-        "features": request.features,
-        "label_file": request.label_file,
-        "extractor": request.extractor,
-        "gin_config": request.gin_config,
-    }
-    paths = {name: path for name, path in files.items() if path and Path(path).is_file()}
-    digests = {"gin_config": config_sha256}
-    return {
+    settings = {
         "data": None if request.source is None else resolved(request.source),
         **({} if dataset is None else {"data_sha256": dataset_sha256(dataset)}),
         "reading": options,
@@ -406,9 +433,17 @@ def settings_of(
         "gin_config": absolute(request.gin_config),
         "gin_bindings": list(request.gin_bindings),
         "left_out": list(left_out),
-        "files": {name: digests.get(name, sha256_of)(Path(path)) for name, path in paths.items()},
-        "compare_gan": __version__,
     }
+    return settings | {"files": file_digests(settings), "compare_gan": __version__}
+
+
+def file_digests(settings: Settings) -> dict[str, str]:
+    """The SHA-256 of each file that settings name, by the name of the setting."""
+    names = ("features", "label_file", "extractor", "gin_config")
+    files = {"labels": settings["reading"]["labels"]} | {name: settings[name] for name in names}
+    paths = {name: Path(path) for name, path in files.items() if path and Path(path).is_file()}
+    digests = {"gin_config": config_sha256}
+    return {name: digests.get(name, sha256_of)(path) for name, path in paths.items()}
 
 
 def absolute(name: str | None) -> str | None:
@@ -473,11 +508,29 @@ def open_study(
     )
 
 
+def open_elsewhere(settings: Settings, folder: Path, flat: bool) -> Study:
+    """Opens a study on another machine than the one that started it, see `open_study`.
+
+    Raises:
+      UserError: images, labels or another file are not the same here.
+    """
+    study = open_study(settings, folder, flat)
+    found = file_digests(settings) | {"data": dataset_sha256(study.dataset)}
+    expected = settings["files"] | {"data": settings["data_sha256"]}
+    for name, digest in expected.items():
+        if found.get(name) != digest:
+            path = settings["reading"]["labels"] if name == "labels" else settings[name]
+            raise UserError(f"{path}: is another file on this machine than where the study was started")
+    return study
+
+
 def show_plan(prepared: Prepared, say: Say = SAY) -> None:
     """Says what data, choices and remaining tasks are, and how long these take unless that is short."""
     say("\n".join(prepared.lines))
     if entries := outline(prepared.study):
         say(plan_table(entries, 1))
+        if prepared.cluster is not None:  # this machine may be slower than its workers
+            return
         if (known := estimate_times(prepared.study, entries)) != entries:
             say(plan_table(known, prepared.workers))
 
@@ -490,18 +543,15 @@ def run(prepared: Prepared, say: Say = SAY) -> StudyResult:
       Interrupted: Ctrl-C or SIGTERM; finished work is kept.
     """
     study = prepared.study
-    report, settings_file = study.folder / REPORT, study.folder / SETTINGS
+    report = study.folder / REPORT
     failed = list[Outcome]()
     summary = last_summary(study.folder)
     if summary is not None and all_done(study) and is_current(study.folder):
         say(f"{study.folder}: all done already")
     else:
         with claimed(run_folder(study.folder)):
-            known = read_json(settings_file, records.SETTINGS) if settings_file.exists() else study.settings
-            settings = merge_settings(known, study.settings)
-            settings |= {"command": command_line("few-labels" if study.flat else "study", settings)}
-            write_json(settings_file, settings)
-            failed = run_study(study, prepared.workers, prepared.reopen, say)
+            set_up(study)
+            failed = run_study(study, prepared.workers, prepared.reopen, say, prepared.cluster)
             summary = summarise(study)
             write_report(study.folder, report)
     result = StudyResult(study.folder, summary, tuple(failed))

@@ -21,14 +21,16 @@ from compare_gan import studies
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import FOLDER
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import write_json
+from compare_gan.core.files import run_folder, write_json
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.lock import claimed
 from compare_gan.data import open_dataset
+from compare_gan.fewlabels.job_array import as_ranges
 from compare_gan.fewlabels.settings import command_line, merge_settings
 from compare_gan.main import main, normalize_option, parser
 from compare_gan.studies import StudyRequest, settings_of
 from tests.helpers.commands import TINY, bindings
+from tests.helpers.interruption import check_equal, contents
 from tests.helpers.tiers import slow_unless
 
 SMALL = ["--data", "blobs", "--quick", "--steps", "3", "--encoder-width", "4"]
@@ -205,6 +207,51 @@ def test_a_finished_study_is_not_run_again(study, capsys):
     lines = output.splitlines()
     assert lines[1].startswith(f"as in {folder}: networks small.gin")
     assert lines[5:] == first.splitlines()[-len(lines) + 5 :]  # the results, after the plan
+
+
+def test_an_array_of_jobs_gives_the_files_of_one_process(study, tmp_path, capsys):
+    """Tasks one by one, in the order of their numbers, then the command that writes the results."""
+    expected, folder = study[0], tmp_path / "runs"
+    assert call(*study_words(folder, "--task", "1")) == 2
+    assert f"{folder}: is not set up for these tasks; give --array" in capsys.readouterr().err
+    assert call(*study_words(folder, "--array")) == 0
+    lines = capsys.readouterr().out.splitlines()[4:]
+    assert lines == [
+        "number  stage     task",
+        "1       features  features, seed 0",
+        "2       labels    labels, 2 labels per class, seed 0",
+        "3       labels    labels, 5 labels per class, seed 0",
+        "4       GANs      no_labels, seed 0",
+        "5       GANs      s3gan, 2 labels per class, seed 0",
+        "6       GANs      s3gan, 5 labels per class, seed 0",
+        "features: --array=1",
+        "labels: --array=2-3",
+        "GANs: --array=4-6",
+    ]
+    needs = "--task 6: s3gan, 5 labels per class, seed 0 needs --task 1, features, seed 0, which is not done"
+    assert call(*study_words(folder, "--task", "6")) == 2 and needs in capsys.readouterr().err
+    assert call(*study_words(folder, "--task", "7")) == 2
+    assert "--task 7: the tasks have the numbers 1 to 6; see --array" in capsys.readouterr().err
+    for number in range(1, 7):
+        if number == 4:
+            with claimed(run_folder(folder / "seed-0" / "no_labels"), "gan-in-use"):
+                assert call(*study_words(folder, "--task", "4")) == 2
+            assert "--task 4: " in (message := capsys.readouterr().err) and "in use by process" in message
+        assert call(*study_words(folder, "--task", number)) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("s3gan, 5 labels per class, seed 0: distance ")
+    before = times(folder)
+    assert call(*study_words(folder, "--task", "2")) == 0 and call(*study_words(folder, "--array")) == 0
+    after = times(folder)
+    assert {path.name for path in before if before[path] != after[path]} <= {
+        "settings.json", "real", "real.png", "grid.json", "runs", "in-use", "seed-0", "per-class-2",
+    }  # fmt: skip
+    assert capsys.readouterr().out.splitlines()[-1] == f"{folder}: all done already"
+    assert call(*study_words(folder)) == 0
+    check_equal(contents(folder), contents(expected))
+
+
+def test_ranges_of_an_array():
+    assert as_ranges([]) == "" and as_ranges([4]) == "4" and as_ranges([1, 2, 3, 7, 9, 10]) == "1-3,7,9-10"
 
 
 def test_the_study_of_the_command_is_that_of_the_function(study):

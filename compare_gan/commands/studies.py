@@ -109,7 +109,7 @@ def reduce_compile_time() -> None:
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
 
 
-def add_plan(parser: Parser) -> None:
+def add_plan(parser: Any) -> None:
     parser.add_argument("--plan", action="store_true", help="print the plan and its duration, then exit")
 
 
@@ -119,6 +119,7 @@ def carry_out(
     *,
     flat: bool = False,
     workers: int = 1,
+    dask: str | None = None,
     plan_only: bool = False,
     verify: Literal["stages", "gans"] | None = None,
 ) -> int:
@@ -129,6 +130,7 @@ def carry_out(
       model_dir: the folder; a sibling folder is used if it contains runs with different settings.
       flat: one seed and one label budget, with all files in one folder.
       workers: number of parallel processes.
+      dask: address of a scheduler whose workers do the tasks.
       plan_only: print the plan and run nothing.
       verify: stages to check for leaks of hidden labels.
 
@@ -139,20 +141,21 @@ def carry_out(
     from compare_gan.fewlabels.leak import refuse_unverifiable
     from compare_gan.fewlabels.leak import verify as verify_no_leak
     from compare_gan.fewlabels.tasks import all_done
-    from compare_gan.studies import prepare, run, show_plan
+    from compare_gan.studies import connected, prepare, run, show_plan
 
-    prepared = prepare(request, model_dir, flat=flat, workers=workers)
-    if verify is not None:
-        refuse_unverifiable(prepared.study, gans=verify == "gans")
-    if not plan_only:
-        run_folder(prepared.study.folder)
-    show_plan(prepared)
-    if plan_only:
-        if all_done(prepared.study):
-            print(f"{prepared.study.folder}: all done already")
-        return 0
-    if run(prepared).failed:
-        return 1
+    with connected(dask, workers) as cluster:
+        prepared = prepare(request, model_dir, flat=flat, workers=workers, cluster=cluster)
+        if verify is not None:
+            refuse_unverifiable(prepared.study, gans=verify == "gans")
+        if not plan_only:
+            run_folder(prepared.study.folder)
+        show_plan(prepared)
+        if plan_only:
+            if all_done(prepared.study):
+                print(f"{prepared.study.folder}: all done already")
+            return 0
+        if run(prepared).failed:
+            return 1
     if verify is None:
         return 0
     verdict = verify_no_leak(prepared.study, verify == "gans")

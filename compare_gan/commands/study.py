@@ -15,6 +15,7 @@ from compare_gan.commands.studies import (
     option_fields,
     reduce_compile_time,
 )
+from compare_gan.core.errors import UserError
 from compare_gan.core.label_methods import LABEL_METHODS
 
 
@@ -44,13 +45,29 @@ def add(commands) -> None:
     add_inference(parser)
     add_training(parser)
     parser.add_argument("--workers", type=int, default=1, help="number of parallel processes, on a CPU")
-    add_plan(parser)
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="scheduler of dask.distributed, such as tcp://HOST:8786, whose workers do the tasks; "
+        "see docs/scale.md",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    add_plan(instead)
+    instead.add_argument(
+        "--array",
+        action="store_true",
+        help="print the number of each task, and the ranges of each stage for sbatch --array, then exit",
+    )
+    instead.add_argument(
+        "--task", type=int, metavar="NUMBER", help="do only the task with a number of --array"
+    )
 
 
 def study(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         reduce_compile_time()
-    from compare_gan.studies import StudyRequest
+    from compare_gan.fewlabels.job_array import list_tasks, run_one
+    from compare_gan.studies import StudyRequest, prepare
 
     request = StudyRequest(
         fractions=tuple(arguments.fractions or ()),
@@ -59,4 +76,18 @@ def study(arguments: argparse.Namespace) -> int:
         **data_fields(arguments),
         **option_fields(arguments),
     )
-    return carry_out(request, Path(arguments.model_dir), workers=arguments.workers, plan_only=arguments.plan)
+    model_dir = Path(arguments.model_dir)
+    if arguments.array or arguments.task is not None:
+        if arguments.dask is not None or arguments.workers != 1:
+            raise UserError(
+                "--array and --task need neither --dask nor --workers: each task is a job of its own"
+            )
+        prepared = prepare(request, model_dir)
+        print("\n".join(prepared.lines), flush=True)
+        if arguments.array:
+            list_tasks(prepared.study)
+            return 0
+        return 0 if run_one(prepared.study, arguments.task).error is None else 1
+    return carry_out(
+        request, model_dir, workers=arguments.workers, dask=arguments.dask, plan_only=arguments.plan
+    )

@@ -66,6 +66,27 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
+def create(path: Path, data: bytes) -> bool:
+    """Creates a file, unless one of this name exists. Of several processes only one succeeds.
+
+    Returns:
+      Whether this call created it.
+    """
+    handle, name = _temporary_file(path)
+    with open(handle, "wb") as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.link(name, path)
+        except FileExistsError:
+            return path.read_bytes() == data  # NFS may do this twice, and report the second time
+        finally:
+            Path(name).unlink(missing_ok=True)
+    return True
+
+
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Creates a temporary folder next to `path`; it replaces `path` if the block succeeds.

@@ -138,28 +138,33 @@ def _can_be_made(side: int) -> bool:
     return True
 
 
-def facts_of_source(source: Source, reading: LoadOptions) -> Facts:
+def facts_of_source(source: Source, reading: LoadOptions, platform: str | None = None) -> Facts:
     """Facts about a source, from the sizes of a sample of its images; pixels of a few are decoded.
+
+    Args:
+      source: the source.
+      reading: how it is read.
+      platform: where GANs are trained; None: here.
 
     Raises:
       UserError: there is no such source, or it contains no images.
     """
     if isinstance(source, str):
         if source.startswith(FAKE):
-            return facts_of_dataset(open_dataset(source))
+            return facts_of_dataset(open_dataset(source), platform)
         reading = with_preset(source, reading)
     contents = find(source, reading)
     side, uniform, channels = _sampled([part for part in (contents.train, contents.test) if part is not None])
     if reading.preset_preprocessing is not None:
         side, uniform, channels = reading.preset_preprocessing.image_shape[0], True, channels
-    return _facts(side, uniform, channels, len(contents.train), source)
+    return _facts(side, uniform, channels, len(contents.train), source, platform)
 
 
-def facts_of_dataset(dataset: ImageDataset) -> Facts:
-    """Facts about an opened data set."""
+def facts_of_dataset(dataset: ImageDataset, platform: str | None = None) -> Facts:
+    """Facts about an opened data set, for training on `platform`; None: here."""
     h, w, channels = dataset.spec.image_shape
     source = None if dataset.origin is None else dataset.origin.data
-    return _facts(min(h, w), h == w, channels, len(dataset.train), source)
+    return _facts(min(h, w), h == w, channels, len(dataset.train), source, platform)
 
 
 def fitting_recipe(dataset: ImageDataset) -> LabelRecipe:
@@ -168,8 +173,15 @@ def fitting_recipe(dataset: ImageDataset) -> LabelRecipe:
     return choose(facts, facts.side).recipe
 
 
-def _facts(side: int, uniform: bool, channels: int, num_images: int, source: Source | None) -> Facts:
-    platform = jax.default_backend()
+def _facts(
+    side: int,
+    uniform: bool,
+    channels: int,
+    num_images: int,
+    source: Source | None,
+    platform: str | None,
+) -> Facts:
+    platform = platform or jax.default_backend()
     inception = platform != "cpu" and local_inception_file() is not None  # reads the whole file
     return Facts(side, uniform, channels, num_images, platform, packaged_extractor(source), inception)
 

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import jax
 
@@ -18,12 +18,14 @@ from compare_gan.core.allocator import keep_freed_memory
 from compare_gan.core.errors import UserError
 from compare_gan.core.follow_up import hide_logged_errors, unraisable
 from compare_gan.core.interrupt import Interrupted, stop_requested
+from compare_gan.core.lock import InUse
 
 CACHE_OPTIONS = (
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
     "jax_persistent_cache_min_entry_size_bytes",
 )
+DIED = "the worker process died, possibly out of memory"
 log = logging.getLogger(__name__)
 
 
@@ -34,9 +36,25 @@ class Outcome:
     task: Any
     value: Any = None
     error: str | None = None
+    again: bool = False  # the reason of the error passes: another process does the task, or it was stopped
 
 
 Call = Callable[[Any], Any]
+
+
+class Executor(Protocol):
+    """Runs tasks, in any order and possibly several at a time."""
+
+    def outcomes(self, tasks: Sequence[Any]) -> Iterator[Outcome]:
+        """Yields the outcome of each task as it finishes.
+
+        Raises:
+          Interrupted: Ctrl-C or SIGTERM.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases what the executor holds."""
 
 
 def attempt(call: Call, task: Any) -> Outcome:
@@ -46,7 +64,7 @@ def attempt(call: Call, task: Any) -> Outcome:
     except (Interrupted, KeyboardInterrupt):
         raise
     except UserError as error:
-        return Outcome(task, error=str(error))
+        return Outcome(task, error=str(error), again=isinstance(error, InUse))
     except Exception as error:
         log.debug("%s", task, exc_info=True)
         first_line = (str(error).strip().splitlines() or [""])[0]
@@ -90,12 +108,11 @@ class ProcessExecutor:
             )
         jax.clear_caches()  # the other processes cannot use programs compiled here
         context = multiprocessing.get_context("spawn")
-        cache_options = {name: getattr(jax.config, name) for name in CACHE_OPTIONS}
         self.processes: dict[Connection, Any] = {}  # by the parent's end of the pipe
         for _ in range(count):
             parent_end, child_end = context.Pipe()
             process = context.Process(
-                target=worker_loop, args=(open_call, child_end, cache_options), daemon=True
+                target=worker_loop, args=(open_call, child_end, cache_options()), daemon=True
             )
             process.start()
             child_end.close()  # so that reading parent_end fails with EOFError when the process dies
@@ -124,7 +141,7 @@ class ProcessExecutor:
                         outcome = pipe.recv()
                         idle.append(pipe)
                     except (EOFError, OSError):
-                        outcome = Outcome(task, error="the worker process died, possibly out of memory")
+                        outcome = Outcome(task, error=DIED)
                     yield outcome
                 if stopping():
                     self.close()
@@ -142,20 +159,36 @@ class ProcessExecutor:
 def worker_loop(open_call: Callable[[], Call], pipe: Connection, cache_options: dict[str, Any]) -> None:
     """Runs in a worker process: receives tasks and sends outcomes until the pipe closes. Prints nothing."""
     exit_with_parent()
+    with working(cache_options), contextlib.suppress(EOFError, Interrupted, KeyboardInterrupt):
+        call = open_quietly(open_call)
+        while True:
+            pipe.send(attempt(call, pipe.recv()))
+
+
+@contextlib.contextmanager
+def working(cache_options: dict[str, Any]) -> Iterator[None]:
+    """Sets up a process that does tasks for another one. It prints nothing, and logs warnings."""
     hide_logged_errors()
     sys.unraisablehook = unraisable
     keep_freed_memory()
     for name, value in cache_options.items():
         jax.config.update(name, value)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
-        with contextlib.suppress(EOFError, Interrupted, KeyboardInterrupt):
-            logging.basicConfig(
-                level=logging.ERROR, format="%(message)s"
-            )  # the main process has logged warnings about the data
-            call = open_call()
-            logging.getLogger().setLevel(logging.WARNING)
-            while True:
-                pipe.send(attempt(call, pipe.recv()))
+        yield
+
+
+def open_quietly(open_call: Callable[[], Call]) -> Call:
+    """Returns `open_call()`, without warnings about the data: the main process has logged them."""
+    logging.getLogger().setLevel(logging.ERROR)
+    call = open_call()
+    logging.getLogger().setLevel(logging.WARNING)
+    return call
+
+
+def cache_options() -> dict[str, Any]:
+    """The options of this process for keeping compiled programs."""
+    return {name: getattr(jax.config, name) for name in CACHE_OPTIONS}
 
 
 def exit_with_parent() -> None:

@@ -1,19 +1,39 @@
-"""Running a study: every unfinished task, in dependency order."""
+"""Running a study: its settings, then every unfinished task, in dependency order."""
 
 import contextlib
 import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from compare_gan.core.files import run_folder
+from compare_gan.core import records
+from compare_gan.core.files import read_json, run_folder, write_json
+from compare_gan.core.lock import NAME as IN_USE
+from compare_gan.core.lock import claimed
 from compare_gan.core.pictures import write_grid
 from compare_gan.core.progress import clock
-from compare_gan.core.run_files import REAL_GRID
+from compare_gan.core.run_files import REAL_GRID, SETTINGS
 from compare_gan.data.base import ImageDataset, example_rows
-from compare_gan.fewlabels.execute import Call, Outcome, ProcessExecutor, SerialExecutor
-from compare_gan.fewlabels.study import Study
-from compare_gan.fewlabels.tasks import dependencies, is_done, run_task, task_stages
+from compare_gan.fewlabels.dask_cluster import Cluster, DaskExecutor
+from compare_gan.fewlabels.execute import Call, Executor, Outcome, ProcessExecutor, SerialExecutor
+from compare_gan.fewlabels.settings import command_line, merge_settings
+from compare_gan.fewlabels.study import Study, Task
+from compare_gan.fewlabels.tasks import dependencies, is_done, read_result, run_task, task_stages
+
+
+def set_up(study: Study) -> None:
+    """Writes the settings of a study to its folder, and a grid of real images.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    settings_file = run_folder(study.folder) / SETTINGS
+    known = read_json(settings_file, records.SETTINGS) if settings_file.exists() else study.settings
+    settings = merge_settings(known, study.settings)
+    settings |= {"command": command_line("few-labels" if study.flat else "study", settings)}
+    write_json(settings_file, settings)
+    write_real_grid(study.dataset, study.folder)
 
 
 def run_study(
@@ -21,6 +41,7 @@ def run_study(
     workers: int = 1,
     reopen: Callable[[], Study] | None = None,
     say: Callable[[str], None] = print,
+    cluster: Cluster | None = None,
 ) -> list[Outcome]:
     """Runs the unfinished tasks of a study, and says a line about each.
 
@@ -29,12 +50,13 @@ def run_study(
       workers: the number of processes; 1: this process.
       reopen: opens the study in a worker process; must be picklable.
       say: called with a line about each task.
+      cluster: does the tasks, in place of processes of this machine.
 
     Returns:
       The outcomes of failed tasks, including tasks that were skipped because a task they depend on failed.
 
     Raises:
-      UserError: the folder cannot be written.
+      UserError: the folder cannot be written, or the cluster cannot be used.
       Interrupted: Ctrl-C or SIGTERM; finished work is kept.
     """
     stages = [[task for task in stage if not is_done(study, task)] for stage in task_stages(study)]
@@ -44,7 +66,7 @@ def run_study(
     run_folder(study.folder)
     write_real_grid(study.dataset, study.folder)
     failed, finished = list[Outcome](), 0
-    with contextlib.closing(open_executor(study, workers, reopen)) as executor:
+    with contextlib.closing(open_executor(study, workers, reopen, say, cluster)) as executor:
         for stage in stages:
             failed_tasks = {outcome.task for outcome in failed}
             blocked = [task for task in stage if failed_tasks & dependencies(study, task)]
@@ -62,17 +84,37 @@ def run_study(
 
 
 def open_executor(
-    study: Study, workers: int, reopen: Callable[[], Study] | None
-) -> SerialExecutor | ProcessExecutor:
-    """An executor that runs tasks in this process, or in several."""
-    if workers == 1 or reopen is None:
-        return SerialExecutor(functools.partial(run_task, study))
-    return ProcessExecutor(workers, functools.partial(open_runner, reopen))
+    study: Study,
+    workers: int,
+    reopen: Callable[[], Study] | None,
+    say: Callable[[str], None],
+    cluster: Cluster | None,
+) -> Executor:
+    """An executor that runs tasks in this process, in several, or on a cluster."""
+    if reopen is not None and cluster is not None:
+        return DaskExecutor(cluster, study.folder, functools.partial(open_runner, reopen), say)
+    if reopen is not None and workers > 1:
+        return ProcessExecutor(workers, functools.partial(open_runner, reopen))
+    return SerialExecutor(functools.partial(perform, study))
 
 
 def open_runner(reopen: Callable[[], Study]) -> Call:
-    """`run_task` on a reopened study, for a worker process."""
-    return functools.partial(run_task, reopen())
+    """`perform` on a reopened study, for a worker process."""
+    return functools.partial(perform, reopen())
+
+
+def perform(study: Study, task: Task) -> dict[str, Any]:
+    """Runs or resumes a task, unless it is finished. Only one process of all machines does a task at a time.
+
+    Returns:
+      The result of `run_task`.
+
+    Raises:
+      InUse: another process does it.
+      UserError, Interrupted: see `run_task`.
+    """
+    with claimed(run_folder(study.task_dir(task)), f"{task.kind}-{IN_USE}"):
+        return read_result(study, task) if is_done(study, task) else run_task(study, task)
 
 
 def format_outcome(outcome: Outcome) -> str:

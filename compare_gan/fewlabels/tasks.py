@@ -83,11 +83,10 @@ def task_stages(study: Study) -> list[list[Task]]:
 def dependencies(study: Study, task: Task) -> set[Task]:
     """The tasks whose results a task needs."""
     target = TRAINING_LABELS.get(task.method.labels) if task.method else OUTPUTS[task.kind][-1]
-    if target is None:
-        return set()
-    needed = with_inputs(study, target)
+    needed = set() if target is None else with_inputs(study, target)
     kinds = [kind for kind, outputs in OUTPUTS.items() if not needed.isdisjoint(outputs)]
-    return {
+    scores = task.kind == "gan" and study.extractor is None  # by the encoder of the first seed
+    return ({Task("features", study.seeds[0])} if scores else set()) | {
         other
         for other in (
             Task("features", task.seed),
@@ -110,6 +109,13 @@ def is_done(study: Study, task: Task) -> bool:
 def all_done(study: Study) -> bool:
     """Whether all tasks are finished."""
     return all(is_done(study, task) for stage in task_stages(study) for task in stage)
+
+
+def read_result(study: Study, task: Task) -> dict[str, Any]:
+    """What `run_task` returned for a finished task."""
+    if task.kind != "gan":
+        return {}
+    return read_json(study.task_dir(task) / RESULT, records.RESULT)
 
 
 def run_task(study: Study, task: Task) -> dict[str, Any]:
