@@ -51,7 +51,7 @@ class Scale:
     bindings: Mapping[str, Sequence[str]]  # by model
     product_side: int
     turn_seconds: float
-    environment: Mapping[str, str]
+    environment: Mapping[str, str]  # of contenders, where that of this process says nothing else
     speed_share: float  # of the time; the rest is for the study
     study: Sequence[str]  # options of `benchmarks.cifar10_study`
 
@@ -62,7 +62,7 @@ GPU = Scale(
     bindings={},
     product_side=8192,
     turn_seconds=1.0,
-    environment={"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")},
+    environment={"CUDA_VISIBLE_DEVICES": "0"},
     speed_share=0.45,
     study=("--budget", "gpu", "--seeds", "0", "--fractions", "0.1"),
 )
@@ -84,7 +84,7 @@ SMOKE = Scale(
     turn_seconds=0.1,
     environment={
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
     },
     speed_share=0.65,
     study=("--budget", "look", "--seeds", "0", "--fractions", "0.5", "--methods", "no_labels"),
@@ -189,7 +189,7 @@ class Run:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
-        return cache | memory | os.environ | dict(self.scale.environment)
+        return cache | memory | dict(self.scale.environment) | os.environ
 
     def command(self, entry: Entry, batch_size: int) -> list[str]:
         if entry.contender == STUDIOGAN:
