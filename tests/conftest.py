@@ -2,7 +2,8 @@
 
 Tests run small programs once or twice, so compiling is what takes long. The first flag says how hard
 LLVM tries; the second, which jaxlib 0.11 no longer has, takes XLA's older code generator, which compiles a
-training step three times faster in older versions. They are read when JAX starts, and inherited by the processes that tests start.
+training step three times faster in older versions. They are read when JAX starts, and inherited by the
+processes that tests start.
 """
 
 import ctypes
