@@ -215,9 +215,13 @@ class Run:
 
 def missing(run: Run, entry: Entry) -> bool:
     """Whether an entry can be measured and is not yet."""
-    return (entry.contender == OURS or run.studiogan is not None) and len(
-        run.results.of("turn", entry)
-    ) < ROUNDS
+    possible = entry.contender == OURS or run.studiogan is not None
+    traced = entry not in BIGGAN128 or run.results.of("trace")
+    return possible and not (traced and turns_done(run, entry))
+
+
+def turns_done(run: Run, entry: Entry) -> bool:
+    return len(run.results.of("turn", entry)) >= ROUNDS
 
 
 def measure_speed(run: Run, deadline: float) -> None:
@@ -248,7 +252,7 @@ def measure_group(run: Run, group: Sequence[Entry], deadline: float) -> None:
                 run.results.add("ready", **dataclasses.asdict(entry), **first)
                 running[entry] = contender, batch_size, 0
         for turn in range(ROUNDS):
-            order = list(running)
+            order = [entry for entry in running if not turns_done(run, entry)]
             random.Random(turn).shuffle(order)
             for entry in order:
                 contender, batch_size, steps = running[entry]

@@ -1,5 +1,6 @@
 """The measurements on a GPU machine: what they keep when they are cut off, and how they go on."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -66,6 +67,19 @@ def test_a_contender_that_does_not_answer_is_stopped_at_the_deadline(tmp_path, m
     run, began = run_in(tmp_path), time.monotonic()
     assert start(run, ENTRY, began + 0.5, shared=False) == "no time left"
     assert time.monotonic() - began < 10
+
+
+def test_what_an_earlier_run_measured_is_not_measured_again(tmp_path):
+    run, other = run_in(tmp_path), Entry("biggan32", OURS, "float32")
+    for entry in (ENTRY, other):
+        for _ in range(ROUNDS):
+            assert gpu.missing(run, entry)
+            run.results.add("turn", **dataclasses.asdict(entry))
+    assert not gpu.missing(run, other)
+    assert gpu.missing(run, ENTRY)  # it is traced, too
+    run.results.add("trace", **dataclasses.asdict(ENTRY))
+    assert not gpu.missing(run_in(tmp_path), ENTRY)
+    assert not gpu.missing(run, Entry("biggan32", STUDIOGAN, "mixed"))  # there is no checkout
 
 
 def test_the_next_contender_gets_the_batch_that_fitted_before(tmp_path, monkeypatch):
