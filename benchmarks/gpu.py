@@ -72,6 +72,9 @@ def narrow(architecture: str, ch: int) -> list[str]:
     return [f"{architecture}.{network}.ch = {ch}" for network in ("Generator", "Discriminator")]
 
 
+QUICK = "--xla_backend_optimization_level=0"  # to compile
+if tuple(map(int, metadata.version("jaxlib").split(".")[:2])) < (0, 11):
+    QUICK += " --xla_cpu_use_fusion_emitters=false"
 SMOKE = Scale(
     batch_sizes={"resnet_cifar": 4, "s3gan_cifar": 16, "biggan32": 4, "biggan128": 2},
     bindings={
@@ -84,7 +87,7 @@ SMOKE = Scale(
     turn_seconds=0.1,
     environment={
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": QUICK,
     },
     speed_share=0.65,
     study=("--budget", "look", "--seeds", "0", "--fractions", "0.5", "--methods", "no_labels"),
