@@ -51,7 +51,7 @@ class Scale:
     bindings: Mapping[str, Sequence[str]]  # by model
     product_side: int
     turn_seconds: float
-    environment: Mapping[str, str]
+    environment: Mapping[str, str]  # of contenders, where that of this process says nothing else
     speed_share: float  # of the time; the rest is for the study
     study: Sequence[str]  # options of `benchmarks.cifar10_study`
 
@@ -62,7 +62,7 @@ GPU = Scale(
     bindings={},
     product_side=8192,
     turn_seconds=1.0,
-    environment={"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")},
+    environment={"CUDA_VISIBLE_DEVICES": "0"},
     speed_share=0.45,
     study=("--budget", "gpu", "--seeds", "0", "--fractions", "0.1"),
 )
@@ -72,6 +72,9 @@ def narrow(architecture: str, ch: int) -> list[str]:
     return [f"{architecture}.{network}.ch = {ch}" for network in ("Generator", "Discriminator")]
 
 
+QUICK = "--xla_backend_optimization_level=0"  # to compile
+if tuple(map(int, metadata.version("jaxlib").split(".")[:2])) < (0, 11):
+    QUICK += " --xla_cpu_use_fusion_emitters=false"
 SMOKE = Scale(
     batch_sizes={"resnet_cifar": 4, "s3gan_cifar": 16, "biggan32": 4, "biggan128": 2},
     bindings={
@@ -84,7 +87,7 @@ SMOKE = Scale(
     turn_seconds=0.1,
     environment={
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+        "XLA_FLAGS": QUICK,
     },
     speed_share=0.65,
     study=("--budget", "look", "--seeds", "0", "--fractions", "0.5", "--methods", "no_labels"),
@@ -189,7 +192,7 @@ class Run:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
-        return cache | memory | os.environ | dict(self.scale.environment)
+        return cache | memory | dict(self.scale.environment) | os.environ
 
     def command(self, entry: Entry, batch_size: int) -> list[str]:
         if entry.contender == STUDIOGAN:
@@ -215,9 +218,13 @@ class Run:
 
 def missing(run: Run, entry: Entry) -> bool:
     """Whether an entry can be measured and is not yet."""
-    return (entry.contender == OURS or run.studiogan is not None) and len(
-        run.results.of("turn", entry)
-    ) < ROUNDS
+    possible = entry.contender == OURS or run.studiogan is not None
+    traced = entry not in BIGGAN128 or run.results.of("trace")
+    return possible and not (traced and turns_done(run, entry))
+
+
+def turns_done(run: Run, entry: Entry) -> bool:
+    return len(run.results.of("turn", entry)) >= ROUNDS
 
 
 def measure_speed(run: Run, deadline: float) -> None:
@@ -248,7 +255,7 @@ def measure_group(run: Run, group: Sequence[Entry], deadline: float) -> None:
                 run.results.add("ready", **dataclasses.asdict(entry), **first)
                 running[entry] = contender, batch_size, 0
         for turn in range(ROUNDS):
-            order = list(running)
+            order = [entry for entry in running if not turns_done(run, entry)]
             random.Random(turn).shuffle(order)
             for entry in order:
                 contender, batch_size, steps = running[entry]

@@ -27,7 +27,7 @@ export PYTHONPATH="$work/site:$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=
 if [[ -n $wheels ]]; then
   missing=$("$python" benchmarks/missing.py "$wheels")
   # shellcheck disable=SC2086  # names, one word each
-  [[ -n $missing ]] && "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+  [[ -n $missing ]] && "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-compile \
     --find-links "$wheels" --target "$work/site" $missing
 fi
 left=$((limit - SECONDS))

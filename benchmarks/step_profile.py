@@ -30,10 +30,10 @@ class Spent(NamedTuple):
     calls: float
 
 
-def events(trace: Path) -> Iterable[tuple[str, float]]:
-    """Name and milliseconds of each operation that the profiler saw; `trace` is its folder.
+def profiled(trace: Path) -> Iterable[dict[str, Any]]:
+    """What the profiler saw take time; `trace` is its folder.
 
-    If operations ran on an accelerator, the host's events, which launch them, are left out.
+    If there is an accelerator, the host's events, which launch its kernels, are left out.
     """
     (file,) = trace.rglob("*.trace.json.gz")
     with gzip.open(file) as opened:
@@ -41,8 +41,14 @@ def events(trace: Path) -> Iterable[tuple[str, float]]:
     names = {event["pid"]: event["args"]["name"] for event in seen if event.get("name") == "process_name"}
     accelerators = {pid for pid, name in names.items() if name.startswith("/device:")}
     for event in seen:
-        name = event.get("args", {}).get("hlo_op")
-        if event.get("ph") == "X" and name and (not accelerators or event["pid"] in accelerators):
+        if event.get("ph") == "X" and (not accelerators or event["pid"] in accelerators):
+            yield event
+
+
+def events(trace: Path) -> Iterable[tuple[str, float]]:
+    """Name and milliseconds of each operation in `profiled`."""
+    for event in profiled(trace):
+        if name := event.get("args", {}).get("hlo_op"):
             yield name, event["dur"] / 1e3
 
 

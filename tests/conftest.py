@@ -1,17 +1,21 @@
 """What all tests share: compiled programs are kept between sessions, and compiled in little time.
 
 Tests run small programs once or twice, so compiling is what takes long. The first flag says how hard
-LLVM tries; the second takes XLA's older code generator, which compiles a training step three times
-faster. They are read when JAX starts, and inherited by the processes that tests start.
+LLVM tries; the second, which jaxlib 0.11 no longer has, takes XLA's older code generator, which compiles a
+training step three times faster in older versions. They are read when JAX starts, and inherited by the
+processes that tests start.
 """
 
 import ctypes
 import gc
 import os
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICK = "--xla_backend_optimization_level=0"
+if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
+    QUICK += " --xla_cpu_use_fusion_emitters=false"
 # Workers share the cores: threads of one that wait for each other would take the time of another.
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK} {ONE_THREAD}"

@@ -16,7 +16,7 @@ from benchmarks.contenders.ours import Training, flops, jax
 from benchmarks.contenders.turns import listen, timed
 from benchmarks.hlo import operations
 from benchmarks.models import gan_of
-from benchmarks.step_profile import events, grouped, spent
+from benchmarks.step_profile import events, grouped, profiled, spent
 
 ROWS = 25  # of each table of a trace
 
@@ -42,7 +42,10 @@ def main() -> None:
         with jax.profiler.trace(folder, profiler_options=options):
             take(steps)
         rows = spent(operations(training.step.as_text()), events(folder), steps)
+        kernels = summed(profiled(folder), steps)
         return {
+            "kernels_ms": sum(ms for _, ms, _ in kernels),
+            "kernels": table(kernels),
             "operations_ms": sum(row.ms for row in rows),
             "kinds": table(grouped(rows, "kind")),
             "functions": table(grouped(rows, "direction", "source")),
@@ -64,6 +67,15 @@ def main() -> None:
         memory_bytes=memory.get("peak_bytes_in_use"),
         jax=jax.__version__,
     )
+
+
+def summed(seen: Iterable[dict[str, Any]], steps: int) -> list[tuple[str, float, float]]:
+    """Name, milliseconds and calls of everything that ran in a step, those of an operation or not."""
+    total: dict[str, list[float]] = {}
+    for event in seen:
+        total.setdefault(event["name"], []).append(event["dur"] / 1e3)
+    rows = [(name, sum(times) / steps, len(times) / steps) for name, times in total.items()]
+    return sorted(rows, key=lambda row: -row[1])
 
 
 def table(rows: Iterable[tuple[str, float, float]]) -> list[dict[str, Any]]:

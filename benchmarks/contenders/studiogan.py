@@ -7,11 +7,14 @@ Like its loader, this lets cuDNN choose the fastest algorithms. Products of floa
 """
 
 import contextlib
+import importlib.util
 import logging
 import os
 import sys
+import types
 
 import torch
+from packaging.version import parse
 from turns import serve
 
 CONFIGS = {"biggan32": "CIFAR10/BigGAN.yaml", "biggan128": "ImageNet/BigGAN-2048.yaml"}
@@ -21,6 +24,9 @@ def main():
     folder, model, batch_size, precision = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     source = os.path.join(folder, "src")
     sys.path.insert(0, source)
+    if importlib.util.find_spec("pkg_resources") is None:  # newer setuptools are without it
+        sys.modules["pkg_resources"] = types.ModuleType("pkg_resources")
+        sys.modules["pkg_resources"].parse_version = parse
     from config import Configurations
     from models.model import load_generator_discriminator
 
