@@ -223,7 +223,8 @@ def connect(address: str) -> Iterator[Cluster]:
         raise UserError(f"--dask {address}: is no scheduler of Dask ({describe(error)})") from None
     with client:
         name = "distributed"
-        scheduler = client.get_versions()["scheduler"]["packages"]
+        found: Any = client.get_versions()  # no coroutine: the client is not asynchronous
+        scheduler = found["scheduler"]["packages"]
         if (text := difference({name: scheduler.get(name)}, {name: versions()[name]})) is not None:
             raise UserError(f"--dask {address}: the scheduler {text}; install the same version")
         yield Cluster(client, address)
