@@ -78,6 +78,7 @@ _NAMES = {  # module -> public names
     "losses": ("LOSSES",),
     "metrics": ("METRICS",),
     "penalties": ("PENALTIES",),
+    "regularizers": ("REGULARIZERS",),
     "runs": ("Run", "open_run", "train"),
     "scoring": ("score_images",),
     "studies": ("StudyResult", "study"),
