@@ -20,6 +20,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:  # for type checkers and editors; `_NAMES` is what happens
     from compare_gan import presets as presets
     from compare_gan.architectures import ARCHITECTURES as ARCHITECTURES
+    from compare_gan.augmentations import AUGMENTATIONS as AUGMENTATIONS
     from compare_gan.core.errors import UserError as UserError
     from compare_gan.core.interrupt import Interrupted as Interrupted
     from compare_gan.core.placement import Placement as Placement
@@ -46,6 +47,7 @@ if TYPE_CHECKING:  # for type checkers and editors; `_NAMES` is what happens
     from compare_gan.losses import LOSSES as LOSSES
     from compare_gan.metrics import METRICS as METRICS
     from compare_gan.penalties import PENALTIES as PENALTIES
+    from compare_gan.regularizers import REGULARIZERS as REGULARIZERS
     from compare_gan.runs import Run as Run
     from compare_gan.runs import open_run as open_run
     from compare_gan.runs import train as train
@@ -60,6 +62,7 @@ if TYPE_CHECKING:  # for type checkers and editors; `_NAMES` is what happens
 
 _NAMES = {  # module -> public names
     "architectures": ("ARCHITECTURES",),
+    "augmentations": ("AUGMENTATIONS",),
     "core.errors": ("UserError",),
     "core.interrupt": ("Interrupted",),
     "core.placement": ("Placement",),
@@ -78,6 +81,7 @@ _NAMES = {  # module -> public names
     "losses": ("LOSSES",),
     "metrics": ("METRICS",),
     "penalties": ("PENALTIES",),
+    "regularizers": ("REGULARIZERS",),
     "runs": ("Run", "open_run", "train"),
     "scoring": ("score_images",),
     "studies": ("StudyResult", "study"),

@@ -16,7 +16,16 @@ import optax
 from flax import nnx
 
 from compare_gan.core.registry import LOSSES, TASKS
-from compare_gan.core.types import Array, Cond, DiscriminatorOut, Labeled, LossPair, Metrics, SideOutputs
+from compare_gan.core.types import (
+    Array,
+    Cond,
+    DiscriminatorOut,
+    Labeled,
+    LossPair,
+    Metrics,
+    Side,
+    SideOutputs,
+)
 from compare_gan.nn.blocks import activate
 from compare_gan.nn.heads import scored
 from compare_gan.nn.layers import LayerFactory, Linear
@@ -92,13 +101,15 @@ class UpsideDown(AuxTask):
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> Linear:
         return make.linear(feature_dim, 1)
 
-    def extra_views(self, x: Labeled) -> Labeled:
+    def extra_views(self, x: Labeled, side: Side, keys: Array | None) -> Labeled:
         return Labeled(x.images[:, ::-1], x.y)
 
     def score(self, head: Any, out: DiscriminatorOut, y: Array | None, train: bool) -> DiscriminatorOut:
         return out._replace(aux={**out.aux, self.name: head(out.features, train=train)[:, 0]})
 
-    def loss(self, real: SideOutputs, fake: SideOutputs, real_y: Array | None) -> tuple[LossPair, Metrics]:
+    def loss(
+        self, real: SideOutputs, fake: SideOutputs, real_y: Array | None, fake_y: Array | None
+    ) -> tuple[LossPair, Metrics]:
         def cross_entropy(side: SideOutputs) -> Array:
             upright, flipped = side.batch.aux[self.name], side.task_views.aux[self.name]
             logits = jnp.concatenate([upright, flipped])

@@ -63,10 +63,10 @@ from own_parts import UpsideDown, relativistic_average
 
 print(*relativistic_average(jnp.full(4, 3.0), jnp.full(4, 3.0)))
 task, images = UpsideDown(), np.arange(4.0).reshape(1, 2, 2, 1)
-assert task.extra_views(Labeled(images, None)).images.ravel().tolist() == [2, 3, 0, 1]
+assert task.extra_views(Labeled(images, None), 'real', None).images.ravel().tolist() == [2, 3, 0, 1]
 out = DiscriminatorOut(jnp.zeros(1), jnp.zeros((1, 8)), {})
 out = task.score(lambda features, train: jnp.zeros((1, 1)), out, None, True)
-print(*task.loss(SideOutputs(out, out), SideOutputs(out, out), None)[0])
+print(*task.loss(SideOutputs(out, out), SideOutputs(out, out), None, None)[0])
 """
 
 

@@ -47,13 +47,15 @@ IGNORED: dict[str, dict[str, Ignored]] = {
 
 # Names of compare_gan, its forks and optax that are not implemented here, by their suffix.
 MISSING: dict[str, str] = {
-    "DiffAugment": "differentiable augmentation is not implemented",
     "optax.exponential_decay": "use tf.train.exponential_decay",
     "optax.nadam": "use optax.adam and bind optax.adam.nesterov = True",
     "optax.nadamw": "use optax.adamw and bind optax.adamw.nesterov = True",
     "optax.optimistic_adam": "optax deprecates it; use optax.optimistic_adam_v2",
     "optax.piecewise_constant_schedule": "use tf.train.piecewise_constant",
 }
+
+# A binding of forks of compare_gan -> the binding that it implies here, unless its parameter is bound.
+IMPLIED: dict[str, str] = {"DiffAugment.policy": "ModularGAN.augment = @DiffAugment()"}
 
 # Former names of parameters, in configurations of earlier versions -> their names.
 RENAMED: dict[str, dict[str, str]] = {

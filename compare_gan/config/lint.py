@@ -9,7 +9,17 @@ from flax import nnx
 
 from compare_gan.config.parse import Parsed
 from compare_gan.core.errors import UserError
-from compare_gan.core.registry import ARCHITECTURES, GAN_METHODS, LOSSES, PENALTIES, SCHEDULES, TASKS, Exposed
+from compare_gan.core.registry import (
+    ARCHITECTURES,
+    AUGMENTATIONS,
+    GAN_METHODS,
+    LOSSES,
+    PENALTIES,
+    REGULARIZERS,
+    SCHEDULES,
+    TASKS,
+    Exposed,
+)
 from compare_gan.core.types import ImageSpec, NetState
 from compare_gan.gans.gan import GAN
 from compare_gan.losses.standard import wasserstein
@@ -28,6 +38,8 @@ def deciding_parameters(item: Exposed) -> tuple[str, ...]:
         (LOSSES, "loss.fn"),
         (PENALTIES, "penalty.fn"),
         (TASKS, "ModularGAN.tasks"),
+        (AUGMENTATIONS, "ModularGAN.augment"),
+        (REGULARIZERS, "ModularGAN.regularizers"),
         (SCHEDULES, "ModularGAN.lr_schedule"),
     ):
         if any(registry[known] is item.target for known in registry):

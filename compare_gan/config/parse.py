@@ -12,7 +12,15 @@ from typing import Any
 
 import gin
 
-from compare_gan import architectures, gans, losses, penalties, tasks  # noqa: F401  (register their parts)
+from compare_gan import (  # noqa: F401  (register their parts)
+    architectures,
+    augmentations,
+    gans,
+    losses,
+    penalties,
+    regularizers,
+    tasks,
+)
 from compare_gan.config.gin_factories import (
     READ_LOG,
     MissingBinding,

@@ -14,7 +14,7 @@ from gin import config_parser
 
 from compare_gan.config.checks import check
 from compare_gan.config.gin_factories import inherited, label, parameters, register_all
-from compare_gan.config.legacy import BOUND_ELSEWHERE, MISSING, RENAMED
+from compare_gan.config.legacy import BOUND_ELSEWHERE, IMPLIED, MISSING, RENAMED
 from compare_gan.config.recipes import config_file
 from compare_gan.core import files
 from compare_gan.core.errors import UserError, did_you_mean
@@ -74,6 +74,11 @@ def read(
             reading.mistakes.append(error)
     for text in bindings:
         read_text(text, None, reading, ())
+    for binding, implied in IMPLIED.items():
+        parameter = implied.split(" = ")[0].rpartition(".")[2]
+        unbound = all(each.parameter != parameter for each in reading.bindings.values())
+        if binding in reading.bindings and reading.bindings[binding].value and unbound:
+            read_text(implied, None, reading, ())
     if reading.refused_imports:
         raise import_error(reading.refused_imports)
     try:

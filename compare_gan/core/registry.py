@@ -42,8 +42,8 @@ class Registry:
 
     Looking up an unknown name raises a UserError.
 
-    >>> list(cg.TASKS)
-    ['Projection', 'Rotation']
+    >>> "Rotation" in cg.TASKS
+    True
     >>> "hinge" in cg.LOSSES
     True
     """
@@ -88,6 +88,8 @@ PENALTIES = Registry("penalty")
 ARCHITECTURES = Registry("architecture")
 GAN_METHODS = Registry("GAN method")
 TASKS = Registry("auxiliary task")
+AUGMENTATIONS = Registry("augmentation")
+REGULARIZERS = Registry("regularizer")
 SCHEDULES = Registry("learning-rate schedule")
 DATASETS = Registry("data set")
 EXTRACTORS = Registry("feature extractor")

@@ -5,7 +5,7 @@ Shape letters: B batch, H W C image, Z latent, K classes, F features.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import optax
@@ -63,6 +63,9 @@ class Norm(Protocol):
     def __call__(self, x: Array, cond: Cond) -> Array: ...
 
 
+Side = Literal["real", "fake"]
+
+
 class DiscriminatorOut(NamedTuple):
     """A discriminator's outputs for a batch."""
 
@@ -97,6 +100,23 @@ class GanLoss(Protocol):
     def __call__(self, real_logits: Array, fake_logits: Array) -> LossPair: ...
 
 
+class Augment(Protocol):
+    """Augments an image [H, W, C] in [0, 1] at random, differentiably, with probability p.
+
+    The result need not stay in [0, 1]. All randomness comes from the key.
+    """
+
+    def __call__(self, key: Array, image: Array, p: Array | float) -> Array: ...
+
+
+class Logits(NamedTuple):
+    """What adaptive parts of training see of a batch."""
+
+    real: Array  # [B]
+    fake: Array  # [B]
+    step: Array | int  # number of generator updates so far
+
+
 @dataclasses.dataclass(frozen=True)
 class PenaltyInputs:
     """The inputs of a penalty. With gradient accumulation they are those of one microbatch."""
@@ -108,6 +128,7 @@ class PenaltyInputs:
     rng: Array
     part: Array | int = 0  # index of the microbatch: images part, part + parts, part + 2 parts, ...
     parts: int = 1  # number of microbatches
+    step: Array | int = 0  # number of generator updates so far
 
     def uniform(self, *shape: int) -> Array:
         """Noise `[B, *shape]` in [0, 1); an image gets the same noise with and without microbatches."""
@@ -142,3 +163,4 @@ class GANState:
     g_opt: optax.OptState
     d_opt: optax.OptState
     g_ema: Tree | None
+    adaptive: dict[str, dict[str, Array]] = struct.field(default_factory=dict)  # see `core.adaptive`

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from compare_gan.core.adaptive import Adaptive, AdaptiveProbability, Regularizer
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import GAN_METHODS
 from compare_gan.core.types import (
     Array,
+    Augment,
     Cond,
     DiscriminatorOut,
     GanLoss,
@@ -117,6 +119,10 @@ class GAN:
     lr_schedule: LearningRateSchedule | None = None  # for both learning rates, see `schedules`
     lr_warmup_steps: int = 0
     labelled_batch_fraction: float = 0.0  # minimum fraction of each real batch drawn from labelled images
+    augment: Augment | None = None  # of every image that the discriminator sees, real or generated
+    augment_probability: AdaptiveProbability | None = None  # of `augment`; None: 1
+    pseudo_augmentation: AdaptiveProbability | None = None  # share of real images replaced by generated ones
+    regularizers: tuple[Regularizer, ...] = ()
 
     def __post_init__(self):
         if self.conditional and not self.spec.num_classes:
@@ -141,8 +147,12 @@ class GAN:
             raise UserError(
                 "ModularGAN.experimental_joint_gen_for_disc needs ModularGAN.experimental_force_graph_unroll"
             )
+        if self.augment_probability is not None and self.augment is None:
+            raise UserError("ModularGAN.augment_probability needs ModularGAN.augment")
         for task in self.tasks:
             task.check(self.spec)
+        for part in self.adaptive.values():
+            part.check(self.loss)
 
     @property
     def y_dim(self) -> int:
@@ -153,6 +163,12 @@ class GAN:
     def sub_batches(self) -> int:
         """Batches of real images per step."""
         return self.disc_iters + self.experimental_force_graph_unroll
+
+    @property
+    def adaptive(self) -> dict[str, Adaptive]:
+        """The parts with a state in `GANState.adaptive`, by name."""
+        parts = (self.augment_probability, self.pseudo_augmentation, *self.regularizers)
+        return {part.name: part for part in parts if part is not None}
 
     @property
     def labelled_count(self) -> int:
@@ -275,6 +291,7 @@ class GAN:
             g_opt=self.g_tx().init(g.params),
             d_opt=self.d_tx().init(d.params),
             g_ema=jax.tree.map(jnp.copy, g.params) if self.g_use_ema else None,
+            adaptive={name: part.init() for name, part in self.adaptive.items()},
         )
 
 

@@ -4,9 +4,11 @@ Shape letters: S sub-batches, B batch, H W C image, K classes.
 """
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +21,12 @@ from compare_gan.core.types import (
     Cond,
     GANState,
     Labeled,
+    Logits,
     LossPair,
     Metrics,
     NetState,
     PenaltyInputs,
+    Side,
     SideOutputs,
     Tree,
 )
@@ -31,6 +35,8 @@ from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import random_labels
 from compare_gan.nn.state import merge_module, net_state, replace_spectral_vectors
 
+AdaptiveStates = Mapping[str, dict[str, Array]]  # `GANState.adaptive`
+NONE: AdaptiveStates = types.MappingProxyType({})
 ShardFn = Callable[[Array], Array]  # constrains the sharding of an array [B, ...]
 
 
@@ -172,21 +178,31 @@ def generate_with_vjp(
 def update_discriminator(
     gan: GAN, state: GANState, real: Labeled, fake: Labeled, rng: Array
 ) -> tuple[GANState, Metrics]:
-    """One discriminator update on a batch of real and one of generated images. `rng` is for the penalty."""
+    """One discriminator update on a batch of real and one of generated images.
 
-    def microbatch_fn(sides: tuple[Labeled, Labeled], part: Array | int):
+    `rng` is for the penalty and the augmentation.
+    """
+
+    def microbatch_fn(sides: tuple[Labeled, Labeled, ImageKeys | None], part: Array | int):
+        real, fake, keys = sides
+
         def loss_fn(params):
             d = NetState(params, state.d.extra)
-            pair, extra, metrics = both_losses(gan, d, *sides, rng, together=True, part=part)
-            return pair.d, (extra, metrics)
+            losses = both_losses(gan, d, real, fake, rng, True, part, keys, state.adaptive, state.step)
+            return losses.pair.d, losses
 
         return (), jax.value_and_grad(loss_fn, has_aux=True)(state.d.params)
 
-    _, means = accumulate_microbatches(microbatch_fn, (real, fake), gan.gradient_accumulation)
-    (loss, (extra, metrics)), gradient = means
+    sides = (real, fake, image_keys(gan, rng, "d"))
+    _, means = accumulate_microbatches(microbatch_fn, sides, gan.gradient_accumulation)
+    (loss, losses), gradient = means
     updates, opt = gan.d_tx(state.step).update(gradient, state.d_opt, state.d.params)
-    params = optax.apply_updates(state.d.params, updates)
-    return dataclasses.replace(state, d=NetState(params, extra), d_opt=opt), {"loss/d": loss} | metrics
+    d = NetState(optax.apply_updates(state.d.params, updates), losses.extra)
+    adaptive, metrics = dict[str, dict[str, Array]](), {"loss/d": loss} | losses.metrics
+    for name, part in gan.adaptive.items():
+        adaptive[name] = part.finish(losses.adaptive[name], gan.batch_size)
+        metrics |= part.metrics(adaptive[name])
+    return dataclasses.replace(state, d=d, d_opt=opt, adaptive=adaptive), metrics
 
 
 def update_generator(
@@ -199,19 +215,21 @@ def update_generator(
 ) -> tuple[GANState, Array]:
     """One generator update, which also increments the step. See `generate_with_vjp` for `generator_vjp`."""
 
-    def microbatch_fn(sides: tuple[Labeled, Labeled], part: Array | int):
-        real, fake = sides
+    def microbatch_fn(sides: tuple[Labeled, Labeled, ImageKeys | None], part: Array | int):
+        real, fake, keys = sides
 
         def loss_fn(images):
-            pair, extra, _ = both_losses(gan, state.d, real, fake._replace(images=images), rng, part=part)
-            return pair.g, extra
+            other = fake._replace(images=images)
+            losses = both_losses(
+                gan, state.d, real, other, rng, False, part, keys, state.adaptive, state.step
+            )
+            return losses.pair.g, losses.extra
 
         means, gradient = jax.value_and_grad(loss_fn, has_aux=True)(fake.images)
         return gradient, means
 
-    gradient, (loss, d_extra) = accumulate_microbatches(
-        microbatch_fn, (real, fake), gan.gradient_accumulation
-    )
+    sides = (real, fake, image_keys(gan, rng, "g"))
+    gradient, (loss, d_extra) = accumulate_microbatches(microbatch_fn, sides, gan.gradient_accumulation)
     gradient = gradient / gan.gradient_accumulation  # of the mean over microbatches
     updates, opt = gan.g_tx(state.step).update(*generator_vjp(gradient), state.g_opt, state.g.params)
     params = optax.apply_updates(state.g.params, updates)
@@ -222,6 +240,53 @@ def update_generator(
     return dataclasses.replace(state, step=state.step + 1, g=g, d=d, g_opt=opt, g_ema=ema), loss
 
 
+class ImageKeys(NamedTuple):
+    """A key for each image of an update, for its augmentation and for random views of tasks."""
+
+    real: Array  # [B]
+    fake: Array  # [B]
+
+
+def image_keys(gan: GAN, rng: Array, player: Literal["d", "g"]) -> ImageKeys | None:
+    """The keys of an update of one player; None if nothing needs them.
+
+    The players draw apart: otherwise the generator would be updated on the very augmentation that the
+    discriminator has just seen.
+    """
+    random = any(task.random for task in gan.tasks)
+    if gan.augment is None and gan.pseudo_augmentation is None and not random:
+        return None
+    keys = jax.random.split(jax.random.fold_in(rng, {"d": 1, "g": 2}[player]), (2, gan.batch_size))
+    return ImageKeys(keys[0], keys[1])
+
+
+def augmented(
+    gan: GAN, adaptive: AdaptiveStates, real: Labeled, fake: Labeled, keys: ImageKeys
+) -> tuple[Labeled, Labeled]:
+    """Both sides as the discriminator sees them; the augmentation never differs between the sides."""
+    if (pseudo := gan.pseudo_augmentation) is not None:
+        share = pseudo.probability(adaptive[pseudo.name])
+        replaced = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1), share))(keys.real)
+        images = jnp.where(replaced[:, None, None, None], jax.lax.stop_gradient(fake.images), real.images)
+        real = real._replace(images=images)
+    if gan.augment is not None:
+        control = gan.augment_probability
+        p = 1.0 if control is None else control.probability(adaptive[control.name])
+        augment = jax.vmap(functools.partial(gan.augment, p=p))  # draws from keys as they are; others fold in
+        real = real._replace(images=augment(keys.real, real.images))
+        fake = fake._replace(images=augment(keys.fake, fake.images))
+    return real, fake
+
+
+class Losses(NamedTuple):
+    """The result of `both_losses`."""
+
+    pair: LossPair
+    extra: Tree  # the discriminator's new non-trainable state
+    metrics: Metrics
+    adaptive: dict[str, dict[str, Array]]  # the states of adaptive parts after this batch
+
+
 def both_losses(
     gan: GAN,
     d: NetState,
@@ -230,11 +295,14 @@ def both_losses(
     rng: Array,
     together: bool = False,
     part: Array | int = 0,
-) -> tuple[LossPair, Tree, Metrics]:
+    keys: ImageKeys | None = None,
+    adaptive: AdaptiveStates = NONE,
+    step: Array | int = 0,
+) -> Losses:
     """The losses of both players on a microbatch, which is the batch itself without gradient accumulation.
 
-    This is the one place where loss, penalty and tasks are combined. Each player differentiates its own loss;
-    the compiler removes computations that only the other needs.
+    This is the one place where augmentation, loss, penalty, regularizers and tasks are combined. Each player
+    differentiates its own loss; the compiler removes computations that only the other needs.
 
     Args:
       gan: the GAN.
@@ -244,11 +312,13 @@ def both_losses(
       rng: key of the penalty.
       together: run real and fake images in one pass, see `apply_to_real_and_fake`.
       part: index of the microbatch.
-
-    Returns:
-      The losses, the discriminator's new non-trainable state, and the metrics.
+      keys: keys of the augmentation, see `image_keys`; None: nothing is augmented.
+      adaptive: the states of adaptive parts.
+      step: number of generator updates so far.
     """
-    real_views, fake_views = views(gan, real), views(gan, fake)
+    if keys is not None:
+        real, fake = augmented(gan, adaptive, real, fake, keys)
+    real_views, fake_views = views(gan, real, "real", keys), views(gan, fake, "fake", keys)
     real_outs, fake_outs, extra = apply_to_real_and_fake(gan, d, real_views, fake_views, together)
     (real_base, *real_extra), (fake_base, *fake_extra) = real_outs, fake_outs
 
@@ -257,12 +327,20 @@ def both_losses(
             images, real.y, gan.microbatch_tasks, train=True, remat=gan.remat
         ).logits
 
+    parts = gan.gradient_accumulation
     penalty = gan.penalty(
-        PenaltyInputs(logits_of, d.params, real.images, fake.images, rng, part, gan.gradient_accumulation)
+        PenaltyInputs(logits_of, d.params, real.images, fake.images, rng, part, parts, step)
     )
     pair = gan.loss(real_base.logits, fake_base.logits) + LossPair(
         gan.penalty_weight * penalty, jnp.zeros_like(penalty)
     )
+    logits = Logits(real_base.logits, fake_base.logits, step)
+    adaptive = {
+        name: each.observe(adaptive[name], jax.lax.stop_gradient(logits))
+        for name, each in gan.adaptive.items()
+    }
+    for regularizer in gan.regularizers:
+        pair = pair + regularizer.loss(adaptive[regularizer.name], logits)
     pair = pair.scaled(gan.adversarial_weight, gan.adversarial_weight)
     metrics = {
         "loss/penalty": penalty,
@@ -271,18 +349,25 @@ def both_losses(
     }
     for task, task_real, task_fake in zip(gan.microbatch_tasks, real_extra, fake_extra, strict=True):
         real_side, fake_side = SideOutputs(real_base, task_real), SideOutputs(fake_base, task_fake)
-        task_pair, task_metrics = task.loss(real_side, fake_side, real.y)
+        task_pair, task_metrics = task.loss(real_side, fake_side, real.y, fake.y)
         pair, metrics = pair + task_pair, metrics | task_metrics
-    return pair, extra, metrics
+    return Losses(pair, extra, metrics, adaptive)
 
 
 Views = list[Labeled | None]  # a batch, then the extra views of each task
 Outs = list[Any]  # the discriminator's outputs for these: DiscriminatorOut, or None if there are no views
 
 
-def views(gan: GAN, x: Labeled) -> Views:
+def views(gan: GAN, x: Labeled, side: Side, keys: ImageKeys | None) -> Views:
     """A batch and the extra views of each task."""
-    return [x, *(task.extra_views(x) for task in gan.microbatch_tasks)]
+    parts: Views = [x]
+    for i, task in enumerate(gan.microbatch_tasks):
+        own = None
+        if task.random:
+            assert keys is not None
+            own = jax.vmap(lambda key, i=i: jax.random.fold_in(key, 2 + i))(getattr(keys, side))
+        parts.append(task.extra_views(x, side, own))
+    return parts
 
 
 def apply_to_real_and_fake(

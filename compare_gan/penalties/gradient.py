@@ -35,3 +35,41 @@ def unit_norm_penalty(discriminator: Callable[[Array], Array], x: Array) -> Arra
     gradient = jax.grad(lambda x: discriminator(x).sum())(x)
     norm = jnp.sqrt(1e-4 + jnp.sum(gradient**2, (1, 2, 3)))
     return jnp.mean((norm - 1) ** 2)
+
+
+@PENALTIES.register("r1_penalty")
+def r1_penalty(p: PenaltyInputs, interval: int = 1) -> Array:
+    """Half the mean squared gradient norm at real images: Mescheder et al., https://arxiv.org/abs/1801.04406.
+
+    `options.lamba` is their gamma. With an `interval` the penalty is computed in every interval-th step only,
+    multiplied by `interval` (lazy regularization, Karras et al., https://arxiv.org/abs/1912.04958).
+    """
+    return lazily(p, interval, lambda: zero_centred(p.discriminator, p.real))
+
+
+@PENALTIES.register("r2_penalty")
+def r2_penalty(p: PenaltyInputs, interval: int = 1) -> Array:
+    """`r1_penalty` at generated images."""
+    return lazily(p, interval, lambda: zero_centred(p.discriminator, p.fake))
+
+
+@PENALTIES.register("r1_r2_penalty")
+def r1_r2_penalty(p: PenaltyInputs, interval: int = 1) -> Array:
+    """The sum of `r1_penalty` and `r2_penalty`, as in R3GAN: Huang et al., https://arxiv.org/abs/2501.05441."""
+    return lazily(
+        p, interval, lambda: zero_centred(p.discriminator, p.real) + zero_centred(p.discriminator, p.fake)
+    )
+
+
+def zero_centred(discriminator: Callable[[Array], Array], x: Array) -> Array:
+    """Half the mean squared norm of the gradient at each image of x [B, H, W, C]."""
+    gradient = jax.grad(lambda x: discriminator(x).sum())(x)
+    return 0.5 * jnp.mean(jnp.sum(gradient**2, (1, 2, 3)))
+
+
+def lazily(p: PenaltyInputs, interval: int, penalty: Callable[[], Array]) -> Array:
+    """The penalty times `interval` in every interval-th step, else 0."""
+    if interval == 1:
+        return penalty()
+    due = jnp.asarray(p.step) % interval == 0
+    return jax.lax.cond(due, lambda: interval * penalty(), lambda: jnp.zeros(()))

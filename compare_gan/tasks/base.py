@@ -5,7 +5,16 @@ from typing import Any
 
 from flax import nnx
 
-from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, SideOutputs
+from compare_gan.core.types import (
+    Array,
+    DiscriminatorOut,
+    ImageSpec,
+    Labeled,
+    LossPair,
+    Metrics,
+    Side,
+    SideOutputs,
+)
 from compare_gan.nn.layers import LayerFactory
 
 
@@ -31,14 +40,22 @@ class AuxTask(abc.ABC):
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
         """Creates the task's head, which becomes a part of the discriminator."""
 
+    @property
+    def random(self) -> bool:
+        """Whether `extra_views` draws random numbers."""
+        return False
+
     @abc.abstractmethod
-    def loss(self, real: SideOutputs, fake: SideOutputs, real_y: Array | None) -> tuple[LossPair, Metrics]:
+    def loss(
+        self, real: SideOutputs, fake: SideOutputs, real_y: Array | None, fake_y: Array | None
+    ) -> tuple[LossPair, Metrics]:
         """The task's contribution to the losses of both players, and its metrics.
 
         Args:
           real: the discriminator's outputs for the real images and their extra views.
           fake: the same for the generated images.
           real_y: labels [B, K] of the real images, or None.
+          fake_y: the same of the generated images.
         """
 
     def for_microbatch(self, parts: int) -> "AuxTask":
@@ -50,9 +67,15 @@ class AuxTask(abc.ABC):
         del parts
         return self
 
-    def extra_views(self, x: Labeled) -> Labeled | None:
-        """Extra images that the discriminator sees in the same pass as `x`, or None."""
-        del x
+    def extra_views(self, x: Labeled, side: Side, keys: Array | None) -> Labeled | None:
+        """Extra images that the discriminator sees in the same pass as `x`, or None.
+
+        Args:
+          x: a batch.
+          side: whether the images are real or generated.
+          keys: [B], a key for each image; None if the task is not `random`.
+        """
+        del x, side, keys
         return None
 
     def score(self, head: Any, out: DiscriminatorOut, y: Array | None, train: bool) -> DiscriminatorOut:

@@ -71,8 +71,10 @@ class Projection(AuxTask):
             out = out._replace(logits=out.logits + projected)
         return out
 
-    def loss(self, real: SideOutputs, fake: SideOutputs, real_y: Array | None) -> tuple[LossPair, Metrics]:
-        del fake
+    def loss(
+        self, real: SideOutputs, fake: SideOutputs, real_y: Array | None, fake_y: Array | None
+    ) -> tuple[LossPair, Metrics]:
+        del fake, fake_y
         zero = jnp.zeros((), jnp.float32)
         if not self.use_predictor:
             return LossPair(zero, zero), {}

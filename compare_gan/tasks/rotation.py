@@ -8,7 +8,16 @@ import optax
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
-from compare_gan.core.types import Array, DiscriminatorOut, ImageSpec, Labeled, LossPair, Metrics, SideOutputs
+from compare_gan.core.types import (
+    Array,
+    DiscriminatorOut,
+    ImageSpec,
+    Labeled,
+    LossPair,
+    Metrics,
+    Side,
+    SideOutputs,
+)
 from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.nn.layers import LayerFactory, Linear
 from compare_gan.tasks.base import AuxTask
@@ -49,7 +58,8 @@ class Rotation(AuxTask):
             )
         return dataclasses.replace(self, num_images=share)
 
-    def extra_views(self, x: Labeled) -> Labeled:
+    def extra_views(self, x: Labeled, side: Side, keys: Array | None) -> Labeled:
+        del side, keys
         last = x.images[-self.num_images :]
         y = None if x.y is None else jnp.tile(x.y[-self.num_images :], (TURNS - 1, 1))
         return Labeled(quarter_turns(last, tuple(range(1, TURNS))), y)
@@ -58,8 +68,10 @@ class Rotation(AuxTask):
         del y
         return out._replace(aux={**out.aux, self.name: head(out.features, train=train)})
 
-    def loss(self, real: SideOutputs, fake: SideOutputs, real_y: Array | None) -> tuple[LossPair, Metrics]:
-        del real_y
+    def loss(
+        self, real: SideOutputs, fake: SideOutputs, real_y: Array | None, fake_y: Array | None
+    ) -> tuple[LossPair, Metrics]:
+        del real_y, fake_y
         targets = jnp.repeat(jnp.arange(TURNS), self.num_images)
 
         def logits(side: SideOutputs) -> Array:

@@ -10,6 +10,7 @@ imported, so an untrusted checkpoint may hold wrong numbers but cannot run code.
 arrays, so a checkpoint can be read with any number of devices.
 """
 
+import dataclasses
 import logging
 import os
 import re
@@ -25,7 +26,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, remove_leftovers, sha256_of, write_json
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
-from compare_gan.core.types import GANState
+from compare_gan.core.types import GANState, Tree
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp
@@ -73,7 +74,7 @@ class Checkpoints:
         self._sweep()
         try:
             writer = ocp.StandardCheckpointer()
-            writer.save(self.folder / str(step), state)
+            writer.save(self.folder / str(step), _stored(state))
         except Exception as error:
             raise self._write_error(step, error) from error
         self.pending = step, self.thread.submit(self._commit, step, writer)
@@ -174,13 +175,14 @@ class Checkpoints:
           UserError: the checkpoint belongs to another network.
         """
         abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _stored(template)
         )
         import orbax.checkpoint as ocp
 
         try:
             with ocp.StandardCheckpointer() as checkpointer:
-                return checkpointer.restore(self.folder / str(step), abstract)
+                found = checkpointer.restore(self.folder / str(step), abstract)
+            return GANState(**found) if isinstance(template, GANState) and isinstance(found, dict) else found
         except (ValueError, KeyError) as error:
             why = find_mismatch(self.folder / str(step), template) or reason(error)
             raise UserError(f"{self.folder / str(step)}: does not match this configuration ({why})") from None
@@ -225,6 +227,18 @@ def saved_steps(run_dir: Path) -> list[int]:
 def manifest_sha256(run_dir: Path, step: int) -> str:
     """SHA-256 of the manifest of a checkpoint, which identifies its content."""
     return sha256_of(run_dir / CHECKPOINTS / str(step) / MANIFEST)
+
+
+def _stored(state: GANState) -> Tree:
+    """A state in the form of a checkpoint: a state without adaptive parts has no entry for them.
+
+    So checkpoints of plain GANs are those of versions that knew no such parts.
+    """
+    if not isinstance(state, GANState) or state.adaptive:
+        return state
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    del fields["adaptive"]
+    return fields
 
 
 def find_mismatch(path: Path, template: GANState) -> str | None:

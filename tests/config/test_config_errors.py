@@ -57,8 +57,6 @@ IN_A_FILE = {
     "batch_norm.layers = 3": "batch_norm has no parameter 'layers' to bind",
     "include 'bad.gin'": "bad.gin includes itself",
     "import no_such_module": "No module named 'no_such_module'",
-    "DiffAugment.policy = 'translation'": "DiffAugment.policy: differentiable augmentation is not "
-    "implemented",
     "ModularGAN.g_lr = @tf.train.exponential_decay()": "ModularGAN.g_lr is a number; bind a schedule of both "
     "learning rates as `ModularGAN.lr_schedule = @tf.train.exponential_decay`",
     "polynomial_decay.end_learning_rate = 1e-5": "polynomial_decay has no parameter 'end_learning_rate' to "
@@ -148,7 +146,8 @@ COMBINATIONS = {
     "options.gan_class = @hinge": "options.gan_class is hinge, which is not a registered GAN method; "
     "known: @ModularGAN, @S3GAN, @SSGAN",
     "penalty.fn = @hinge": "penalty.fn is hinge, which is not a registered penalty; "
-    "known: @dragan_penalty, @l2_penalty, @no_penalty, @wgangp_penalty",
+    "known: @dragan_penalty, @l2_penalty, @no_penalty, @r1_penalty, @r1_r2_penalty, @r2_penalty, "
+    "@wgangp_penalty",
     "options.batch_size = @hinge": "options.batch_size is @hinge; it must be an integer",
     "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 4\nrate = 'x'\nSSGAN.g_lr = %rate": "SSGAN.g_lr "
     "is 'x'; it must be a number",

@@ -17,11 +17,13 @@ from compare_gan.config.explain import about
 from compare_gan.config.parse import parse
 from compare_gan.core.registry import (
     ARCHITECTURES,
+    AUGMENTATIONS,
     EXPOSED,
     GAN_METHODS,
     LOSSES,
     METRICS,
     PENALTIES,
+    REGULARIZERS,
     SCHEDULES,
     TASKS,
     Registry,
@@ -55,6 +57,7 @@ INITIALISERS = {
 }
 OPTIMISERS = ["ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"]
 SCHEDULE = ["ModularGAN.lr_schedule"]
+AUGMENT = [f"ModularGAN.{name}" for name in ("augment", "augment_probability", "pseudo_augmentation")]
 OPTAX_PAGES = "https://optax.readthedocs.io/en/stable/api"
 SOURCE = r"((?:de )?[A-Z][\w'-]+(?: et al\.| and [A-Z][\w'-]+)?)(?: \d{4})?, (https?://[^\s,;]*[^\s,;.:)])"
 
@@ -76,6 +79,8 @@ def page() -> str:
         ("Penalties", ["penalty.fn"], registered(PENALTIES)),
         ("Methods", ["options.gan_class"], registered(GAN_METHODS)),
         ("Auxiliary tasks", ["ModularGAN.tasks"], registered(TASKS)),
+        ("Augmentation", AUGMENT, registered(AUGMENTATIONS)),
+        ("Regularizers with a state", ["ModularGAN.regularizers"], registered(REGULARIZERS)),
         ("Optimisers", OPTIMISERS, exposed("tf.train", is_optimiser)),
         ("Optimisers of optax", OPTIMISERS, exposed("optax", is_optimiser)),
         ("Learning-rate schedules", SCHEDULE, exposed("tf.train", is_schedule)),

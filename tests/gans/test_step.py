@@ -198,7 +198,9 @@ def test_without_batch_statistics_two_passes_say_what_one_does():
     def losses_of(together):
         return jax.jit(
             lambda d: (
-                apply_to_real_and_fake(gan, d, views(gan, real), views(gan, fake), together),
+                apply_to_real_and_fake(
+                    gan, d, views(gan, real, "real", None), views(gan, fake, "fake", None), together
+                ),
                 both_losses(gan, d, real, fake, KEY, together),
             )
         )(state.d)
@@ -234,7 +236,7 @@ def test_groups_of_devices_see_their_share_of_every_part():
     )
     gan = ssgan(gan, rotated_batch_size=16)
     state = gan.init(KEY)
-    real, fake = (views(gan, Labeled(batch(seed).images[0], None)) for seed in (1, 2))
+    real, fake = (views(gan, Labeled(batch(seed).images[0], None), "real", None) for seed in (1, 2))
     real_outs, fake_outs, _ = apply_to_real_and_fake(gan.with_replicas(2), state.d, real, fake)
     for half in (0, 1):
 
@@ -273,8 +275,8 @@ def test_each_player_pays_for_its_own_half():
             dataclasses.replace(gan, penalty_weight=weight), state.d, real, fake, rng
         )
     )
-    pair, extra, metrics = losses(real, 10.0)
-    unpenalised, free_extra, _ = losses(real, 0.0)
+    pair, extra, metrics, _ = losses(real, 10.0)
+    unpenalised, free_extra, *_ = losses(real, 0.0)
     assert float(pair.d - unpenalised.d) == pytest.approx(10 * float(metrics["loss/penalty"]), rel=1e-4)
     assert float(metrics["loss/penalty"]) > 0.1
     assert float(pair.g) == float(unpenalised.g) == pytest.approx(float(losses(other, 10.0)[0].g), abs=1e-6)

@@ -31,7 +31,7 @@ KEY = jax.random.key(0)
 def test_rotated_generated_images_keep_their_own_labels():
     s = Setting.of(load("ssgan_cond_projection_sn"))
     batch = s.case.meta["batch"]
-    real, fake = views(s.gan, s.real), views(s.gan, s.fake)
+    real, fake = views(s.gan, s.real, "real", None), views(s.gan, s.fake, "fake", None)
     turned = s.gan.tasks[0].num_images
     np.testing.assert_array_equal(fake[1].y, np.tile(s.fake.y[-turned:], (3, 1)))
     stored = s.case.arrays["all_logits"][:, 0][-len(fake[1].images) :]
@@ -50,7 +50,7 @@ def test_s3gan_applies_its_penalty():
     s = Setting.of(load("s3gan_projection_rotation"))
     penalised = dataclasses.replace(s.gan, penalty=l2_penalty, penalty_weight=3.0)
     with eagerly():
-        pair, _, metrics = both_losses(penalised, s.d, s.real, s.fake, KEY)
+        pair, _, metrics, _ = both_losses(penalised, s.d, s.real, s.fake, KEY)
     kernels = [fill(name, shape) for name, shape, _ in s.case.meta["D_variables"] if name.endswith("kernel")]
     closed_form = np.mean([0.5 * np.sum(kernel.astype(np.float64) ** 2) for kernel in kernels])
     assert float(metrics["loss/penalty"]) == pytest.approx(closed_form, rel=1e-6)

@@ -61,28 +61,30 @@ def test_losses_are_finite_and_images_stay_as_they_are(name):
     before, head = np.asarray(x.images).copy(), head_of(task, spectral_norm=True)
 
     def seen(side):
-        views = task.extra_views(side)
+        keys = jax.random.split(jax.random.key(0), BATCH) if task.random else None
+        views = task.extra_views(side, "real", keys)
         assert views is None or len(views.images) == len(views.y)
         return SideOutputs(scored(task, head, *side), None if views is None else scored(task, head, *views))
 
-    pair, metrics = task.loss(seen(x), seen(labelled_images(1)), x.y)
+    pair, metrics = task.loss(seen(x), seen(labelled_images(1)), x.y, x.y)
     assert all(np.isfinite(value) and value.shape == () for value in (*pair, *metrics.values()))
     np.testing.assert_array_equal(x.images, before)
 
 
 def test_rotation():
     task, x = Rotation(2, d_weight=3.0, g_weight=0.5), labelled_images()
-    views = task.extra_views(x)
+    views = task.extra_views(x, "real", None)
     expected = np.concatenate([np.rot90(x.images[-2:], k, (1, 2)) for k in (1, 2, 3)])
     np.testing.assert_array_equal(views.images, expected)
     np.testing.assert_array_equal(views.y, np.concatenate([x.y[-2:]] * 3))
-    assert task.extra_views(Labeled(x.images, None)).y is None
+    assert task.extra_views(Labeled(x.images, None), "real", None).y is None
 
     head, sides = head_of(task), []
     for seed in (0, 1):
         side = labelled_images(seed)
-        sides.append(SideOutputs(scored(task, head, *side), scored(task, head, *task.extra_views(side))))
-    pair, metrics = task.loss(*sides, None)
+        views = task.extra_views(side, "fake", None)
+        sides.append(SideOutputs(scored(task, head, *side), scored(task, head, *views)))
+    pair, metrics = task.loss(*sides, None, None)
 
     def entropy(side):
         logits = np.concatenate([side.batch.aux["rotation"][-2:], side.task_views.aux["rotation"]])
@@ -107,7 +109,7 @@ def test_projection_fills_in_missing_labels(soft):
     np.testing.assert_allclose(out.logits, features.sum(1) + projected, atol=1e-5)
     np.testing.assert_allclose(out.aux["class"], guess, atol=1e-5)
 
-    pair, metrics = task.loss(SideOutputs(out, None), SideOutputs(out, None), x.y)
+    pair, metrics = task.loss(SideOutputs(out, None), SideOutputs(out, None), x.y, None)
     labelled = np.array([0, 1, 3, 5])
     entropy = -(log_softmax(guess, 1) * np.asarray(x.y)).sum(1)[labelled].mean()
     assert float(pair.d) == pytest.approx(2 * entropy, rel=1e-5)
@@ -129,7 +131,7 @@ def test_without_labels_there_is_no_class_loss():
     head, nobody = head_of(task), jnp.zeros((BATCH, CLASSES))
     assert head.projection is None
     out = scored(task, head, x.images, nobody)
-    pair, _ = task.loss(SideOutputs(out, None), SideOutputs(out, None), nobody)
+    pair, _ = task.loss(SideOutputs(out, None), SideOutputs(out, None), nobody, None)
     assert float(pair.d) == 0
     np.testing.assert_array_equal(out.logits, scored(task, head, *x).logits)
 

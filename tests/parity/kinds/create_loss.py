@@ -136,7 +136,7 @@ def answers(s: Setting, real: Labeled, generator_input: Array, real_only: bool =
 
         with patch.object(step, "apply_to_real_and_fake", listen):
             d, fake = NetState(params, s.d.extra), s.fake._replace(images=s.images(generator_input))
-            pair, extra, metrics = both_losses(s.gan, d, real, fake, jax.random.key(0))
+            pair, extra, metrics, _ = both_losses(s.gan, d, real, fake, jax.random.key(0))
         return pair, (extra, metrics, *recorded[-1])
 
     pair, pull_back, (extra, metrics, outs, parts) = jax.vjp(

@@ -1,0 +1,78 @@
+"""Consistency regularization: the discriminator should not react to small changes of an image.
+
+Zhang et al., https://arxiv.org/abs/1910.12027 (CR); Zhao et al., https://arxiv.org/abs/2002.04724 (bCR).
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import TASKS
+from compare_gan.core.types import Array, Labeled, LossPair, Metrics, Side, SideOutputs
+from compare_gan.nn.images import random_flip
+from compare_gan.nn.layers import LayerFactory
+from compare_gan.tasks.base import AuxTask
+
+
+@TASKS.register("Consistency")
+@dataclasses.dataclass(frozen=True)
+class Consistency(AuxTask):
+    """Mean squared difference of the logits of an image and of a mirrored and shifted copy.
+
+    The copies are mirrored with probability 1/2 and shifted by up to 1/8 of each side, with reflection at the
+    border. CR is `real_weight` 10 and `fake_weight` 0; bCR has 10 for both. Only the discriminator is trained
+    by it.
+
+    Raises:
+      UserError: a negative weight, or both zero.
+    """
+
+    real_weight: float = 10.0
+    fake_weight: float = 0.0
+    mirror: bool = True  # False for images with a reading direction, such as digits or letters
+    name: str = "consistency"
+
+    def __post_init__(self):
+        weights = (self.real_weight, self.fake_weight)
+        if min(weights) < 0 or not any(weights):
+            raise UserError(
+                "Consistency.real_weight and Consistency.fake_weight must not be negative, nor both 0"
+            )
+
+    @property
+    def random(self) -> bool:
+        return True
+
+    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
+        del make, feature_dim, num_classes
+        return nnx.Module()  # the task compares the logits
+
+    def extra_views(self, x: Labeled, side: Side, keys: Array | None) -> Labeled | None:
+        if not (self.real_weight if side == "real" else self.fake_weight):
+            return None
+        assert keys is not None
+        return x._replace(images=jax.vmap(self.changed)(keys, x.images))
+
+    def changed(self, key: Array, image: Array) -> Array:
+        """A mirrored and shifted copy of an image [H, W, C]."""
+        flip_key, shift_key = jax.random.split(key)
+        h, w, c = image.shape
+        most = jnp.array([int(h / 8 + 0.5), int(w / 8 + 0.5)])
+        padding = [(int(n / 8 + 0.5),) * 2 for n in (h, w)]
+        image = random_flip(flip_key, image) if self.mirror else image
+        corner = jax.random.randint(shift_key, (2,), 0, 2 * most + 1)
+        padded = jnp.pad(image, (*padding, (0, 0)), "reflect")
+        return jax.lax.dynamic_slice(padded, (corner[0], corner[1], 0), (h, w, c))
+
+    def loss(
+        self, real: SideOutputs, fake: SideOutputs, real_y: Array | None, fake_y: Array | None
+    ) -> tuple[LossPair, Metrics]:
+        del real_y, fake_y
+        loss = jnp.zeros(())
+        for weight, side in ((self.real_weight, real), (self.fake_weight, fake)):
+            if side.task_views is not None:
+                loss += weight * jnp.mean((side.batch.logits - side.task_views.logits) ** 2)
+        return LossPair(loss, jnp.zeros(())), {f"loss/{self.name}": loss}
