@@ -1,7 +1,7 @@
 """Records SSGAN-LA: rotated images, and the losses of both players with their gradients in the logits.
 
-From houliangict/ssgan-la at 43c307e (no licence; based on BigGAN-PyTorch, MIT), `train_fns.py` and `BigGAN.py` of its folder
- `BigGAN-PyTorch`: its training function runs with networks that return given logits.
+From houliangict/ssgan-la at 43c307e (no licence; based on BigGAN-PyTorch, MIT), folder `BigGAN-PyTorch`: the
+rotation of `BigGAN.py`, and the training function of `train_fns.py` with networks that return given logits.
 """
 
 import importlib

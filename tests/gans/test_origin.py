@@ -10,12 +10,12 @@ import pytest
 
 from compare_gan.augmentations.adaptive import ADA, APA
 from compare_gan.augmentations.diffaugment import DiffAugment
+from compare_gan.config.parse import parse
 from compare_gan.core.errors import UserError
-from compare_gan.core.types import DiscriminatorOut, Labeled, Logits, Origin, SideOutputs
+from compare_gan.core.types import DiscriminatorOut, ImageSpec, Labeled, Logits, Origin, SideOutputs
 from compare_gan.gans.step import (
     adversarial_loss,
     augmented,
-    both_losses,
     draw,
     generate,
     image_keys,
@@ -198,3 +198,22 @@ def test_what_makes_no_sense_is_refused(given, message):
     with pytest.raises(UserError) as error:
         given()
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_codes_and_top_k_in_a_configuration():
+    """One binding describes the codes for the prior, its evaluation and the task."""
+    bindings = [
+        "z.distribution_fn = @InfoGANCodes()",
+        "eval_z.distribution_fn = @InfoGANCodes()",
+        "InfoGANCodes.categorical = (3, 2)",
+        "ModularGAN.tasks = (@MutualInformation(), @LatentConsistency())",
+        "MutualInformation.codes = @InfoGANCodes()",
+        "ModularGAN.generator_weights = @TopK()",
+        "TopK.interval = 100",
+    ]
+    parsed = parse(["small.gin", "s3gan.gin"], bindings)
+    for each in (parsed, parse([], parsed.operative_config.splitlines())):
+        gan = each.gan(ImageSpec((32, 32, 3), 10))
+        codes = InfoGANCodes((3, 2), 2)
+        assert gan.prior == each.eval_prior == codes and gan.generator_weights == TopK(100)
+        assert {MutualInformation(codes), LatentConsistency()} < set(gan.tasks)
