@@ -124,9 +124,7 @@ class GAN:
     augment_probability: AdaptiveProbability | None = None  # of `augment`; None: 1
     pseudo_augmentation: AdaptiveProbability | None = None  # share of real images replaced by generated ones
     regularizers: tuple[Regularizer, ...] = ()
-    generator_weights: GeneratorWeights | None = (
-        None  # of generated images in the generator's loss; None: equal
-    )
+    generator_weights: GeneratorWeights | None = None  # of images in the generator's loss; None: all 1
 
     def __post_init__(self):
         if self.conditional and not self.spec.num_classes:

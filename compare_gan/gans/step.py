@@ -248,10 +248,9 @@ def update_generator(
         return gradient, means
 
     sides = (real, fake, image_keys(gan, rng, "g"))
-    gradient, (loss, d_extra) = accumulate_microbatches(microbatch_fn, sides, gan.gradient_accumulation)
-    gradient = jax.tree.map(
-        lambda x: x / gan.gradient_accumulation, gradient
-    )  # of the mean over microbatches
+    parts = gan.gradient_accumulation
+    gradient, (loss, d_extra) = accumulate_microbatches(microbatch_fn, sides, parts)
+    gradient = jax.tree.map(lambda x: x / parts, gradient)  # of the mean over microbatches
     updates, opt = gan.g_tx(state.step).update(*generator_vjp(gradient), state.g_opt, state.g.params)
     params = optax.apply_updates(state.g.params, updates)
     ema = state.g_ema
@@ -301,13 +300,12 @@ def augmented(
     p: Array | float = 1.0
     if (control := gan.augment_probability) is not None:
         p = control.probability(adaptive[control.name])
-    return augmented_side(gan, p, real, fold_in(keys.real, 0)), augmented_side(
-        gan, p, fake, fold_in(keys.fake, 0)
-    )
+    return augmented_side(gan, p, real, keys.real), augmented_side(gan, p, fake, keys.fake)
 
 
 def augmented_side(gan: GAN, p: Array | float, x: Labeled, keys: Array) -> Labeled:
     """One side as the discriminator sees it. An image and its others are augmented alike."""
+    keys = fold_in(keys, 0)
     if gan.uses_origin:
         origin = (x.origin or Origin())._replace(images=x.images, others=x.others)
         if isinstance(gan.augment, ParametricAugment):

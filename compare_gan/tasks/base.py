@@ -61,6 +61,8 @@ class AuxTask(abc.ABC):
     def extra_latents(self, z: Array, key: Array) -> Array | None:
         """Latent vectors [B, Z] of other images, which are generated with the labels of the batch, or None.
 
+        These are `Labeled.others` of the generated images, for tasks with `uses_origin`.
+
         Args:
           z: [B, Z], the latent vectors of the batch.
           key: a key for the whole batch.
