@@ -17,7 +17,7 @@ from compare_gan.config.costs import batch, flops, num_bytes
 from compare_gan.config.explain import image_spec
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import configurations
-from compare_gan.core.types import Batch, GANState, Labeled, NetState
+from compare_gan.core.types import Batch, GANState, NetState
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import both_losses, draw, generate_with_vjp
 
@@ -31,13 +31,12 @@ def memory(gan: GAN) -> int:
 
     def stored(state: GANState, data: Batch, rng: jax.Array) -> Any:
         drawn = draw(gan, data, rng, lambda x: x)
-        images, generator_vjp, _ = generate_with_vjp(gan, state, drawn)
-        fake = Labeled(images, drawn.y)
+        fake, generator_vjp, _ = generate_with_vjp(gan, state, drawn)
 
         def loss(params: Any) -> Any:
             d = NetState(params, state.d.extra)
-            pair, extra, _ = both_losses(gan, d, drawn.real, fake, rng, together=True)
-            return pair.d, extra
+            losses = both_losses(gan, d, drawn.real, fake, rng, together=True)
+            return losses.pair.d, losses.extra
 
         _, discriminator_vjp, _ = jax.vjp(loss, state.d.params, has_aux=True)
         return generator_vjp, discriminator_vjp

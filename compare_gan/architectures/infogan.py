@@ -1,8 +1,8 @@
 """The networks of InfoGAN's MNIST experiment, Chen et al., https://arxiv.org/abs/1606.03657.
 
-As in compare_gan without codes and the network that recovers them, leaky relu 0.2 on both sides,
-images in [0, 1]. Spectral normalisation applies to the discriminator only. compare_gan
-requires sides that are multiples of four; here images may have any size.
+As in compare_gan leaky relu 0.2 on both sides, images in [0, 1]. The codes and the network that recovers them
+are in `tasks.information`, for any networks. Spectral normalisation applies to the discriminator only.
+compare_gan requires sides that are multiples of four; here images may have any size.
 """
 
 import jax.numpy as jnp

@@ -58,10 +58,18 @@ class DiffAugment:
             return x
         return jnp.where(jax.random.bernoulli(p_key, p), x, image)
 
+    def parameters(self, key: Array, image: Array) -> dict[str, Array]:
+        """What is drawn from the key, by operation, scaled to [0, 1]; see `ParametricAugment`."""
+        keys = jax.random.split(key, 1 + len(self.operations))[1:]
+        return {
+            name: PARAMETERS[name](operation_key, image.shape)
+            for name, operation_key in zip(self.operations, keys, strict=True)
+        }
+
 
 def color(key: Array, x: Array) -> Array:
     """Shifts the brightness, then scales saturation and contrast."""
-    brightness, saturation, contrast = jax.random.uniform(key, (3,))
+    brightness, saturation, contrast = color_parameters(key, x.shape)
     x = x + (brightness - 0.5)
     grey = x.mean(-1, keepdims=True)
     x = grey + 2 * saturation * (x - grey)
@@ -69,11 +77,17 @@ def color(key: Array, x: Array) -> Array:
     return mean + (contrast + 0.5) * (x - mean)
 
 
+def color_parameters(key: Array, shape: tuple[int, ...]) -> Array:
+    """[3]: brightness, saturation, contrast."""
+    del shape
+    return jax.random.uniform(key, (3,))
+
+
 def translation(key: Array, x: Array) -> Array:
     """Shifts by up to 1/8 of each side; zeros move in."""
     h, w, _ = x.shape
     keys = jax.random.split(key)
-    rows, columns = (shift_matrix(k, n, int(n / 8 + 0.5)) for k, n in zip(keys, (h, w), strict=True))
+    rows, columns = (shift_matrix(k, n, most_shift(n)) for k, n in zip(keys, (h, w), strict=True))
     return jnp.einsum("ih,hwc,jw->ijc", rows, x, columns, precision="highest")
 
 
@@ -82,9 +96,26 @@ def shift_matrix(key: Array, size: int, most: int) -> Array:
 
     A product with it is faster on all devices than gathering pixels, above all backwards.
     """
-    shift = jax.random.randint(key, (), -most, most + 1)
+    shift = random_shift(key, most)
     position = jnp.arange(size)
     return (position[:, None] - position == shift).astype(jnp.float32)
+
+
+def most_shift(size: int) -> int:
+    return int(size / 8 + 0.5)
+
+
+def random_shift(key: Array, most: int) -> Array:
+    return jax.random.randint(key, (), -most, most + 1)
+
+
+def translation_parameters(key: Array, shape: tuple[int, ...]) -> Array:
+    """[2]: vertical, horizontal; 0 is the largest shift down or right, 1 the largest one up or left."""
+    shifts = [
+        random_shift(k, most_shift(n)) / max(1, most_shift(n))
+        for k, n in zip(jax.random.split(key), shape[:2], strict=True)
+    ]
+    return 0.5 - jnp.stack(shifts) / 2
 
 
 def cutout(key: Array, x: Array) -> Array:
@@ -96,10 +127,32 @@ def cutout(key: Array, x: Array) -> Array:
 
 def covered(key: Array, size: int) -> Array:
     """[size]: the positions in a random interval of half the size."""
-    length = int(size / 2 + 0.5)
-    first = jax.random.randint(key, (), 0, size + (1 - length % 2)) - length // 2
+    length = cutout_length(size)
+    first = random_centre(key, size) - length // 2
     position = jnp.arange(size)
     return (position >= first) & (position < first + length)
 
 
+def cutout_length(size: int) -> int:
+    return int(size / 2 + 0.5)
+
+
+def random_centre(key: Array, size: int) -> Array:
+    return jax.random.randint(key, (), 0, size + (1 - cutout_length(size) % 2))
+
+
+def cutout_parameters(key: Array, shape: tuple[int, ...]) -> Array:
+    """[2]: the centre of the square, as a fraction of its largest value."""
+    centres = [
+        random_centre(k, n) / (n - cutout_length(n) % 2)
+        for k, n in zip(jax.random.split(key), shape[:2], strict=True)
+    ]
+    return jnp.stack(centres)
+
+
 OPERATIONS = {"color": color, "translation": translation, "cutout": cutout}
+PARAMETERS = {
+    "color": color_parameters,
+    "translation": translation_parameters,
+    "cutout": cutout_parameters,
+}

@@ -49,6 +49,8 @@ def deciding_parameters(item: Exposed) -> tuple[str, ...]:
     return {
         OPS: ("G.batch_norm_fn", "D.batch_norm_fn"),
         "tf.random": ("z.distribution_fn", "eval_z.distribution_fn"),
+        "compare_gan.tasks.information": ("z.distribution_fn", "eval_z.distribution_fn"),
+        "compare_gan.losses.top_k": ("ModularGAN.generator_weights",),
         "tf.train": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
         "optax": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
     }.get(item.module, ())
@@ -65,8 +67,14 @@ def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
         yield "ModularGAN.fit_label_distribution", "ModularGAN.conditional is False"
         yield "ModularGAN.labelled_batch_fraction", "ModularGAN.conditional is False"
     if not gan.adversarial_weight:
+        rotation_only = method.get("self_supervision") == "rotation_only"
+        why = (
+            "SSGAN.self_supervision is 'rotation_only'"
+            if rotation_only
+            else "ModularGAN.adversarial_weight is 0"
+        )
         for name in ("loss.fn", "penalty.fn", "options.lamba"):
-            yield name, "SSGAN.self_supervision is 'rotation_only'"
+            yield name, why
     if not gan.penalty_weight:
         yield "penalty.fn", "options.lamba is 0"
     if gan.penalty is no_penalty:

@@ -5,7 +5,7 @@ Shape letters: B batch, H W C image, Z latent, K classes, F features.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import optax
@@ -45,6 +45,17 @@ class Labeled(NamedTuple):
 
     images: Array  # [B, H, W, C] in [0, 1]
     y: Array | None  # [B, K]; an all-zero row means "no label"
+    others: dict[str, Array] | None = None  # [B, H, W, C], generated from `AuxTask.extra_latents`, by task
+    origin: "Origin | None" = None  # for tasks with `AuxTask.uses_origin`
+
+
+class Origin(NamedTuple):
+    """Where the images of one side come from."""
+
+    z: Array | None = None  # [B, Z], the latent vectors of generated images
+    images: Array | None = None  # [B, H, W, C] before the augmentation
+    others: dict[str, Array] | None = None  # the other generated images before the augmentation
+    augmentation: dict[str, Array] | None = None  # what `ParametricAugment.parameters` returns, [B, ...]
 
 
 class Cond(NamedTuple):
@@ -79,6 +90,7 @@ class SideOutputs(NamedTuple):
 
     batch: DiscriminatorOut  # for the batch itself
     task_views: DiscriminatorOut | None  # for the task's own extra views
+    origin: Origin | None = None  # of the batch, for tasks with `AuxTask.uses_origin`
 
 
 class LossPair(NamedTuple):
@@ -109,12 +121,26 @@ class Augment(Protocol):
     def __call__(self, key: Array, image: Array, p: Array | float) -> Array: ...
 
 
+@runtime_checkable
+class ParametricAugment(Augment, Protocol):
+    """An augmentation that tells what it does."""
+
+    def parameters(self, key: Array, image: Array) -> dict[str, Array]:
+        """What it draws from the key with probability 1, by operation: vectors with values in [0, 1]."""
+
+
 class Logits(NamedTuple):
     """What adaptive parts of training see of a batch."""
 
     real: Array  # [B]
     fake: Array  # [B]
     step: Array | int  # number of generator updates so far
+
+
+class GeneratorWeights(Protocol):
+    """Weights [B] of generated images in the generator's loss, with a mean of 1."""
+
+    def __call__(self, logits: Logits) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)

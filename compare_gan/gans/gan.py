@@ -21,6 +21,7 @@ from compare_gan.core.types import (
     DiscriminatorOut,
     GanLoss,
     GANState,
+    GeneratorWeights,
     ImageSpec,
     NetState,
     Penalty,
@@ -123,6 +124,7 @@ class GAN:
     augment_probability: AdaptiveProbability | None = None  # of `augment`; None: 1
     pseudo_augmentation: AdaptiveProbability | None = None  # share of real images replaced by generated ones
     regularizers: tuple[Regularizer, ...] = ()
+    generator_weights: GeneratorWeights | None = None  # of images in the generator's loss; None: all 1
 
     def __post_init__(self):
         if self.conditional and not self.spec.num_classes:
@@ -151,6 +153,7 @@ class GAN:
             raise UserError("ModularGAN.augment_probability needs ModularGAN.augment")
         for task in self.tasks:
             task.check(self.spec)
+            task.check_gan(self)
         for part in self.adaptive.values():
             part.check(self.loss)
 
@@ -169,6 +172,11 @@ class GAN:
         """The parts with a state in `GANState.adaptive`, by name."""
         parts = (self.augment_probability, self.pseudo_augmentation, *self.regularizers)
         return {part.name: part for part in parts if part is not None}
+
+    @property
+    def uses_origin(self) -> bool:
+        """Whether a task uses `Origin`."""
+        return any(task.uses_origin for task in self.tasks)
 
     @property
     def labelled_count(self) -> int:

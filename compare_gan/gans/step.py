@@ -25,6 +25,8 @@ from compare_gan.core.types import (
     LossPair,
     Metrics,
     NetState,
+    Origin,
+    ParametricAugment,
     PenaltyInputs,
     Side,
     SideOutputs,
@@ -77,8 +79,7 @@ def train_step(
             lambda state, x: discriminator_step(gan, state, x[0], x[1], shard), state, early
         )
     drawn = draw(gan, last[0], last[1], shard)
-    images, generator_vjp, g_extra = generate_with_vjp(gan, state, drawn)
-    fake = Labeled(images, drawn.y)
+    fake, generator_vjp, g_extra = generate_with_vjp(gan, state, drawn)
     state, metrics = update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
     state, loss = update_generator(gan, state, drawn.real, fake, generator_vjp, drawn.rng)
     return state, metrics | {"loss/g": loss}
@@ -89,17 +90,23 @@ def discriminator_step(
 ) -> tuple[GANState, Metrics]:
     """One discriminator update on a batch of real images [B, H, W, C] and newly generated ones."""
     drawn = draw(gan, batch, rng, shard)
-    images, g_extra = generate(gan, state.g.params, state.g.extra, drawn.z, drawn.y)
-    fake = Labeled(images, drawn.y)
+    fake, g_extra = generate_side(gan, state.g.params, state.g.extra, drawn.latents)
     return update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
+
+
+class Latents(NamedTuple):
+    """The generator's inputs for one update."""
+
+    z: Array  # [B, Z]
+    y: Array | None  # [B, K]
+    others: dict[str, Array]  # [B, Z] of further images, by the task that asks for them
 
 
 class Drawn(NamedTuple):
     """The inputs of one update."""
 
     real: Labeled
-    z: Array  # [B, Z]
-    y: Array | None  # [B, K], labels of the generated images
+    latents: Latents
     rng: Array  # key of the penalty
 
 
@@ -108,7 +115,12 @@ def draw(gan: GAN, batch: Batch, rng: Array, shard: ShardFn) -> Drawn:
     sample_rng, loss_rng = jax.random.split(rng)
     real = as_labeled(gan, batch)
     z, y = sample_inputs(gan, real, sample_rng, shard)
-    return Drawn(real, z, y, loss_rng)
+    others = {}
+    for i, task in enumerate(gan.tasks):
+        more = task.extra_latents(z, jax.random.fold_in(sample_rng, 2 + i))  # `sample_inputs` uses 0 and 1
+        if more is not None:
+            others[task.name] = shard(more)
+    return Drawn(real, Latents(z, y, others), loss_rng)
 
 
 def unrolled_step(
@@ -122,32 +134,32 @@ def unrolled_step(
     early, last = split_last((batch, rngs))
     own = draw(gan, last[0], last[1], shard)
     vectors = state.g.extra
-    images, generator_vjp, g_extra = generate_with_vjp(gan, state, own)
+    fake, generator_vjp, g_extra = generate_with_vjp(gan, state, own)
     state = with_g_extra(state, g_extra)
     drawn = jax.lax.map(lambda inputs: draw(gan, inputs[0], inputs[1], shard), early)
 
-    def run_generator(state: GANState, z: Array, y: Array | None) -> tuple[Array, GANState]:
+    def run_generator(state: GANState, latents: Latents) -> tuple[Labeled, GANState]:
         extra = replace_spectral_vectors(vectors, state.g.extra)
-        images, extra = generate(gan, state.g.params, extra, z, y)
-        return images, with_g_extra(state, extra)
+        fake, extra = generate_side(gan, state.g.params, extra, latents)
+        return fake, with_g_extra(state, extra)
 
     if gan.experimental_joint_gen_for_disc:
-        z, y = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (drawn.z, drawn.y))
-        joint, state = run_generator(state, z, y)
-        generated = joint.reshape(gan.disc_iters, -1, *joint.shape[1:])
+        latents = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), drawn.latents)
+        joint, state = run_generator(state, latents)
+        generated = jax.tree.map(lambda x: x.reshape(gan.disc_iters, -1, *x.shape[1:]), joint)
     else:
         generated = None
 
     def update_discriminator_only(
-        state: GANState, inputs: tuple[Drawn, Array | None]
+        state: GANState, inputs: tuple[Drawn, Labeled | None]
     ) -> tuple[GANState, Metrics]:
-        drawn, images = inputs
-        if images is None:
-            images, state = run_generator(state, drawn.z, drawn.y)
-        return update_discriminator(gan, state, drawn.real, Labeled(images, drawn.y), drawn.rng)
+        drawn, other = inputs
+        if other is None:
+            other, state = run_generator(state, drawn.latents)
+        return update_discriminator(gan, state, drawn.real, other, drawn.rng)
 
     state, metrics = jax.lax.scan(update_discriminator_only, state, (drawn, generated))
-    state, loss = update_generator(gan, state, own.real, Labeled(images, own.y), generator_vjp, own.rng)
+    state, loss = update_generator(gan, state, own.real, fake, generator_vjp, own.rng)
     return state, jax.tree.map(lambda x: x[-1], metrics) | {"loss/g": loss}
 
 
@@ -161,18 +173,25 @@ def with_g_extra(state: GANState, extra: Tree) -> GANState:
     return dataclasses.replace(state, g=dataclasses.replace(state.g, extra=extra))
 
 
+Pixels = tuple[Array, dict[str, Array] | None]  # all that is generated: `images` and `others`
+
+
 def generate_with_vjp(
     gan: GAN, state: GANState, drawn: Drawn
-) -> tuple[Array, Callable[[Array], tuple], Tree]:
+) -> tuple[Labeled, Callable[[Pixels], tuple], Tree]:
     """Generates images for training.
 
     Returns:
-      The images, the function that maps their gradients to gradients of the generator's parameters, and the
-      generator's new non-trainable state.
+      The images, the function that maps gradients of their pixels to gradients of the generator's parameters,
+      and the generator's new non-trainable state.
     """
-    return jax.vjp(
-        lambda params: generate(gan, params, state.g.extra, drawn.z, drawn.y), state.g.params, has_aux=True
-    )
+
+    def pixels(params: Tree) -> tuple[Pixels, tuple[Labeled, Tree]]:
+        fake, extra = generate_side(gan, params, state.g.extra, drawn.latents)
+        return (fake.images, fake.others), (fake, extra)
+
+    _, generator_vjp, (fake, extra) = jax.vjp(pixels, state.g.params, has_aux=True)
+    return fake, generator_vjp, extra
 
 
 def update_discriminator(
@@ -210,7 +229,7 @@ def update_generator(
     state: GANState,
     real: Labeled,
     fake: Labeled,
-    generator_vjp: Callable[[Array], tuple],
+    generator_vjp: Callable[[Pixels], tuple],
     rng: Array,
 ) -> tuple[GANState, Array]:
     """One generator update, which also increments the step. See `generate_with_vjp` for `generator_vjp`."""
@@ -218,19 +237,20 @@ def update_generator(
     def microbatch_fn(sides: tuple[Labeled, Labeled, ImageKeys | None], part: Array | int):
         real, fake, keys = sides
 
-        def loss_fn(images):
-            other = fake._replace(images=images)
+        def loss_fn(pixels):
+            other = fake._replace(images=pixels[0], others=pixels[1])
             losses = both_losses(
                 gan, state.d, real, other, rng, False, part, keys, state.adaptive, state.step
             )
             return losses.pair.g, losses.extra
 
-        means, gradient = jax.value_and_grad(loss_fn, has_aux=True)(fake.images)
+        means, gradient = jax.value_and_grad(loss_fn, has_aux=True)((fake.images, fake.others))
         return gradient, means
 
     sides = (real, fake, image_keys(gan, rng, "g"))
-    gradient, (loss, d_extra) = accumulate_microbatches(microbatch_fn, sides, gan.gradient_accumulation)
-    gradient = gradient / gan.gradient_accumulation  # of the mean over microbatches
+    parts = gan.gradient_accumulation
+    gradient, (loss, d_extra) = accumulate_microbatches(microbatch_fn, sides, parts)
+    gradient = jax.tree.map(lambda x: x / parts, gradient)  # of the mean over microbatches
     updates, opt = gan.g_tx(state.step).update(*generator_vjp(gradient), state.g_opt, state.g.params)
     params = optax.apply_updates(state.g.params, updates)
     ema = state.g_ema
@@ -241,7 +261,10 @@ def update_generator(
 
 
 class ImageKeys(NamedTuple):
-    """A key for each image of an update, for its augmentation and for random views of tasks."""
+    """A key for each image of an update, for its augmentation and for random views of tasks.
+
+    Each use folds in its own number: 0 the augmentation, 1 the pseudo augmentation, 2 + i the i-th task.
+    """
 
     real: Array  # [B]
     fake: Array  # [B]
@@ -254,10 +277,15 @@ def image_keys(gan: GAN, rng: Array, player: Literal["d", "g"]) -> ImageKeys | N
     discriminator has just seen.
     """
     random = any(task.random for task in gan.tasks)
-    if gan.augment is None and gan.pseudo_augmentation is None and not random:
+    if gan.augment is None and gan.pseudo_augmentation is None and not random and not gan.uses_origin:
         return None
     keys = jax.random.split(jax.random.fold_in(rng, {"d": 1, "g": 2}[player]), (2, gan.batch_size))
     return ImageKeys(keys[0], keys[1])
+
+
+def fold_in(keys: Array, number: int) -> Array:
+    """Keys [B] for one use."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
 
 
 def augmented(
@@ -266,16 +294,27 @@ def augmented(
     """Both sides as the discriminator sees them; the augmentation never differs between the sides."""
     if (pseudo := gan.pseudo_augmentation) is not None:
         share = pseudo.probability(adaptive[pseudo.name])
-        replaced = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1), share))(keys.real)
+        replaced = jax.vmap(lambda key: jax.random.bernoulli(key, share))(fold_in(keys.real, 1))
         images = jnp.where(replaced[:, None, None, None], jax.lax.stop_gradient(fake.images), real.images)
         real = real._replace(images=images)
-    if gan.augment is not None:
-        control = gan.augment_probability
-        p = 1.0 if control is None else control.probability(adaptive[control.name])
-        augment = jax.vmap(functools.partial(gan.augment, p=p))  # draws from keys as they are; others fold in
-        real = real._replace(images=augment(keys.real, real.images))
-        fake = fake._replace(images=augment(keys.fake, fake.images))
-    return real, fake
+    p: Array | float = 1.0
+    if (control := gan.augment_probability) is not None:
+        p = control.probability(adaptive[control.name])
+    return augmented_side(gan, p, real, keys.real), augmented_side(gan, p, fake, keys.fake)
+
+
+def augmented_side(gan: GAN, p: Array | float, x: Labeled, keys: Array) -> Labeled:
+    """One side as the discriminator sees it. An image and its others are augmented alike."""
+    keys = fold_in(keys, 0)
+    if gan.uses_origin:
+        origin = (x.origin or Origin())._replace(images=x.images, others=x.others)
+        if isinstance(gan.augment, ParametricAugment):
+            origin = origin._replace(augmentation=jax.vmap(gan.augment.parameters)(keys, x.images))
+        x = x._replace(origin=origin)
+    if gan.augment is None:
+        return x
+    augment = functools.partial(jax.vmap(functools.partial(gan.augment, p=p)), keys)
+    return x._replace(images=augment(x.images), others=jax.tree.map(augment, x.others))
 
 
 class Losses(NamedTuple):
@@ -331,10 +370,8 @@ def both_losses(
     penalty = gan.penalty(
         PenaltyInputs(logits_of, d.params, real.images, fake.images, rng, part, parts, step)
     )
-    pair = gan.loss(real_base.logits, fake_base.logits) + LossPair(
-        gan.penalty_weight * penalty, jnp.zeros_like(penalty)
-    )
     logits = Logits(real_base.logits, fake_base.logits, step)
+    pair = adversarial_loss(gan, logits) + LossPair(gan.penalty_weight * penalty, jnp.zeros_like(penalty))
     adaptive = {
         name: each.observe(adaptive[name], jax.lax.stop_gradient(logits))
         for name, each in gan.adaptive.items()
@@ -348,10 +385,21 @@ def both_losses(
         "logits/fake": fake_base.logits.mean(),
     }
     for task, task_real, task_fake in zip(gan.microbatch_tasks, real_extra, fake_extra, strict=True):
-        real_side, fake_side = SideOutputs(real_base, task_real), SideOutputs(fake_base, task_fake)
+        real_side = SideOutputs(real_base, task_real, real.origin)
+        fake_side = SideOutputs(fake_base, task_fake, fake.origin)
         task_pair, task_metrics = task.loss(real_side, fake_side, real.y, fake.y)
         pair, metrics = pair + task_pair, metrics | task_metrics
     return Losses(pair, extra, metrics, adaptive)
+
+
+def adversarial_loss(gan: GAN, logits: Logits) -> LossPair:
+    """The loss of both players on logits."""
+    pair = gan.loss(logits.real, logits.fake)
+    if gan.generator_weights is None:
+        return pair
+    weights = gan.generator_weights(jax.lax.stop_gradient(logits))
+    each = jax.vmap(lambda real, fake: gan.loss(real[None], fake[None]).g)(logits.real, logits.fake)
+    return LossPair(pair.d, jnp.mean(weights * each))
 
 
 Views = list[Labeled | None]  # a batch, then the extra views of each task
@@ -365,9 +413,9 @@ def views(gan: GAN, x: Labeled, side: Side, keys: ImageKeys | None) -> Views:
         own = None
         if task.random:
             assert keys is not None
-            own = jax.vmap(lambda key, i=i: jax.random.fold_in(key, 2 + i))(getattr(keys, side))
+            own = fold_in(getattr(keys, side), 2 + i)
         parts.append(task.extra_views(x, side, own))
-    return parts
+    return [None if part is None else Labeled(part.images, part.y) for part in parts]
 
 
 def apply_to_real_and_fake(
@@ -456,3 +504,17 @@ def generate(gan: GAN, params: Tree, extra: Tree, z: Array, y: Array | None) -> 
         return images, net_state(generator).extra
 
     return accumulate_microbatches(microbatch_fn, (z, y), gan.gradient_accumulation)
+
+
+def generate_side(gan: GAN, params: Tree, extra: Tree, latents: Latents) -> tuple[Labeled, Tree]:
+    """The generated side of an update, and the generator's new non-trainable state.
+
+    Other images are generated with the same labels and spectral vectors, and with the statistics of their own
+    batch, which are not stored.
+    """
+    z, y, others = latents
+    images, new = generate(gan, params, extra, z, y)
+    if not gan.uses_origin:
+        return Labeled(images, y), new
+    made = {name: generate(gan, params, extra, other, y)[0] for name, other in others.items()}
+    return Labeled(images, y, made, Origin(z)), new

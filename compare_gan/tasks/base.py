@@ -36,6 +36,14 @@ class AuxTask(abc.ABC):
         """
         del spec
 
+    def check_gan(self, gan: Any) -> None:
+        """Checks that the task works with the other parts of a `gans.gan.GAN`.
+
+        Raises:
+          UserError: it does not.
+        """
+        del gan
+
     @abc.abstractmethod
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
         """Creates the task's head, which becomes a part of the discriminator."""
@@ -44,6 +52,23 @@ class AuxTask(abc.ABC):
     def random(self) -> bool:
         """Whether `extra_views` draws random numbers."""
         return False
+
+    @property
+    def uses_origin(self) -> bool:
+        """Whether the task uses `Labeled.others`, `Labeled.origin` or `SideOutputs.origin`."""
+        return False
+
+    def extra_latents(self, z: Array, key: Array) -> Array | None:
+        """Latent vectors [B, Z] of other images, which are generated with the labels of the batch, or None.
+
+        These are `Labeled.others` of the generated images, for tasks with `uses_origin`.
+
+        Args:
+          z: [B, Z], the latent vectors of the batch.
+          key: a key for the whole batch.
+        """
+        del z, key
+        return None
 
     @abc.abstractmethod
     def loss(

@@ -24,7 +24,7 @@ class Consistency(AuxTask):
 
     The copies are mirrored with probability 1/2 and shifted by up to 1/8 of each side, with reflection at the
     border. CR is `real_weight` 10 and `fake_weight` 0; bCR has 10 for both. Only the discriminator is trained
-    by it.
+    by it. The copies are made after the augmentation, if there is one.
 
     Raises:
       UserError: a negative weight, or both zero.
@@ -59,13 +59,9 @@ class Consistency(AuxTask):
     def changed(self, key: Array, image: Array) -> Array:
         """A mirrored and shifted copy of an image [H, W, C]."""
         flip_key, shift_key = jax.random.split(key)
-        h, w, c = image.shape
-        most = jnp.array([int(h / 8 + 0.5), int(w / 8 + 0.5)])
-        padding = [(int(n / 8 + 0.5),) * 2 for n in (h, w)]
         image = random_flip(flip_key, image) if self.mirror else image
-        corner = jax.random.randint(shift_key, (2,), 0, 2 * most + 1)
-        padded = jnp.pad(image, (*padding, (0, 0)), "reflect")
-        return jax.lax.dynamic_slice(padded, (corner[0], corner[1], 0), (h, w, c))
+        most = jnp.array(image.shape[:2]) // 8
+        return cropped(image, jax.random.randint(shift_key, (2,), 0, 2 * most + 1))
 
     def loss(
         self, real: SideOutputs, fake: SideOutputs, real_y: Array | None, fake_y: Array | None
@@ -76,3 +72,15 @@ class Consistency(AuxTask):
             if side.task_views is not None:
                 loss += weight * jnp.mean((side.batch.logits - side.task_views.logits) ** 2)
         return LossPair(loss, jnp.zeros(())), {f"loss/{self.name}": loss}
+
+
+def cropped(image: Array, corner: Array) -> Array:
+    """The crop of an image [H, W, C] of its size, after padding by reflection of 1/8 of each side.
+
+    Args:
+      image: [H, W, C].
+      corner: [2], the top left corner in the padded image, from 0 to twice the padding.
+    """
+    h, w, c = image.shape
+    padded = jnp.pad(image, ((h // 8,) * 2, (w // 8,) * 2, (0, 0)), "reflect")
+    return jax.lax.dynamic_slice(padded, (corner[0], corner[1], 0), (h, w, c))

@@ -23,19 +23,16 @@ from compare_gan.nn.layers import LayerFactory, Linear
 from compare_gan.tasks.base import AuxTask
 
 
-@TASKS.register("Rotation")
 @dataclasses.dataclass(frozen=True)
-class Rotation(AuxTask):
-    """Predicts the rotation of the last `num_images` images of a batch, each shown in all four rotations.
+class RotatedViews(AuxTask):
+    """Shows the last `num_images` images of a batch, real and generated, in all four rotations.
 
-    Both real and generated images are rotated. The copies are used by this task only, never by the
-    adversarial loss. The loss on real images trains the discriminator, that on generated ones the generator.
+    The copies are used by the task only, never by the adversarial loss.
     """
 
     num_images: int
     d_weight: float = 1.0
-    g_weight: float = 0.2
-    name: str = "rotation"
+    g_weight: float = 1.0
 
     def check(self, spec: ImageSpec) -> None:
         h, w, _ = spec.image_shape
@@ -45,11 +42,14 @@ class Rotation(AuxTask):
                 "crop to squares with --image_size"
             )
 
-    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> Linear:
-        del num_classes
-        return make.linear(feature_dim, TURNS)
+    def check_gan(self, gan: Any) -> None:
+        if not 0 < self.num_images <= gan.batch_size:
+            raise UserError(
+                f"{type(self).__name__}.num_images is {self.num_images}; it must be from 1 to "
+                f"options.batch_size, {gan.batch_size}"
+            )
 
-    def for_microbatch(self, parts: int) -> "Rotation":
+    def for_microbatch(self, parts: int) -> "RotatedViews":
         share, rest = divmod(self.num_images, parts)
         if rest:
             raise UserError(
@@ -68,24 +68,45 @@ class Rotation(AuxTask):
         del y
         return out._replace(aux={**out.aux, self.name: head(out.features, train=train)})
 
+    @property
+    def turns(self) -> Array:
+        """[4 `num_images`]: the quarter turns of each image of `rotated`."""
+        return jnp.repeat(jnp.arange(TURNS), self.num_images)
+
+    def rotated(self, side: SideOutputs) -> Array:
+        """The head's outputs [4 `num_images`, N] for the images in all four rotations."""
+        assert side.task_views is not None
+        upright = side.batch.aux[self.name][-self.num_images :]
+        return jnp.concatenate([upright, side.task_views.aux[self.name]])
+
+
+@TASKS.register("Rotation")
+@dataclasses.dataclass(frozen=True)
+class Rotation(RotatedViews):
+    """Predicts the rotation of the last `num_images` images of a batch, each shown in all four rotations.
+
+    The loss on real images trains the discriminator, that on generated ones the generator.
+    """
+
+    g_weight: float = 0.2
+    name: str = "rotation"
+
+    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> Linear:
+        del num_classes
+        return make.linear(feature_dim, TURNS)
+
     def loss(
         self, real: SideOutputs, fake: SideOutputs, real_y: Array | None, fake_y: Array | None
     ) -> tuple[LossPair, Metrics]:
         del real_y, fake_y
-        targets = jnp.repeat(jnp.arange(TURNS), self.num_images)
-
-        def logits(side: SideOutputs) -> Array:
-            assert side.task_views is not None
-            upright = side.batch.aux[self.name][-self.num_images :]
-            return jnp.concatenate([upright, side.task_views.aux[self.name]])
 
         def cross_entropy(side: SideOutputs) -> Array:
-            return optax.softmax_cross_entropy_with_integer_labels(logits(side), targets).mean()
+            return optax.softmax_cross_entropy_with_integer_labels(self.rotated(side), self.turns).mean()
 
         pair = LossPair(cross_entropy(real), cross_entropy(fake))
         metrics = {
             "loss/rotation_real": pair.d,
             "loss/rotation_fake": pair.g,
-            "accuracy/rotation": jnp.mean(logits(real).argmax(-1) == targets),
+            "accuracy/rotation": jnp.mean(self.rotated(real).argmax(-1) == self.turns),
         }
         return pair.scaled(self.d_weight, self.g_weight), metrics

@@ -30,6 +30,7 @@ from compare_gan.core.registry import (
 )
 from compare_gan.core.types import ImageSpec
 from compare_gan.nn.options import OPS, Weights
+from compare_gan.tasks.information import InfoGANCodes
 from tests.parity import build, runner
 from tests.parity.kinds.gin import line as binding
 from tests.parity.reference import CASES, Case, load
@@ -76,6 +77,11 @@ def page() -> str:
         ("Architectures", ["options.architecture"], architectures()),
         ("Normalisation", ["G.batch_norm_fn", "D.batch_norm_fn"], exposed(OPS, inspect.isfunction)),
         ("Losses", ["loss.fn"], registered(LOSSES)),
+        (
+            "Weights of generated images",
+            ["ModularGAN.generator_weights"],
+            exposed("compare_gan.losses.top_k"),
+        ),
         ("Penalties", ["penalty.fn"], registered(PENALTIES)),
         ("Methods", ["options.gan_class"], registered(GAN_METHODS)),
         ("Auxiliary tasks", ["ModularGAN.tasks"], registered(TASKS)),
@@ -85,7 +91,7 @@ def page() -> str:
         ("Optimisers of optax", OPTIMISERS, exposed("optax", is_optimiser)),
         ("Learning-rate schedules", SCHEDULE, exposed("tf.train", is_schedule)),
         ("Learning-rate schedules of optax", SCHEDULE, exposed("optax", is_schedule)),
-        ("Priors", ["z.distribution_fn", "eval_z.distribution_fn"], exposed("tf.random")),
+        ("Priors", ["z.distribution_fn", "eval_z.distribution_fn"], priors()),
         ("Metrics", [], metrics()),
     ]
     lines = [f'| `"{Weights(name).initializer}"` | {text}' for name, text in INITIALISERS.items()]
@@ -109,6 +115,11 @@ def exposed(module: str, wanted: Callable[[Any], bool] = callable) -> Iterator[P
     for item in sorted(EXPOSED.values(), key=lambda item: item.name):
         if item.module == module and wanted(item.target):
             yield Part(f"@{prefix}{item.name}", item.target, item.target)
+
+
+def priors() -> Iterator[Part]:
+    yield from exposed("tf.random")
+    yield Part("@InfoGANCodes()", InfoGANCodes, InfoGANCodes)
 
 
 def is_schedule(target: Any) -> bool:

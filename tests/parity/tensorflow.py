@@ -95,9 +95,9 @@ def generator_runs_again() -> Iterator[None]:
         return generate(gan, state, inputs)
 
     def again(gan, state, real, fake, generator_vjp, rng):
-        images, generator_vjp, g_extra = generate(gan, state, drawn.pop())
+        fake, generator_vjp, g_extra = generate(gan, state, drawn.pop())
         state = step.with_g_extra(state, g_extra)
-        return update(gan, state, real, fake._replace(images=images), generator_vjp, rng)
+        return update(gan, state, real, fake, generator_vjp, rng)
 
     with patch.object(step, "generate_with_vjp", remember), patch.object(step, "update_generator", again):
         yield

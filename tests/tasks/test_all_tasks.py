@@ -9,14 +9,19 @@ from scipy.special import log_softmax, softmax
 
 import compare_gan.tasks  # noqa: F401  registers
 from compare_gan.core.registry import TASKS
-from compare_gan.core.types import DiscriminatorOut, Labeled, SideOutputs
+from compare_gan.core.types import DiscriminatorOut, Labeled, Origin, SideOutputs
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers, Weights
+from compare_gan.tasks.augself import SIZES
 from compare_gan.tasks.projection import Projection, is_labelled
 from compare_gan.tasks.rotation import Rotation
 
 BATCH, FEATURES, CLASSES = 6, 5, 3
-NEEDED = {"Rotation": dict(num_images=2), "Projection": dict(use_predictor=True)}
+NEEDED = {
+    "Rotation": dict(num_images=2),
+    "Projection": dict(use_predictor=True),
+    "LabelAugmentation": dict(num_images=2),
+}
 LAYERS = Layers(weights=Weights(stddev=0.5))
 
 
@@ -27,6 +32,13 @@ def draw(seed, *shape):
 def labelled_images(seed=0):
     images = np.random.RandomState(seed).uniform(size=(BATCH, 4, 4, 3)).astype(np.float32)
     return Labeled(jnp.asarray(images), jax.nn.one_hot(jnp.array([0, 2, -1, 1, -1, 2]), CLASSES))
+
+
+def with_origin(task, x):
+    """As a step gives it to tasks with `uses_origin`."""
+    others = {task.name: 0.5 * x.images}
+    parameters = {name: jnp.full((BATCH, size), 0.25) for name, size in SIZES.items()}
+    return Labeled(x.images, x.y, others, Origin(jnp.ones((BATCH, 20)), x.images, others, parameters))
 
 
 def head_of(task, spectral_norm=False):
@@ -49,7 +61,7 @@ def test_a_task_is_a_value(name):
 def test_scores_keep_the_order_of_the_batch(name):
     task, x, order = TASKS[name](**NEEDED.get(name, {})), labelled_images(), np.array([3, 1, 5, 0, 2, 4])
     head = head_of(task)
-    plain, shuffled = scored(task, head, *x), scored(task, head, x.images[order], x.y[order])
+    plain, shuffled = scored(task, head, *x[:2]), scored(task, head, x.images[order], x.y[order])
     for one, two in zip(jax.tree.leaves(plain), jax.tree.leaves(shuffled), strict=True):
         assert len(one) == BATCH
         np.testing.assert_allclose(np.asarray(one)[order], two, atol=1e-6)
@@ -60,13 +72,18 @@ def test_losses_are_finite_and_images_stay_as_they_are(name):
     task, x = TASKS[name](**NEEDED.get(name, {})), labelled_images()
     before, head = np.asarray(x.images).copy(), head_of(task, spectral_norm=True)
 
-    def seen(side):
+    def seen(side, name):
         keys = jax.random.split(jax.random.key(0), BATCH) if task.random else None
-        views = task.extra_views(side, "real", keys)
+        side = with_origin(task, side)
+        views = task.extra_views(side, name, keys)
         assert views is None or len(views.images) == len(views.y)
-        return SideOutputs(scored(task, head, *side), None if views is None else scored(task, head, *views))
+        return SideOutputs(
+            scored(task, head, *side[:2]),
+            None if views is None else scored(task, head, *views[:2]),
+            side.origin,
+        )
 
-    pair, metrics = task.loss(seen(x), seen(labelled_images(1)), x.y, x.y)
+    pair, metrics = task.loss(seen(x, "real"), seen(labelled_images(1), "fake"), x.y, x.y)
     assert all(np.isfinite(value) and value.shape == () for value in (*pair, *metrics.values()))
     np.testing.assert_array_equal(x.images, before)
 
@@ -83,7 +100,7 @@ def test_rotation():
     for seed in (0, 1):
         side = labelled_images(seed)
         views = task.extra_views(side, "fake", None)
-        sides.append(SideOutputs(scored(task, head, *side), scored(task, head, *views)))
+        sides.append(SideOutputs(scored(task, head, *side[:2]), scored(task, head, *views[:2])))
     pair, metrics = task.loss(*sides, None, None)
 
     def entropy(side):
@@ -100,7 +117,7 @@ def test_rotation():
 def test_projection_fills_in_missing_labels(soft):
     task, x = Projection(True, True, soft, class_weight=2.0), labelled_images()
     head = head_of(task)
-    out = scored(task, head, *x)
+    out = scored(task, head, *x[:2])
     features = np.asarray(x.images.reshape(BATCH, -1)[:, :FEATURES], np.float64)
     guess = features @ np.asarray(head.predictor.kernel[...], np.float64)
     filled = softmax(guess, 1) if soft else np.eye(CLASSES)[guess.argmax(1)]
@@ -121,7 +138,7 @@ def test_the_guess_is_not_trained_by_the_logits():
     task, x = Projection(True, True, True), labelled_images()
     head = head_of(task)
     definition, state = nnx.split(head)
-    gradient = jax.grad(lambda s: scored(task, nnx.merge(definition, s), *x).logits.sum())(state)
+    gradient = jax.grad(lambda s: scored(task, nnx.merge(definition, s), *x[:2]).logits.sum())(state)
     assert not np.any(gradient["predictor"]["kernel"][...])
     assert np.any(gradient["projection"]["kernel"][...])
 
@@ -133,7 +150,7 @@ def test_without_labels_there_is_no_class_loss():
     out = scored(task, head, x.images, nobody)
     pair, _ = task.loss(SideOutputs(out, None), SideOutputs(out, None), nobody, None)
     assert float(pair.d) == 0
-    np.testing.assert_array_equal(out.logits, scored(task, head, *x).logits)
+    np.testing.assert_array_equal(out.logits, scored(task, head, *x[:2]).logits)
 
 
 def test_a_row_counts_as_labelled_above_one_half():

@@ -24,7 +24,7 @@ from flax import traverse_util
 from compare_gan.core.types import Array, Batch, GANState, Metrics, NetState
 from compare_gan.gans import step
 from compare_gan.gans.gan import GAN
-from compare_gan.gans.step import Drawn, as_labeled, train_step
+from compare_gan.gans.step import Drawn, Latents, as_labeled, train_step
 
 from .. import build, tensorflow
 from ..names import SCOPES, at, place
@@ -156,7 +156,7 @@ def session_call(
 
     def draw(gan: GAN, batch: Given, rng: Array, shard: Any) -> Drawn:
         y = jax.nn.one_hot(batch.sampled_labels, gan.y_dim) if gan.conditional else None
-        return Drawn(as_labeled(gan, Batch(batch.images, batch.labels)), batch.z, y, rng)
+        return Drawn(as_labeled(gan, Batch(batch.images, batch.labels)), Latents(batch.z, y, {}), rng)
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(patch.object(step, "draw", draw))
