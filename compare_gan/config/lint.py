@@ -22,11 +22,12 @@ from compare_gan.core.registry import (
 )
 from compare_gan.core.types import ImageSpec, NetState
 from compare_gan.gans.gan import GAN
+from compare_gan.gans.schedules import SCHEDULED
 from compare_gan.losses.standard import wasserstein
 from compare_gan.nn.layers import SpectralVector
 from compare_gan.nn.options import OPS
 from compare_gan.nn.state import net_state
-from compare_gan.penalties.gradient import dragan_penalty, wgangp_penalty
+from compare_gan.penalties.gradient import dragan_penalty, maxgp_penalty, wgangp_penalty
 from compare_gan.penalties.weights import no_penalty
 from compare_gan.tasks.projection import Projection
 
@@ -40,10 +41,11 @@ def deciding_parameters(item: Exposed) -> tuple[str, ...]:
         (TASKS, "ModularGAN.tasks"),
         (AUGMENTATIONS, "ModularGAN.augment"),
         (REGULARIZERS, "ModularGAN.regularizers"),
-        (SCHEDULES, "ModularGAN.lr_schedule"),
     ):
         if any(registry[known] is item.target for known in registry):
             return (name,)
+    if any(SCHEDULES[known] is item.target for known in SCHEDULES):
+        return tuple(f"ModularGAN.{name}" for name in SCHEDULED)
     if item.target.__module__ in {ARCHITECTURES[name][0].__module__ for name in ARCHITECTURES}:
         return ("options.architecture",)
     return {
@@ -51,6 +53,7 @@ def deciding_parameters(item: Exposed) -> tuple[str, ...]:
         "tf.random": ("z.distribution_fn", "eval_z.distribution_fn"),
         "tf.train": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
         "optax": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
+        "compare_gan.gans.optimizers": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
     }.get(item.module, ())
 
 
@@ -59,7 +62,7 @@ def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
     method = getattr(parsed.method, "keywords", {})
     batch = gan.layers.batch
     if not gan.g_use_ema:
-        for name in ("ema_decay", "ema_start_step", "ema_rampup"):
+        for name in ("ema_decay", "ema_start_step", "ema_schedule", "ema_rampup"):
             yield f"ModularGAN.{name}", "ModularGAN.g_use_ema is False"
     if not gan.conditional:
         yield "ModularGAN.fit_label_distribution", "ModularGAN.conditional is False"
@@ -71,6 +74,7 @@ def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
         yield "penalty.fn", "options.lamba is 0"
     if gan.penalty is no_penalty:
         yield "options.lamba", "penalty.fn is @no_penalty"
+        yield "ModularGAN.penalty_schedule", "penalty.fn is @no_penalty"
     if gan.layers.weights.initializer == "orthogonal":
         yield "weights.stddev", "weights.initializer is 'orthogonal'"
     if not any(spectral_norms(gan)):
@@ -134,7 +138,7 @@ def spectral_norms(gan: GAN) -> list[bool]:
 def cautions(parsed: Parsed, gan: GAN) -> Iterator[str]:
     """Messages on settings that are allowed but likely wrong."""
     _, normalised = spectral_norms(gan)
-    gradient_penalty = gan.penalty in (wgangp_penalty, dragan_penalty) and gan.penalty_weight
+    gradient_penalty = gan.penalty in (wgangp_penalty, maxgp_penalty, dragan_penalty) and gan.penalty_weight
     if gradient_penalty and gan.d_has_batch_statistics:
         yield (
             "the penalty needs the gradient at each image, but with D.batch_norm_fn the output for an image "

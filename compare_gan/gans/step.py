@@ -332,7 +332,7 @@ def both_losses(
         PenaltyInputs(logits_of, d.params, real.images, fake.images, rng, part, parts, step)
     )
     pair = gan.loss(real_base.logits, fake_base.logits) + LossPair(
-        gan.penalty_weight * penalty, jnp.zeros_like(penalty)
+        gan.penalty_weight_at(step) * penalty, jnp.zeros_like(penalty)
     )
     logits = Logits(real_base.logits, fake_base.logits, step)
     adaptive = {
