@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-PRESETS = {"CIFAR10": 10, "FFHQ-64": 0, "ImageNet-32": 1000, "ImageNet-64": 1000}  # and classes
+PRESETS = {"CIFAR10": 10, "FFHQ-64": 0, "ImageNet-64": 1000}  # and classes
 SCHEDULES = ("ema", "aug", "lr", "gamma", "beta2")
 STEPS, BATCH, CLASSES, Z = 3, 4, 3, 6
 WIDTHS, GROUPS, EMBEDDING = [8, 4], [4, 2], 5  # of images of 8x8

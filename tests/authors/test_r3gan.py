@@ -183,8 +183,7 @@ def test_the_schedule():
 # Our bindings for each of the authors' presets, and the shape of the images.
 PRESETS = {
     "CIFAR10": ("r3gan_cifar10", ImageSpec((32, 32, 3), 10)),
-    "FFHQ-64": ("r3gan_ffhq64", ImageSpec((64, 64, 3))),
-    "ImageNet-32": ("r3gan_imagenet32", ImageSpec((32, 32, 3), 1000)),
+    "FFHQ-64": ("r3gan_celeba64", ImageSpec((64, 64, 3))),
     "ImageNet-64": ("r3gan_imagenet64", ImageSpec((64, 64, 3), 1000)),
 }
 
