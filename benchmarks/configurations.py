@@ -36,8 +36,8 @@ def memory(gan: GAN) -> int:
 
         def loss(params: Any) -> Any:
             d = NetState(params, state.d.extra)
-            pair, extra, _ = both_losses(gan, d, drawn.real, fake, rng, together=True)
-            return pair.d, extra
+            losses = both_losses(gan, d, drawn.real, fake, rng, together=True)
+            return losses.pair.d, losses.extra
 
         _, discriminator_vjp, _ = jax.vjp(loss, state.d.params, has_aux=True)
         return generator_vjp, discriminator_vjp

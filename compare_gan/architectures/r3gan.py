@@ -80,7 +80,7 @@ class ResidualBlock(nnx.Module):
 
 
 class Transition(nnx.Module):
-    """Doubles ("up") or halves ("down") the image; 1x1 convolution of the smaller one if the width changes."""
+    """Doubles ("up") or halves ("down") the image; a 1x1 convolution of the smaller one changes the width."""
 
     def __init__(self, make: LayerFactory, c_in: int, c_out: int, scale: Literal["up", "down"]):
         self.scale = scale

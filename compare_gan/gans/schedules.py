@@ -49,9 +49,9 @@ def cosine_decay(step: Array, *, decay_steps: int, alpha: float = 0.0) -> Array:
 
 @SCHEDULES.register("cosine_annealing")
 def cosine_annealing(step: Array, *, decay_steps: int, start: float = 1.0, end: float = 0.0) -> Array:
-    """From `start` to `end` along half a period of a cosine, as for all numbers that R3GAN changes in training.
+    """From `start` to `end` along half a period of a cosine, as all schedules of R3GAN.
 
-    Huang et al., https://arxiv.org/abs/2501.05441, appendix on training configuration.
+    Huang et al., https://arxiv.org/abs/2501.05441.
     """
     return end + (start - end) * half_cosine(fraction(step, decay_steps))
 

@@ -36,7 +36,9 @@ def non_orthogonality(params: Tree) -> Array:
 
     def one(kernel: Array) -> Array:
         w = kernel.reshape(-1, kernel.shape[-1])
-        gram = w.T @ w if w.shape[0] >= w.shape[1] else w @ w.T  # the smaller one; its sum of squares is equal
+        gram = (
+            w.T @ w if w.shape[0] >= w.shape[1] else w @ w.T
+        )  # the smaller one; its sum of squares is equal
         return 0.5 * (jnp.sum(gram**2) - jnp.sum(jnp.sum(w**2, 0) ** 2))
 
     return jnp.sum(jnp.stack([one(kernel) for kernel in kernels(params)]))

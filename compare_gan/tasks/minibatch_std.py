@@ -1,4 +1,4 @@
-"""The standard deviation of a minibatch as a feature: Karras et al., https://arxiv.org/abs/1710.10196, section 3."""
+"""The standard deviation of a minibatch as a feature of its images."""
 
 import dataclasses
 import math
@@ -16,12 +16,13 @@ from compare_gan.tasks.base import AuxTask
 @TASKS.register("MinibatchStd")
 @dataclasses.dataclass(frozen=True)
 class MinibatchStd(AuxTask):
-    """Shows the discriminator how much the images of a group differ, against generators of few images.
+    """Shows the discriminator how much the images of a group differ.
 
-    The feature is the standard deviation over a group, averaged over all features; it enters before the last
-    layer, so that it adds a multiple of itself to the logits. A group consists of `group_size` images that
-    are next to each other, all real or all generated; in evaluation of fewer if the batch is odd. Unlike in StyleGAN2 the averages are over the
-    discriminator's last features, not over a 4x4 image, which works for every architecture.
+    Karras et al., https://arxiv.org/abs/1710.10196, section 3, against generators that make few images. The
+    feature is the standard deviation over the group, averaged over all features of the discriminator. It
+    enters before the last layer, so a multiple of it is added to the logits; StyleGAN2 appends it to a 4x4
+    image, which not every architecture has. A group consists of `group_size` images next to each other, all
+    real or all generated; in evaluation of fewer, if the batch cannot be divided so.
 
     Raises:
       UserError: `group_size` is less than 2, or does not divide a batch.

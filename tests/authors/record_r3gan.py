@@ -39,13 +39,22 @@ def presets() -> dict[str, np.ndarray]:
     for name, classes in PRESETS.items():
         train.init_dataset_kwargs = lambda data: (train.dnnlib.EasyDict(use_labels=True), "images")
         train.launch_training = lambda c, name=name, **_: options.update({name: c})
-        given = ["--outdir=x", "--data=x", "--gpus=1", "--batch=4", f"--preset={name}", f"--cond={classes > 0}"]
+        given = [
+            "--outdir=x",
+            "--data=x",
+            "--gpus=1",
+            "--batch=4",
+            f"--preset={name}",
+            f"--cond={classes > 0}",
+        ]
         train.main(given, standalone_mode=False)
     found = {}
     for name, c in options.items():
         with torch.device("meta"):
             for side, make in (("G", Networks.Generator), ("D", Networks.Discriminator)):
-                given = {k: v for k, v in c[f"{side}_kwargs"].items() if k not in ("class_name", "FP16Stages")}
+                given = {
+                    k: v for k, v in c[f"{side}_kwargs"].items() if k not in ("class_name", "FP16Stages")
+                }
                 network = make(**given, ConditionDimension=PRESETS[name] or None)
                 found[f"preset/{name}/{side}"] = np.array(sum(p.numel() for p in network.parameters()))
         for kind in SCHEDULES:
@@ -62,12 +71,14 @@ def schedule() -> dict[str, np.ndarray]:
     from training.training_loop import cosine_decay_with_warmup  # type: ignore[import-not-found]
 
     steps = np.array([0, 1, 7, 50, 99, 100, 130])
-    values = [cosine_decay_with_warmup(step, base_value=2.0, final_value=0.2, total_nimg=100) for step in steps]
+    values = [
+        cosine_decay_with_warmup(step, base_value=2.0, final_value=0.2, total_nimg=100) for step in steps
+    ]
     return {"schedule/steps": steps, "schedule/values": np.array(values)}
 
 
 def training() -> dict[str, np.ndarray]:
-    """A few steps of a small conditional GAN, with their networks, losses and schedules, and PyTorch's Adam."""
+    """Steps of a small conditional GAN, with their networks, losses and schedules, and PyTorch's Adam."""
     import torch
     from R3GAN.Networks import Discriminator, Generator  # type: ignore[import-not-found]
     from R3GAN.Trainer import AdversarialTraining  # type: ignore[import-not-found]

@@ -1,8 +1,8 @@
 """Records StudioGAN's maximum gradient penalty, vanilla loss and minibatch standard deviation.
 
 `python -m tests.authors.record_studiogan_small CHECKOUT`. CHECKOUT is a folder with
-https://github.com/POSTECH-CVLab/PyTorch-StudioGAN at commit 947b35e9835b67860fdce44d337f6d7fee7c8db3, under the
-MIT License; its StyleGAN2 is NVIDIA's, under the Nvidia Source Code License. Needs PyTorch.
+https://github.com/POSTECH-CVLab/PyTorch-StudioGAN at commit 947b35e9835b67860fdce44d337f6d7fee7c8db3, under
+the MIT License; its StyleGAN2 is NVIDIA's, under the Nvidia Source Code License. Needs PyTorch.
 """
 
 import sys

@@ -13,7 +13,10 @@ from compare_gan.gans.optimizers import orthogonal_regularization
 from compare_gan.penalties.weights import orthogonal_penalty
 
 CASE = dict(np.load(Path(__file__).parent / "cases" / "biggan_pytorch.npz"))
-ORDER = {2: (1, 0), 4: (2, 3, 1, 0)}  # from the order of PyTorch's axes to ours, also of transposed convolutions
+ORDER = {
+    2: (1, 0),
+    4: (2, 3, 1, 0),
+}  # from the order of PyTorch's axes to ours, also of transposed convolutions
 
 
 def case(name):
