@@ -16,6 +16,9 @@ PRESETS = {"CIFAR10": 10, "FFHQ-64": 0, "ImageNet-64": 1000}  # and classes
 SCHEDULES = ("ema", "aug", "lr", "gamma", "beta2")
 STEPS, BATCH, CLASSES, Z = 3, 4, 3, 6
 WIDTHS, GROUPS, EMBEDDING = [8, 4], [4, 2], 5  # of images of 8x8
+EPSILON = (
+    1e-4  # of Adam; with theirs, 1e-8, gradients that are zero but for rounding make steps of full length
+)
 # (start, end) of the schedules of the recorded steps, which end after twice as many
 RATES = {"ema": (0, 40), "lr": (2e-3, 5e-4), "gamma": (0.5, 0.05), "beta2": (0.9, 0.99)}
 
@@ -104,7 +107,7 @@ def training() -> dict[str, np.ndarray]:
         found |= {f"start/{side}/{name}": x.numpy().copy() for name, x in net.named_parameters()}
     z = torch.tensor(inputs["z"])
     trainer = AdversarialTraining(g, d)
-    optimisers = {net: torch.optim.Adam(net.parameters(), betas=(0.0, 0.0), eps=1e-8) for net in (d, g)}
+    optimisers = {net: torch.optim.Adam(net.parameters(), betas=(0.0, 0.0), eps=EPSILON) for net in (d, g)}
     for step in range(STEPS):
         now = {
             name: cosine_decay_with_warmup(step * BATCH, start, total_nimg=2 * STEPS * BATCH, final_value=end)

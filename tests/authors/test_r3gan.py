@@ -19,7 +19,7 @@ from compare_gan.gans.step import both_losses, train_step
 from compare_gan.losses.relativistic import relativistic
 from compare_gan.nn.state import merge_module
 from compare_gan.penalties.gradient import r1_r2_penalty, zero_centred
-from tests.authors.record_r3gan import BATCH, CLASSES, EMBEDDING, RATES, STEPS, WIDTHS, Z
+from tests.authors.record_r3gan import BATCH, CLASSES, EMBEDDING, EPSILON, RATES, STEPS, WIDTHS, Z
 
 CASE = dict(np.load(Path(__file__).parent / "cases" / "r3gan.npz"))
 KEY = jax.random.key(0)
@@ -49,7 +49,9 @@ def gan() -> GAN:
         penalty=r1_r2_penalty,
         penalty_weight=start["gamma"] / 4,
         penalty_schedule=at(ratio["gamma"]),
-        g_optimizer_fn=functools.partial(scheduled_adam, b2=at(RATES["beta2"][1], RATES["beta2"][0])),
+        g_optimizer_fn=functools.partial(
+            scheduled_adam, b2=at(RATES["beta2"][1], RATES["beta2"][0]), eps=EPSILON
+        ),
         g_lr=start["lr"],
         lr_schedule=at(ratio["lr"]),
         g_use_ema=True,
