@@ -18,9 +18,9 @@ def non_saturating(real_logits: Array, fake_logits: Array) -> LossPair:
 
 @LOSSES.register("minimax")
 def minimax(real_logits: Array, fake_logits: Array) -> LossPair:
-    """The saturating loss: Goodfellow et al., https://arxiv.org/abs/1406.2661, equation 1.
+    """The saturating loss: the generator maximises what the discriminator minimises.
 
-    The generator maximises what the discriminator minimises.
+    Goodfellow et al., https://arxiv.org/abs/1406.2661, equation 1.
     """
     fake = jax.nn.softplus(fake_logits).mean()
     return LossPair(jax.nn.softplus(-real_logits).mean() + fake, -fake)
