@@ -55,8 +55,8 @@ def scaled_by(gain: float) -> Callable[..., Array]:
 class ResidualBlock(nnx.Module):
     """1x1 convolution to `expansion` times the width, grouped 3x3, 1x1 back; leaky relu between them.
 
-    `blocks` of the whole network scale the initial weights as in Fixup: Zhang et al.,
-    https://arxiv.org/abs/1901.09321.
+    `blocks` of the whole network scale the initial weights as in Fixup (Zhang et al.,
+    https://arxiv.org/abs/1901.09321). The last convolution begins at zero, so it has no spectral norm.
     """
 
     def __init__(self, make: LayerFactory, width: int, *, expansion: int, group_width: int, blocks: int):
@@ -67,7 +67,7 @@ class ResidualBlock(nnx.Module):
                 f"r3gan: group_width is {group_width}; it must divide {wide}, the channels of a block"
             )
         inner = dataclasses.replace(make, initializer=scaled_by(GAIN * blocks**-0.25))
-        zero = dataclasses.replace(make, initializer=nnx.initializers.zeros)
+        zero = dataclasses.replace(make.plain, initializer=nnx.initializers.zeros)
         self.conv1 = inner.conv(width, wide, size=1)
         self.conv2 = inner.conv(wide, wide, groups=groups)
         self.conv3 = zero.conv(wide, width, size=1, bias=None)

@@ -5,7 +5,6 @@ Parts of it are NVIDIA's, under the Nvidia Source Code License; the rest has no 
 here. Needs PyTorch; its own operations have reference implementations for a CPU.
 """
 
-import json
 import sys
 import types
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 PRESETS = {"CIFAR10": 10, "FFHQ-64": 0, "ImageNet-64": 1000}  # and classes
-SCHEDULES = ("ema", "aug", "lr", "gamma", "beta2")
+SCHEDULES = ("ema", "lr", "gamma", "beta2")
 STEPS, BATCH, CLASSES, Z = 3, 4, 3, 6
 WIDTHS, GROUPS, EMBEDDING = [8, 4], [4, 2], 5  # of images of 8x8
 EPSILON = (
@@ -65,7 +64,6 @@ def presets() -> dict[str, np.ndarray]:
             row = [each["base_value"], each["final_value"], each["total_nimg"]]
             found[f"preset/{name}/{kind}"] = np.array(row)
         found[f"preset/{name}/z"] = np.array(c.G_kwargs.NoiseDimension)
-        found[f"preset/{name}/augment"] = np.array(json.dumps(dict(c.augment_kwargs)))
     return found
 
 
