@@ -86,7 +86,7 @@ BOUND_ELSEWHERE: dict[str, dict[str, str]] = {
     "normal": {"stddev": "z.stddev"},
     "truncated_normal": {"stddev": "z.stddev"},
     **{f"{name}Optimizer": _RATE for name in _OPTIMIZERS},
-    **{name: _RATE for name in OPTAX},
+    **{name: _RATE for name in (*OPTAX, "scheduled_adam", "orthogonal_regularization")},
     "piecewise_constant": {"values": "piecewise_constant.factors, multiples of the learning rate"},
     "polynomial_decay": {"end_learning_rate": "polynomial_decay.end, a fraction of the learning rate"},
 }

@@ -22,6 +22,7 @@ from compare_gan.core.registry import (
 )
 from compare_gan.core.types import ImageSpec, NetState
 from compare_gan.gans.gan import GAN
+from compare_gan.gans.schedules import SCHEDULED
 from compare_gan.losses.standard import wasserstein
 from compare_gan.nn.layers import SpectralVector
 from compare_gan.nn.options import OPS
@@ -40,10 +41,11 @@ def deciding_parameters(item: Exposed) -> tuple[str, ...]:
         (TASKS, "ModularGAN.tasks"),
         (AUGMENTATIONS, "ModularGAN.augment"),
         (REGULARIZERS, "ModularGAN.regularizers"),
-        (SCHEDULES, "ModularGAN.lr_schedule"),
     ):
         if any(registry[known] is item.target for known in registry):
             return (name,)
+    if any(SCHEDULES[known] is item.target for known in SCHEDULES):
+        return tuple(f"ModularGAN.{name}" for name in SCHEDULED)
     if item.target.__module__ in {ARCHITECTURES[name][0].__module__ for name in ARCHITECTURES}:
         return ("options.architecture",)
     return {
@@ -53,6 +55,7 @@ def deciding_parameters(item: Exposed) -> tuple[str, ...]:
         "compare_gan.losses.top_k": ("ModularGAN.generator_weights",),
         "tf.train": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
         "optax": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
+        "compare_gan.gans.optimizers": ("ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"),
     }.get(item.module, ())
 
 
@@ -61,7 +64,7 @@ def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
     method = getattr(parsed.method, "keywords", {})
     batch = gan.layers.batch
     if not gan.g_use_ema:
-        for name in ("ema_decay", "ema_start_step", "ema_rampup"):
+        for name in ("ema_decay", "ema_start_step", "ema_schedule", "ema_rampup"):
             yield f"ModularGAN.{name}", "ModularGAN.g_use_ema is False"
     if not gan.conditional:
         yield "ModularGAN.fit_label_distribution", "ModularGAN.conditional is False"
@@ -79,6 +82,7 @@ def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
         yield "penalty.fn", "options.lamba is 0"
     if gan.penalty is no_penalty:
         yield "options.lamba", "penalty.fn is @no_penalty"
+        yield "ModularGAN.penalty_schedule", "penalty.fn is @no_penalty"
     if gan.layers.weights.initializer == "orthogonal":
         yield "weights.stddev", "weights.initializer is 'orthogonal'"
     if not any(spectral_norms(gan)):

@@ -46,6 +46,7 @@ from compare_gan.core.types import GanLoss, ImageSpec, Penalty
 from compare_gan.data.preprocess import EvalImagenetTransform, TrainImagenetTransform
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import check_prior, uniform
+from compare_gan.gans.schedules import SCHEDULED
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn import norms  # noqa: F401
 from compare_gan.nn.options import (
@@ -275,8 +276,9 @@ def build(imports: Sequence[str]) -> Parsed:
         g_options=configured(GeneratorOptions)(),
         d_options=configured(DiscriminatorOptions)(),
     )
-    if (schedule := getattr(base, "keywords", {}).get("lr_schedule")) is not None:
-        one_of(SCHEDULES, "ModularGAN.lr_schedule", schedule)
+    for name in SCHEDULED:
+        if (schedule := getattr(base, "keywords", {}).get(name)) is not None:
+            one_of(SCHEDULES, f"ModularGAN.{name}", schedule)
     return Parsed(
         dataset=dataset,
         labels=configured(ReplaceLabels)(),

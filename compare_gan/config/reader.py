@@ -267,7 +267,7 @@ class Names(gin.config.ParserDelegate):
 
 
 def is_schedule(value: Any) -> bool:
-    """Whether a value is a reference to a learning-rate schedule."""
+    """Whether a value is a reference to a schedule."""
     if not isinstance(value, gin.config.ConfigurableReference) or value.selector.startswith("gin."):
         return False  # a macro
     target = find(value.selector).target

@@ -28,7 +28,7 @@ from compare_gan.core.types import (
 )
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.sampling import Prior, check_prior, uniform
-from compare_gan.gans.schedules import LearningRateSchedule, warmup
+from compare_gan.gans.schedules import Schedule, warmup
 from compare_gan.losses.standard import non_saturating
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.networks import Discriminator, Generator, MakeDiscriminator, MakeGenerator, NetSpec
@@ -93,6 +93,7 @@ class GAN:
     loss: GanLoss = non_saturating
     penalty: Penalty = no_penalty
     penalty_weight: float = 1.0
+    penalty_schedule: Schedule | None = None  # a factor of `penalty_weight`
     adversarial_weight: float = 1.0  # of loss and penalty, relative to the tasks
     tasks: tuple[AuxTask, ...] = ()
     prior: Prior = uniform
@@ -112,12 +113,13 @@ class GAN:
     g_use_ema: bool = False
     ema_decay: float = 0.9999
     ema_start_step: int = 40000
+    ema_schedule: Schedule | None = None  # a factor of the half-life of the average
     ema_rampup: float | None = None  # half-life of the average at most this fraction of the steps since start
     g_optimizer_fn: Callable[..., optax.GradientTransformation] = adam
     d_optimizer_fn: Callable[..., optax.GradientTransformation] | None = None
     g_lr: float = 2e-4
     d_lr: float | None = None
-    lr_schedule: LearningRateSchedule | None = None  # for both learning rates, see `schedules`
+    lr_schedule: Schedule | None = None  # for both learning rates, see `schedules`
     lr_warmup_steps: int = 0
     labelled_batch_fraction: float = 0.0  # minimum fraction of each real batch drawn from labelled images
     augment: Augment | None = None  # of every image that the discriminator sees, real or generated
@@ -201,11 +203,12 @@ class GAN:
         """Returns self after creating both networks abstractly, so that incompatible parts fail early.
 
         Raises:
-          UserError: a network does not support the images, labels or its options; or the learning-rate
-            schedule or the prior is invalid.
+          UserError: a network does not support the images, labels or its options; or a schedule or
+            the prior is invalid.
         """
         check_prior(self.prior, self.z_dim)
-        _ = self.g_def, self.d_def, self.microbatch_tasks, self.lr_factor(0)
+        _ = self.g_def, self.d_def, self.microbatch_tasks, self.g_tx(), self.d_tx()
+        _ = self.penalty_weight_at(0), self.ema_decay_at(jnp.asarray(0))
         return self
 
     @property
@@ -256,14 +259,23 @@ class GAN:
             factor *= warmup(step, self.lr_warmup_steps)
         return factor
 
+    def penalty_weight_at(self, step: Array | int) -> Array | float:
+        """The weight of the penalty at this step."""
+        if self.penalty_schedule is None:
+            return self.penalty_weight
+        return self.penalty_weight * self.penalty_schedule(jnp.asarray(step))
+
     def ema_decay_at(self, step: Array) -> Array:
         """The weight of the old average at this step; 0 before `ema_start_step`, so the average is a copy.
 
         With `ema_rampup` the half-life grows in proportion to the steps since the start, up to that of
         `ema_decay`, so that early weights are forgotten. StyleGAN2-ADA uses 0.05 (Karras et al.,
-        https://arxiv.org/abs/2006.06676; `ema_rampup` of their code).
+        https://arxiv.org/abs/2006.06676; `ema_rampup` of their code). `ema_schedule` multiplies the half-life
+        of `ema_decay`, as in R3GAN (Huang et al., https://arxiv.org/abs/2501.05441).
         """
         decay = jnp.asarray(self.ema_decay, jnp.float32)
+        if self.ema_schedule is not None:
+            decay = decay ** (1 / jnp.maximum(self.ema_schedule(step), 1e-8))
         since = step - self.ema_start_step
         if self.ema_rampup is not None:
             decay = jnp.minimum(decay, 0.5 ** (1 / jnp.maximum(self.ema_rampup * since, 1e-8)))

@@ -1,10 +1,11 @@
 """TensorFlow 1's optimisers, with its names, formulas and defaults, for compare_gan's configurations.
 
-Optax's own optimisers are exposed under their own names, such as `@optax.adam`.
+Optax's own optimisers are exposed under their own names, such as `@optax.adam`. Optimisers of other papers
+have names without a dot.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import optax
 
 from compare_gan.core.registry import expose
 from compare_gan.core.types import Array, Tree
+from compare_gan.penalties.weights import non_orthogonality
 
 TF = "tf.train"
 OPTAX = (  # those whose only required argument is a learning rate
@@ -67,6 +69,42 @@ def adam(
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(init, update)
+
+
+@expose("scheduled_adam")
+def scheduled_adam(
+    learning_rate: float = 0.001, *, b2: Callable[[Array], Array], b1: float = 0.0, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """`optax.adam` whose `b2` is a schedule of the number of updates, as in R3GAN.
+
+    Huang et al., https://arxiv.org/abs/2501.05441. As in PyTorch the bias of the second moment is corrected
+    as if the current value had held from the beginning.
+    """
+
+    def at(count: Array | int) -> optax.GradientTransformation:
+        return optax.adam(learning_rate, b1, b2(jnp.asarray(count)), eps)
+
+    def update(gradients, state, params=None):
+        return at(state[0].count).update(gradients, state, params)
+
+    return optax.GradientTransformation(at(0).init, update)
+
+
+@expose("orthogonal_regularization")
+def orthogonal_regularization(
+    learning_rate: float = 0.001, *, optimizer_fn: Callable[..., Any] = adam, weight: float = 1e-4
+) -> optax.GradientTransformation:
+    """An optimiser whose gradients include those of `weight` times `@orthogonal_penalty` of the network.
+
+    Brock et al., https://arxiv.org/abs/1809.11096, equation 3, who regularize the generator so.
+    """
+
+    def add(gradients, params):
+        assert params is not None
+        more = jax.grad(non_orthogonality)(params)
+        return jax.tree.map(lambda g, m: g + weight * m, gradients, more)
+
+    return optax.chain(optax.stateless(add), optimizer_fn(learning_rate))
 
 
 @expose("GradientDescentOptimizer", module=TF)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of the step whose value multiplies both learning rates.
+"""Schedules: functions of the step whose value multiplies both learning rates, or another number.
 
 A step is one update of the generator, so both players follow the same schedule however many discriminator
 updates a step has. Schedules can be combined with `ModularGAN.lr_warmup_steps`.
@@ -7,6 +7,9 @@ Names, formulas and defaults of the decays are those of TensorFlow 1 (`tf.train`
 `piecewise_constant` and the end of `polynomial_decay` are learning rates; here they are factors, because the
 learning rates of the players differ. Schedules of optax have their own names, such as
 `@optax.cosine_decay_schedule`.
+
+`ModularGAN.penalty_schedule` and `ModularGAN.ema_schedule` take the same schedules. To use one twice with
+different parameters, name a scope: `@lr/cosine_annealing` is configured by `lr/cosine_annealing.end`.
 """
 
 import inspect
@@ -22,7 +25,8 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import SCHEDULES
 from compare_gan.core.types import Array
 
-LearningRateSchedule = Callable[[Array], Array]
+Schedule = Callable[[Array], Array]
+SCHEDULED = ("lr_schedule", "penalty_schedule", "ema_schedule")  # fields of a GAN
 MAX_STEP = 2**30  # of the table of restarts
 TF = "tf.train"
 OPTAX = (  # those that are functions of numbers
@@ -43,6 +47,15 @@ def cosine_decay(step: Array, *, decay_steps: int, alpha: float = 0.0) -> Array:
     return (1 - alpha) * half_cosine(fraction(step, decay_steps)) + alpha
 
 
+@SCHEDULES.register("cosine_annealing")
+def cosine_annealing(step: Array, *, decay_steps: int, start: float = 1.0, end: float = 0.0) -> Array:
+    """From `start` to `end` along half a period of a cosine, as all schedules of R3GAN.
+
+    Huang et al., https://arxiv.org/abs/2501.05441.
+    """
+    return end + (start - end) * half_cosine(fraction(step, decay_steps))
+
+
 @SCHEDULES.register("cosine_decay_restarts", module=TF)
 def cosine_decay_restarts(
     step: Array, *, first_decay_steps: int, t_mul: float = 2.0, m_mul: float = 1.0, alpha: float = 0.0
@@ -61,7 +74,7 @@ def cosine_decay_restarts(
     """
     if t_mul < 1:
         raise UserError(f"cosine_decay_restarts.t_mul is {t_mul}; it must be at least 1")
-    check_run_dir(first_decay_steps)
+    check_steps(first_decay_steps)
     if t_mul == 1:
         index = step // first_decay_steps
         done = (step % first_decay_steps) / first_decay_steps
@@ -157,15 +170,15 @@ def polynomial_decay(
     return (1 - end) * (1 - t) ** power + end
 
 
-def check_run_dir(decay_steps: int) -> None:
+def check_steps(decay_steps: int) -> None:
     """Raises UserError if `decay_steps` is not positive."""
     if decay_steps <= 0:
-        raise UserError(f"ModularGAN.lr_schedule decays in {decay_steps} steps; it must be at least 1")
+        raise UserError(f"decay_steps of a schedule is {decay_steps}; it must be at least 1")
 
 
 def fraction(step: Array, decay_steps: int, clip: bool = True) -> Array:
-    """`step / decay_steps` as float32, at most 1 if `clip`. Raises UserError like `check_run_dir`."""
-    check_run_dir(decay_steps)
+    """`step / decay_steps` as float32, at most 1 if `clip`. Raises UserError like `check_steps`."""
+    check_steps(decay_steps)
     done = jnp.asarray(step, jnp.float32) / decay_steps
     return jnp.minimum(done, 1) if clip else done
 

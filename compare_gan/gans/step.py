@@ -371,7 +371,8 @@ def both_losses(
         PenaltyInputs(logits_of, d.params, real.images, fake.images, rng, part, parts, step)
     )
     logits = Logits(real_base.logits, fake_base.logits, step)
-    pair = adversarial_loss(gan, logits) + LossPair(gan.penalty_weight * penalty, jnp.zeros_like(penalty))
+    weighted = gan.penalty_weight_at(step) * penalty
+    pair = adversarial_loss(gan, logits) + LossPair(weighted, jnp.zeros_like(penalty))
     adaptive = {
         name: each.observe(adaptive[name], jax.lax.stop_gradient(logits))
         for name, each in gan.adaptive.items()

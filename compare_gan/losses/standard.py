@@ -16,6 +16,16 @@ def non_saturating(real_logits: Array, fake_logits: Array) -> LossPair:
     return LossPair(d, jax.nn.softplus(-fake_logits).mean())
 
 
+@LOSSES.register("minimax")
+def minimax(real_logits: Array, fake_logits: Array) -> LossPair:
+    """The saturating loss: the generator maximises what the discriminator minimises.
+
+    Goodfellow et al., https://arxiv.org/abs/1406.2661, equation 1.
+    """
+    fake = jax.nn.softplus(fake_logits).mean()
+    return LossPair(jax.nn.softplus(-real_logits).mean() + fake, -fake)
+
+
 @LOSSES.register("hinge", module=LIB)
 def hinge(real_logits: Array, fake_logits: Array) -> LossPair:
     """Lim and Ye, https://arxiv.org/abs/1705.02894."""

@@ -42,6 +42,16 @@ def convolve(x: Array, kernel: Array, stride: int = 1, padding: Padding | None =
     return _convolve(x, kernel, stride, padding or _same(x.shape[1:3], kernel.shape, stride))
 
 
+def convolve_grouped(x: Array, kernel: Array, groups: int) -> Array:
+    """`convolve` of each of `groups` equal parts of the channels: Xie et al., https://arxiv.org/abs/1611.05431.
+
+    [B, H, W, C], [kh, kw, C / groups, O] -> [B, H, W, O].
+    """
+    parts = x.reshape(*x.shape[:3], groups, -1)
+    kernels_of_parts = kernel.reshape(*kernel.shape[:3], groups, -1)
+    return jax.vmap(convolve, 3, 3)(parts, kernels_of_parts).reshape(*x.shape[:3], -1)
+
+
 def convolve_transpose(
     y: Array, kernel: Array, size: tuple[int, int], stride: int, padding: Padding | None = None
 ) -> Array:

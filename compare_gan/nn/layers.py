@@ -9,7 +9,7 @@ from flax import nnx
 
 from compare_gan.core.types import Array, Norm
 from compare_gan.nn import kernels
-from compare_gan.nn.convolution import convolve, convolve_transpose
+from compare_gan.nn.convolution import convolve, convolve_grouped, convolve_transpose
 from compare_gan.nn.options import CondDims, Layers, NormFactory
 from compare_gan.nn.rescale import Scale, convolve_rescaled
 
@@ -103,6 +103,7 @@ class Conv(_Kernel):
     """[B, H, W, c_in] -> [B, ceil(H/stride), ceil(W/stride), c_out], "SAME" padding.
 
     With stride 1, `scale` "up" or "repeat" doubles the image before the convolution, "down" halves it after.
+    With `groups` each of as many equal parts of the channels is convolved alone, at stride 1 and one scale.
     """
 
     def __init__(
@@ -114,14 +115,18 @@ class Conv(_Kernel):
         size: int,
         stride: int,
         scale: Scale,
+        groups: int,
         bias: float | None,
     ):
-        self.stride, self.scale = stride, scale
-        super().__init__(make, (size, size, c_in, c_out), c_out, bias)
+        assert groups == 1 or (stride == 1 and scale == "none")
+        self.stride, self.scale, self.groups = stride, scale, groups
+        super().__init__(make, (size, size, c_in // groups, c_out), c_out, bias)
 
     def __call__(self, x: Array, *, train: bool = False) -> Array:
         x, kernel = x.astype(self.dtype), self.weight(train).astype(self.dtype)
         with kernels.only_in_training(train):
+            if self.groups > 1:
+                return self.add_bias(convolve_grouped(x, kernel, self.groups))
             if self.stride == 1:
                 return self.add_bias(convolve_rescaled(x, kernel, self.scale))
             return self.add_bias(convolve(x, kernel, self.stride))
@@ -176,10 +181,11 @@ class LayerFactory:
         size: int = 3,
         stride: int = 1,
         scale: Scale = "none",
+        groups: int = 1,
         bias: float | None = 0.0,
     ) -> Conv:
         """[B, H, W, c_in] -> [B, H', W', c_out], by a kernel of `size` x `size`."""
-        return Conv(self, c_in, c_out, size=size, stride=stride, scale=scale, bias=bias)
+        return Conv(self, c_in, c_out, size=size, stride=stride, scale=scale, groups=groups, bias=bias)
 
     def deconv(self, c_in: int, c_out: int, *, size: int, stride: int) -> Deconv:
         """The transpose of a convolution that maps c_out to c_in channels."""

@@ -44,6 +44,31 @@ def average_pool(x: Array) -> Array:
     return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
+def smooth_up(x: Array) -> Array:
+    """[B, H, W, C] -> [B, 2H, 2W, C]: `unpool`, then the filter (1, 3, 3, 1) / 4 along each axis.
+
+    As in StyleGAN2 (Karras et al., https://arxiv.org/abs/1912.04958) the image is zero beyond its edges.
+    """
+    for _ in range(2):  # along rows, then along columns
+        b, h, w, c = x.shape
+        around = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+        both = jnp.stack([around[:, :-2] + 3 * x, 3 * x + around[:, 2:]], 2) / 4
+        x = both.reshape(b, 2 * h, w, c).swapaxes(1, 2)
+    return x
+
+
+def smooth_down(x: Array) -> Array:
+    """[B, 2H, 2W, C] -> [B, H, W, C]: the filter (1, 3, 3, 1) / 8 along each axis, then every other pixel.
+
+    A quarter of the transpose of `smooth_up`.
+    """
+    for _ in range(2):
+        around = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+        outer = around[:, :-3:2] + around[:, 3::2]
+        x = ((outer + 3 * (x[:, ::2] + x[:, 1::2])) / 8).swapaxes(1, 2)
+    return x
+
+
 def rescaled(x: Array, scale: Scale) -> Array:
     """Doubles or halves height and width, or returns x unchanged, by `scale`."""
     match scale:

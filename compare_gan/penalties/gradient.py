@@ -14,8 +14,17 @@ LIB = "compare_gan.gans.penalty_lib"
 @PENALTIES.register("wgangp_penalty", module=LIB)
 def wgangp_penalty(p: PenaltyInputs) -> Array:
     """Gradient norm one between real and fake images: Gulrajani et al., https://arxiv.org/abs/1704.00028."""
-    alpha = p.uniform(1, 1, 1)
-    return unit_norm_penalty(p.discriminator, p.real + alpha * (p.fake - p.real))
+    return unit_norm_penalty(p.discriminator, interpolated(p))
+
+
+@PENALTIES.register("maxgp_penalty")
+def maxgp_penalty(p: PenaltyInputs) -> Array:
+    """The largest squared gradient norm of the batch, between real and fake images.
+
+    Zhou et al., https://arxiv.org/abs/1902.05687, without their average over steps, as in StudioGAN. With
+    gradient accumulation it is the mean over microbatches.
+    """
+    return jnp.max(squared_norms(p.discriminator, interpolated(p)))
 
 
 @PENALTIES.register("dragan_penalty", module=LIB)
@@ -30,10 +39,20 @@ def dragan_penalty(p: PenaltyInputs) -> Array:
     return unit_norm_penalty(p.discriminator, jnp.clip(p.real + p.real.std() * noise, 0.0, 1.0))
 
 
+def interpolated(p: PenaltyInputs) -> Array:
+    """A random point between each real image and a fake one."""
+    return p.real + p.uniform(1, 1, 1) * (p.fake - p.real)
+
+
+def squared_norms(discriminator: Callable[[Array], Array], x: Array) -> Array:
+    """The squared norm [B] of the gradient at each image of x [B, H, W, C]."""
+    gradient = jax.grad(lambda x: discriminator(x).sum())(x)
+    return jnp.sum(gradient**2, (1, 2, 3))
+
+
 def unit_norm_penalty(discriminator: Callable[[Array], Array], x: Array) -> Array:
     """Mean squared difference between one and the norm of the gradient at each image of x [B, H, W, C]."""
-    gradient = jax.grad(lambda x: discriminator(x).sum())(x)
-    norm = jnp.sqrt(1e-4 + jnp.sum(gradient**2, (1, 2, 3)))
+    norm = jnp.sqrt(1e-4 + squared_norms(discriminator, x))
     return jnp.mean((norm - 1) ** 2)
 
 
@@ -63,8 +82,7 @@ def r1_r2_penalty(p: PenaltyInputs, interval: int = 1) -> Array:
 
 def zero_centred(discriminator: Callable[[Array], Array], x: Array) -> Array:
     """Half the mean squared norm of the gradient at each image of x [B, H, W, C]."""
-    gradient = jax.grad(lambda x: discriminator(x).sum())(x)
-    return 0.5 * jnp.mean(jnp.sum(gradient**2, (1, 2, 3)))
+    return 0.5 * jnp.mean(squared_norms(discriminator, x))
 
 
 def lazily(p: PenaltyInputs, interval: int, penalty: Callable[[], Array]) -> Array:

@@ -25,9 +25,10 @@ SAME, CHANGED = 1e-6, 1e-5  # pixels: rounding, and well above it
 LAYERS = Layers(weights=Weights(stddev=0.3))
 SIDES = (4, 8, 16, 28, 30, 32, 48, 64, 128)
 NORMS = (norms.batch_norm, norms.conditional_batch_norm, norms.no_batch_norm)
-WITHOUT_D_NORM = ["resnet_small_arch", "sndcgan_arch"]
+WITHOUT_NORM = ["r3gan_arch"]
+WITHOUT_D_NORM = ["resnet_small_arch", "sndcgan_arch", *WITHOUT_NORM]
 WITHOUT_CONDITION = ["infogan_arch"]  # its generator's norms are plain, whatever is asked for
-LABEL_BESIDE_Z = ["resnet_biggan_deep_arch"]  # what gets z gets the label too
+LABEL_BESIDE_Z = ["resnet_biggan_deep_arch", "r3gan_arch"]  # what gets z gets the label too
 DEEP = ["resnet30_arch", "resnet_biggan_deep_arch"]
 PROJECTING = ["resnet_biggan_arch", "resnet_biggan_deep_arch"]  # by default
 
@@ -146,7 +147,7 @@ def test_every_norm_drops_in(name):
         found[norm] = normalised_channels(make_g), normalised_channels(make_d)
     (in_g, in_d), (own_in_g, own_in_d) = found[norms.batch_norm], found[norms.no_batch_norm]
     assert found[norms.conditional_batch_norm] == (in_g, in_d)
-    assert (in_g > own_in_g) == (name not in WITHOUT_CONDITION)
+    assert (in_g > own_in_g) == (name not in (*WITHOUT_CONDITION, *WITHOUT_NORM))
     assert (own_in_g > 0) == (name in (*WITHOUT_CONDITION, *PROJECTING))  # the last norm of BigGAN is plain
     assert (in_d > 0) == (name not in WITHOUT_D_NORM) and own_in_d == 0
 

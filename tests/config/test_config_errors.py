@@ -146,8 +146,8 @@ COMBINATIONS = {
     "options.gan_class = @hinge": "options.gan_class is hinge, which is not a registered GAN method; "
     "known: @ModularGAN, @S3GAN, @SSGAN",
     "penalty.fn = @hinge": "penalty.fn is hinge, which is not a registered penalty; "
-    "known: @dragan_penalty, @l2_penalty, @no_penalty, @r1_penalty, @r1_r2_penalty, @r2_penalty, "
-    "@wgangp_penalty",
+    "known: @dragan_penalty, @l2_penalty, @maxgp_penalty, @no_penalty, @orthogonal_penalty, @r1_penalty, "
+    "@r1_r2_penalty, @r2_penalty, @wgangp_penalty",
     "options.batch_size = @hinge": "options.batch_size is @hinge; it must be an integer",
     "options.gan_class = @SSGAN\nSSGAN.rotated_batch_size = 4\nrate = 'x'\nSSGAN.g_lr = %rate": "SSGAN.g_lr "
     "is 'x'; it must be a number",
@@ -157,7 +157,7 @@ COMBINATIONS = {
     "did you mean 'resnet_cifar_arch'?",
     "weights.initializer = 'ortho'": "weights.initializer is 'ortho'; use normal, truncated or orthogonal",
     "ModularGAN.lr_schedule = @hinge": "ModularGAN.lr_schedule is hinge, which is not a registered "
-    "learning-rate schedule; known: @cosine_decay, @cosine_decay_restarts, @cosine_decay_schedule, "
+    "schedule; known: @cosine_annealing, @cosine_decay, @cosine_decay_restarts, @cosine_decay_schedule, "
     "@cosine_onecycle_schedule, @exponential_decay, @inverse_time_decay, @linear_cosine_decay, "
     "@linear_onecycle_schedule, @linear_schedule, @natural_exp_decay, @noisy_linear_cosine_decay, "
     "@piecewise_constant, @polynomial_decay, @polynomial_schedule, @warmup_constant_schedule, "

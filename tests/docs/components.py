@@ -29,6 +29,7 @@ from compare_gan.core.registry import (
     Registry,
 )
 from compare_gan.core.types import ImageSpec
+from compare_gan.gans.schedules import SCHEDULED
 from compare_gan.nn.options import OPS, Weights
 from compare_gan.tasks.information import InfoGANCodes
 from tests.parity import build, runner
@@ -57,7 +58,7 @@ INITIALISERS = {
     "orthogonal": "orthogonal columns | [Saxe et al.](https://arxiv.org/abs/1312.6120) |",
 }
 OPTIMISERS = ["ModularGAN.g_optimizer_fn", "ModularGAN.d_optimizer_fn"]
-SCHEDULE = ["ModularGAN.lr_schedule"]
+SCHEDULE = [f"ModularGAN.{name}" for name in SCHEDULED]
 AUGMENT = [f"ModularGAN.{name}" for name in ("augment", "augment_probability", "pseudo_augmentation")]
 OPTAX_PAGES = "https://optax.readthedocs.io/en/stable/api"
 SOURCE = r"((?:de )?[A-Z][\w'-]+(?: et al\.| and [A-Z][\w'-]+)?)(?: \d{4})?, (https?://[^\s,;]*[^\s,;.:)])"
@@ -88,9 +89,11 @@ def page() -> str:
         ("Augmentation", AUGMENT, registered(AUGMENTATIONS)),
         ("Regularizers with a state", ["ModularGAN.regularizers"], registered(REGULARIZERS)),
         ("Optimisers", OPTIMISERS, exposed("tf.train", is_optimiser)),
+        ("Optimisers of other papers", OPTIMISERS, exposed("compare_gan.gans.optimizers")),
         ("Optimisers of optax", OPTIMISERS, exposed("optax", is_optimiser)),
-        ("Learning-rate schedules", SCHEDULE, exposed("tf.train", is_schedule)),
-        ("Learning-rate schedules of optax", SCHEDULE, exposed("optax", is_schedule)),
+        ("Schedules", SCHEDULE, exposed("tf.train", is_schedule)),
+        ("Schedules of other papers", SCHEDULE, exposed("compare_gan.gans.schedules", is_schedule)),
+        ("Schedules of optax", SCHEDULE, exposed("optax", is_schedule)),
         ("Priors", ["z.distribution_fn", "eval_z.distribution_fn"], priors()),
         ("Metrics", [], metrics()),
     ]

@@ -12,6 +12,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import SCHEDULES
 from compare_gan.gans import optimizers, schedules
 from compare_gan.gans.step import train_step
+from compare_gan.penalties.gradient import r1_penalty
 
 from .tiny import batch, tiny_gan
 
@@ -194,6 +195,43 @@ def test_the_half_life_of_the_average_grows_with_the_steps():
         assert float(gan.ema_decay_at(jax.numpy.int32(step))) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_half_life_of_the_average_follows_a_schedule():
+    """From none to all of that of `ema_decay`."""
+    half_life = functools.partial(schedules.cosine_annealing, decay_steps=10, start=0.0, end=1.0)
+    gan = tiny_gan(g_use_ema=True, ema_decay=0.5 ** (1 / 20), ema_start_step=0, ema_schedule=half_life)
+    for step, reached in ((0, 0), (5, 10), (10, 20), (30, 20)):
+        expected = 0.5 ** (1 / reached) if reached else 0.0
+        assert float(gan.ema_decay_at(jax.numpy.int32(step))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_weight_of_the_penalty_follows_a_schedule():
+    falling = functools.partial(schedules.cosine_annealing, decay_steps=4, end=0.5)
+    gan = tiny_gan(penalty=r1_penalty, penalty_weight=8.0, penalty_schedule=falling)
+    state, step = gan.init(KEY), jax.jit(functools.partial(train_step, gan))
+    fixed = jax.jit(
+        lambda weight, *args: train_step(tiny_gan(penalty=r1_penalty, penalty_weight=weight), *args)
+    )
+    for i, weight in enumerate((8.0, 8 - 2 * (1 - np.sqrt(0.5)))):
+        arguments = (state, batch(i), jax.random.fold_in(KEY, i))
+        (state, metrics), (expected, _) = step(*arguments), fixed(weight, *arguments)
+        assert float(metrics["loss/penalty"]) > 0
+        for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_scheduled_adam_is_that_of_optax_with_the_current_value():
+    """Whose corrections of the bias are those of PyTorch, see `tests/authors/test_r3gan.py`."""
+    b2 = functools.partial(schedules.cosine_annealing, decay_steps=4, start=0.5, end=0.9)
+    params, gradient = jax.numpy.arange(3.0), jax.numpy.float32([1, -2, 0.5])
+    tx = optimizers.scheduled_adam(0.1, b2=b2)
+    state = other = tx.init(params)
+    for step in range(6):
+        gradient = gradient * 1.5
+        updates, state = tx.update(gradient, state)
+        expected, other = optax.adam(0.1, 0.0, float(b2(step))).update(gradient, other)
+        np.testing.assert_allclose(updates, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -207,7 +245,15 @@ def test_the_half_life_of_the_average_grows_with_the_steps():
         ),
         (
             dict(lr_schedule=functools.partial(schedules.cosine_decay, decay_steps=0)),
-            "ModularGAN.lr_schedule decays in 0 steps; it must be at least 1",
+            "decay_steps of a schedule is 0; it must be at least 1",
+        ),
+        (
+            dict(penalty_schedule=functools.partial(schedules.cosine_annealing, decay_steps=0)),
+            "decay_steps of a schedule is 0; it must be at least 1",
+        ),
+        (
+            dict(g_use_ema=True, ema_schedule=functools.partial(schedules.cosine_annealing, decay_steps=0)),
+            "decay_steps of a schedule is 0; it must be at least 1",
         ),
         (
             dict(

@@ -11,8 +11,10 @@ import pytest
 
 from compare_gan.augmentations.adaptive import ADA, APA
 from compare_gan.augmentations.diffaugment import DiffAugment
+from compare_gan.augmentations.scheduled import ScheduledProbability
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Labeled, Logits, PenaltyInputs
+from compare_gan.gans.schedules import cosine_annealing
 from compare_gan.gans.step import augmented, both_losses, image_keys, train_step
 from compare_gan.losses.relativistic import relativistic
 from compare_gan.losses.standard import hinge, wasserstein
@@ -172,3 +174,14 @@ def test_a_consistent_discriminator_pays_nothing():
     real = Labeled(batch(1).images[0], None)
     losses = both_losses(gan, state.d, real, real, KEY, keys=image_keys(gan, KEY, "d"))
     assert float(losses.metrics["loss/consistency"]) > 1e-6
+
+
+def test_a_scheduled_probability_counts_updates():
+    """Of the discriminator, two in each step; the loss may be one whose logits have no sign."""
+    rising = functools.partial(cosine_annealing, decay_steps=4, start=0.0, end=0.6)
+    control = ScheduledProbability(rising)
+    gan = tiny_gan(loss=relativistic, augment=FULL, augment_probability=control, disc_iters=2)
+    state, step = gan.init(KEY), jax.jit(functools.partial(train_step, gan))
+    for i, expected in enumerate((0.3, 0.6, 0.6)):
+        state, metrics = step(state, batch(i, 2), jax.random.fold_in(KEY, i))
+        assert float(metrics["augment/p"]) == pytest.approx(expected, rel=1e-5)

@@ -44,6 +44,7 @@ def test_closed_forms():
     r, f = REAL.astype(np.float64), FAKE.astype(np.float64)
     expected = {
         "non_saturating": (-np.log(expit(r)).mean() - np.log(expit(-f)).mean(), -np.log(expit(f)).mean()),
+        "minimax": (-np.log(expit(r)).mean() - np.log(expit(-f)).mean(), np.log(expit(-f)).mean()),
         "hinge": (np.clip(1 - r, 0, None).mean() + np.clip(1 + f, 0, None).mean(), -f.mean()),
         "wasserstein": (f.mean() - r.mean(), -f.mean()),
         "least_squares": (

@@ -150,6 +150,29 @@ def test_inside_loops(stride):
     jax.tree.map(lambda t, a, b: close(t, a + b, 4e-6), total, *outside)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_groups_are_those_of_xla(groups):
+    x, kernel, _ = arrays(5, 4, 3, 3, 1)
+    x = jnp.concatenate([x] * 12, -1)[..., :12] * jnp.arange(1, 13)
+    kernel = jnp.sin(jnp.arange(9 * 12 // groups * 6.0)).reshape(3, 3, 12 // groups, 6)
+
+    def native(x, kernel):
+        names = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=names, feature_group_count=groups
+        )
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def results(convolution):
+        def penalty(x, kernel):
+            return jnp.sum(jax.grad(lambda x: jnp.sum(jnp.sin(convolution(x, kernel))))(x) ** 2)
+
+        return convolution(x, kernel), jax.grad(penalty, (0, 1))(x, kernel)
+
+    found = results(functools.partial(convolution.convolve_grouped, groups=groups))
+    jax.tree.map(lambda a, b: close(a, b, 2e-5), found, results(native))
+
+
 def test_same_padding_puts_the_odd_pixel_after():
     assert convolution.same_padding(28, 5, 2) == (1, 2)
     assert convolution.same_padding(7, 3, 1) == (1, 1)

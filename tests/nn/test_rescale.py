@@ -9,7 +9,7 @@ import pytest
 
 from compare_gan.nn import kernels
 from compare_gan.nn.convolution import convolve
-from compare_gan.nn.rescale import average_pool, convolve_rescaled, repeat, unpool
+from compare_gan.nn.rescale import average_pool, convolve_rescaled, repeat, smooth_down, smooth_up, unpool
 
 SIDES = [(4, 6), (8, 8), (1, 2), (5, 4), (7, 7)]
 PLAIN = {
@@ -73,3 +73,23 @@ def test_takes_fewer_products(scale):
             return jax.jit(function).lower(x, kernel).compile().cost_analysis()["flops"]
 
     assert flops(lambda x, k: convolve_rescaled(x, k, scale)) < 0.3 * flops(PLAIN[scale])
+
+
+def test_smooth_rescaling_is_zero_insertion_and_a_filter():
+    """By NumPy's convolution, along rows and then columns."""
+    x = np.random.RandomState(0).standard_normal((2, 4, 6, 3)).astype(np.float32)
+
+    def filtered(x, taps):
+        for axis in (1, 2):
+            x = np.apply_along_axis(np.convolve, axis, x, taps)
+        return x
+
+    up = filtered(np.asarray(unpool(x)), np.array([1, 3, 3, 1]) / 4)[:, 1:9, 1:13]
+    close(smooth_up(x), up)
+    down = filtered(x, np.array([1, 3, 3, 1]) / 8)[:, 2:-1:2, 2:-1:2]
+    close(smooth_down(x), down)
+
+
+def test_smooth_downsampling_is_a_quarter_of_the_transpose_of_upsampling():
+    x, y = jnp.sin(jnp.arange(24.0)).reshape(1, 2, 4, 3), jnp.cos(jnp.arange(96.0)).reshape(1, 4, 8, 3)
+    assert float(jnp.sum(smooth_up(x) * y)) == pytest.approx(4 * float(jnp.sum(x * smooth_down(y))), rel=1e-5)

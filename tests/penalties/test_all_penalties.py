@@ -62,6 +62,14 @@ def test_where_the_slope_is_taken():
     assert np.abs(distance("dragan_penalty", 1) - around).max() > 0.01
 
 
+def test_the_largest_slope_of_a_batch():
+    """Of D(x) = s |x|^2 / 2 with a steepness s for each image, whose gradient is s x; all x are equal."""
+    steepness = np.float32([1, 3, 2, 0, 1, 2]).reshape(-1, 1, 1, 1)
+    same = np.full_like(REAL, 0.5)
+    given = PenaltyInputs(lambda x: (steepness * x**2 / 2).sum((1, 2, 3)), {}, same, same, jax.random.key(0))
+    assert float(PENALTIES["maxgp_penalty"](given)) == pytest.approx(9 * 0.25 * REAL[0].size, rel=1e-5)
+
+
 def test_unit_norm_penalty_of_a_bowl():
     expected = np.mean((np.sqrt(1e-4 + np.sum(REAL.astype(np.float64) ** 2, (1, 2, 3))) - 1) ** 2)
     assert float(unit_norm_penalty(lambda x: 0.5 * (x**2).sum((1, 2, 3)), REAL)) == pytest.approx(

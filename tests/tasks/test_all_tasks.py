@@ -8,11 +8,13 @@ from flax import nnx
 from scipy.special import log_softmax, softmax
 
 import compare_gan.tasks  # noqa: F401  registers
+from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import DiscriminatorOut, Labeled, Origin, SideOutputs
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers, Weights
 from compare_gan.tasks.augself import SIZES
+from compare_gan.tasks.minibatch_std import MinibatchStd
 from compare_gan.tasks.projection import Projection, is_labelled
 from compare_gan.tasks.rotation import Rotation
 
@@ -21,6 +23,7 @@ NEEDED = {
     "Rotation": dict(num_images=2),
     "Projection": dict(use_predictor=True),
     "LabelAugmentation": dict(num_images=2),
+    "MinibatchStd": dict(group_size=6),
 }
 LAYERS = Layers(weights=Weights(stddev=0.5))
 
@@ -155,3 +158,24 @@ def test_without_labels_there_is_no_class_loss():
 
 def test_a_row_counts_as_labelled_above_one_half():
     assert is_labelled(jnp.array([[0.3, 0.2], [0.3, 0.21], [0.0, 1.0]])).tolist() == [False, True, True]
+
+
+def test_minibatch_std_is_that_of_groups_of_neighbours():
+    task, features = MinibatchStd(group_size=2), draw(0, 6, FEATURES)
+    head, out = head_of(task), DiscriminatorOut(jnp.zeros(6), jnp.asarray(features), {})
+    std = features.reshape(3, 2, FEATURES).std(1).mean(1).repeat(2)
+    found = task.score(head, out, None, True).logits
+    np.testing.assert_allclose(found, std * float(head.kernel[0, 0]), rtol=1e-4)
+    same = out._replace(features=jnp.ones((6, FEATURES)))
+    np.testing.assert_allclose(task.score(head, same, None, True).logits, 0, atol=2e-4)
+    gradient = jax.grad(lambda x: task.score(head, out._replace(features=x), None, True).logits.sum())
+    assert np.isfinite(gradient(same.features)).all()
+
+
+def test_minibatch_std_needs_whole_groups_in_training():
+    task, out = MinibatchStd(group_size=4), DiscriminatorOut(jnp.zeros(6), jnp.ones((6, FEATURES)), {})
+    with pytest.raises(UserError, match="group_size is 4; it must divide the 6 images of a batch"):
+        task.score(head_of(task), out, None, True)
+    assert task.score(head_of(task), out, None, False).logits.shape == (6,)
+    with pytest.raises(UserError, match="group_size is 1; it must be at least 2"):
+        MinibatchStd(group_size=1)
