@@ -95,7 +95,7 @@ def check_source(source: Path, run_dir: Path) -> None:
     """Checks that training in `run_dir` can start from the run in `source`, without looking at its networks.
 
     Raises:
-      UserError: it is the same run, an export, or no run; only a run that has begun may do without its source.
+      UserError: it is the same run, an export, or no run (which matters only before the run has begun).
     """
     if source.resolve() == run_dir.resolve():
         raise UserError(f"{run_dir}: cannot start from itself; choose another --model_dir")
