@@ -26,13 +26,16 @@ from compare_gan.data.validation import with_validation
 from compare_gan.evaluation.during_training import Scoring, scorer
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import Prior
+from compare_gan.gans.transfer import NamedGAN
 from compare_gan.trained_run import Run
+from compare_gan.training.checkpoints import saved_steps
 from compare_gan.training.divergence import DivergencePolicy
 from compare_gan.training.gan import train as train_gan
 from compare_gan.training.hooks import Hook
 from compare_gan.training.resume import check_fits, check_run_dir
 from compare_gan.training.run_dir import describe_run, read_run
 from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.warm_start import WarmStart, check_source, recorded_start
 
 __all__ = ["Run", "open_run", "train"]
 
@@ -98,6 +101,8 @@ def train(
     workers: int = 0,
     config: str | None = None,
     continue_with_changes: bool | None = None,
+    warm_start: str | Path | Run | None = None,
+    from_step: str | int = "latest",
 ) -> Run:
     """Trains a GAN into a run folder, or resumes where an earlier call with the same arguments stopped.
 
@@ -129,9 +134,13 @@ def train(
         the GAN.
       continue_with_changes: resume although the GAN, the data or the seed has changed, and record the changes
         in run.json.
+      warm_start: a run whose networks this one starts from, see `compare_gan.gans.transfer`. Steps and
+        optimisers start anew. Needed again only as long as the run has no checkpoint.
+      from_step: the checkpoint of that run: "latest", "best", or a step number.
 
     Raises:
-      UserError: the folder holds another run, is in use or not writable; or the data does not match the GAN.
+      UserError: the folder holds another run, is in use or not writable; the data does not match the GAN; or
+        the run cannot start from the weights of `warm_start`.
       Interrupted: Ctrl-C or SIGTERM; the state is saved.
       Diverged: an incident to which the response is to stop.
     """
@@ -161,7 +170,12 @@ def train(
         config, unnamed = written.config, written.unnamed
     if continue_with_changes:
         check_fits(run_dir, gan.with_replicas(placement.mesh.size))
+    started, start = resolve_start(
+        run_dir, warm_start, str(from_step), NamedGAN(gan, used.class_names), config
+    )
     record: dict[str, Any] = {"seed": seed, "validation": scoring and scoring.validation}
+    if started is not None:
+        record["warm_start"] = started
     if unnamed:
         record["unnamed_parts"] = list(unnamed)
     describe_with_labels(run_dir, data, used, config, record, continue_with_changes)
@@ -178,8 +192,54 @@ def train(
         score=score,
         tensorboard=tensorboard,
         hooks=hooks,
+        warm_start=start,
     )
     return dataclasses.replace(open_run(run_dir, gan=evaluated), dataset=used)
+
+
+def resolve_start(
+    run_dir: Path, source: str | Path | Run | None, choice: str, target: NamedGAN, config: str
+) -> tuple[dict[str, Any] | None, WarmStart | None]:
+    """How a run starts: the entry `warm_start` of `run.json`, and the weights if they are still needed.
+
+    Args:
+      run_dir: the run.
+      source: the run that it starts from, or None.
+      choice: the step of the source: latest, best or a number.
+      target: the GAN of the run.
+      config: its configuration; that of the source may import the same modules.
+
+    Raises:
+      UserError: the run cannot start from the source, or started in another way.
+    """
+    before = recorded_start(run_dir, source is not None)
+    if source is None:
+        if target.gan.freeze_d_layers:
+            raise UserError(
+                "ModularGAN.freeze_d_layers freezes weights that nothing has trained; give a run to start "
+                "from, or set it to 0"
+            )
+        return None, None
+    place = source.run_dir if isinstance(source, Run) else Path(source)
+    check_source(place, run_dir)
+    same = before is not None and (Path(before["run"]).resolve(), before["from_step"]) == (
+        place.resolve(),
+        choice,
+    )
+    if same and saved_steps(run_dir):
+        return before, None
+    if not isinstance(source, Run):
+        modules = [line.split()[1] for line in config.splitlines() if line.startswith("import ")]
+        source = open_run(place, allow_imports=modules)
+    step = before["step"] if before is not None and same else source.step_number(choice)
+    start = WarmStart.plan(place, step, NamedGAN(source.gan, tuple(source.about["class_names"])), target)
+    record = start.record(choice)
+    if before is not None and before["sha256"] != record["sha256"]:
+        raise UserError(
+            f"{run_dir}: its run started from {before['run']}, step {before['step']}, not from {place}, step "
+            f"{step}, or that has changed; choose another --model_dir"
+        )
+    return before or record, start
 
 
 def describe_with_labels(

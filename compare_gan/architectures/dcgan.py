@@ -13,7 +13,7 @@ from flax import nnx
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
 from compare_gan.nn.blocks import activate
 from compare_gan.nn.heads import scored
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 
 
 def sizes(spec: ImageSpec) -> list[tuple[int, int]]:
@@ -57,6 +57,10 @@ class Discriminator(nnx.Module):
         h, w = sizes(net.image)[-1]
         self.feature_dim = h * w * widths[-1]
         self.fc4 = make.linear(self.feature_dim, 1)
+
+    @property
+    def stages(self) -> list[Stage]:
+        return list(zip(self.convs, self.norms, strict=True))
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for conv, norm in zip(self.convs, self.norms, strict=True):

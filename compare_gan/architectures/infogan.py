@@ -11,7 +11,7 @@ from flax import nnx
 from compare_gan.architectures.dcgan import sizes
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, Norm
 from compare_gan.nn.heads import scored
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 from compare_gan.nn.norms import BatchNorm
 
 
@@ -64,6 +64,10 @@ class Discriminator(nnx.Module):
         self.fc3 = make.linear(h * w * 2 * ch, self.feature_dim)
         self.bn3 = make.norm(self.feature_dim)
         self.fc4 = make.linear(self.feature_dim, 1)
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [(self.conv1,), (self.conv2, self.bn2), (self.fc3, self.bn3)]
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         x = leaky(self.conv1(x, train=cond.train), None, cond)

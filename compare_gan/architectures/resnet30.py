@@ -13,7 +13,7 @@ from flax import nnx
 from compare_gan.core.types import Array, Cond, DiscriminatorOut
 from compare_gan.nn.blocks import check_side, resnet_blocks
 from compare_gan.nn.heads import scored
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 from compare_gan.nn.rescale import Scale
 
 GROUPS, BLOCKS, SMALLEST = 6, 5, 4
@@ -67,6 +67,10 @@ class Discriminator(nnx.Module):
         self.blocks = resnet_blocks(make, rising, scales(rising, "down"))
         self.feature_dim = SMALLEST**2 * rising[-1]
         self.final_fc = make.linear(self.feature_dim, 1)
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [(self.color_conv, self.blocks[0]), *((block,) for block in self.blocks[1:])]
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         x = self.color_conv(x, train=cond.train)

@@ -19,7 +19,7 @@ from compare_gan.nn.biggan_blocks import ProjectionHead, ToImage, widths
 from compare_gan.nn.blocks import ResidualBlock
 from compare_gan.nn.latents import block_conds, block_dims
 from compare_gan.nn.layers import LayerFactory
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 from compare_gan.nn.options import CondDims
 from compare_gan.nn.rescale import Scale
 
@@ -79,14 +79,18 @@ class Attention(nnx.Module):
                 f"this size the blocks are {', '.join(known)}, separated by commas"
             )
         self.after = tuple(name in chosen for name in known)
+        self.outputs = widths
         self.widths = tuple(sorted({known[name] for name in chosen & known.keys()}))
         self.blocks = nnx.List([NonLocalBlock(make, width) for width in self.widths])
 
-    def __call__(self, x: Array, block: int, *, train: bool) -> Array:
+    def block(self, index: int) -> NonLocalBlock | None:
+        """The non-local block after the block with this index, counted from 0."""
+        return self.blocks[self.widths.index(self.outputs[index])] if self.after[index] else None
+
+    def __call__(self, x: Array, index: int, *, train: bool) -> Array:
         """Applies attention, if any, to the output of the block with this index, counted from 0."""
-        if not self.after[block]:
-            return x
-        return self.blocks[self.widths.index(x.shape[-1])](x, train=train)
+        block = self.block(index)
+        return x if block is None else block(x, train=train)
 
 
 class Generator(nnx.Module):
@@ -167,6 +171,10 @@ class Discriminator(nnx.Module):
         self.attention = Attention(make, blocks_with_attention, channels, default="B1", owner=owner)
         self.head = ProjectionHead(make, channels[-1], project_y=project_y, owner=owner)
         self.feature_dim, self.projects_labels = channels[-1], project_y
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [(block, self.attention.block(i)) for i, block in enumerate(self.blocks)]
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for i, block in enumerate(self.blocks):

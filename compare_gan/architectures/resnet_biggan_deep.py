@@ -15,7 +15,7 @@ from compare_gan.nn.attention import NonLocalBlock
 from compare_gan.nn.biggan_blocks import ProjectionHead, ToImage, widths
 from compare_gan.nn.blocks import activate
 from compare_gan.nn.layers import LayerFactory
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 from compare_gan.nn.options import CondDims
 from compare_gan.nn.remat import maybe_remat
 from compare_gan.nn.rescale import Scale, of_ends, rescaled
@@ -91,6 +91,10 @@ class Trunk(nnx.Module):
         there = 0 < self.before < len(channels)
         self.attention = NonLocalBlock(make, channels[self.before]) if there else None
 
+    @property
+    def stages(self) -> list[Stage]:
+        return [(b, self.attention if i == self.before else None) for i, b in enumerate(self.blocks, 1)]
+
     def __call__(self, x: Array, cond: Cond) -> Array:
         for i, block in enumerate(self.blocks, 1):
             x = block(x, cond)
@@ -165,6 +169,11 @@ class Discriminator(nnx.Module):
         self.trunk = Trunk(make, channels, ("down", "none"), pairs)
         self.head = ProjectionHead(make, channels[-1], project_y=project_y, owner=owner)
         self.feature_dim, self.projects_labels = channels[-1], project_y
+
+    @property
+    def stages(self) -> list[Stage]:
+        first, *others = self.trunk.stages
+        return [(self.initial_conv, *first), *others]
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         return self.head(self.trunk(self.initial_conv(x, train=cond.train), cond), cond)

@@ -11,7 +11,7 @@ from compare_gan.core.types import Array, Cond, DiscriminatorOut
 from compare_gan.nn.blocks import activate, check_side, resnet_blocks
 from compare_gan.nn.heads import label_projection, scored
 from compare_gan.nn.latents import block_conds, block_dims
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 from compare_gan.nn.options import CondDims
 
 BLOCKS = 3
@@ -73,6 +73,10 @@ class Discriminator(nnx.Module):
         owner = "resnet_cifar.Discriminator"
         self.embedding_fc = label_projection(make, ch, owner=owner) if project_y else None
         self.feature_dim, self.projects_labels = ch, project_y
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [(block,) for block in self.blocks]
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for block in self.blocks:

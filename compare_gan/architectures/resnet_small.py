@@ -15,7 +15,7 @@ from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec, Nor
 from compare_gan.nn.blocks import activate
 from compare_gan.nn.heads import label_projection, scored
 from compare_gan.nn.layers import Conv, LayerFactory
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 from compare_gan.nn.remat import maybe_remat
 
 
@@ -113,6 +113,10 @@ class Discriminator(nnx.Module):
         self.final_fc = make.linear(self.feature_dim, 1)
         owner = "resnet_small.Discriminator"
         self.embedding_fc = label_projection(make, self.feature_dim, owner=owner) if project_y else None
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [(block,) for block in self.blocks]
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for block in self.blocks:

@@ -15,7 +15,7 @@ from compare_gan.architectures.dcgan import sizes
 from compare_gan.core.types import Array, Cond, DiscriminatorOut
 from compare_gan.nn.blocks import activate
 from compare_gan.nn.heads import scored
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 
 HALVINGS = 3
 
@@ -64,6 +64,10 @@ class Discriminator(nnx.Module):
         h, w = sizes(net.image)[HALVINGS]
         self.feature_dim = h * w * widths[-1]
         self.fc1 = make.linear(self.feature_dim, 1)
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [(conv,) for conv in self.convs]
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         x = 2 * x - 1

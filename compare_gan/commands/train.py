@@ -93,6 +93,19 @@ def add(commands) -> None:
         default=1,
         help="number of devices that each copy of weights and optimizer state is sharded over",
     )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="RUN",
+        help="start from the weights of this run, whose classes and heads may differ; steps and optimizers "
+        "start anew",
+    )
+    parser.add_argument(
+        "--from_step",
+        default="latest",
+        metavar="STEP",
+        help="with --from: its checkpoint, latest (default), best, or a step number",
+    )
     add_hosts(parser)
     add_settings(parser)
     parser.add_argument("--sample_every", type=int, default=500, help="number of steps between sample grids")
@@ -119,6 +132,8 @@ def train(arguments: argparse.Namespace) -> None:
         raise UserError(
             "--validation selects the best checkpoint during training; it needs --eval_every_steps"
         )
+    if arguments.from_step != "latest" and arguments.source is None:
+        raise UserError("--from_step needs --from")
     join(arguments)
     options = eval_options(arguments)
     if arguments.schedule != "continuous_eval":
@@ -146,6 +161,7 @@ def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
     from compare_gan.training.hooks import ProfileHook
     from compare_gan.training.resume import check_run_dir
     from compare_gan.training.schedule import TrainSchedule
+    from compare_gan.training.warm_start import check_source
 
     if not arguments.gin_config and not arguments.gin_bindings:
         raise UserError(
@@ -164,6 +180,8 @@ def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
     if arguments.eval_every_steps and arguments.schedule == "train":
         scoring = Scoring(arguments.eval_every_steps, arguments.best_by, arguments.validation, options)
     check_run_dir(run_dir, schedule.steps)  # before images are read, which may take long
+    if arguments.source is not None:
+        check_source(Path(arguments.source), run_dir)
     refuse_inside(run_dir, data_source(arguments.data, arguments.data_fake_dataset, parsed.dataset.name))
     dataset = training_data(arguments, parsed)
     runs.train(
@@ -182,6 +200,8 @@ def train_one(arguments: argparse.Namespace, options: "EvalOptions") -> None:
         workers=arguments.data_workers,
         config=parsed.operative_config,
         continue_with_changes=arguments.continue_with_changes,
+        warm_start=arguments.source,
+        from_step=arguments.from_step,
     )
     print(f"trained: {run_dir}")
 

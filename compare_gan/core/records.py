@@ -90,6 +90,9 @@ RUN = named_classes(  # run.json
             "seed": optional(integer(-(2**63), 2**64)),
             "validation": optional(number(0, 1)),
             "unnamed_parts": list_of(text()),
+            "warm_start": optional(
+                record({"run": text(), "from_step": text(20), "step": integer(), "sha256": text(64)})
+            ),
             "class_names": names,
             "fingerprint": optional(FINGERPRINT),
             "versions": strings,

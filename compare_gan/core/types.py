@@ -102,7 +102,7 @@ class LossPair(NamedTuple):
     def __add__(self, other: "LossPair") -> "LossPair":  # type: ignore[override]
         return LossPair(self.d + other.d, self.g + other.g)
 
-    def scaled(self, d: float, g: float) -> "LossPair":
+    def scaled(self, d: float | Array, g: float | Array) -> "LossPair":
         return LossPair(d * self.d, g * self.g)
 
 

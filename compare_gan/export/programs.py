@@ -37,6 +37,7 @@ def generator(gan: GAN, state: GANState) -> Program:
     (b,) = export.symbolic_shape("b")
 
     def run(net: NetState, z: Array, y: Array | None = None) -> Array:
+        y = gan.generator_labels(y, state.step)
         return merge_module(gan.g_def, net.params, net.extra)(Cond(z, y, train=False))
 
     return program(run, net, floats(b, gan.z_dim), *labels(gan, b))

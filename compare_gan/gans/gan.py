@@ -25,7 +25,9 @@ from compare_gan.core.types import (
     ImageSpec,
     NetState,
     Penalty,
+    Tree,
 )
+from compare_gan.gans.freeze import frozen_parameters, without_updates
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.sampling import Prior, check_prior, uniform
 from compare_gan.gans.schedules import Schedule, warmup
@@ -127,6 +129,7 @@ class GAN:
     pseudo_augmentation: AdaptiveProbability | None = None  # share of real images replaced by generated ones
     regularizers: tuple[Regularizer, ...] = ()
     generator_weights: GeneratorWeights | None = None  # of images in the generator's loss; None: all 1
+    freeze_d_layers: int = 0  # blocks of the discriminator nearest the pixels that are not trained: `freeze`
 
     def __post_init__(self):
         if self.conditional and not self.spec.num_classes:
@@ -154,6 +157,8 @@ class GAN:
         if self.augment_probability is not None and self.augment is None:
             raise UserError("ModularGAN.augment_probability needs ModularGAN.augment")
         for task in self.tasks:
+            if task.needs_labels and not self.conditional:
+                raise UserError(f"{type(task).__name__} needs labels; set ModularGAN.conditional = True")
             task.check(self.spec)
             task.check_gan(self)
         for part in self.adaptive.values():
@@ -203,11 +208,11 @@ class GAN:
         """Returns self after creating both networks abstractly, so that incompatible parts fail early.
 
         Raises:
-          UserError: a network does not support the images, labels or its options; or a schedule or
-            the prior is invalid.
+          UserError: a network does not support the images, labels or its options; or a schedule, the prior
+            or the number of frozen blocks is invalid.
         """
         check_prior(self.prior, self.z_dim)
-        _ = self.g_def, self.d_def, self.microbatch_tasks, self.g_tx(), self.d_tx()
+        _ = self.g_def, self.d_def, self.d_frozen, self.microbatch_tasks, self.g_tx(), self.d_tx()
         _ = self.penalty_weight_at(0), self.ema_decay_at(jnp.asarray(0))
         return self
 
@@ -247,7 +252,22 @@ class GAN:
     def d_tx(self, step: Array | int = 0) -> optax.GradientTransformation:
         """The discriminator's optimiser at this step (a count of generator updates)."""
         rate = self.g_lr if self.d_lr is None else self.d_lr
-        return (self.d_optimizer_fn or self.g_optimizer_fn)(self.lr_factor(step) * rate)
+        tx = (self.d_optimizer_fn or self.g_optimizer_fn)(self.lr_factor(step) * rate)
+        return tx if self.d_frozen is None else without_updates(tx, self.d_frozen)
+
+    @functools.cached_property
+    def d_frozen(self) -> Tree | None:
+        """Whether each parameter of the discriminator is frozen by `freeze_d_layers`; None: none is."""
+        if not self.freeze_d_layers:
+            return None
+        return frozen_parameters(self.abstract_d, self.abstract_d.backbone, self.freeze_d_layers)
+
+    def generator_labels(self, y: Array | None, step: Array | int) -> Array | None:
+        """The labels [B, K] that the generator gets at this step for the labels `y`, see `AuxTask`."""
+        if y is not None:
+            for task in self.tasks:
+                y = task.generator_labels(y, step)
+        return y
 
     def lr_factor(self, step: Array | int) -> Array | float:
         """The factor of both learning rates at this step: schedule times warm-up."""
@@ -321,10 +341,10 @@ def headed_discriminator(
     """A discriminator with the heads of tasks.
 
     Raises:
-      UserError: the discriminator and a task both project the labels, or the network does not fit `net`.
+      UserError: the labels are projected more than once, or the network does not fit `net`.
     """
     backbone = make(net, rngs=rngs)
-    if backbone.projects_labels and any(task.changes_logits for task in tasks):
+    if backbone.projects_labels + sum(task.projects_labels for task in tasks) > 1:
         raise UserError(
             "labels are projected twice; set S3GAN.project_y or the discriminator's project_y to False"
         )

@@ -21,6 +21,7 @@ from compare_gan.nn.state import merge_module
 
 def sample(gan: GAN, state: GANState, z: Array, y: Array | None = None) -> Array:
     """Generates images [B, H, W, C] in [0, 1] from z [B, Z] and labels [B, K], with `eval_params`."""
+    y = gan.generator_labels(y, state.step)
     return merge_module(gan.g_def, eval_params(state), state.g.extra)(Cond(z, y, train=False))
 
 

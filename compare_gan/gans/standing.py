@@ -112,7 +112,7 @@ def accumulate_stats(
         z = shard(gan.prior(z_rng, (BATCH_SIZE, gan.z_dim)))
         y = shard(random_labels(y_rng, BATCH_SIZE, gan.y_dim)) if gan.conditional else None
         generator = merge_module(gan.g_def, params, extra)
-        generator(Cond(z, y, train=as_in_training, accumulate=True))
+        generator(Cond(z, gan.generator_labels(y, state.step), train=as_in_training, accumulate=True))
         return replace_spectral_vectors(state.g.extra, net_state(generator).extra)
 
     return jax.lax.fori_loop(0, batches, add, reset_stats(state.g.extra))

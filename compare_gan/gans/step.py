@@ -90,7 +90,7 @@ def discriminator_step(
 ) -> tuple[GANState, Metrics]:
     """One discriminator update on a batch of real images [B, H, W, C] and newly generated ones."""
     drawn = draw(gan, batch, rng, shard)
-    fake, g_extra = generate_side(gan, state.g.params, state.g.extra, drawn.latents)
+    fake, g_extra = generate_side(gan, state.g.params, state.g.extra, drawn.latents, state.step)
     return update_discriminator(gan, with_g_extra(state, g_extra), drawn.real, fake, drawn.rng)
 
 
@@ -140,7 +140,7 @@ def unrolled_step(
 
     def run_generator(state: GANState, latents: Latents) -> tuple[Labeled, GANState]:
         extra = replace_spectral_vectors(vectors, state.g.extra)
-        fake, extra = generate_side(gan, state.g.params, extra, latents)
+        fake, extra = generate_side(gan, state.g.params, extra, latents, state.step)
         return fake, with_g_extra(state, extra)
 
     if gan.experimental_joint_gen_for_disc:
@@ -187,7 +187,7 @@ def generate_with_vjp(
     """
 
     def pixels(params: Tree) -> tuple[Pixels, tuple[Labeled, Tree]]:
-        fake, extra = generate_side(gan, params, state.g.extra, drawn.latents)
+        fake, extra = generate_side(gan, params, state.g.extra, drawn.latents, state.step)
         return (fake.images, fake.others), (fake, extra)
 
     _, generator_vjp, (fake, extra) = jax.vjp(pixels, state.g.params, has_aux=True)
@@ -379,15 +379,21 @@ def both_losses(
     }
     for regularizer in gan.regularizers:
         pair = pair + regularizer.loss(adaptive[regularizer.name], logits)
-    pair = pair.scaled(gan.adversarial_weight, gan.adversarial_weight)
     metrics = {
         "loss/penalty": penalty,
         "logits/real": real_base.logits.mean(),
         "logits/fake": fake_base.logits.mean(),
     }
-    for task, task_real, task_fake in zip(gan.microbatch_tasks, real_extra, fake_extra, strict=True):
-        real_side = SideOutputs(real_base, task_real, real.origin)
-        fake_side = SideOutputs(fake_base, task_fake, fake.origin)
+    sides = [
+        (task, SideOutputs(real_base, on_real, real.origin), SideOutputs(fake_base, on_fake, fake.origin))
+        for task, on_real, on_fake in zip(gan.microbatch_tasks, real_extra, fake_extra, strict=True)
+    ]
+    for task, real_side, fake_side in sides:
+        term = task.adversarial_loss(gan.loss, real_side, fake_side, real.y, fake.y, step)
+        if term is not None:
+            pair, metrics = pair + term[0], metrics | term[1]
+    pair = pair.scaled(gan.adversarial_weight, gan.adversarial_weight)
+    for task, real_side, fake_side in sides:
         task_pair, task_metrics = task.loss(real_side, fake_side, real.y, fake.y)
         pair, metrics = pair + task_pair, metrics | task_metrics
     return Losses(pair, extra, metrics, adaptive)
@@ -507,15 +513,18 @@ def generate(gan: GAN, params: Tree, extra: Tree, z: Array, y: Array | None) -> 
     return accumulate_microbatches(microbatch_fn, (z, y), gan.gradient_accumulation)
 
 
-def generate_side(gan: GAN, params: Tree, extra: Tree, latents: Latents) -> tuple[Labeled, Tree]:
+def generate_side(
+    gan: GAN, params: Tree, extra: Tree, latents: Latents, step: Array | int
+) -> tuple[Labeled, Tree]:
     """The generated side of an update, and the generator's new non-trainable state.
 
     Other images are generated with the same labels and spectral vectors, and with the statistics of their own
     batch, which are not stored.
     """
     z, y, others = latents
-    images, new = generate(gan, params, extra, z, y)
+    given = gan.generator_labels(y, step)
+    images, new = generate(gan, params, extra, z, given)
     if not gan.uses_origin:
         return Labeled(images, y), new
-    made = {name: generate(gan, params, extra, other, y)[0] for name, other in others.items()}
+    made = {name: generate(gan, params, extra, other, given)[0] for name, other in others.items()}
     return Labeled(images, y, made, Origin(z)), new

@@ -10,7 +10,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec, Norm
 from compare_gan.nn.heads import scored
 from compare_gan.nn.layers import Conv, LayerFactory
-from compare_gan.nn.networks import NetSpec
+from compare_gan.nn.networks import NetSpec, Stage
 from compare_gan.nn.norms import LayerNorm
 from compare_gan.nn.remat import maybe_remat
 from compare_gan.nn.rescale import Scale, of_ends
@@ -124,6 +124,10 @@ class ResNetDiscriminator(nnx.Module):
         self.blocks = resnet_blocks(make, widths, scales)
         self.feature_dim = widths[-1]
         self.final_fc = make.linear(widths[-1], 1)
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [(block,) for block in (self.color_block, *self.blocks)]
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         for block in (self.color_block, *self.blocks):

@@ -5,7 +5,8 @@ An architecture is a pair of NNX modules, registered with `register_pair`. Their
 """
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from flax import nnx
 
@@ -60,6 +61,18 @@ class Discriminator(Protocol):
     projects_labels: bool  # whether the logits include a label projection (`nn.heads`)
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut: ...
+
+
+Stage = tuple[Any, ...]  # the modules of a block of a discriminator, or None
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A discriminator whose first blocks can be frozen, see `gans.freeze`."""
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The modules of each block, from the pixels on, without the last layers that follow the blocks."""
 
 
 class MakeGenerator(Protocol):

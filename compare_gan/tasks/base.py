@@ -8,6 +8,7 @@ from flax import nnx
 from compare_gan.core.types import (
     Array,
     DiscriminatorOut,
+    GanLoss,
     ImageSpec,
     Labeled,
     LossPair,
@@ -22,6 +23,16 @@ class AuxTask(abc.ABC):
     """A head on the discriminator's features with its own loss. Subclasses are frozen dataclasses."""
 
     name: str
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the GAN must be conditional."""
+        return False
+
+    @property
+    def projects_labels(self) -> bool:
+        """Whether the head has a label projection, so that the network and other heads must not have one."""
+        return self.changes_logits
 
     @property
     def changes_logits(self) -> bool:
@@ -82,6 +93,33 @@ class AuxTask(abc.ABC):
           real_y: labels [B, K] of the real images, or None.
           fake_y: the same of the generated images.
         """
+
+    def adversarial_loss(
+        self,
+        loss: GanLoss,
+        real: SideOutputs,
+        fake: SideOutputs,
+        real_y: Array | None,
+        fake_y: Array | None,
+        step: Array | int,
+    ) -> tuple[LossPair, Metrics] | None:
+        """A further term of the adversarial loss, on logits of the task's head, and metrics; None: no term.
+
+        Args:
+          loss: that of the GAN.
+          real: see `loss`.
+          fake: see `loss`.
+          real_y: see `loss`.
+          fake_y: see `loss`.
+          step: number of generator updates so far.
+        """
+        del loss, real, fake, real_y, fake_y, step
+        return None
+
+    def generator_labels(self, y: Array, step: Array | int) -> Array:
+        """The labels [B, K] that the generator gets in place of `y`, in training and in inference."""
+        del step
+        return y
 
     def for_microbatch(self, parts: int) -> "AuxTask":
         """The same task for one of `parts` equal microbatches.

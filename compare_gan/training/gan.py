@@ -28,6 +28,7 @@ from compare_gan.training.hooks import BestCheckpointHook, Hook, SampleHook, Sco
 from compare_gan.training.loop import Job, run
 from compare_gan.training.schedule import TrainSchedule
 from compare_gan.training.tensorboard import TensorBoardHook, learning_rates, real_grid
+from compare_gan.training.warm_start import WarmStart
 from compare_gan.training.writers import SampleWriter, sample_std
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def train(
     score: Score | None = None,
     tensorboard: bool = True,
     hooks: Sequence[Hook] = (),
+    warm_start: WarmStart | None = None,
 ) -> GANState:
     """Trains a GAN, or resumes where an earlier call stopped; see `compare_gan.training.loop.run`.
 
@@ -69,6 +71,7 @@ def train(
       score: called every `schedule.score_every` steps; the checkpoint with the smallest score is kept.
       tensorboard: write metrics, samples and real images to a TensorBoard event file in the run folder.
       hooks: see `compare_gan.training.hooks`.
+      warm_start: the weights of a run without checkpoints; None: initial ones.
 
     Raises:
       UserError: the run folder is in use or not writable, or the batch size or the labels are invalid.
@@ -102,6 +105,10 @@ def train(
         own.append(BestCheckpointHook(score, checkpoints, schedule))
     if is_main_process() and max(saved_steps(run_dir), default=0) < schedule.steps:
         (run_dir / DONE).unlink(missing_ok=True)  # the run is extended by more steps
+
+    def begin(state: GANState) -> GANState:
+        return state if warm_start is None else warm_start.begin(gan, state, checkpoints, placement)
+
     state = run(
         job,
         split,
@@ -112,6 +119,7 @@ def train(
         workers=workers,
         checkpoints=checkpoints,
         hooks=[*own, *hooks],
+        begin=begin,
     )
     if is_main_process():
         (run_dir / DONE).touch()

@@ -104,8 +104,8 @@ def run(
         init, train_step = compile_init(job, placement), compile_step(job, placement, feed.select)
 
         def start(rollbacks: int) -> tuple[Any, int, Array, Reports]:
-            state = begin(init(init_rng))
-            state = checkpoints.restore(state) or state
+            state = init(init_rng)
+            state = checkpoints.restore(state) or begin(state)
             step = int(state.step)
             # Steps that are repeated after a rollback use other random numbers.
             rng = jax.random.fold_in(root, rollbacks) if rollbacks else root

@@ -24,6 +24,7 @@ NEEDED = {
     "Projection": dict(use_predictor=True),
     "LabelAugmentation": dict(num_images=2),
     "MinibatchStd": dict(group_size=6),
+    "Transition": dict(steps=9),
 }
 LAYERS = Layers(weights=Weights(stddev=0.5))
 
