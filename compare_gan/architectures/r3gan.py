@@ -21,7 +21,7 @@ from compare_gan.core.types import Array, Cond, DiscriminatorOut, ImageSpec
 from compare_gan.nn.blocks import check_side
 from compare_gan.nn.heads import label_projection
 from compare_gan.nn.layers import LayerFactory
-from compare_gan.nn.networks import NetSpec, register_pair
+from compare_gan.nn.networks import NetSpec, Stage, register_pair
 from compare_gan.nn.remat import maybe_remat
 from compare_gan.nn.rescale import smooth_down, smooth_up
 
@@ -196,6 +196,10 @@ class Discriminator(nnx.Module):
             else None
         )
         self.feature_dim, self.projects_labels = channels[-1], project_y
+
+    @property
+    def stages(self) -> list[Stage]:
+        return list(zip([self.from_image, *self.trunk.transitions], self.trunk.stages, strict=True))
 
     def __call__(self, x: Array, cond: Cond) -> DiscriminatorOut:
         x = self.trunk(self.from_image(2 * x - 1, train=cond.train), cond)

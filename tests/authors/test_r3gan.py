@@ -137,7 +137,7 @@ def test_images_and_logits():
     close(clipped, np.clip(images, 0, 1), 1e-6)
     assert float(images.min()) < 0  # so that something is clipped
     for side, expected in zip((real, fake), CASE["training/logits"], strict=True):
-        close(jax.jit(discriminate)(state.d.params, *side), expected, 5e-6)
+        close(jax.jit(discriminate)(state.d.params, side.images, side.y), expected, 5e-6)
 
 
 def test_losses_and_penalties_and_their_gradients():

@@ -22,7 +22,7 @@ from compare_gan.nn.options import DiscriminatorOptions
 from .tiny import Discriminator, batch, tiny_gan
 
 KEY = jax.random.key(0)
-LAST = {"final_fc", "embedding_fc", "fc1", "fc4", "head"}  # layers after the blocks
+LAST = {"basis", "final_fc", "embedding_fc", "fc1", "fc4", "head"}  # layers after the blocks
 SIDES = {"resnet30_arch": 128, "resnet_stl_arch": 48, "resnet_biggan_deep_arch": 64, "resnet_biggan_arch": 64}
 
 
@@ -57,7 +57,7 @@ def test_the_blocks_of_every_architecture_are_all_but_its_last_layers(name):
     assert {path.split("/")[0] for path, stays in frozen.items() if not stays} <= LAST
     assert all(counts[i] < counts[i + 1] for i in range(len(counts) - 1)) and counts[0] > 0
     first = {path.split("/")[0] for path, stays in names(frozen_parameters(d, d, 1)).items() if stays}
-    assert first & {"blocks", "convs", "conv1", "color_block", "color_conv", "initial_conv"}
+    assert first & {"blocks", "convs", "conv1", "color_block", "color_conv", "initial_conv", "from_image"}
     with pytest.raises(UserError, match=f"is {len(d.stages) + 1}; it must be from 0 to {len(d.stages)}"):
         frozen_parameters(d, d, len(d.stages) + 1)
 

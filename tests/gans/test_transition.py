@@ -40,13 +40,15 @@ def sides(seed=0, missing=()):
     return Labeled(real, jax.nn.one_hot(y, 3)), Labeled(fake, jax.nn.one_hot(np.arange(8) % 3, 3))
 
 
-def outputs(gan, state, images, y):
+def outputs(gan, state, side):
     """Logits, and the label projection by hand."""
     d = state.d.params
     plain = dataclasses.replace(gan, conditional=False, tasks=())
-    out = merge_module(plain.d_def, {"backbone": d["backbone"]}, state.d.extra)(images, None, (), train=True)
+    out = merge_module(plain.d_def, {"backbone": d["backbone"]}, state.d.extra)(
+        side.images, None, (), train=True
+    )
     kernel = np.asarray(d["heads"]["transition"]["kernel"])
-    return np.asarray(out.logits), np.sum((np.asarray(y) @ kernel) * np.asarray(out.features), 1)
+    return np.asarray(out.logits), np.sum((np.asarray(side.y) @ kernel) * np.asarray(out.features), 1)
 
 
 def test_lambda_rises_linearly_between_its_shares_of_the_steps():
@@ -65,7 +67,7 @@ def test_the_loss_is_that_of_the_logits_plus_lambda_times_that_of_the_projection
     d = dataclasses.replace(state.d, params={"backbone": state.d.params["backbone"], "heads": {}})
     unlabelled = [side._replace(y=None) for side in (real, fake)]
     first = both_losses(plain, d, *unlabelled, KEY, step=step).pair
-    second = loss(*(jnp.asarray(outputs(gan, state, *side)[1]) for side in (real, fake)))
+    second = loss(*(jnp.asarray(outputs(gan, state, side)[1]) for side in (real, fake)))
     for player in ("d", "g"):
         expected = getattr(first, player) + strength * getattr(second, player)
         assert float(getattr(found.pair, player)) == pytest.approx(float(expected), rel=1e-5)
@@ -76,7 +78,7 @@ def test_unlabelled_images_count_in_the_unconditional_part_only():
     gan = transitional(spectral_norm=False)
     state, (real, fake) = random_state(gan), sides(missing=(0, 3, 4, 6, 7))
     found = both_losses(gan, state.d, real, fake, KEY, step=60)
-    (plain_real, r), (plain_fake, f) = (outputs(gan, state, *side) for side in (real, fake))
+    (plain_real, r), (plain_fake, f) = (outputs(gan, state, side) for side in (real, fake))
     r = r[[1, 2, 5, 1, 2, 5, 1, 2]]  # each generated image is compared with a labelled one
 
     def loss(real, fake):
