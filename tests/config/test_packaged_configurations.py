@@ -57,7 +57,8 @@ def test_the_command_is_valid(name):
 def test_the_header_has_the_size_of_the_images_and_further_needs(name):
     parsed, needs = parse(files(name)), FOUND[name].needs or ""
     assert image_spec(parsed.dataset.name, None, None).image_shape[:2] == (FOUND[name].side,) * 2
-    assert ("several devices" in needs) == (parsed.options.batch_size >= 2048)
+    number, unit = FOUND[name].memory.replace(",", "").split()
+    assert ("several devices" in needs) == (unit == "GB" and float(number) > 100)
     assert ("a label for every image" in needs) == name.startswith("s3gan")
 
 
