@@ -87,8 +87,8 @@ def _square(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarra
 def zoomed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A centred square of random size and at least half the area of the largest, mirrored at random.
 
-    The crop of training images in the compare_gan fork of Zhao et al., https://arxiv.org/abs/2006.10738. There
-    the transform of training images mirrors after any crop.
+    For training images, as in the compare_gan fork of Zhao et al., https://arxiv.org/abs/2006.10738, which
+    mirrors at random after every crop.
     """
     longest = min(image.shape[:2])
     shortest = math.ceil(longest / math.sqrt(2))

@@ -41,7 +41,7 @@ def lines_after(file: Path, comment: str) -> str:
 
 
 def numbers_for(torch: Any, rng: np.random.Generator, used: list[np.ndarray]) -> Any:
-    """A context in which `torch.rand` and `torch.randn` return numbers of `rng`, which are added to `used`."""
+    """A context in which `torch.rand` and `torch.randn` return numbers of `rng`, added to `used`."""
 
     def source(draw):
         def given(size: Iterable[int], **_: Any):
