@@ -11,6 +11,7 @@ import numpy as np
 from compare_gan.config.parse import parse
 from compare_gan.config.partials import target_of
 from compare_gan.config.write import architecture_of, network_classes, write_config
+from compare_gan.core.augmentation import refuse_mirror
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.core.placement import Placement
@@ -149,6 +150,8 @@ def train(
         raise UserError("train takes either steps or a schedule")
     schedule = schedule or TrainSchedule(steps or 0)
     check_data(gan, data)
+    if random_flip:
+        refuse_mirror("dataset.random_flip", data.spec, "dataset.random_flip = False")
     check_run_dir(run_dir, schedule.steps)
     if data.origin is not None and data.origin.data is not None:
         refuse_inside(run_dir, data.origin.data)

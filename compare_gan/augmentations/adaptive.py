@@ -80,6 +80,9 @@ class ADA(_SignOfRealLogits):
 @AUGMENTATIONS.register("APA")
 @dataclasses.dataclass(frozen=True)
 class APA(_SignOfRealLogits):
-    """Adaptive pseudo augmentation: the share of real images that are replaced by generated ones."""
+    """Adaptive pseudo augmentation: the share of real images that are replaced by generated ones.
+
+    Jiang et al., https://arxiv.org/abs/2111.06849. A replaced image has the label for which it was generated.
+    """
 
     name: str = "apa"

@@ -113,7 +113,8 @@ def image_spec(name: str | None, shape: tuple[int, int, int] | None, classes: in
         raise UserError(f"{unknown}; give --image_shape H W C and --num_classes K")
     else:
         spec = ImageSpec(shape)
-    return ImageSpec(shape or spec.image_shape, spec.num_classes if classes is None else classes)
+    classes = spec.num_classes if classes is None else classes
+    return ImageSpec(shape or spec.image_shape, classes, spec.mirror)
 
 
 def groups(result: ParseResult) -> Iterator[Group]:

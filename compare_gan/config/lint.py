@@ -27,7 +27,7 @@ from compare_gan.losses.standard import wasserstein
 from compare_gan.nn.layers import SpectralVector
 from compare_gan.nn.options import OPS
 from compare_gan.nn.state import net_state
-from compare_gan.penalties.gradient import dragan_penalty, wgangp_penalty
+from compare_gan.penalties.gradient import BATCH_STATISTICS, is_gradient_penalty
 from compare_gan.penalties.weights import no_penalty
 from compare_gan.tasks.projection import Projection
 
@@ -146,12 +146,9 @@ def spectral_norms(gan: GAN) -> list[bool]:
 def cautions(parsed: Parsed, gan: GAN) -> Iterator[str]:
     """Messages on settings that are allowed but likely wrong."""
     _, normalised = spectral_norms(gan)
-    gradient_penalty = gan.penalty in (wgangp_penalty, dragan_penalty) and gan.penalty_weight
+    gradient_penalty = is_gradient_penalty(gan.penalty) and gan.penalty_weight
     if gradient_penalty and gan.d_has_batch_statistics:
-        yield (
-            "the penalty needs the gradient at each image, but with D.batch_norm_fn the output for an image "
-            "depends on the rest of the batch; with D.layer_norm it does not"
-        )
+        yield BATCH_STATISTICS
     if gan.loss is wasserstein and not gradient_penalty and not normalised:
         yield "the wasserstein loss needs a bounded gradient; bind penalty.fn or D.spectral_norm"
     if gan.g_use_ema and gan.ema_start_step >= parsed.options.training_steps:

@@ -26,6 +26,9 @@ class ImageSpec:
 
     image_shape: tuple[int, int, int]  # H, W, C
     num_classes: int = 0
+    # False: mirrored images mean something else. It refuses options and changes no result, so it is no part
+    # of equality.
+    mirror: bool = dataclasses.field(default=True, compare=False, repr=False)
 
 
 class Batch(NamedTuple):
@@ -115,7 +118,8 @@ class GanLoss(Protocol):
 class Augment(Protocol):
     """Augments an image [H, W, C] in [0, 1] at random, differentiably, with probability p.
 
-    The result need not stay in [0, 1]. All randomness comes from the key.
+    The result need not stay in [0, 1]. All randomness comes from the key. An augmentation that not all images
+    allow is a `core.augmentation.Augmentation`.
     """
 
     def __call__(self, key: Array, image: Array, p: Array | float) -> Array: ...

@@ -101,6 +101,7 @@ class ImageDataset:
     fit: str = "as stored"  # how test images were cropped and resized: scores depend on it
     test_class_names: tuple[str, ...] | None = None  # class names of the test labels; None: `class_names`
     origin: Origin | None = None  # None: made by hand
+    mirror: bool = True  # False: mirrored images mean something else, as digits do
 
     @property
     def test_classes(self) -> tuple[str, ...]:
@@ -110,7 +111,7 @@ class ImageDataset:
     @property
     def spec(self) -> ImageSpec:
         h, w, c = self.train.images.shape[1:]
-        return ImageSpec((h, w, c), len(self.class_names))
+        return ImageSpec((h, w, c), len(self.class_names), self.mirror)
 
     def with_labels(self, labels: np.ndarray, class_names: tuple[str, ...] | None = None) -> "ImageDataset":
         """The same images with other training labels, and optionally other classes.

@@ -24,7 +24,7 @@ def digits() -> Contents:
     digits_split = StoredSplit(Pixels(images, "digits"), rows[:, -1].astype(np.int32))
     out = held_out_mask(digits_split.labels, 1 / 4)
     train, test = (digits_split.select(np.flatnonzero(mask)) for mask in (~out, out))
-    return Contents("digits", "digits", train, test, tuple("0123456789"))
+    return Contents("digits", "digits", train, test, tuple("0123456789"), mirror=False)
 
 
 def read_table() -> np.ndarray:

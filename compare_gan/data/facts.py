@@ -68,10 +68,11 @@ class DatasetInfo:
     min_side: int = 0  # drop training images whose shorter side has fewer pixels
     manual_files: tuple[str, ...] = ()  # files that TensorFlow Datasets cannot download
     manual_source: str = ""  # where to get them
+    mirror: bool = True  # False: mirrored images mean something else, as digits do
 
     @property
     def spec(self) -> ImageSpec:
-        return ImageSpec(self.image_shape, self.num_classes)
+        return ImageSpec(self.image_shape, self.num_classes, self.mirror)
 
 
 def _squared(tfds: str, side: int, crop: int, **more: Any) -> DatasetInfo:
@@ -132,11 +133,11 @@ def _imagenet(side: int, num_classes: int = 1000, **more: Any) -> DatasetInfo:
 
 
 DATASET_INFO: dict[str, DatasetInfo] = {
-    "mnist": DatasetInfo("mnist", (28, 28, 1), 10),
+    "mnist": DatasetInfo("mnist", (28, 28, 1), 10, mirror=False),
     "fashion-mnist": DatasetInfo("fashion_mnist", (28, 28, 1), 10),
     "cifar10": DatasetInfo("cifar10", (32, 32, 3), 10),
     "cifar100": DatasetInfo("cifar100", (32, 32, 3), 100),
-    "svhn": DatasetInfo("svhn_cropped", (32, 32, 3), 10, eval_images=26_032),
+    "svhn": DatasetInfo("svhn_cropped", (32, 32, 3), 10, eval_images=26_032, mirror=False),
     "stl10": _stl10(),
     "celeb_a": _squared("celeb_a", 64, 160),
     "celeb_a_128": _squared("celeb_a", 128, 160),

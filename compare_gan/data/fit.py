@@ -57,7 +57,7 @@ class CropResize:
     @property
     def random(self) -> bool:
         """Whether the crop is random."""
-        return self.size is not None and self.crop in ("random", "distorted")
+        return self.size is not None and self.crop in preprocess.RANDOM_CROPS
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """[h, w, C] uint8 -> [size, size, C] uint8."""

@@ -34,6 +34,7 @@ def join_sources(sources: Sequence[Contents]) -> Contents:
         joined(tests) if tests else None,
         names,
         tuple(notes),
+        all(contents.mirror for contents in sources),
     )
 
 

@@ -105,7 +105,14 @@ def load(contents: Contents, reading: LoadOptions) -> ImageDataset:
         )
     _warn_if_dark(contents.path, train_split.images)
     train_split, test_split = (with_channels(split, max(c, tc)) for split in (train_split, test_split))
-    return ImageDataset(contents.name, train_split, test_split, contents.class_names, str(test_fit))
+    return ImageDataset(
+        contents.name,
+        train_split,
+        test_split,
+        contents.class_names,
+        str(test_fit),
+        mirror=contents.mirror and (reading.facts is None or reading.facts.mirror),
+    )
 
 
 def apply_options(contents: Contents, reading: LoadOptions) -> Contents:

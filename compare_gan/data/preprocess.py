@@ -84,6 +84,18 @@ def _square(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarra
     return image[top : top + size, left : left + size]
 
 
+def zoomed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A centred square of random size and at least half the area of the largest, mirrored at random.
+
+    For training images, as in the compare_gan fork of Zhao et al., https://arxiv.org/abs/2006.10738, which
+    mirrors at random after every crop.
+    """
+    longest = min(image.shape[:2])
+    shortest = math.ceil(longest / math.sqrt(2))
+    image = crop_or_pad(image, int(rng.integers(shortest, longest + 1)))
+    return image[:, ::-1] if rng.integers(2) else image
+
+
 def uncropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The full image, of any aspect ratio."""
     return image
@@ -93,8 +105,10 @@ CROPS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "distorted": distorted,
     "random": random,
     "middle": middle,
+    "zoomed": zoomed,
     "none": uncropped,
 }
+RANDOM_CROPS = ("distorted", "random", "zoomed")
 
 
 @expose("train_imagenet_transform", module=LIB)
@@ -121,5 +135,4 @@ class EvalImagenetTransform:
 
 def _check(name: str, crop_method: str) -> None:
     if crop_method not in CROPS:
-        fork = ", which exists only in the DiffAugment fork" if crop_method == "zoomed" else ""
-        raise UserError(f"{name}.crop_method is {crop_method!r}{fork}, use one of {', '.join(CROPS)}")
+        raise UserError(f"{name}.crop_method is {crop_method!r}, use one of {', '.join(CROPS)}")

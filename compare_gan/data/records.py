@@ -100,6 +100,7 @@ class Contents:
     test: StoredSplit | None  # None: hold out some training images
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()  # notes for the user, such as skipped files
+    mirror: bool = True  # False: mirrored images mean something else
 
 
 def joined(splits: Sequence[StoredSplit]) -> StoredSplit:

@@ -46,4 +46,5 @@ def fake(name: str) -> ImageDataset:
         )
         for _ in range(2)
     )
-    return ImageDataset(name, train, test, tuple(map(str, range(facts.num_classes))))
+    names = tuple(map(str, range(facts.num_classes)))
+    return ImageDataset(name, train, test, names, mirror=facts.mirror)

@@ -71,7 +71,8 @@ def read_tfds(source: str, data_dir: str | None) -> Contents:
     if test is not None and facts is not None:
         test = test.select(np.arange(min(len(test), facts.eval_images)))
     names = () if keys.label is None else tuple(info.features[keys.label].names)
-    return Contents(str(folder), source, train, test, names)
+    mirror = facts is None or facts.mirror
+    return Contents(str(folder), source, train, test, names, mirror=mirror)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from compare_gan.core.augmentation import refuse_mirror
 from compare_gan.core.errors import UserError
 from compare_gan.core.label_methods import Method
 from compare_gan.core.run_files import CLUSTERS
@@ -118,10 +119,12 @@ class Study:
 
     def gan(self, method: Method) -> GAN:
         """The GAN of a method. GANs of the same configuration compare equal and share compiled programs."""
-        num_classes = {"single": 1, "clusters": self.recipe.clusters}.get(
-            method.labels, self.dataset.spec.num_classes
-        )
-        return self.configured[method.recipe].gan(ImageSpec(self.dataset.spec.image_shape, num_classes))
+        spec = self.dataset.spec
+        num_classes = {"single": 1, "clusters": self.recipe.clusters}.get(method.labels, spec.num_classes)
+        configured = self.configured[method.recipe]
+        if configured.random_flip:
+            refuse_mirror("dataset.random_flip", spec, "dataset.random_flip = False")
+        return configured.gan(dataclasses.replace(spec, num_classes=num_classes))
 
     def seed_folder(self, seed: int) -> Path:
         """The folder of a seed."""

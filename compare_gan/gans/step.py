@@ -296,7 +296,8 @@ def augmented(
         share = pseudo.probability(adaptive[pseudo.name])
         replaced = jax.vmap(lambda key: jax.random.bernoulli(key, share))(fold_in(keys.real, 1))
         images = jnp.where(replaced[:, None, None, None], jax.lax.stop_gradient(fake.images), real.images)
-        real = real._replace(images=images)
+        y = None if real.y is None else jnp.where(replaced[:, None], fake.y, real.y)
+        real = real._replace(images=images, y=y)
     p: Array | float = 1.0
     if (control := gan.augment_probability) is not None:
         p = control.probability(adaptive[control.name])

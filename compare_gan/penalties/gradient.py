@@ -1,14 +1,19 @@
 """Gradient penalties on the discriminator."""
 
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from compare_gan.core.registry import PENALTIES
-from compare_gan.core.types import Array, PenaltyInputs
+from compare_gan.core.types import Array, Penalty, PenaltyInputs
 
 LIB = "compare_gan.gans.penalty_lib"
+BATCH_STATISTICS = (
+    "the penalty needs the gradient at each image, but with D.batch_norm_fn the output for an image "
+    "depends on the rest of the batch; with D.layer_norm it does not"
+)
 
 
 @PENALTIES.register("wgangp_penalty", module=LIB)
@@ -80,6 +85,11 @@ def r1_r2_penalty(p: PenaltyInputs, interval: int = 1) -> Array:
     )
 
 
+def is_gradient_penalty(penalty: Penalty) -> bool:
+    """Whether a penalty is of this module; arguments may be bound by `functools.partial`."""
+    return (penalty.func if isinstance(penalty, functools.partial) else penalty) in GRADIENT_PENALTIES
+
+
 def zero_centred(discriminator: Callable[[Array], Array], x: Array) -> Array:
     """Half the mean squared norm of the gradient at each image of x [B, H, W, C]."""
     return 0.5 * jnp.mean(squared_norms(discriminator, x))
@@ -91,3 +101,6 @@ def lazily(p: PenaltyInputs, interval: int, penalty: Callable[[], Array]) -> Arr
         return penalty()
     due = jnp.asarray(p.step) % interval == 0
     return jax.lax.cond(due, lambda: interval * penalty(), lambda: jnp.zeros(()))
+
+
+GRADIENT_PENALTIES = (wgangp_penalty, dragan_penalty, r1_penalty, r2_penalty, r1_r2_penalty)

@@ -17,8 +17,8 @@ class LeCam(Regularizer):
     """Keeps the logits of real images near the average of those of generated ones, and vice versa.
 
     With moving averages a_R and a_F of the mean logits, updated first, the discriminator's loss gets
-    weight * (E[relu(D(x) - a_F)^2] + E[relu(a_R - D(G(z)))^2]). Until `start_step` the averages follow the
-    batch and the term is off. The rectifier is in the authors' code, not in equation 4 of the paper.
+    weight * (E[relu(D(x) - a_F)^2] + E[relu(a_R - D(G(z)))^2]). Before `start_step` the averages follow the
+    batch; the term is on after it. The rectifier is in the authors' code, not in equation 4 of the paper.
 
     Raises:
       UserError: a value out of range.
@@ -46,5 +46,5 @@ class LeCam(Regularizer):
     def loss(self, state: State, logits: Logits) -> LossPair:
         real = jnp.mean(jax.nn.relu(logits.real - state["fake"]) ** 2)
         fake = jnp.mean(jax.nn.relu(state["real"] - logits.fake) ** 2)
-        on = jnp.asarray(logits.step) >= self.start_step
+        on = jnp.asarray(logits.step) > self.start_step
         return LossPair(jnp.where(on, self.weight * (real + fake), 0.0), jnp.zeros(()))

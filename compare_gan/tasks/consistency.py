@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from compare_gan.core.augmentation import refuse_mirror
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
-from compare_gan.core.types import Array, Labeled, LossPair, Metrics, Side, SideOutputs
+from compare_gan.core.types import Array, ImageSpec, Labeled, LossPair, Metrics, Side, SideOutputs
 from compare_gan.nn.images import random_flip
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.tasks.base import AuxTask
@@ -41,6 +42,10 @@ class Consistency(AuxTask):
             raise UserError(
                 "Consistency.real_weight and Consistency.fake_weight must not be negative, nor both 0"
             )
+
+    def check(self, spec: ImageSpec) -> None:
+        if self.mirror:
+            refuse_mirror("Consistency.mirror", spec, "Consistency.mirror = False")
 
     @property
     def random(self) -> bool:

@@ -20,19 +20,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 
 from compare_gan.core import records
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, remove_leftovers, sha256_of, write_json
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.run_files import CHECKPOINTS
-from compare_gan.core.types import GANState, Tree
+from compare_gan.core.types import Array, GANState, Tree
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp
 
 FORMAT = 2  # in format 1 the manifest held only the digests
 MANIFEST, BEST, UNFINISHED = "sha256.json", "best.json", ".orbax-checkpoint-tmp"
+ADAPTIVE = "adaptive"  # the field of `GANState`
 TIMEOUT_MS = 20 * 60 * 1000  # of the barrier between processes, as in Orbax
 log = logging.getLogger(__name__)
 
@@ -171,21 +173,31 @@ class Checkpoints:
     def read(self, step: int, template: GANState) -> GANState:
         """The state of one step, sharded like `template`, without checking its files.
 
+        Adaptive parts that the checkpoint does not have keep the state of `template`.
+
         Raises:
           UserError: the checkpoint belongs to another network.
         """
-        abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _stored(template)
-        )
         import orbax.checkpoint as ocp
 
+        path = self.folder / str(step)
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), template
+        )
         try:
             with ocp.StandardCheckpointer() as checkpointer:
-                found = checkpointer.restore(self.folder / str(step), abstract)
-            return GANState(**found) if isinstance(template, GANState) and isinstance(found, dict) else found
-        except (ValueError, KeyError) as error:
-            why = find_mismatch(self.folder / str(step), template) or reason(error)
-            raise UserError(f"{self.folder / str(step)}: does not match this configuration ({why})") from None
+                if not isinstance(abstract, GANState):
+                    return checkpointer.restore(path, abstract)
+                metadata = checkpointer.metadata(path).item_metadata.tree
+                scalar = jax.ShapeDtypeStruct((), jnp.float32, sharding=template.step.sharding)
+                parts = {
+                    name: dict.fromkeys(part, scalar) for name, part in metadata.get(ADAPTIVE, {}).items()
+                }
+                found = checkpointer.restore(path, _stored(dataclasses.replace(abstract, adaptive=parts)))
+                return _with_adaptive_parts_of(template, GANState(**found), path)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            why = find_mismatch(path, template) or reason(error)
+            raise UserError(f"{path}: does not match this configuration ({why})") from None
 
     def _commit(self, step: int, writer: "ocp.StandardCheckpointer") -> None:
         """Runs in the thread: waits for the files, then writes the manifest."""
@@ -234,17 +246,28 @@ def _stored(state: GANState) -> Tree:
 
     So checkpoints of plain GANs are those of versions that knew no such parts.
     """
-    if not isinstance(state, GANState) or state.adaptive:
+    if not isinstance(state, GANState):
         return state
     fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
-    del fields["adaptive"]
-    return fields
+    return fields if state.adaptive else {name: fields[name] for name in fields if name != ADAPTIVE}
+
+
+def _with_adaptive_parts_of(template: GANState, found: GANState, path: Path) -> GANState:
+    """The state `found` with the adaptive parts of `template`, which start anew if `found` lacks them."""
+    parts = dict[str, dict[str, Array]]()
+    for name, initial in template.adaptive.items():
+        stored = found.adaptive.get(name, {})
+        parts[name] = stored if stored.keys() == initial.keys() else initial
+        if parts[name] is initial:
+            log.warning("checkpoint %s has no state of %s, which starts anew", path, name)
+    return dataclasses.replace(found, adaptive=parts)
 
 
 def find_mismatch(path: Path, template: GANState) -> str | None:
     """A short description of how a checkpoint's arrays differ from those of a state; None if they do not.
 
-    Only names and shapes are compared. None also if the checkpoint cannot be read, see `find_corruption`.
+    Only names and shapes are compared, and not those of adaptive parts, see `Checkpoints.read`. None also if
+    the checkpoint cannot be read, see `find_corruption`.
 
     Args:
       path: the checkpoint.
@@ -268,9 +291,10 @@ def find_mismatch(path: Path, template: GANState) -> str | None:
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    """The shape of each array by its path."""
+    """The shape of each array by its path, without those of adaptive parts."""
     leaves = jax.tree.leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(x.shape) for path, x in leaves}
+    shapes = {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(x.shape) for path, x in leaves}
+    return {name: shape for name, shape in shapes.items() if not name.startswith(f"{ADAPTIVE}/")}
 
 
 def reason(error: Exception) -> str:

@@ -22,6 +22,7 @@ from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import ShardFn, train_step
 from compare_gan.nn import kernels
 from compare_gan.nn.images import random_flip as flipped
+from compare_gan.penalties.gradient import BATCH_STATISTICS, is_gradient_penalty
 from compare_gan.training.checkpoints import Checkpoints, saved_steps
 from compare_gan.training.divergence import DivergenceHook, DivergenceMonitor, DivergencePolicy
 from compare_gan.training.hooks import BestCheckpointHook, Hook, SampleHook, Score
@@ -91,6 +92,8 @@ def train(
             "precision.compute is bfloat16, which is slower than float32 here: it needs a processor with "
             "avx512_bf16 and the package compare_gan_cpu"
         )
+    if gan.penalty_weight and is_gradient_penalty(gan.penalty) and gan.d_has_batch_statistics:
+        log.warning(BATCH_STATISTICS)
     gan = gan.with_replicas(placement.mesh.size)
     job = dataclasses.replace(job_of(gan, random_flip), name=run_dir.name)
     checkpoints = Checkpoints(run_folder(run_dir), schedule.keep_checkpoints)

@@ -166,8 +166,8 @@ COMBINATIONS = {
     "add `cosine_decay.decay_steps = ...` to the configuration",
     "ModularGAN.g_optimizer_fn = @tf.train.MomentumOptimizer": "MomentumOptimizer.momentum is not set; "
     "add `MomentumOptimizer.momentum = ...` to the configuration",
-    "train_imagenet_transform.crop_method = 'zoomed'": "train_imagenet_transform.crop_method is 'zoomed', "
-    "which exists only in the DiffAugment fork, use one of distorted, random, middle, none",
+    "train_imagenet_transform.crop_method = 'zoom'": "train_imagenet_transform.crop_method is 'zoom', use "
+    "one of distorted, random, middle, zoomed, none",
 }
 
 

@@ -74,6 +74,8 @@ WARNINGS = {
     f"{S3GAN}\nS3GAN.ema_decay = 0.9": "changes nothing: ModularGAN.g_use_ema is False",
     f"{S3GAN}\nS3GAN.self_supervision = 'none'": "changes nothing: S3GAN.self_supervision is 'none'",
     "penalty.fn = @wgangp_penalty\nD.batch_norm_fn = @batch_norm": "the output for an image depends on",
+    "penalty.fn = @r1_penalty\nr1_penalty.interval = 4\nD.batch_norm_fn = @batch_norm": "the output for an "
+    "image depends on",
     "loss.fn = @wasserstein": "needs a bounded gradient",
     "ModularGAN.g_use_ema = True": "the average of the generator is never updated",
     "ModularGAN.conditional = True": "neither network uses the labels",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
+from compare_gan.data.fit import CropResize
 from compare_gan.data.preprocess import (
     CROPS,
     EvalImagenetTransform,
@@ -106,12 +107,27 @@ def test_an_image_too_long_for_a_distorted_square_is_squashed():
     np.testing.assert_array_equal(CROPS["distorted"](image, np.random.default_rng(0)), image)
 
 
+def test_a_zoomed_square_is_centred_and_mirrored_half_the_time():
+    """Sides of 8x10 images: the largest square has 64 pixels, so half of it is 32, and 6 * 6 is more."""
+    rng, sides, mirrored = np.random.default_rng(0), [], []
+    for _ in range(2000):
+        found = CROPS["zoomed"](numbered(8, 10), rng)
+        mirrored.append(found[0, 0, 1] > found[0, -1, 1])
+        upright = found[:, ::-1] if mirrored[-1] else found
+        side = len(found)
+        np.testing.assert_array_equal(upright[0, 0], [(8 - side) // 2, (10 - side) // 2, 1])
+        np.testing.assert_array_equal(upright[-1, -1] - upright[0, 0], [side - 1, side - 1, 0])
+        sides.append(side)
+    assert set(sides) == {6, 7, 8}
+    np.testing.assert_allclose(np.bincount(sides)[6:] / 2000, 1 / 3, atol=0.04)
+    assert np.mean(mirrored) == pytest.approx(1 / 2, abs=0.04)
+    assert CropResize(16, "zoomed").random  # so that every step crops anew
+
+
 def test_crop_methods_of_the_configuration():
     assert TrainImagenetTransform().crop_method == "distorted"
     assert EvalImagenetTransform().crop_method == "middle"
-    with pytest.raises(
-        UserError, match=r"train_imagenet_transform.crop_method is 'zoomed'.*DiffAugment fork.*random"
-    ):
-        TrainImagenetTransform("zoomed")
+    with pytest.raises(UserError, match=r"train_imagenet_transform.crop_method is 'zoom', use .*, zoomed, "):
+        TrainImagenetTransform("zoom")
     with pytest.raises(UserError, match=r"eval_imagenet_transform.crop_method is 'centre', use one of"):
         EvalImagenetTransform("centre")

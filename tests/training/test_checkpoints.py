@@ -1,6 +1,7 @@
 """Checkpoints are atomic, written asynchronously, verified when read, and read on any number of devices."""
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -16,9 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compare_gan.augmentations.adaptive import ADA
+from compare_gan.augmentations.diffaugment import DiffAugment
 from compare_gan.core.errors import UserError
+from compare_gan.regularizers.lecam import LeCam
 from compare_gan.training import checkpoints as module
-from compare_gan.training.checkpoints import FORMAT, MANIFEST, Checkpoints, digests
+from compare_gan.training.checkpoints import FORMAT, MANIFEST, Checkpoints, digests, find_mismatch
+from tests.gans.tiny import tiny_gan
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,6 +181,38 @@ def test_a_newer_format_is_refused_and_the_first_is_read(saved):
     with pytest.raises(UserError, match=f"6: has format {FORMAT + 1}, .* update compare_gan") as caught:
         saved.restore(state(0))
     assert "\n" not in str(caught.value) and saved.steps() == [3, 6]
+
+
+def test_adaptive_parts_that_a_checkpoint_lacks_start_anew(tmp_path, caplog):
+    """A run of an earlier version, or one that goes on with ADA; parts that are gone are forgotten."""
+    lecam, ada = LeCam(), ADA()
+    gans = {
+        "plain": tiny_gan(),
+        "lecam": tiny_gan(regularizers=(lecam,)),
+        "both": tiny_gan(augment=DiffAugment(), augment_probability=ada, regularizers=(lecam,)),
+    }
+    states = {name: jax.jit(gan.init)(jax.random.key(0)) for name, gan in gans.items()}
+    trained = {"lecam": {"real": jnp.float32(0.25), "fake": jnp.float32(-0.5)}}
+    trained["ada"] = {name: jnp.float32(0.125 * (i + 1)) for i, name in enumerate(ada.init())}
+    for name, state in states.items():
+        state = dataclasses.replace(
+            jax.tree.map(lambda x: x + 1, state), adaptive={part: trained[part] for part in state.adaptive}
+        )
+        checkpoints = Checkpoints(tmp_path / name)
+        checkpoints.save(1, state)
+        for other, template in states.items():
+            caplog.clear()
+            found = checkpoints.restore(template)
+            same(dataclasses.replace(found, adaptive={}), dataclasses.replace(state, adaptive={}))
+            kept = {part: trained[part] for part in state.adaptive}
+            assert found.adaptive == {
+                part: kept.get(part, template.adaptive[part]) for part in template.adaptive
+            }
+            new = [part for part in template.adaptive if part not in state.adaptive]
+            assert len(caplog.messages) == len(new), (name, other)
+            for part, message in zip(new, caplog.messages, strict=True):
+                assert message.endswith(f"checkpoints/1 has no state of {part}, which starts anew")
+            assert find_mismatch(checkpoints.folder / "1", template) is None
 
 
 class Bomb:

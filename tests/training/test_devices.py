@@ -17,7 +17,10 @@ import sys, jax, numpy as np
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from compare_gan.augmentations.adaptive import ADA, APA
+from compare_gan.augmentations.augment_pipe import AugmentPipe
 from compare_gan.core.placement import Placement
+from compare_gan.regularizers.lecam import LeCam
 from compare_gan.gans.optimizers import gradient_descent
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.training.checkpoints import Checkpoints
@@ -57,6 +60,18 @@ gans = {  # and by how many devices, of which how many share one copy
         s3gan(replace(small, **plain), rotated_batch_fraction=2, project_y=True),
         blobs().train,
         ((2, 1), (8, 1), (4, 2)),
+    ),
+    "augmented": (
+        replace(
+            small,
+            **plain,
+            augment=AugmentPipe(),
+            augment_probability=ADA(kimg=0.05, interval=1, target=-0.9),
+            pseudo_augmentation=APA(kimg=0.1, interval=1, target=-0.9),
+            regularizers=(LeCam(start_step=0),),
+        ),
+        blobs().train,
+        ((2, 1), (8, 1)),
     ),
     "BigGAN": (replace(biggan, **plain | dict(g_lr=0.2)), noise(biggan.spec), ((8, 1), (4, 2))),
 }

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from compare_gan.architectures import resnet_small
+from compare_gan.augmentations.adaptive import ADA, APA
+from compare_gan.augmentations.augment_pipe import AugmentPipe
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import ImageDataset, open_dataset
 from compare_gan.data.base import Split
@@ -20,6 +22,7 @@ from compare_gan.losses.standard import hinge
 from compare_gan.nn.norms import batch_norm, conditional_batch_norm
 from compare_gan.nn.options import DiscriminatorOptions, GeneratorOptions
 from compare_gan.penalties.gradient import wgangp_penalty
+from compare_gan.regularizers.lecam import LeCam
 from compare_gan.training.loop import Job
 
 
@@ -48,6 +51,13 @@ GANS = {
         BASE, penalty=wgangp_penalty, penalty_weight=10.0, d_options=DiscriminatorOptions()
     ),
     "ssgan": ssgan(BASE, rotated_batch_size=16),
+    "adaptive": dataclasses.replace(
+        BASE,
+        augment=AugmentPipe(),
+        augment_probability=ADA(kimg=0.1, interval=2, target=-0.9),
+        pseudo_augmentation=APA(kimg=0.2, interval=1, target=-0.9),
+        regularizers=(LeCam(start_step=1),),
+    ),
     "s3gan": s3gan(CONDITIONAL, rotated_batch_fraction=2, project_y=True, use_predictor=True),
 }
 

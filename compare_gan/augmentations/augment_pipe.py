@@ -1,0 +1,204 @@
+"""The augmentation pipeline of ADA: Karras et al., https://arxiv.org/abs/2006.06676, appendix B.
+
+Coordinates are (x, y) in pixels, relative to the centre of the image.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+
+from compare_gan.core.augmentation import Augmentation, refuse_mirror
+from compare_gan.core.errors import UserError
+from compare_gan.core.registry import AUGMENTATIONS
+from compare_gan.core.types import Array, ImageSpec
+
+Value = Array | float | tuple[float, float]
+
+
+class Change(NamedTuple):
+    """The parameters of all operations on one image; the defaults change nothing."""
+
+    xflip: Value = 0.0  # 1: mirrored left to right
+    rotate90: Value = 0.0  # number of quarter turns
+    xint: Value = (0.0, 0.0)  # translation as a fraction of the sides, rounded to pixels
+    scale: Value = 1.0
+    rotate: Value = (0.0, 0.0)  # radians, before and after `aniso`
+    aniso: Value = 1.0  # the width is multiplied by it and the height divided
+    xfrac: Value = (0.0, 0.0)  # translation as a fraction of the sides
+    brightness: Value = 0.0  # added, for values in [-1, 1]
+    contrast: Value = 1.0
+    lumaflip: Value = 0.0  # 1: light becomes dark, with the same hue
+    hue: Value = 0.0  # radians
+    saturation: Value = 1.0
+
+
+GEOMETRY, COLORS = Change._fields[:7], Change._fields[7:]
+DISTRIBUTIONS: dict[str, Callable[[Array], Array]] = {
+    "xflip": lambda key: jax.random.randint(key, (), 0, 2),
+    "rotate90": lambda key: jax.random.randint(key, (), 0, 4),
+    "xint": lambda key: jax.random.uniform(key, (2,), minval=-1 / 8, maxval=1 / 8),
+    "scale": lambda key: 2 ** (0.2 * jax.random.normal(key)),
+    "rotate": lambda key: jax.random.uniform(key, (2,), minval=-np.pi, maxval=np.pi),
+    "aniso": lambda key: 2 ** (0.2 * jax.random.normal(key)),
+    "xfrac": lambda key: jax.random.normal(key, (2,)) / 8,
+    "brightness": lambda key: 0.2 * jax.random.normal(key),
+    "contrast": lambda key: 2 ** (0.5 * jax.random.normal(key)),
+    "lumaflip": lambda key: jax.random.randint(key, (), 0, 2),
+    "hue": lambda key: jax.random.uniform(key, minval=-np.pi, maxval=np.pi),
+    "saturation": lambda key: 2 ** jax.random.normal(key),
+}
+
+
+@AUGMENTATIONS.register("AugmentPipe")
+@dataclasses.dataclass(frozen=True)
+class AugmentPipe(Augmentation):
+    """Pixel blitting, geometry and colours ("bgc"), each operation with probability p times its parameter.
+
+    Made for `ModularGAN.augment_probability = @ADA()`: with p = 1 generated images look augmented, too. The
+    image continues by reflection, and is resampled in twice its resolution, with the sym6 wavelet as filter.
+
+    Raises:
+      UserError: a parameter is not in [0, 1].
+    """
+
+    xflip: float = 1.0  # 0 for images with a reading direction, such as digits or letters
+    rotate90: float = 1.0
+    xint: float = 1.0
+    scale: float = 1.0
+    rotate: float = 1.0
+    aniso: float = 1.0
+    xfrac: float = 1.0
+    brightness: float = 1.0
+    contrast: float = 1.0
+    lumaflip: float = 1.0
+    hue: float = 1.0
+    saturation: float = 1.0
+
+    def __post_init__(self):
+        for name in Change._fields:
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"AugmentPipe.{name} is {getattr(self, name)}; it must be in [0, 1]")
+
+    def check(self, spec: ImageSpec) -> None:
+        if spec.image_shape[2] not in (1, 3):
+            raise UserError(
+                f"AugmentPipe augments images with 1 or 3 channels; these have {spec.image_shape[2]}"
+            )
+        if self.xflip:
+            refuse_mirror("AugmentPipe.xflip", spec, "AugmentPipe.xflip = 0.0")
+
+    def __call__(self, key: Array, image: Array, p: Array | float) -> Array:
+        change, x = self.draw(key, p), 2 * image - 1
+        if any(getattr(self, name) for name in GEOMETRY):
+            x = warped(x, inverse_transform(change, image.shape))
+        if any(getattr(self, name) for name in COLORS):
+            x = recolored(x, change)
+        return (x + 1) / 2
+
+    def draw(self, key: Array, p: Array | float) -> Change:
+        """The random parameters for one image."""
+        drawn = {}
+        keys = jax.random.split(key, len(Change._fields))
+        for (name, unchanged), operation_key in zip(Change()._asdict().items(), keys, strict=True):
+            p_key, value_key = jax.random.split(operation_key)
+            chance = getattr(self, name) * p
+            if name == "rotate":  # of each of two, so that `chance` is that of any
+                happens = jax.random.bernoulli(p_key, 1 - jnp.sqrt(jnp.clip(1 - chance, 0, 1)), (2,))
+            else:
+                happens = jax.random.bernoulli(p_key, chance)
+            value = DISTRIBUTIONS[name](value_key).astype(jnp.float32)
+            drawn[name] = jnp.where(happens, value, jnp.asarray(unchanged, jnp.float32))
+        return Change(**drawn)
+
+
+def inverse_transform(change: Change, shape: tuple[int, ...]) -> Array:
+    """The matrix [3, 3] that maps a place in the result to its place in the image."""
+    c = jax.tree.map(jnp.asarray, Change(*map(jnp.asarray, change)))
+    sides = jnp.array([shape[1], shape[0]], jnp.float32)
+    return product(
+        scaling(1 - 2 * c.xflip, 1),
+        rotation(c.rotate90 * (np.pi / 2)),
+        translation(-jnp.round(c.xint * sides)),
+        scaling(1 / c.scale, 1 / c.scale),
+        rotation(c.rotate[0]),
+        scaling(1 / c.aniso, c.aniso),
+        rotation(c.rotate[1]),
+        translation(-c.xfrac * sides),
+    )
+
+
+def product(*matrices: Array) -> Array:
+    return functools.reduce(functools.partial(jnp.matmul, precision="highest"), matrices)
+
+
+def scaling(x: Array | float, y: Array | float) -> Array:
+    return jnp.diag(jnp.stack([jnp.asarray(each, jnp.float32) for each in (x, y, 1.0)]))
+
+
+def rotation(angle: Array) -> Array:
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.eye(3).at[:2, :2].set(jnp.array([[cos, -sin], [sin, cos]]))
+
+
+def translation(by: Array) -> Array:
+    return jnp.eye(3).at[:2, 2].set(by)
+
+
+def warped(x: Array, inverse: Array) -> Array:
+    """The image x [H, W, C] under a geometric transformation; it continues by reflection, once."""
+    h, w, _ = x.shape
+    fine = jnp.einsum("ih,hwc,jw->ijc", expansion(h), x, expansion(w), precision="highest")
+    # Places in the result at twice its resolution, with a margin of 6 for the filter, as of pixel centres.
+    dy, dx = jnp.meshgrid(*(jnp.arange(2 * n + 12) - (n + 5.0) for n in (h, w)), indexing="ij")
+    columns, rows = (
+        inverse[i, 0] * dx + inverse[i, 1] * dy + (2 * inverse[i, 2] + 3 * n - 3)
+        for i, n in enumerate((w, h))
+    )
+    sample = functools.partial(map_coordinates, coordinates=[rows, columns], order=1, mode="constant")
+    sampled = jax.vmap(sample, in_axes=-1, out_axes=-1)(fine)
+    return jnp.einsum("ih,hwc,jw->ijc", reduction(h), sampled, reduction(w), precision="highest")
+
+
+# Daubechies' symlet with 6 vanishing moments, scaled to a sum of 1.
+SYM6 = np.array(
+    [0.015404109327, 0.003490712084, -0.117990111148, -0.048311742586, 0.491055941927, 0.787641141030]
+    + [0.337929421728, -0.072637522786, -0.021060292512, 0.044724901771, 0.001767711864, -0.007800708325]
+) / np.sqrt(2)
+
+
+def expansion(n: int) -> np.ndarray:
+    """The matrix [2 (3n - 2), n] that continues n pixels by reflection and doubles the resolution."""
+    continued = np.pad(np.eye(n), ((n - 1, n - 1), (0, 0)), "reflect")
+    spread = np.zeros((2 * len(continued) + 11, n))
+    spread[6:-5:2] = continued
+    return np.stack([np.convolve(column, 2 * SYM6, "valid") for column in spread.T], 1).astype(np.float32)
+
+
+def reduction(n: int) -> np.ndarray:
+    """The matrix [n, 2n + 12] that halves the resolution; 6 pixels on either side are for the filter."""
+    inner = np.eye(2 * n + 12)[1:-1]
+    return np.stack([np.correlate(column, SYM6, "valid")[::2] for column in inner.T], 1).astype(np.float32)
+
+
+GREY_AXIS = np.full((3, 3), 1 / 3, np.float32)  # projects RGB colours on the grey ones
+TURN = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], np.float32) / np.sqrt(3).astype(np.float32)
+
+
+def recolored(x: Array, change: Change) -> Array:
+    """The image x [H, W, C] in [-1, 1] with other colours; C = 1 is grey and has no hue."""
+    x = (x + change.brightness) * change.contrast
+    if x.shape[2] == 1:
+        return x * (1 - 2 * jnp.asarray(change.lumaflip))
+    eye, cos, sin = jnp.eye(3), jnp.cos(change.hue), jnp.sin(change.hue)
+    colors = product(
+        GREY_AXIS + (eye - GREY_AXIS) * change.saturation,
+        cos * eye + sin * TURN + (1 - cos) * GREY_AXIS,
+        eye - 2 * GREY_AXIS * change.lumaflip,
+    )
+    return jnp.einsum("hwc,dc->hwd", x, colors, precision="highest")
