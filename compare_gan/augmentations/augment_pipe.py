@@ -39,19 +39,20 @@ class Change(NamedTuple):
 
 
 GEOMETRY, COLORS = Change._fields[:7], Change._fields[7:]
-DISTRIBUTIONS: dict[str, Callable[[Array], Array]] = {
-    "xflip": lambda key: jax.random.randint(key, (), 0, 2),
-    "rotate90": lambda key: jax.random.randint(key, (), 0, 4),
-    "xint": lambda key: jax.random.uniform(key, (2,), minval=-1 / 8, maxval=1 / 8),
-    "scale": lambda key: 2 ** (0.2 * jax.random.normal(key)),
-    "rotate": lambda key: jax.random.uniform(key, (2,), minval=-np.pi, maxval=np.pi),
-    "aniso": lambda key: 2 ** (0.2 * jax.random.normal(key)),
-    "xfrac": lambda key: jax.random.normal(key, (2,)) / 8,
-    "brightness": lambda key: 0.2 * jax.random.normal(key),
-    "contrast": lambda key: 2 ** (0.5 * jax.random.normal(key)),
-    "lumaflip": lambda key: jax.random.randint(key, (), 0, 2),
-    "hue": lambda key: jax.random.uniform(key, minval=-np.pi, maxval=np.pi),
-    "saturation": lambda key: 2 ** jax.random.normal(key),
+# Each from two uniform numbers in [0, 1) and two normal ones.
+DISTRIBUTIONS: dict[str, Callable[[Array, Array], Array]] = {
+    "xflip": lambda u, n: jnp.floor(2 * u[0]),
+    "rotate90": lambda u, n: jnp.floor(4 * u[0]),
+    "xint": lambda u, n: (2 * u - 1) / 8,
+    "scale": lambda u, n: 2 ** (0.2 * n[0]),
+    "rotate": lambda u, n: (2 * u - 1) * np.pi,
+    "aniso": lambda u, n: 2 ** (0.2 * n[0]),
+    "xfrac": lambda u, n: n / 8,
+    "brightness": lambda u, n: 0.2 * n[0],
+    "contrast": lambda u, n: 2 ** (0.5 * n[0]),
+    "lumaflip": lambda u, n: jnp.floor(2 * u[0]),
+    "hue": lambda u, n: (2 * u[0] - 1) * np.pi,
+    "saturation": lambda u, n: 2 ** n[0],
 }
 
 
@@ -103,23 +104,23 @@ class AugmentPipe(Augmentation):
 
     def draw(self, key: Array, p: Array | float) -> Change:
         """The random parameters for one image."""
-        drawn = {}
-        keys = jax.random.split(key, len(Change._fields))
-        for (name, unchanged), operation_key in zip(Change()._asdict().items(), keys, strict=True):
-            p_key, value_key = jax.random.split(operation_key)
+        keys, shape = jax.random.split(key, 3), (len(Change._fields), 2)
+        chances, uniform = jax.random.uniform(keys[0], shape), jax.random.uniform(keys[1], shape)
+        normal, drawn = jax.random.normal(keys[2], shape), {}
+        for i, (name, unchanged) in enumerate(Change()._asdict().items()):
             chance = getattr(self, name) * p
-            if name == "rotate":  # of each of two, so that `chance` is that of any
-                happens = jax.random.bernoulli(p_key, 1 - jnp.sqrt(jnp.clip(1 - chance, 0, 1)), (2,))
+            if name == "rotate":  # the chance of each of two rotations, so that there is any with `chance`
+                happens = chances[i] < 1 - jnp.sqrt(1 - chance)
             else:
-                happens = jax.random.bernoulli(p_key, chance)
-            value = DISTRIBUTIONS[name](value_key).astype(jnp.float32)
-            drawn[name] = jnp.where(happens, value, jnp.asarray(unchanged, jnp.float32))
+                happens = chances[i, 0] < chance
+            value = DISTRIBUTIONS[name](uniform[i], normal[i])
+            drawn[name] = jnp.where(happens, value, jnp.asarray(unchanged))
         return Change(**drawn)
 
 
 def inverse_transform(change: Change, shape: tuple[int, ...]) -> Array:
     """The matrix [3, 3] that maps a place in the result to its place in the image."""
-    c = jax.tree.map(jnp.asarray, Change(*map(jnp.asarray, change)))
+    c = Change(*map(jnp.asarray, change))
     sides = jnp.array([shape[1], shape[0]], jnp.float32)
     return product(
         scaling(1 - 2 * c.xflip, 1),

@@ -76,11 +76,12 @@ def test_they_are_read_as_they_are(file):
 
 
 @pytest.mark.slow  # counts the operations of BigGAN-128
-def test_nothing_in_them_is_without_effect(file):
+def test_they_can_be_trained(file):
+    """Two of their settings have no effect in compare_gan either, or only on TPUs."""
     explanation = explain([file])
     assert not explanation.errors and explanation.gan is not None
-    assert {warning.partition(" (")[0] for warning in explanation.warnings} <= {
-        "options.lamba = 1",
+    assert {warning.partition(" (")[0] for warning in explanation.warnings} == {
+        "standardize_batch.decay = 0.9",
         "run_config.iterations_per_loop = 500",
     }
 
