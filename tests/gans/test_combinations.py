@@ -19,13 +19,15 @@ from tests.helpers.tiers import slow_unless
 pytestmark = pytest.mark.usefixtures("shallow_resnet30")
 ALL = list(itertools.product(ARCHITECTURES, NORMS, METHODS))
 WITH_OWN_NORMS = ("infogan_arch", "resnet_biggan_arch", "resnet_biggan_deep_arch")  # all, or the last
+WITHOUT_NORMS = ("r3gan_arch",)
 LARGE = ("resnet30_arch", "resnet_biggan_deep_arch", "resnet5_arch", "resnet_stl_arch")
 
 
 def is_refused(architecture, norm, method):
-    """A norm by label where there are no labels; the norms of InfoGAN are its own."""
+    """A norm by label where there are no labels; InfoGAN has its own norms, R3GAN none."""
     unlabelled = method in ("unconditional", "SSGAN")
-    return norm == "@conditional_batch_norm" and unlabelled and architecture != "infogan_arch"
+    chooses = architecture not in ("infogan_arch", *WITHOUT_NORMS)
+    return norm == "@conditional_batch_norm" and unlabelled and chooses
 
 
 def on_the_diagonal(architecture, norm, method):
@@ -51,7 +53,8 @@ def test_all_others_are_built(architecture, norm, method):
     gan = combination(architecture, norm, method)()
     state = jax.eval_shape(gan.init, jax.random.key(0))
     keys = {key.key for path, _ in jax.tree.leaves_with_path(state.g.extra) for key in path}
-    assert ("moving_mean" in keys) == (norm != "None" or architecture in WITH_OWN_NORMS)
+    normed = architecture not in WITHOUT_NORMS and (norm != "None" or architecture in WITH_OWN_NORMS)
+    assert ("moving_mean" in keys) == normed
     assert ("rotation" in state.d.params.get("heads", {})) == (method in ("SSGAN", "S3GAN"))
     assert any(x.ndim == 4 for x in jax.tree.leaves(state.g.params))
 
