@@ -94,15 +94,16 @@ def test_gradients_reach_the_generator_through_every_operation():
     names = [name for name in Change._fields if name not in ("hue", "saturation")]
     pipes = [AugmentPipe(**dict.fromkeys(Change._fields, 0.0) | {name: 1.0}) for name in names]
     parts = [lambda key, image, p: image, *map(DiffAugment, ("color", "translation", "cutout")), *pipes]
-    images = jax.random.uniform(jax.random.key(1), (8, *SPEC.image_shape))
-    state = jax.jit(tiny_gan().init)(KEY)
+    spec = dataclasses.replace(SPEC, image_shape=(8, 8, 1))  # of 4x4 pixels none would be moved
+    images = jax.random.uniform(jax.random.key(1), (8, *spec.image_shape))
+    state = jax.jit(tiny_gan(spec=spec).init)(KEY)
 
     @jax.jit
     def gradient(index):
         def augment(key, image, p):
             return jax.lax.switch(index, [lambda image, a=a: a(key, image, p) for a in parts], image)
 
-        gan = tiny_gan(augment=augment)
+        gan = tiny_gan(spec=spec, augment=augment)
         keys = image_keys(gan, KEY, "g")
         losses = lambda fake: both_losses(gan, state.d, Labeled(images, None), fake, KEY, keys=keys)  # noqa: E731
         return jax.grad(lambda x: losses(Labeled(x, None)).pair.g)(images)
