@@ -69,12 +69,33 @@ inline void both_axes(const Vec (&from)[kFrom][kFrom], Vec (&to)[kTo][kTo]) {
   }
 }
 
-// A convolution of kTaps x kTaps elements that is a part of another: its output (y, x) reads the pixels from
-// (step * y + dy, step * x + dx) in steps of `step`; the kernel elements of its taps, by rows.
+constexpr int64_t kAbsent = -1;
+
+// A convolution of `taps` x `taps` elements that is a part of another: its output (y, x) reads the pixels
+// from (step * y + dy, step * x + dx) in steps of `step`; the kernel elements of its taps, by rows. The last
+// row or column may have no elements.
 struct Piece {
+  int taps;
   int64_t dy, dx;
   int64_t elements[9];
+
+  // Whether the product at a point is not always zero: the kernel's last point is its last tap.
+  bool has(int point) const {
+    const int row = point / (taps + 1), column = point % (taps + 1), last = taps - 1;
+    return elements[(row == taps) * last * taps + (column == taps) * last] != kAbsent;
+  }
 };
+
+// The elements of rows i, i + step, ... and columns j, j + step, ..., where `step` may be negative.
+inline Piece piece(const Size& k, int taps, int64_t step, int64_t i, int64_t j, int64_t dy, int64_t dx) {
+  Piece piece{taps, dy, dx, {}};
+  for (int tap = 0; tap < taps * taps; ++tap) {
+    const int64_t row = i + tap / taps * step, column = j + tap % taps * step;
+    const bool present = row >= 0 && row < k.height && column >= 0 && column < k.width;
+    piece.elements[tap] = present ? row * k.width + column : kAbsent;
+  }
+  return piece;
+}
 
 // Outputs that are computed together as a sum of pieces: (step * y + top, step * x + left).
 struct Target {
@@ -87,34 +108,25 @@ struct WinogradPlan {
   std::vector<Target> targets;
 };
 
-inline WinogradPlan winograd_convolution(const Size& k, const Geometry& g) {
+inline WinogradPlan winograd_convolution(const Size& k, const Geometry& g, int taps) {
   Target all{0, 0, {}};
   for (int64_t top = 0; top < g.stride; ++top) {
     for (int64_t left = 0; left < g.stride; ++left) {
-      Piece piece{top - g.top, left - g.left, {}};
-      int64_t* element = piece.elements;
-      for (int64_t i = top; i < k.height; i += g.stride) {
-        for (int64_t j = left; j < k.width; j += g.stride) *element++ = i * k.width + j;
-      }
-      all.pieces.push_back(piece);
+      all.pieces.push_back(piece(k, taps, g.stride, top, left, top - g.top, left - g.left));
     }
   }
   return {g.stride, 1, {all}};
 }
 
-inline WinogradPlan winograd_transposed(const Size& k, const Geometry& g) {
+inline WinogradPlan winograd_transposed(const Size& k, const Geometry& g, int taps) {
   WinogradPlan plan{1, g.stride, {}};
+  // The last element of an output's taps reads the first pixel.
+  const auto last = [&](int64_t size, int64_t at) { return size - 1 - (size - 1 - at % g.stride) % g.stride; };
   for (int64_t top = 0; top < g.stride; ++top) {
     for (int64_t left = 0; left < g.stride; ++left) {
-      // The last element of an output's taps reads the first pixel.
-      const int64_t i_last = k.height - g.stride + (top + g.top) % g.stride;
-      const int64_t j_last = k.width - g.stride + (left + g.left) % g.stride;
-      Piece piece{(top + g.top - i_last) / g.stride, (left + g.left - j_last) / g.stride, {}};
-      int64_t* element = piece.elements;
-      for (int64_t i = i_last; i >= 0; i -= g.stride) {
-        for (int64_t j = j_last; j >= 0; j -= g.stride) *element++ = i * k.width + j;
-      }
-      plan.targets.push_back({top, left, {piece}});
+      const int64_t y = top + g.top, x = left + g.left, i = last(k.height, y), j = last(k.width, x);
+      plan.targets.push_back(
+          {top, left, {piece(k, taps, -g.stride, i, j, (y - i) / g.stride, (x - j) / g.stride)}});
     }
   }
   return plan;
@@ -126,7 +138,8 @@ inline int winograd_taps(const Size& k, const Geometry& g, const Shape& small) {
   const bool vectors = !(k.inputs % kLanes) && !(k.outputs % kLanes);
   if (!vectors || k.height != k.width || g.top < 0 || g.left < 0) return 0;
   if (16 * small.height * small.width < std::max(k.inputs, k.outputs)) return 0;
-  return k.height == 3 && g.stride == 1 ? 3 : k.height == 4 && g.stride == 2 ? 2 : 0;
+  const int64_t taps = ceil_div(k.height, g.stride);
+  return k.height >= 2 * g.stride && (taps == 2 || taps == 3) ? taps : 0;
 }
 
 // The tiles of 2x2 outputs of a batch, in groups that are transformed at once: whole images, or rows of tiles
@@ -233,11 +246,12 @@ class WinogradConvolution {
       for (const Piece& piece : plan_.targets[target].pieces) {
         for (int64_t c = 0; c < inputs; ++c, block += width) {
           for (int64_t o = 0; o < width; o += kLanes) {
-            Vec w[kTaps][kTaps], points[kSide][kSide];
+            Vec w[kTaps][kTaps] = {}, points[kSide][kSide];
             for (int tap = 0; tap < kTaps * kTaps; ++tap) {
+              Vec& v = w[tap / kTaps][tap % kTaps];
+              if (piece.elements[tap] == kAbsent) continue;
               const float* element = kernel + piece.elements[tap] * inputs * outputs +
                                      c * weights_.input_step + (from + o) * weights_.output_step;
-              Vec& v = w[tap / kTaps][tap % kTaps];
               for (int lane = 0; lane < kLanes; ++lane) v[lane] = element[lane * weights_.output_step];
             }
             both_axes<W::of_kernel>(w, points);
@@ -265,13 +279,15 @@ class WinogradConvolution {
             to += most * inputs;
           }
         });
-    std::vector<Factors<float>> factors(depth_ / kLanes);
+    std::vector<Factors<float>> factors;
     for (int64_t o = 0; o < out_.channels; o += vectors(o) * kLanes) {
       const int64_t width = vectors(o) * kLanes;
       for (int p = 0; p < kPoints; ++p) {
         const float* w = weights + kPoints * depth_ * o + p * depth_ * width;
+        factors.clear();
         for (int64_t c = 0; c < depth_; c += kLanes) {
-          factors[c / kLanes] = {transformed + p * most * depth_ + c * most, w + c * width};
+          if (!target.pieces[c / inputs].has(p)) continue;
+          factors.push_back({transformed + p * most * depth_ + c * most, w + c * width});
         }
         multiply<kLanes>(factors, 1, width, kLanes, false, sums + p * most * width, width, count, vectors(o));
       }
@@ -339,6 +355,7 @@ class WinogradKernelGradient {
           }
           both_axes<W::to_kernel>(points, elements);
           for (int i = 0; i < kTaps * kTaps; ++i) {
+            if (piece.elements[i] == kAbsent) continue;
             store(gradient + (piece.elements[i] * inputs + d % inputs) * outputs + o,
                   elements[i / kTaps][i % kTaps]);
           }
@@ -373,9 +390,14 @@ class WinogradKernelGradient {
       for (int p = 0; p < kPoints; ++p) {
         for (int64_t k = 0; k < width;) {
           const int vectors = width - k >= 2 * kLanes ? 2 : 1;
-          factors[0] = {x_tiles + p * most * depth_, dy_tiles + p * most * width + k};
-          multiply<1>(factors, depth_, width, count, true, sums + p * depth_ * outputs + o + k, outputs,
-                      depth_, vectors);
+          const auto has = [&](int64_t c) { return c < depth_ && pieces_[c / x_.channels].has(p); };
+          for (int64_t c = 0, end; c < depth_; c = end) {  // consecutive pieces at once
+            for (end = c + x_.channels; has(c) && has(end);) end += x_.channels;
+            if (!has(c)) continue;
+            factors[0] = {x_tiles + p * most * depth_ + c, dy_tiles + p * most * width + k};
+            multiply<1>(factors, depth_, width, count, true, sums + (p * depth_ + c) * outputs + o + k,
+                        outputs, end - c, vectors);
+          }
           k += vectors * kLanes;
         }
       }
