@@ -45,9 +45,9 @@ void convolve_images(ffi::ThreadPool& pool, const Geometry& g, const Size& k, bo
     if (const int taps = winograd_taps(k, g, transpose ? in : out)) {
       const WinogradPlan plan = transpose ? winograd_transposed(k, g, taps) : winograd_convolution(k, g, taps);
       if (taps == 3) {
-        WinogradConvolution<3>(plan, in, out, weights).run(pool, x, kernel, y);
+        WinogradConvolution<3>(plan, in, out, weights, pool.num_threads()).run(pool, x, kernel, y);
       } else {
-        WinogradConvolution<2>(plan, in, out, weights).run(pool, x, kernel, y);
+        WinogradConvolution<2>(plan, in, out, weights, pool.num_threads()).run(pool, x, kernel, y);
       }
       return;
     }

@@ -2,8 +2,8 @@
 // Gray, https://arxiv.org/abs/1509.09308; compare compare_gan/nn/winograd.py. A tile of pixels and the kernel
 // become as many numbers ("points") each, which are multiplied element by element, so the sum over channels
 // is a matrix product for each point: 16 products in place of 36 for 3x3 elements of stride 1, 9 in place of
-// 16 for 2x2. A convolution by 4x4 elements of stride 2 is a sum of four by 2x2, and its transpose consists
-// of four.
+// 16 for 2x2. A convolution of stride 2 is a sum of four of stride 1, and its transpose consists of four: by
+// 2x2 elements each if it has 4x4, by 3x3 to 2x2 if it has 5x5.
 
 #pragma once
 
@@ -20,6 +20,7 @@ namespace compare_gan {
 
 constexpr int64_t kTileFloats = 128 << 10;  // of transformed tiles; they stay in the second-level cache
 constexpr int64_t kMostTiles = 128;         // at once
+constexpr int64_t kLeastTiles = 64;         // even if they leave that cache: a large kernel is read less often
 
 // The transforms along one axis for kTaps elements of the kernel.
 template <int kTaps>
@@ -133,11 +134,11 @@ inline WinogradPlan winograd_transposed(const Size& k, const Geometry& g, int ta
 }
 
 // Elements along one axis of Winograd's kernel with which a convolution can be computed and is faster so; 0
-// if there is none. The transforms of the kernel must be cheap beside those of an image.
+// if there is none. Images consist of a whole tile at least.
 inline int winograd_taps(const Size& k, const Geometry& g, const Shape& small) {
   const bool vectors = !(k.inputs % kLanes) && !(k.outputs % kLanes);
   if (!vectors || k.height != k.width || g.top < 0 || g.left < 0) return 0;
-  if (16 * small.height * small.width < std::max(k.inputs, k.outputs)) return 0;
+  if (small.height < 2 || small.width < 2) return 0;
   const int64_t taps = ceil_div(k.height, g.stride);
   return k.height >= 2 * g.stride && (taps == 2 || taps == 3) ? taps : 0;
 }
@@ -146,10 +147,11 @@ inline int winograd_taps(const Size& k, const Geometry& g, const Shape& small) {
 // of one.
 class Tiles {
  public:
-  Tiles(int64_t height, int64_t width, int64_t floats_per_tile)
+  // At most `images` of them are a group.
+  Tiles(int64_t height, int64_t width, int64_t images, int64_t floats_per_tile)
       : down_(ceil_div(height, 2)), across_(ceil_div(width, 2)) {
-    const int64_t most = std::clamp<int64_t>(kTileFloats / floats_per_tile, 16, kMostTiles);
-    images_ = std::max<int64_t>(1, most / (down_ * across_));
+    const int64_t most = std::clamp<int64_t>(kTileFloats / floats_per_tile, kLeastTiles, kMostTiles);
+    images_ = std::clamp<int64_t>(most / (down_ * across_), 1, images);
     rows_ = std::clamp<int64_t>(most / across_, 1, down_);
     groups_per_image_ = ceil_div(down_, rows_);
   }
@@ -211,13 +213,16 @@ class WinogradConvolution {
   using W = Winograd<kTaps>;
 
  public:
-  WinogradConvolution(const WinogradPlan& plan, const Shape& in, const Shape& out, const Weights& weights)
+  // Groups of tiles are small enough for `threads` threads.
+  WinogradConvolution(const WinogradPlan& plan, const Shape& in, const Shape& out, const Weights& weights,
+                      int64_t threads)
       : plan_(plan),
         in_(in),
         out_(out),
         weights_(weights),
         depth_(plan.targets[0].pieces.size() * in.channels),
-        tiles_(ceil_div(out.height, plan.out_step), ceil_div(out.width, plan.out_step), kPoints * depth_) {}
+        tiles_(ceil_div(out.height, plan.out_step), ceil_div(out.width, plan.out_step),
+               ceil_div(in.batch, threads), kPoints * depth_) {}
 
   void run(xla::ffi::ThreadPool& pool, const float* x, const float* kernel, float* y) const {
     static thread_local Scratch<float> scratch;
@@ -332,7 +337,7 @@ class WinogradKernelGradient {
         dy_(dy),
         depth_(pieces_.size() * x.channels),
         slice_(std::min(dy.channels, kOutputsAtOnce)),
-        tiles_(dy.height, dy.width, kPoints * (depth_ + slice_) / 2) {}
+        tiles_(dy.height, dy.width, dy.batch, kPoints * (depth_ + slice_) / 2) {}
 
   void run(xla::ffi::ThreadPool& pool, const float* x, const float* dy, float* gradient) const {
     static thread_local Scratch<float> scratch;
@@ -351,7 +356,9 @@ class WinogradKernelGradient {
           Vec points[kSide][kSide] = {}, elements[kTaps][kTaps];
           for (int64_t part = 0; part < parts; ++part) {
             const float* s = sums + part * size + d * outputs + o;
-            for (int p = 0; p < kPoints; ++p) points[p / kSide][p % kSide] += load(s + p * depth_ * outputs);
+            for (int p = 0; p < kPoints; ++p) {
+              if (piece.has(p)) points[p / kSide][p % kSide] += load(s + p * depth_ * outputs);
+            }
           }
           both_axes<W::to_kernel>(points, elements);
           for (int i = 0; i < kTaps * kTaps; ++i) {
@@ -370,7 +377,6 @@ class WinogradKernelGradient {
                 float* sums) const {
     static thread_local Scratch<float> x_scratch, dy_scratch;
     const int64_t outputs = dy_.channels, most = tiles_.most();
-    for (int64_t i = 0; i < kPoints * depth_; ++i) std::fill_n(sums + i * outputs + o, width, 0.0f);
     float* x_tiles = x_scratch.get(kPoints * most * depth_);   // [point][tile][piece][input]
     float* dy_tiles = dy_scratch.get(kPoints * most * width);  // [point][tile][output]
     std::vector<Factors<float>> factors(1);
@@ -395,7 +401,7 @@ class WinogradKernelGradient {
             for (end = c + x_.channels; has(c) && has(end);) end += x_.channels;
             if (!has(c)) continue;
             factors[0] = {x_tiles + p * most * depth_ + c, dy_tiles + p * most * width + k};
-            multiply<1>(factors, depth_, width, count, true, sums + (p * depth_ + c) * outputs + o + k,
+            multiply<1>(factors, depth_, width, count, group > 0, sums + (p * depth_ + c) * outputs + o + k,
                         outputs, end - c, vectors);
           }
           k += vectors * kLanes;
