@@ -43,7 +43,8 @@ void convolve_images(ffi::ThreadPool& pool, const Geometry& g, const Size& k, bo
   const Weights weights{in.channels, out.channels, transpose ? 1 : k.outputs, transpose ? k.outputs : 1};
   if constexpr (std::is_same_v<Number, float>) {
     if (const int taps = winograd_taps(k, g, transpose ? in : out)) {
-      const WinogradPlan plan = transpose ? winograd_transposed(k, g, taps) : winograd_convolution(k, g, taps);
+      const WinogradPlan plan =
+          transpose ? winograd_transposed(k, g, taps) : winograd_convolution(k, g, taps);
       if (taps == 3) {
         WinogradConvolution<3>(plan, in, out, weights, pool.num_threads()).run(pool, x, kernel, y);
       } else {

@@ -20,7 +20,7 @@ namespace compare_gan {
 
 constexpr int64_t kTileFloats = 128 << 10;  // of transformed tiles; they stay in the second-level cache
 constexpr int64_t kMostTiles = 128;         // at once
-constexpr int64_t kLeastTiles = 64;         // even if they leave that cache: a large kernel is read less often
+constexpr int64_t kLeastTiles = 64;         // even if they leave it: a large kernel is read less often
 
 // The transforms along one axis for kTaps elements of the kernel.
 template <int kTaps>
@@ -122,7 +122,9 @@ inline WinogradPlan winograd_convolution(const Size& k, const Geometry& g, int t
 inline WinogradPlan winograd_transposed(const Size& k, const Geometry& g, int taps) {
   WinogradPlan plan{1, g.stride, {}};
   // The last element of an output's taps reads the first pixel.
-  const auto last = [&](int64_t size, int64_t at) { return size - 1 - (size - 1 - at % g.stride) % g.stride; };
+  const auto last = [&](int64_t size, int64_t at) {
+    return size - 1 - (size - 1 - at % g.stride) % g.stride;
+  };
   for (int64_t top = 0; top < g.stride; ++top) {
     for (int64_t left = 0; left < g.stride; ++left) {
       const int64_t y = top + g.top, x = left + g.left, i = last(k.height, y), j = last(k.width, x);
