@@ -43,11 +43,12 @@ void convolve_images(ffi::ThreadPool& pool, const Geometry& g, const Size& k, bo
   const Weights weights{in.channels, out.channels, transpose ? 1 : k.outputs, transpose ? k.outputs : 1};
   if constexpr (std::is_same_v<Number, float>) {
     if (const int taps = winograd_taps(k, g, transpose ? in : out)) {
-      const WinogradPlan plan = transpose ? winograd_transposed(k, g) : winograd_convolution(k, g);
+      const WinogradPlan plan =
+          transpose ? winograd_transposed(k, g, taps) : winograd_convolution(k, g, taps);
       if (taps == 3) {
-        WinogradConvolution<3>(plan, in, out, weights).run(pool, x, kernel, y);
+        WinogradConvolution<3>(plan, in, out, weights, pool.num_threads()).run(pool, x, kernel, y);
       } else {
-        WinogradConvolution<2>(plan, in, out, weights).run(pool, x, kernel, y);
+        WinogradConvolution<2>(plan, in, out, weights, pool.num_threads()).run(pool, x, kernel, y);
       }
       return;
     }
@@ -79,7 +80,7 @@ void kernel_gradient(ffi::ThreadPool& pool, const Geometry& g, ffi::AnyBuffer x,
   Number* to = numbers<Number>(gradient);
   if constexpr (std::is_same_v<Number, float>) {
     if (const int taps = winograd_taps(k, g, out)) {
-      const WinogradPlan plan = winograd_convolution(k, g);
+      const WinogradPlan plan = winograd_convolution(k, g, taps);
       if (taps == 3) {
         WinogradKernelGradient<3>(plan, in, out).run(pool, numbers<float>(x), numbers<float>(dy), to);
       } else {

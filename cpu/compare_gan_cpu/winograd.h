@@ -2,8 +2,8 @@
 // Gray, https://arxiv.org/abs/1509.09308; compare compare_gan/nn/winograd.py. A tile of pixels and the kernel
 // become as many numbers ("points") each, which are multiplied element by element, so the sum over channels
 // is a matrix product for each point: 16 products in place of 36 for 3x3 elements of stride 1, 9 in place of
-// 16 for 2x2. A convolution by 4x4 elements of stride 2 is a sum of four by 2x2, and its transpose consists
-// of four.
+// 16 for 2x2. A convolution of stride 2 is a sum of four of stride 1, and its transpose consists of four: by
+// 2x2 elements each if it has 4x4, by 3x3 to 2x2 if it has 5x5.
 
 #pragma once
 
@@ -20,6 +20,7 @@ namespace compare_gan {
 
 constexpr int64_t kTileFloats = 128 << 10;  // of transformed tiles; they stay in the second-level cache
 constexpr int64_t kMostTiles = 128;         // at once
+constexpr int64_t kLeastTiles = 64;         // even if they leave it: a large kernel is read less often
 
 // The transforms along one axis for kTaps elements of the kernel.
 template <int kTaps>
@@ -69,12 +70,33 @@ inline void both_axes(const Vec (&from)[kFrom][kFrom], Vec (&to)[kTo][kTo]) {
   }
 }
 
-// A convolution of kTaps x kTaps elements that is a part of another: its output (y, x) reads the pixels from
-// (step * y + dy, step * x + dx) in steps of `step`; the kernel elements of its taps, by rows.
+constexpr int64_t kAbsent = -1;
+
+// A convolution of `taps` x `taps` elements that is a part of another: its output (y, x) reads the pixels
+// from (step * y + dy, step * x + dx) in steps of `step`; the kernel elements of its taps, by rows. The last
+// row or column may have no elements.
 struct Piece {
+  int taps;
   int64_t dy, dx;
   int64_t elements[9];
+
+  // Whether the product at a point is not always zero: the kernel's last point is its last tap.
+  bool has(int point) const {
+    const int row = point / (taps + 1), column = point % (taps + 1), last = taps - 1;
+    return elements[(row == taps) * last * taps + (column == taps) * last] != kAbsent;
+  }
 };
+
+// The elements of rows i, i + step, ... and columns j, j + step, ..., where `step` may be negative.
+inline Piece piece(const Size& k, int taps, int64_t step, int64_t i, int64_t j, int64_t dy, int64_t dx) {
+  Piece piece{taps, dy, dx, {}};
+  for (int tap = 0; tap < taps * taps; ++tap) {
+    const int64_t row = i + tap / taps * step, column = j + tap % taps * step;
+    const bool present = row >= 0 && row < k.height && column >= 0 && column < k.width;
+    piece.elements[tap] = present ? row * k.width + column : kAbsent;
+  }
+  return piece;
+}
 
 // Outputs that are computed together as a sum of pieces: (step * y + top, step * x + left).
 struct Target {
@@ -87,56 +109,51 @@ struct WinogradPlan {
   std::vector<Target> targets;
 };
 
-inline WinogradPlan winograd_convolution(const Size& k, const Geometry& g) {
+inline WinogradPlan winograd_convolution(const Size& k, const Geometry& g, int taps) {
   Target all{0, 0, {}};
   for (int64_t top = 0; top < g.stride; ++top) {
     for (int64_t left = 0; left < g.stride; ++left) {
-      Piece piece{top - g.top, left - g.left, {}};
-      int64_t* element = piece.elements;
-      for (int64_t i = top; i < k.height; i += g.stride) {
-        for (int64_t j = left; j < k.width; j += g.stride) *element++ = i * k.width + j;
-      }
-      all.pieces.push_back(piece);
+      all.pieces.push_back(piece(k, taps, g.stride, top, left, top - g.top, left - g.left));
     }
   }
   return {g.stride, 1, {all}};
 }
 
-inline WinogradPlan winograd_transposed(const Size& k, const Geometry& g) {
+inline WinogradPlan winograd_transposed(const Size& k, const Geometry& g, int taps) {
   WinogradPlan plan{1, g.stride, {}};
+  // The last element of an output's taps reads the first pixel.
+  const auto last = [&](int64_t size, int64_t at) {
+    return size - 1 - (size - 1 - at % g.stride) % g.stride;
+  };
   for (int64_t top = 0; top < g.stride; ++top) {
     for (int64_t left = 0; left < g.stride; ++left) {
-      // The last element of an output's taps reads the first pixel.
-      const int64_t i_last = k.height - g.stride + (top + g.top) % g.stride;
-      const int64_t j_last = k.width - g.stride + (left + g.left) % g.stride;
-      Piece piece{(top + g.top - i_last) / g.stride, (left + g.left - j_last) / g.stride, {}};
-      int64_t* element = piece.elements;
-      for (int64_t i = i_last; i >= 0; i -= g.stride) {
-        for (int64_t j = j_last; j >= 0; j -= g.stride) *element++ = i * k.width + j;
-      }
-      plan.targets.push_back({top, left, {piece}});
+      const int64_t y = top + g.top, x = left + g.left, i = last(k.height, y), j = last(k.width, x);
+      plan.targets.push_back(
+          {top, left, {piece(k, taps, -g.stride, i, j, (y - i) / g.stride, (x - j) / g.stride)}});
     }
   }
   return plan;
 }
 
 // Elements along one axis of Winograd's kernel with which a convolution can be computed and is faster so; 0
-// if there is none. The transforms of the kernel must be cheap beside those of an image.
+// if there is none. Images consist of a whole tile at least.
 inline int winograd_taps(const Size& k, const Geometry& g, const Shape& small) {
   const bool vectors = !(k.inputs % kLanes) && !(k.outputs % kLanes);
   if (!vectors || k.height != k.width || g.top < 0 || g.left < 0) return 0;
-  if (16 * small.height * small.width < std::max(k.inputs, k.outputs)) return 0;
-  return k.height == 3 && g.stride == 1 ? 3 : k.height == 4 && g.stride == 2 ? 2 : 0;
+  if (small.height < 2 || small.width < 2) return 0;
+  const int64_t taps = ceil_div(k.height, g.stride);
+  return k.height >= 2 * g.stride && (taps == 2 || taps == 3) ? taps : 0;
 }
 
 // The tiles of 2x2 outputs of a batch, in groups that are transformed at once: whole images, or rows of tiles
 // of one.
 class Tiles {
  public:
-  Tiles(int64_t height, int64_t width, int64_t floats_per_tile)
+  // At most `images` of them are a group.
+  Tiles(int64_t height, int64_t width, int64_t images, int64_t floats_per_tile)
       : down_(ceil_div(height, 2)), across_(ceil_div(width, 2)) {
-    const int64_t most = std::clamp<int64_t>(kTileFloats / floats_per_tile, 16, kMostTiles);
-    images_ = std::max<int64_t>(1, most / (down_ * across_));
+    const int64_t most = std::clamp<int64_t>(kTileFloats / floats_per_tile, kLeastTiles, kMostTiles);
+    images_ = std::clamp<int64_t>(most / (down_ * across_), 1, images);
     rows_ = std::clamp<int64_t>(most / across_, 1, down_);
     groups_per_image_ = ceil_div(down_, rows_);
   }
@@ -198,13 +215,16 @@ class WinogradConvolution {
   using W = Winograd<kTaps>;
 
  public:
-  WinogradConvolution(const WinogradPlan& plan, const Shape& in, const Shape& out, const Weights& weights)
+  // Groups of tiles are small enough for `threads` threads.
+  WinogradConvolution(const WinogradPlan& plan, const Shape& in, const Shape& out, const Weights& weights,
+                      int64_t threads)
       : plan_(plan),
         in_(in),
         out_(out),
         weights_(weights),
         depth_(plan.targets[0].pieces.size() * in.channels),
-        tiles_(ceil_div(out.height, plan.out_step), ceil_div(out.width, plan.out_step), kPoints * depth_) {}
+        tiles_(ceil_div(out.height, plan.out_step), ceil_div(out.width, plan.out_step),
+               ceil_div(in.batch, threads), kPoints * depth_) {}
 
   void run(xla::ffi::ThreadPool& pool, const float* x, const float* kernel, float* y) const {
     static thread_local Scratch<float> scratch;
@@ -233,11 +253,12 @@ class WinogradConvolution {
       for (const Piece& piece : plan_.targets[target].pieces) {
         for (int64_t c = 0; c < inputs; ++c, block += width) {
           for (int64_t o = 0; o < width; o += kLanes) {
-            Vec w[kTaps][kTaps], points[kSide][kSide];
+            Vec w[kTaps][kTaps] = {}, points[kSide][kSide];
             for (int tap = 0; tap < kTaps * kTaps; ++tap) {
+              Vec& v = w[tap / kTaps][tap % kTaps];
+              if (piece.elements[tap] == kAbsent) continue;
               const float* element = kernel + piece.elements[tap] * inputs * outputs +
                                      c * weights_.input_step + (from + o) * weights_.output_step;
-              Vec& v = w[tap / kTaps][tap % kTaps];
               for (int lane = 0; lane < kLanes; ++lane) v[lane] = element[lane * weights_.output_step];
             }
             both_axes<W::of_kernel>(w, points);
@@ -265,13 +286,15 @@ class WinogradConvolution {
             to += most * inputs;
           }
         });
-    std::vector<Factors<float>> factors(depth_ / kLanes);
+    std::vector<Factors<float>> factors;
     for (int64_t o = 0; o < out_.channels; o += vectors(o) * kLanes) {
       const int64_t width = vectors(o) * kLanes;
       for (int p = 0; p < kPoints; ++p) {
         const float* w = weights + kPoints * depth_ * o + p * depth_ * width;
+        factors.clear();
         for (int64_t c = 0; c < depth_; c += kLanes) {
-          factors[c / kLanes] = {transformed + p * most * depth_ + c * most, w + c * width};
+          if (!target.pieces[c / inputs].has(p)) continue;
+          factors.push_back({transformed + p * most * depth_ + c * most, w + c * width});
         }
         multiply<kLanes>(factors, 1, width, kLanes, false, sums + p * most * width, width, count, vectors(o));
       }
@@ -316,7 +339,7 @@ class WinogradKernelGradient {
         dy_(dy),
         depth_(pieces_.size() * x.channels),
         slice_(std::min(dy.channels, kOutputsAtOnce)),
-        tiles_(dy.height, dy.width, kPoints * (depth_ + slice_) / 2) {}
+        tiles_(dy.height, dy.width, dy.batch, kPoints * (depth_ + slice_) / 2) {}
 
   void run(xla::ffi::ThreadPool& pool, const float* x, const float* dy, float* gradient) const {
     static thread_local Scratch<float> scratch;
@@ -335,10 +358,13 @@ class WinogradKernelGradient {
           Vec points[kSide][kSide] = {}, elements[kTaps][kTaps];
           for (int64_t part = 0; part < parts; ++part) {
             const float* s = sums + part * size + d * outputs + o;
-            for (int p = 0; p < kPoints; ++p) points[p / kSide][p % kSide] += load(s + p * depth_ * outputs);
+            for (int p = 0; p < kPoints; ++p) {
+              if (piece.has(p)) points[p / kSide][p % kSide] += load(s + p * depth_ * outputs);
+            }
           }
           both_axes<W::to_kernel>(points, elements);
           for (int i = 0; i < kTaps * kTaps; ++i) {
+            if (piece.elements[i] == kAbsent) continue;
             store(gradient + (piece.elements[i] * inputs + d % inputs) * outputs + o,
                   elements[i / kTaps][i % kTaps]);
           }
@@ -353,7 +379,6 @@ class WinogradKernelGradient {
                 float* sums) const {
     static thread_local Scratch<float> x_scratch, dy_scratch;
     const int64_t outputs = dy_.channels, most = tiles_.most();
-    for (int64_t i = 0; i < kPoints * depth_; ++i) std::fill_n(sums + i * outputs + o, width, 0.0f);
     float* x_tiles = x_scratch.get(kPoints * most * depth_);   // [point][tile][piece][input]
     float* dy_tiles = dy_scratch.get(kPoints * most * width);  // [point][tile][output]
     std::vector<Factors<float>> factors(1);
@@ -373,9 +398,14 @@ class WinogradKernelGradient {
       for (int p = 0; p < kPoints; ++p) {
         for (int64_t k = 0; k < width;) {
           const int vectors = width - k >= 2 * kLanes ? 2 : 1;
-          factors[0] = {x_tiles + p * most * depth_, dy_tiles + p * most * width + k};
-          multiply<1>(factors, depth_, width, count, true, sums + p * depth_ * outputs + o + k, outputs,
-                      depth_, vectors);
+          const auto has = [&](int64_t c) { return c < depth_ && pieces_[c / x_.channels].has(p); };
+          for (int64_t c = 0, end; c < depth_; c = end) {  // consecutive pieces at once
+            for (end = c + x_.channels; has(c) && has(end);) end += x_.channels;
+            if (!has(c)) continue;
+            factors[0] = {x_tiles + p * most * depth_ + c, dy_tiles + p * most * width + k};
+            multiply<1>(factors, depth_, width, count, group > 0, sums + (p * depth_ + c) * outputs + o + k,
+                        outputs, end - c, vectors);
+          }
           k += vectors * kLanes;
         }
       }
