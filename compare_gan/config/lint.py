@@ -29,7 +29,7 @@ from compare_gan.nn.options import OPS
 from compare_gan.nn.state import net_state
 from compare_gan.penalties.gradient import BATCH_STATISTICS, is_gradient_penalty
 from compare_gan.penalties.weights import no_penalty
-from compare_gan.tasks.projection import Projection
+from compare_gan.tasks.classifier import Classifier
 
 
 def deciding_parameters(item: Exposed) -> tuple[str, ...]:
@@ -103,6 +103,11 @@ def unused_parameters(parsed: Parsed, gan: GAN) -> Iterator[tuple[str, str]]:
         if not any(task.name == "rotation" for task in gan.tasks):
             yield f"SSGAN.{name}", "SSGAN.self_supervision is 'none'"
             yield f"S3GAN.{name}", "S3GAN.self_supervision is 'none'"
+    for task in gan.tasks:
+        if isinstance(task, Classifier) and task.aux_cls_type != "TAC":
+            for name in ("tac_gen_lambda", "tac_dis_lambda"):
+                owner = type(task).__name__
+                yield f"{owner}.{name}", f"{owner}.aux_cls_type is {task.aux_cls_type!r}"
     if not method.get("use_predictor"):
         yield "S3GAN.use_soft_pred", "S3GAN.use_predictor is False"
         yield "S3GAN.weight_class_loss", "S3GAN.use_predictor is False"
@@ -165,7 +170,7 @@ def cautions(parsed: Parsed, gan: GAN) -> Iterator[str]:
 
 def labels_are_unused(gan: GAN) -> bool:
     """Whether neither network depends on the labels."""
-    if any(isinstance(task, Projection) for task in gan.tasks):
+    if any(task.needs_labels for task in gan.tasks):
         return False
     try:
         return networks(gan) == networks(dataclasses.replace(gan, conditional=False))

@@ -46,7 +46,7 @@ def generator(gan: GAN, state: GANState) -> Program:
 def discriminator(gan: GAN, state: GANState) -> Program:
     """images [B, H, W, C] in [0, 1], and y [B, K] if conditional -> outputs of the discriminator.
 
-    The outputs are a dictionary of logits [B], features [B, F], and heads: task name -> [B, N].
+    The outputs are a dictionary of logits [B], features [B, F], and heads: name -> [B, N].
     """
     (b,) = export.symbolic_shape("b")
 

@@ -86,8 +86,8 @@ class GAN:
     2
 
     Raises:
-      UserError: `conditional` without labels, a task that does not support the images, or a value out of
-        range.
+      UserError: `conditional` without labels, a task that does not support the images or the GAN, or a value
+        out of range.
     """
 
     spec: ImageSpec

@@ -24,6 +24,11 @@ def is_labelled(y: Array) -> Array:
     return y.sum(-1) > 0.5
 
 
+def mean_over(values: Array, rows: Array) -> Array:
+    """Mean of values [B] over the marked rows [B]; 0 if there are none."""
+    return jnp.sum(jnp.where(rows, values, 0)) / jnp.maximum(rows.sum(), 1)
+
+
 class _Heads(nnx.Module):
     def __init__(
         self, make: LayerFactory, feature_dim: int, num_classes: int, *, predict: bool, project: bool
@@ -51,6 +56,10 @@ class Projection(AuxTask):
     @property
     def changes_logits(self) -> bool:
         return self.project_y
+
+    @property
+    def needs_labels(self) -> bool:
+        return True
 
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
         return _Heads(make, feature_dim, num_classes, predict=self.use_predictor, project=self.project_y)
@@ -81,5 +90,5 @@ class Projection(AuxTask):
         assert real_y is not None
         labelled = is_labelled(real_y)
         entropy = optax.softmax_cross_entropy(real.batch.aux[self.name], real_y)
-        loss = jnp.sum(jnp.where(labelled, entropy, 0)) / jnp.maximum(labelled.sum(), 1)
+        loss = mean_over(entropy, labelled)
         return LossPair(self.class_weight * loss, zero), {"loss/class": loss, "label_frac": labelled.mean()}

@@ -51,7 +51,8 @@ def head_of(task, spectral_norm=False):
 
 def scored(task, head, images, y, train=True):
     features = images.reshape(len(images), -1)[:, :FEATURES]
-    return task.score(head, DiscriminatorOut(features.sum(1), features, {}), y, train)
+    predicted = {"class": features[:, :CLASSES]}  # as if by another task
+    return task.score(head, DiscriminatorOut(features.sum(1), features, predicted), y, train)
 
 
 @pytest.mark.parametrize("name", list(TASKS))
