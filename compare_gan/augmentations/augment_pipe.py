@@ -6,7 +6,7 @@ Coordinates are (x, y) in pixels, relative to the centre of the image.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import AUGMENTATIONS
 from compare_gan.core.types import Array, ImageSpec
 
-Value = Array | float | tuple[float, float]
+Value = Any  # a number or an array; for two axes or moments a pair of them
 
 
 class Change(NamedTuple):

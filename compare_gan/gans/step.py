@@ -296,7 +296,9 @@ def augmented(
         share = pseudo.probability(adaptive[pseudo.name])
         replaced = jax.vmap(lambda key: jax.random.bernoulli(key, share))(fold_in(keys.real, 1))
         images = jnp.where(replaced[:, None, None, None], jax.lax.stop_gradient(fake.images), real.images)
-        y = None if real.y is None else jnp.where(replaced[:, None], fake.y, real.y)
+        y = real.y
+        if y is not None and fake.y is not None:
+            y = jnp.where(replaced[:, None], fake.y, y)
         real = real._replace(images=images, y=y)
     p: Array | float = 1.0
     if (control := gan.augment_probability) is not None:

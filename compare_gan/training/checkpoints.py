@@ -190,7 +190,7 @@ class Checkpoints:
                     return checkpointer.restore(path, abstract)
                 metadata = checkpointer.metadata(path).item_metadata.tree
                 scalar = jax.ShapeDtypeStruct((), jnp.float32, sharding=template.step.sharding)
-                parts = {
+                parts: dict[str, Any] = {
                     name: dict.fromkeys(part, scalar) for name, part in metadata.get(ADAPTIVE, {}).items()
                 }
                 found = checkpointer.restore(path, _stored(dataclasses.replace(abstract, adaptive=parts)))
