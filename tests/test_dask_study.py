@@ -49,8 +49,8 @@ def drive(cluster, folder):
 
 
 def unlogged(found):
-    """Contents without logs: a task that saves its work between two reports logs that step, too."""
-    logs = ("metrics.jsonl", "tfevents", "report.html")
+    """Contents without logs: a task that saves its work between two reports also reports at that step."""
+    logs = ("metrics.jsonl", "incidents.jsonl", "tfevents", "report.html")
     return {name: value for name, value in found.items() if not name.endswith(logs)}
 
 
