@@ -382,20 +382,22 @@ def both_losses(
     }
     for regularizer in gan.regularizers:
         pair = pair + regularizer.loss(adaptive[regularizer.name], logits)
-    metrics = {
-        "loss/penalty": penalty,
-        "logits/real": real_base.logits.mean(),
-        "logits/fake": fake_base.logits.mean(),
-    }
     sides = [
         (task, SideOutputs(real_base, on_real, real.origin), SideOutputs(fake_base, on_fake, fake.origin))
         for task, on_real, on_fake in zip(gan.microbatch_tasks, real_extra, fake_extra, strict=True)
     ]
+    further: Metrics = {}
     for task, real_side, fake_side in sides:
         term = task.adversarial_loss(gan.loss, real_side, fake_side, real.y, fake.y, step)
         if term is not None:
-            pair, metrics = pair + term[0], metrics | term[1]
+            pair, further = pair + term[0], further | term[1]
     pair = pair.scaled(gan.adversarial_weight, gan.adversarial_weight)
+    metrics = {
+        "loss/penalty": penalty,
+        "logits/real": real_base.logits.mean(),
+        "logits/fake": fake_base.logits.mean(),
+        **further,
+    }
     for task, real_side, fake_side in sides:
         task_pair, task_metrics = task.loss(real_side, fake_side, real.y, fake.y)
         pair, metrics = pair + task_pair, metrics | task_metrics
