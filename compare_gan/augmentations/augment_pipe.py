@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
-from compare_gan.core.augmentation import Augmentation, refuse_mirror
+from compare_gan.core.augmentation import CheckedAugment, refuse_mirror
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import AUGMENTATIONS
 from compare_gan.core.types import Array, ImageSpec
@@ -58,7 +58,7 @@ DISTRIBUTIONS: dict[str, Callable[[Array, Array], Array]] = {
 
 @AUGMENTATIONS.register("AugmentPipe")
 @dataclasses.dataclass(frozen=True)
-class AugmentPipe(Augmentation):
+class AugmentPipe(CheckedAugment):
     """Pixel blitting, geometry and colours ("bgc"), each operation with probability p times its parameter.
 
     Made for `ModularGAN.augment_probability = @ADA()`: with p = 1 generated images look augmented, too. The

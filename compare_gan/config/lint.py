@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+from compare_gan.augmentations.augment_pipe import AugmentPipe
 from compare_gan.config.parse import Parsed
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import (
@@ -154,6 +155,11 @@ def cautions(parsed: Parsed, gan: GAN) -> Iterator[str]:
     gradient_penalty = is_gradient_penalty(gan.penalty) and gan.penalty_weight
     if gradient_penalty and gan.d_has_batch_statistics:
         yield BATCH_STATISTICS
+    if isinstance(gan.augment, AugmentPipe) and gan.augment_probability is None:
+        yield (
+            "AugmentPipe augments every image, so generated images will look augmented, too; bind "
+            "ModularGAN.augment_probability = @ADA()"
+        )
     if gan.loss is wasserstein and not gradient_penalty and not normalised:
         yield "the wasserstein loss needs a bounded gradient; bind penalty.fn or D.spectral_norm"
     if gan.g_use_ema and gan.ema_start_step >= parsed.options.training_steps:

@@ -6,7 +6,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, ImageSpec
 
 
-class Augmentation(abc.ABC):
+class CheckedAugment(abc.ABC):
     """An `Augment` with a check. Subclasses are frozen dataclasses."""
 
     @abc.abstractmethod

@@ -119,7 +119,7 @@ class Augment(Protocol):
     """Augments an image [H, W, C] in [0, 1] at random, differentiably, with probability p.
 
     The result need not stay in [0, 1]. All randomness comes from the key. An augmentation that not all images
-    allow is a `core.augmentation.Augmentation`.
+    allow is a `core.augmentation.CheckedAugment`.
     """
 
     def __call__(self, key: Array, image: Array, p: Array | float) -> Array: ...

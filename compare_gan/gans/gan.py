@@ -12,7 +12,7 @@ import optax
 from flax import nnx
 
 from compare_gan.core.adaptive import Adaptive, AdaptiveProbability, Regularizer
-from compare_gan.core.augmentation import Augmentation
+from compare_gan.core.augmentation import CheckedAugment
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import GAN_METHODS
 from compare_gan.core.types import (
@@ -157,7 +157,7 @@ class GAN:
             )
         if self.augment_probability is not None and self.augment is None:
             raise UserError("ModularGAN.augment_probability needs ModularGAN.augment")
-        if isinstance(self.augment, Augmentation):
+        if isinstance(self.augment, CheckedAugment):
             self.augment.check(self.spec)
         for task in self.tasks:
             if task.needs_labels and not self.conditional:

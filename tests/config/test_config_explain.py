@@ -76,6 +76,7 @@ WARNINGS = {
     "penalty.fn = @wgangp_penalty\nD.batch_norm_fn = @batch_norm": "the output for an image depends on",
     "penalty.fn = @r1_penalty\nr1_penalty.interval = 4\nD.batch_norm_fn = @batch_norm": "the output for an "
     "image depends on",
+    "ModularGAN.augment = @AugmentPipe()": "generated images will look augmented, too",
     "loss.fn = @wasserstein": "needs a bounded gradient",
     "ModularGAN.g_use_ema = True": "the average of the generator is never updated",
     "ModularGAN.conditional = True": "neither network uses the labels",
