@@ -61,7 +61,13 @@ class Setting:
 
 
 SETTINGS = {
-    "digits": Setting("small", 3000, [], {"ADA": ["ADA.kimg = 50"]}, 5000),
+    "digits": Setting(
+        "small",
+        8000,
+        ["ModularGAN.ema_decay = 0.999", "ModularGAN.ema_start_step = 1000"],
+        {"ADA": ["ADA.kimg = 50"]},
+        5000,
+    ),
     "photos32": Setting(
         "small32",
         4000,
@@ -91,8 +97,9 @@ class Cell:
 
 def bindings_of(cell: Cell, setting: Setting, steps: int, extra: Sequence[str]) -> list[str]:
     """All bindings of a GAN, after those of the recipes."""
-    own = setting.parts.get(cell.part, [])
-    return [*setting.bindings, *PARTS.get(cell.part, []), *own, *extra, f"options.training_steps = {steps}"]
+    parts = [] if cell.part == PLAIN else cell.part.split("+")
+    own = [line for part in parts for line in (*PARTS[part], *setting.parts.get(part, []))]
+    return [*setting.bindings, *own, *extra, f"options.training_steps = {steps}"]
 
 
 def share_of(data: ImageDataset, share: float, seed: int) -> ImageDataset:
@@ -156,7 +163,12 @@ def main() -> int:
         "--extractor", help="of the scores: a file of `compare-gan classifier`; not for digits"
     )
     parser.add_argument("--out", required=True, type=Path, help="where everything is written")
-    parser.add_argument("--parts", nargs="+", default=[PLAIN, *PARTS], choices=[PLAIN, *PARTS])
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=[PLAIN, *PARTS],
+        help=f"some of {PLAIN}, {', '.join(PARTS)}, or several joined by +; default: all of these",
+    )
     parser.add_argument("--shares", nargs="+", type=float, default=[1, 0.2, 0.1, 0.05])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, help="in place of those of the setting")
@@ -175,6 +187,8 @@ def main() -> int:
 def run(arguments: argparse.Namespace) -> int:
     setting = SETTINGS[arguments.setting]
     steps = arguments.steps or setting.steps
+    for name in {part for each in arguments.parts for part in each.split("+")} - {PLAIN, *PARTS}:
+        raise UserError(f"no part is called {name!r}; there are {', '.join(PARTS)}")
     data = open_dataset(arguments.data, reading=LoadOptions())
     done = 0
     for seed, share, part in itertools.product(arguments.seeds, arguments.shares, arguments.parts):

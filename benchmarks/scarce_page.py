@@ -2,7 +2,8 @@
 
   python -m benchmarks.scarce_page runs/digits runs/photos --json scarce.json --figure scarce.svg
 
-A table for each folder, in Markdown: mean and range over seeds of the distance after the last step, and the
+A table for each folder, in Markdown: mean and range over seeds of a distance after the last step, and for the
+Fréchet distance the
 ratio to the plain GAN on the same images.
 """
 
@@ -20,13 +21,20 @@ from compare_gan.report.markup import Markup, tag
 
 Result = Mapping[str, Any]  # what `benchmarks.scarce` writes for a GAN
 NAMES = {"frechet": "Fréchet distance", "kernel": "kernel distance"}
-COLOURS = dict(zip((PLAIN, *PARTS), ("#555", "#3b6ea5", "#3a9a8c", "#c0564a", "#b8862b"), strict=True))
+COLOURS = ("#555", "#3b6ea5", "#3a9a8c", "#c0564a", "#b8862b", "#8a5a9e", "#d98cb3")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 250, 46, 14, 30, 36
 
 
 def read_results(folder: Path) -> list[Result]:
     """The finished GANs of a folder."""
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*/result.json"))]
+
+
+def parts_of(results: Iterable[Result]) -> list[str]:
+    """The parts in the order of `PARTS`, then combinations."""
+    found = {each["part"] for each in results}
+    known = [part for part in (PLAIN, *PARTS) if part in found]
+    return [*known, *sorted(found - {*known})]
 
 
 def select(results: Iterable[Result], part: str, share: float) -> list[Result]:
@@ -50,9 +58,8 @@ def table(results: Sequence[Result], name: str) -> str:
     counts = {share: next(each["images"] for each in results if each["share"] == share) for share in columns}
     head = ["", *(f"{share:.0%}: {counts[share]:,} images" for share in columns)]
     rows = [head, ["---"] * len(head)]
-    for part in COLOURS:
-        if any(each["part"] == part for each in results):
-            rows.append([part, *(cell(results, part, share, name) for share in columns)])
+    for part in parts_of(results):
+        rows.append([part, *(cell(results, part, share, name) for share in columns)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -67,7 +74,7 @@ def cell(results: Sequence[Result], part: str, share: float, name: str) -> str:
         text += f" ({min(values):.{digits}f}–{max(values):.{digits}f})"
     plain = {each["seed"]: final(each, name) for each in select(results, PLAIN, share)}
     both = [seed for seed in ours if seed in plain]
-    if part == PLAIN or not both:
+    if part == PLAIN or not both or name == "kernel":  # an unbiased estimate: it may be 0 or negative
         return text
     ratio = sum(ours[seed] for seed in both) / sum(plain[seed] for seed in both)
     return f"{text}, **{ratio:.2f}x**"
@@ -79,7 +86,7 @@ Line = tuple[str, list[tuple[float, float]], list[tuple[float, float, float]]]  
 def against_share(results: Sequence[Result]) -> list[Line]:
     """Mean final distances against the number of images, with ranges over seeds."""
     lines = []
-    for part in COLOURS:
+    for part in parts_of(results):
         means, ranges = [], []
         for share in shares(results):
             if found := select(results, part, share):
@@ -93,7 +100,7 @@ def against_share(results: Sequence[Result]) -> list[Line]:
 def against_steps(results: Sequence[Result], share: float) -> list[Line]:
     """Mean distances during training."""
     lines: list[Line] = []
-    for part in COLOURS:
+    for part in parts_of(results):
         found = select(results, part, share)
         scores = zip(*(each["scores"] for each in found), strict=True)
         means = [(s[0]["step"], statistics.mean(x["frechet"] for x in s)) for s in scores]
@@ -101,7 +108,9 @@ def against_steps(results: Sequence[Result], share: float) -> list[Line]:
     return lines
 
 
-def panel(lines: Sequence[Line], title: str, x_name: str, ticks: Sequence[float]) -> Markup:
+def panel(
+    lines: Sequence[Line], title: str, x_name: str, ticks: Sequence[float], colours: Mapping[str, str]
+) -> Markup:
     """A chart with logarithmic axes."""
     points = [point for _, means, _ in lines for point in means]
     ys = [y for _, y in points] + [y for _, _, ranges in lines for _, *ends in ranges for y in ends]
@@ -127,7 +136,7 @@ def panel(lines: Sequence[Line], title: str, x_name: str, ticks: Sequence[float]
         parts.append(tag("text", f"{x:,}", x=across, y=HEIGHT - 18, text_anchor=end, font_size=11))
     parts.append(tag("text", x_name, x=WIDTH - RIGHT, y=HEIGHT - 3, text_anchor="end", font_size=11))
     for part, means, ranges in lines:
-        colour = COLOURS[part]
+        colour = colours[part]
         for x, *ends in ranges:
             (x1, y1), (x2, y2) = (at(x, y) for y in ends)
             parts.append(tag("line", x1=x1, x2=x2, y1=y1, y2=y2, stroke=colour, stroke_opacity=0.5))
@@ -144,19 +153,22 @@ def round_numbers(low: float, high: float) -> list[float]:
 
 def figure(studies: Mapping[str, Sequence[Result]]) -> Markup:
     """An SVG document: a row for each study, distances against images and against steps."""
-    rows = []
+    every = [each for results in studies.values() for each in results]
+    rows, colours = list[Markup](), dict(zip(parts_of(every), COLOURS, strict=False))
     for i, (name, results) in enumerate(studies.items()):
         few = 0.1 if 0.1 in shares(results) else shares(results)[-1]
         steps = against_steps(results, few)
         last = max(x for _, means, _ in steps for x, _ in means)
         images = sorted({each["images"] for each in results})
-        left = panel(against_share(results), f"{name}: Fréchet distance", "training images", images)
-        right = panel(steps, f"{name}, {few:.0%} of the images", "steps", [last // 4, last // 2, last])
+        left = panel(against_share(results), f"{name}: Fréchet distance", "training images", images, colours)
+        right = panel(
+            steps, f"{name}, {few:.0%} of the images", "steps", [last // 4, last // 2, last], colours
+        )
         rows.append(tag("g", left, transform=f"translate(0 {HEIGHT * i})"))
         rows.append(tag("g", right, transform=f"translate({WIDTH} {HEIGHT * i})"))
     height = HEIGHT * len(studies)
-    for i, (part, colour) in enumerate(COLOURS.items()):
-        x = LEFT + 110 * i
+    for i, (part, colour) in enumerate(colours.items()):
+        x = LEFT + 112 * i
         rows.append(
             tag("line", x1=x, x2=x + 18, y1=height + 14, y2=height + 14, stroke=colour, stroke_width=2)
         )
