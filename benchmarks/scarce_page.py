@@ -2,9 +2,8 @@
 
   python -m benchmarks.scarce_page runs/digits runs/photos --json scarce.json --figure scarce.svg
 
-A table for each folder, in Markdown: mean and range over seeds of a distance after the last step, and for the
-Fréchet distance the
-ratio to the plain GAN on the same images.
+A table for each folder, in Markdown: mean and range over seeds of a distance after the last step; for
+the Fréchet distance also the ratio to the plain GAN on the same images.
 """
 
 import argparse
