@@ -11,7 +11,7 @@ from benchmarks.models import PARTS
 from compare_gan.config.parse import parse
 from compare_gan.core.label_methods import LABEL_METHODS
 from compare_gan.core.types import Batch, ImageSpec
-from compare_gan.gans.step import train_step
+from compare_gan.gans.step import as_labeled, train_step, update_discriminator
 
 SPEC = ImageSpec((8, 8, 1), 3)
 KEY = jax.random.key(0)
@@ -34,28 +34,32 @@ def gan_of(method, part):
 
 
 def images_and_labels(gan):
-    """Labels [1, 8], some of them missing where the method may see images without one."""
+    """Images [1, 8, 8, 8, 1] and labels [1, 8], some of them missing."""
     rng = np.random.RandomState(0)
     images = rng.randint(0, 256, (1, gan.batch_size, *SPEC.image_shape)).astype(np.uint8)
     return Batch(images, rng.randint(-1, SPEC.num_classes, (1, gan.batch_size)))
 
 
 @functools.cache
-def shapes_of_a_step(method, part):
-    """Shapes of the state before and after a step, and of the metrics."""
+def shapes_of_an_update(method, part):
+    """Shapes of the state before and after an update of the discriminator, and of the metrics."""
     gan = gan_of(method, part)
+
+    def update(state, batch):
+        real = as_labeled(gan, jax.tree.map(lambda x: x[0], batch))
+        return update_discriminator(gan, state, real, real, KEY)  # generated images have the same shape
+
     state = jax.eval_shape(gan.init, KEY)
-    return state, *jax.eval_shape(functools.partial(train_step, gan), state, images_and_labels(gan), KEY)
+    return state, *jax.eval_shape(update, state, images_and_labels(gan))
 
 
 @pytest.mark.parametrize("method, part", COMBINATIONS)
 def test_every_method_is_built_with_every_part(method, part):
-    """A step maps a state to one of the same structure, and reports the part beside the method."""
-    before, after, metrics = shapes_of_a_step(method, part)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), before) == jax.tree.map(
-        lambda x: (x.shape, x.dtype), after
-    )
-    *_, plain = shapes_of_a_step(method, "plain")
+    """An update keeps the structure of the state, and reports the part beside the method."""
+    before, after, metrics = shapes_of_an_update(method, part)
+    kinds = [jax.tree.map(lambda x: (x.shape, x.dtype), state) for state in (before, after)]
+    assert kinds[0] == kinds[1]
+    *_, plain = shapes_of_an_update(method, "plain")
     assert {*metrics} == {*plain} | METRICS.get(part, set())
     assert all(metric.shape == () for metric in metrics.values())
 
