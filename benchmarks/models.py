@@ -123,6 +123,15 @@ MODELS = {
     ),
 }
 
+# Bindings that add a part against overfitting to any GAN.
+DIFFAUGMENT = ["ModularGAN.augment = @DiffAugment()", "DiffAugment.policy = 'color,translation'"]
+PARTS = {
+    "DiffAugment": DIFFAUGMENT,
+    "ADA": [*DIFFAUGMENT, "ModularGAN.augment_probability = @ADA()"],
+    "LeCam": ["ModularGAN.regularizers = [@LeCam()]"],
+    "R1": ["penalty.fn = @r1_penalty"],
+}
+
 
 def gan_of(name: str, batch_size: int | None = None, *bindings: str) -> GAN:
     """Our GAN of a model, with further bindings."""

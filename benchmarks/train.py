@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.contender import Contender, use_cores
 from benchmarks.figure import bars
-from benchmarks.models import MODELS
+from benchmarks.models import MODELS, PARTS
 
 HERE = Path(__file__).parent / "contenders"
 OURS, BF16 = "compare_gan (this)", "compare_gan (this), bfloat16"
@@ -50,6 +50,8 @@ def commands(model: str, arguments: argparse.Namespace) -> dict[str, list[str]]:
     found = {OURS: ours}
     if arguments.bf16:
         found[BF16] = [*ours, "precision.compute = 'bfloat16'"]
+    if arguments.parts:
+        found |= {f"with {part}": [*ours, *bindings] for part, bindings in PARTS.items()}
     torch = importlib.util.find_spec("torch")
     if model in BY_HAND and torch:
         found[TORCH] = [sys.executable, "-m", "benchmarks.contenders.torch_networks", model, size]
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="folder with checkouts of the others")
     parser.add_argument("--peer-python", help="a Python 3.7 that has TensorFlow 1.15")
     parser.add_argument("--bf16", action="store_true", help="ours in bfloat16, too")
+    parser.add_argument("--parts", action="store_true", help="ours with DiffAugment, ADA, LeCam and R1, too")
     parser.add_argument("--batch-size", type=int, help="in place of each model's own")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--steps", type=int, default=1, help="in each turn")
