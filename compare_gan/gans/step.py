@@ -268,7 +268,7 @@ def augmented(
         share = pseudo.probability(adaptive[pseudo.name])
         replaced = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1), share))(keys.real)
         images = jnp.where(replaced[:, None, None, None], jax.lax.stop_gradient(fake.images), real.images)
-        y = None if real.y is None else jnp.where(replaced[:, None], fake.y, real.y)
+        y = real.y if fake.y is None else jnp.where(replaced[:, None], fake.y, jnp.asarray(real.y))
         real = Labeled(images, y)
     if gan.augment is not None:
         control = gan.augment_probability

@@ -189,7 +189,7 @@ class Checkpoints:
                 if not isinstance(abstract, GANState):
                     return checkpointer.restore(path, abstract)
                 metadata = checkpointer.metadata(path).item_metadata.tree
-                scalar = jax.ShapeDtypeStruct((), jnp.float32, sharding=template.step.sharding)
+                scalar: Any = jax.ShapeDtypeStruct((), jnp.float32, sharding=template.step.sharding)
                 parts = {
                     name: dict.fromkeys(part, scalar) for name, part in metadata.get(ADAPTIVE, {}).items()
                 }
