@@ -6,7 +6,7 @@ Coordinates are (x, y) in pixels, relative to the centre of the image.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,24 +18,25 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.registry import AUGMENTATIONS
 from compare_gan.core.types import Array, ImageSpec
 
-Value = Any  # a number or an array; for two axes or moments a pair of them
+Value = Array | np.ndarray
+ZERO, ONE, ZEROS = (np.asarray(x, np.float32) for x in (0.0, 1.0, (0.0, 0.0)))
 
 
 class Change(NamedTuple):
     """The parameters of all operations on one image; the defaults change nothing."""
 
-    xflip: Value = 0.0  # 1: mirrored left to right
-    rotate90: Value = 0.0  # number of quarter turns
-    xint: Value = (0.0, 0.0)  # translation as a fraction of the sides, rounded to pixels
-    scale: Value = 1.0
-    rotate: Value = (0.0, 0.0)  # radians, before and after `aniso`
-    aniso: Value = 1.0  # the width is multiplied by it and the height divided
-    xfrac: Value = (0.0, 0.0)  # translation as a fraction of the sides
-    brightness: Value = 0.0  # added, for values in [-1, 1]
-    contrast: Value = 1.0
-    lumaflip: Value = 0.0  # 1: light becomes dark, with the same hue
-    hue: Value = 0.0  # radians
-    saturation: Value = 1.0
+    xflip: Value = ZERO  # 1: mirrored left to right
+    rotate90: Value = ZERO  # number of quarter turns
+    xint: Value = ZEROS  # translation as a fraction of the sides, rounded to pixels
+    scale: Value = ONE
+    rotate: Value = ZEROS  # radians, before and after `aniso`
+    aniso: Value = ONE  # the width is multiplied by it and the height divided
+    xfrac: Value = ZEROS  # translation as a fraction of the sides
+    brightness: Value = ZERO  # added, for values in [-1, 1]
+    contrast: Value = ONE
+    lumaflip: Value = ZERO  # 1: light becomes dark, with the same hue
+    hue: Value = ZERO  # radians
+    saturation: Value = ONE
 
 
 GEOMETRY, COLORS = Change._fields[:7], Change._fields[7:]
@@ -114,7 +115,7 @@ class AugmentPipe(CheckedAugment):
             else:
                 happens = chances[i, 0] < chance
             value = DISTRIBUTIONS[name](uniform[i], normal[i])
-            drawn[name] = jnp.where(happens, value, jnp.asarray(unchanged))
+            drawn[name] = jnp.where(happens, value, unchanged)
         return Change(**drawn)
 
 
@@ -134,20 +135,20 @@ def inverse_transform(change: Change, shape: tuple[int, ...]) -> Array:
     )
 
 
-def product(*matrices: Array) -> Array:
-    return functools.reduce(functools.partial(jnp.matmul, precision="highest"), matrices)
+def product(*matrices: Value) -> Array:
+    return functools.reduce(functools.partial(jnp.matmul, precision="highest"), map(jnp.asarray, matrices))
 
 
-def scaling(x: Array | float, y: Array | float) -> Array:
+def scaling(x: Value | float, y: Value | float) -> Array:
     return jnp.diag(jnp.stack([jnp.asarray(each, jnp.float32) for each in (x, y, 1.0)]))
 
 
-def rotation(angle: Array) -> Array:
+def rotation(angle: Value) -> Array:
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return jnp.eye(3).at[:2, :2].set(jnp.array([[cos, -sin], [sin, cos]]))
 
 
-def translation(by: Array) -> Array:
+def translation(by: Value) -> Array:
     return jnp.eye(3).at[:2, 2].set(by)
 
 
@@ -195,7 +196,7 @@ def recolored(x: Array, change: Change) -> Array:
     """The image x [H, W, C] in [-1, 1] with other colours; C = 1 is grey and has no hue."""
     x = (x + change.brightness) * change.contrast
     if x.shape[2] == 1:
-        return x * (1 - 2 * jnp.asarray(change.lumaflip))
+        return x * (1 - 2 * change.lumaflip)
     eye, cos, sin = jnp.eye(3), jnp.cos(change.hue), jnp.sin(change.hue)
     colors = product(
         GREY_AXIS + (eye - GREY_AXIS) * change.saturation,

@@ -48,7 +48,7 @@ def everything(augment, **more):
     )
 
 
-@pytest.mark.parametrize("augment", [FULL, AugmentPipe()])
+@pytest.mark.parametrize("augment", [FULL, pytest.param(AugmentPipe(), marks=pytest.mark.slow)])
 def test_microbatches_change_nothing_but_the_order_of_sums(augment):
     """The images are augmented alike, and the states of adaptive parts follow the whole batch."""
     whole, parts = (  # without batch statistics
@@ -89,6 +89,7 @@ def test_everything_that_the_discriminator_sees_is_augmented():
     close(found, both_losses(plain, state.d, *painted, KEY, keys=keys), 1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_generator_through_every_operation():
     """At every image they are not zero, and not those without augmentation. Grey images have no hue."""
     names = [name for name in Change._fields if name not in ("hue", "saturation")]

@@ -63,8 +63,7 @@ gans = {  # and by how many devices, of which how many share one copy
     ),
     "augmented": (
         replace(
-            small,
-            **plain,
+            s3gan(replace(small, **plain), rotated_batch_fraction=2, project_y=True),
             augment=AugmentPipe(),
             augment_probability=ADA(kimg=0.05, interval=1, target=-0.9),
             pseudo_augmentation=APA(kimg=0.1, interval=1, target=-0.9),
