@@ -117,7 +117,7 @@ def panel(
     first, last = (math.log(end(x for x, _ in points)) for end in (min, max))
 
     def at(x: float, y: float) -> tuple[float, float]:
-        across = (math.log(x) - first) / (last - first or 1)
+        across = (math.log(x) - first) / (last - first) if last > first else 0.5
         up = (math.log(y) - low) / (high - low)
         return (
             round(LEFT + across * (WIDTH - LEFT - RIGHT), 1),
@@ -131,7 +131,7 @@ def panel(
         parts.append(tag("text", f"{y:g}", x=LEFT - 6, y=height + 4, text_anchor="end", font_size=11))
     for x in ticks:
         across, _ = at(x, ys[0])
-        end = "end" if x == max(ticks) else "middle"
+        end = "end" if x == max(ticks) > min(ticks) else "middle"
         parts.append(tag("text", f"{x:,}", x=across, y=HEIGHT - 18, text_anchor=end, font_size=11))
     parts.append(tag("text", x_name, x=WIDTH - RIGHT, y=HEIGHT - 3, text_anchor="end", font_size=11))
     for part, means, ranges in lines:
@@ -141,6 +141,8 @@ def panel(
             parts.append(tag("line", x1=x1, x2=x2, y1=y1, y2=y2, stroke=colour, stroke_opacity=0.5))
         path = " ".join(f"{x},{y}" for x, y in (at(*point) for point in means))
         parts.append(tag("polyline", points=path, fill="none", stroke=colour, stroke_width=2))
+        for across, height in (at(*point) for point in means):
+            parts.append(tag("circle", cx=across, cy=height, r=3, fill=colour))
     return tag("g", *parts)
 
 
@@ -167,7 +169,7 @@ def figure(studies: Mapping[str, Sequence[Result]]) -> Markup:
         rows.append(tag("g", right, transform=f"translate({WIDTH} {HEIGHT * i})"))
     height = HEIGHT * len(studies)
     for i, (part, colour) in enumerate(colours.items()):
-        x = LEFT + 112 * i
+        x = LEFT + (2 * WIDTH - LEFT - 130) // max(1, len(colours) - 1) * i
         rows.append(
             tag("line", x1=x, x2=x + 18, y1=height + 14, y2=height + 14, stroke=colour, stroke_width=2)
         )
