@@ -159,6 +159,13 @@ class GAN:
             raise UserError("ModularGAN.augment_probability needs ModularGAN.augment")
         if isinstance(self.augment, CheckedAugment):
             self.augment.check(self.spec)
+        for kind, parts in (("tasks", self.tasks), ("adaptive parts", self._adaptive_parts)):
+            names = [part.name for part in parts]
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise UserError(
+                    f"two {kind} of the GAN have the name {min(twice)!r}, which their state goes by; "
+                    "give one of them another name"
+                )
         for task in self.tasks:
             if task.needs_labels and not self.conditional:
                 raise UserError(f"{type(task).__name__} needs labels; set ModularGAN.conditional = True")
@@ -178,10 +185,14 @@ class GAN:
         return self.disc_iters + self.experimental_force_graph_unroll
 
     @property
+    def _adaptive_parts(self) -> tuple[Adaptive, ...]:
+        parts = (self.augment_probability, self.pseudo_augmentation, *self.regularizers)
+        return tuple(part for part in parts if part is not None)
+
+    @property
     def adaptive(self) -> dict[str, Adaptive]:
         """The parts with a state in `GANState.adaptive`, by name."""
-        parts = (self.augment_probability, self.pseudo_augmentation, *self.regularizers)
-        return {part.name: part for part in parts if part is not None}
+        return {part.name: part for part in self._adaptive_parts}
 
     @property
     def uses_origin(self) -> bool:

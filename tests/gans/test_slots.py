@@ -190,6 +190,12 @@ def test_combinations_that_make_no_sense_are_refused():
             tiny_gan(augment=FULL, augment_probability=ADA(), loss=loss)
     with pytest.raises(UserError, match="augment_probability needs ModularGAN.augment"):
         tiny_gan(augment_probability=ADA())
+    for twice, kind in (
+        ({"tasks": (Consistency(), Consistency(1.0))}, "tasks"),
+        ({"regularizers": (LeCam(), LeCam(0.1))}, "adaptive parts"),
+    ):
+        with pytest.raises(UserError, match=f"two {kind} of the GAN have the name"):
+            tiny_gan(**twice)
     for wrong in (dict(target=1.5), dict(max_p=0.0), dict(interval=0)):
         with pytest.raises(UserError, match="ADA."):
             ADA(**wrong)
