@@ -1,5 +1,6 @@
 """Every method with each part against overfitting: it is built, and a step does what the part says."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -69,6 +70,7 @@ def a_step(method, part):
     """The discriminator's parameters before and after the first step, and the metrics."""
     gan = gan_of(method, part)
     state = jax.jit(gan.init)(KEY)
+    state = dataclasses.replace(state, step=state.step + 1)  # LeCam's term begins after its start step, 0
     after, metrics = jax.jit(functools.partial(train_step, gan))(state, images_and_labels(gan), KEY)
     moved = [
         np.abs(np.float64(new) - np.float64(old)).max()
