@@ -14,8 +14,8 @@ $(VENV)/.installed: pyproject.toml cpu/setup.py $(wildcard cpu/compare_gan_cpu/*
 		{ echo "compare_gan needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
-	@$(PIP) 'setuptools>=77' && $(PIP) --no-deps --no-build-isolation ./cpu 2>/dev/null || \
-		echo "note: no C++ compiler, so convolutions on a CPU are slower; see docs/install.md"
+	@{ $(PIP) 'setuptools>=77' && $(PIP) --no-deps --no-build-isolation ./cpu; } 2> $(VENV)/cpu.log || \
+		echo "note: without the C++ kernels ($(VENV)/cpu.log says why) convolutions on a CPU are slower"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
