@@ -96,6 +96,7 @@ def test_tasks_finish_fail_die_and_wait_for_others(cluster, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_study_gives_the_results_of_one_process(cluster, tmp_path):
     study = functools.partial(small.small_study, seeds=(0,), flat=False)
     names, lines = ("s3gan", "clustering"), list[str]()

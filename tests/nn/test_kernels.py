@@ -13,6 +13,7 @@ from jax import lax
 from compare_gan.core.errors import UserError
 from compare_gan.nn import kernels
 from compare_gan.nn.convolution import convolve, same_padding
+from tests.helpers.tiers import slow_unless
 
 needed = pytest.mark.skipif(
     kernels.level_in_use() is None, reason="compare_gan_cpu is not installed, or switched off"
@@ -33,6 +34,13 @@ SIZES = [  # height, width, kernel height and width, stride
     (4, 3, 5, 5, 2),
     (2, 2, 3, 3, 1),
 ]
+FAST = {
+    (6, 7, 3, 3, 1),
+    (8, 8, 4, 4, 2),
+    (4, 3, 5, 5, 2),
+    (8, 8, 1, 1, 1),
+    (5, 8, 4, 5, 1),
+}  # a size of each kind
 CHANNELS = [(1, 1), (3, 4), (16, 16), (3, 70), (70, 3), (20, 33), (48, 64)]
 BFLOAT16 = pytest.param(
     jnp.bfloat16, marks=pytest.mark.skipif(not kernels.supports(jnp.bfloat16), reason="no bfloat16 here")
@@ -54,7 +62,7 @@ def in_turn(x, kernel, dy, stride, padding):
 
 @needed
 @pytest.mark.parametrize("dtype", [jnp.float32, BFLOAT16])
-@pytest.mark.parametrize(("h", "w", "kh", "kw", "stride"), SIZES)
+@pytest.mark.parametrize("h, w, kh, kw, stride", slow_unless(lambda *size: size in FAST, SIZES))
 def test_the_maps_of_xla(h, w, kh, kw, stride, dtype):
     """In float64, of the same numbers. A sum of bfloat16 products is rounded once, at its end."""
     padding = tuple(same_padding(n, k, stride) for n, k in ((h, kh), (w, kw)))

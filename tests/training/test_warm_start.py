@@ -53,6 +53,7 @@ def test_the_first_images_are_those_of_the_source(source, warm):
     assert int(new.step) == 0 and not any(np.any(x) for x in leaves((new.g_opt, new.d_opt)))
 
 
+@pytest.mark.slow
 def test_the_moving_average_goes_on_from_the_loaded_one(source, warm):
     start, one = source.restore(2).g_ema, warm.restore(2)
     assert int(one.step) == 2
@@ -72,6 +73,7 @@ def test_run_json_names_the_source(source, warm):
     assert "warm_start" not in json.loads((source.run_dir / ABOUT).read_text())
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits_without_its_source(source, warm, tmp_path):
     copy = tmp_path / "source"
     shutil.copytree(source.run_dir, copy)
