@@ -55,9 +55,10 @@ class AuxTask(abc.ABC):
         """
         del gan
 
-    @abc.abstractmethod
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
-        """Creates the task's head, which becomes a part of the discriminator."""
+        """Creates the task's head, which becomes a part of the discriminator; by default an empty one."""
+        del make, feature_dim, num_classes
+        return nnx.Module()
 
     @property
     def random(self) -> bool:

@@ -7,14 +7,12 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from compare_gan.core.augmentation import refuse_mirror
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, ImageSpec, Labeled, LossPair, Metrics, Side, SideOutputs
 from compare_gan.nn.images import random_flip
-from compare_gan.nn.layers import LayerFactory
 from compare_gan.tasks.base import AuxTask
 
 
@@ -50,10 +48,6 @@ class Consistency(AuxTask):
     @property
     def random(self) -> bool:
         return True
-
-    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
-        del make, feature_dim, num_classes
-        return nnx.Module()  # the task compares the logits
 
     def extra_views(self, x: Labeled, side: Side, keys: Array | None) -> Labeled | None:
         if not (self.real_weight if side == "real" else self.fake_weight):

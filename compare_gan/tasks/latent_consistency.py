@@ -4,12 +4,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, Labeled, LossPair, Metrics, Side, SideOutputs
-from compare_gan.nn.layers import LayerFactory
 from compare_gan.tasks.base import AuxTask
 
 
@@ -43,10 +41,6 @@ class LatentConsistency(AuxTask):
 
     def extra_latents(self, z: Array, key: Array) -> Array:
         return z + self.sigma * jax.random.normal(key, z.shape)
-
-    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
-        del make, feature_dim, num_classes
-        return nnx.Module()  # the task compares the logits
 
     def extra_views(self, x: Labeled, side: Side, keys: Array | None) -> Labeled | None:
         del keys

@@ -5,12 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, LossPair, Metrics, SideOutputs
-from compare_gan.nn.layers import LayerFactory
 from compare_gan.tasks.base import AuxTask
 from compare_gan.tasks.projection import is_labelled, mean_over
 
@@ -46,10 +44,6 @@ class OSSGAN(AuxTask):
     @property
     def needs_labels(self) -> bool:
         return True
-
-    def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
-        del make, feature_dim, num_classes
-        return nnx.Module()  # the task uses the predictions of another one
 
     def predictions(self, side: SideOutputs, y: Array) -> Array:
         """The classifier's logits [B, K]."""
