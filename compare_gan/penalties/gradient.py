@@ -103,4 +103,4 @@ def lazily(p: PenaltyInputs, interval: int, penalty: Callable[[], Array]) -> Arr
     return jax.lax.cond(due, lambda: interval * penalty(), lambda: jnp.zeros(()))
 
 
-GRADIENT_PENALTIES = (wgangp_penalty, dragan_penalty, r1_penalty, r2_penalty, r1_r2_penalty)
+GRADIENT_PENALTIES = (wgangp_penalty, maxgp_penalty, dragan_penalty, r1_penalty, r2_penalty, r1_r2_penalty)
