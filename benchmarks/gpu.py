@@ -1,7 +1,7 @@
 """Measurements on a machine with one GPU, in a few minutes; `benchmarks/gpu.sh` starts it.
 
 Training speed comes first, then a piece of the few-labels study on CIFAR-10. Whatever is known is a line of
-`results.jsonl` at once, so a run that is killed loses nothing, and the same command goes on.
+`results.jsonl` at once, so a run that is killed loses nothing, and the same command resumes.
 """
 
 import argparse
@@ -362,7 +362,7 @@ def pack(archive: Path, folder: Path) -> None:
 
 
 def run_study(run: Run, data: Path) -> None:
-    """A piece of the study, until the time is up. It goes on from an earlier piece, or the archive of one."""
+    """A piece of the study, until the time is up. It resumes from an earlier piece, or the archive of one."""
     folder, log = run.work / "study", run.log("study")
     if not folder.exists():
         unpack(run)

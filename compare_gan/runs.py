@@ -136,7 +136,7 @@ def train(
       continue_with_changes: resume although the GAN, the data or the seed has changed, and record the changes
         in run.json.
       warm_start: a run whose networks this one starts from, see `compare_gan.gans.transfer`. Steps and
-        optimisers start anew. Needed again only as long as the run has no checkpoint.
+        optimisers start again. Needed again only as long as the run has no checkpoint.
       from_step: the checkpoint of that run: "latest", "best", or a step number.
 
     Raises:

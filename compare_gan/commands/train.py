@@ -98,7 +98,7 @@ def add(commands) -> None:
         dest="source",
         metavar="RUN",
         help="start from the weights of this run, whose classes and heads may differ; steps and optimizers "
-        "start anew",
+        "start again",
     )
     parser.add_argument(
         "--from_step",

@@ -1,6 +1,6 @@
 """Locks: a run folder for one training process, and a file for one writer at a time.
 
-Processes of one machine are told apart by a lock of the operating system (flock), which ends with its
+Processes of one machine are distinguished by a lock of the operating system (flock), which ends with its
 process, even if that is killed. Other machines may not see such a lock: some shared file systems keep it to
 one machine, and others keep it after the machine has died. So the holder also renews a record next to it, and
 a record that another machine left unchanged for `LEASE_S` is void.

@@ -127,7 +127,7 @@ class Transfer:
         )
 
     def describe(self) -> str:
-        """One line on what is taken and what is made anew."""
+        """One line on what is taken and what is newly initialised."""
         nets = (("generator", self.g), ("discriminator", self.d))
         every = [(f"{net} {name}", how) for net, part in nets for name, how in part.how.items()]
         fitted = [name for name, how in every if how not in ("taken", "new")]
@@ -136,7 +136,7 @@ class Transfer:
         if fitted:
             parts.append(f"fitted to other classes: {first_few(fitted, SHOWN)}")
         if new:
-            parts.append(f"made anew: {first_few(new, SHOWN)}")
+            parts.append(f"newly initialised: {first_few(new, SHOWN)}")
         return "; ".join(parts)
 
 

@@ -253,13 +253,13 @@ def _stored(state: GANState) -> Tree:
 
 
 def _with_adaptive_parts_of(template: GANState, found: GANState, path: Path) -> GANState:
-    """The state `found` with the adaptive parts of `template`, which start anew if `found` lacks them."""
+    """The state `found` with the adaptive parts of `template`, which start again if `found` lacks them."""
     parts = dict[str, dict[str, Array]]()
     for name, initial in template.adaptive.items():
         stored = found.adaptive.get(name, {})
         parts[name] = stored if stored.keys() == initial.keys() else initial
         if parts[name] is initial:
-            log.warning("checkpoint %s has no state of %s, which starts anew", path, name)
+            log.warning("checkpoint %s has no state of %s, which starts again", path, name)
     return dataclasses.replace(found, adaptive=parts)
 
 

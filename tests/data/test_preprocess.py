@@ -121,7 +121,7 @@ def test_a_zoomed_square_is_centred_and_mirrored_half_the_time():
     assert set(sides) == {6, 7, 8}
     np.testing.assert_allclose(np.bincount(sides)[6:] / 2000, 1 / 3, atol=0.04)
     assert np.mean(mirrored) == pytest.approx(1 / 2, abs=0.04)
-    assert CropResize(16, "zoomed").random  # so that every step crops anew
+    assert CropResize(16, "zoomed").random  # so that every step crops again
 
 
 def test_crop_methods_of_the_configuration():

@@ -106,12 +106,12 @@ def test_an_unconditional_gan_starts_with_the_mean_of_all_classes():
     np.testing.assert_allclose(new.g.params["norm"]["beta"], norm["beta"]["kernel"].mean(0), rtol=1e-6)
 
 
-def test_other_heads_are_made_anew():
+def test_other_heads_are_newly_initialised():
     source, target = unconditional(), unconditional(tasks=(Rotation(2),))
     old, fresh, new, line = transferred(source, target)
     equal(new.d.params["heads"], fresh.d.params["heads"])
     equal(new.d.params["backbone"], old.d.params["backbone"])
-    assert "made anew: discriminator heads/rotation/bias, discriminator heads/rotation/kernel" in line
+    assert "newly initialised: discriminator heads/rotation/bias, discriminator heads/rotation/kernel" in line
 
 
 def test_latent_parts_of_a_conditional_norm_are_kept():
@@ -158,7 +158,7 @@ def test_other_shapes_and_architectures_are_refused():
             Transfer.plan(source, NamedGAN(gan, ()))
 
 
-def test_conditional_scales_under_spectral_normalisation_are_made_anew():
+def test_conditional_scales_under_spectral_normalisation_are_newly_initialised():
     """They cannot have the scale of another norm."""
     target = conditional(tasks=(), g_spectral_norm=True)
     how = Transfer.plan(unconditional(g_spectral_norm=True), target).g.how

@@ -183,8 +183,8 @@ def test_a_newer_format_is_refused_and_the_first_is_read(saved):
     assert "\n" not in str(caught.value) and saved.steps() == [3, 6]
 
 
-def test_adaptive_parts_that_a_checkpoint_lacks_start_anew(tmp_path, caplog):
-    """A run of an earlier version, or one that goes on with ADA; parts that are gone are forgotten."""
+def test_adaptive_parts_that_a_checkpoint_lacks_start_again(tmp_path, caplog):
+    """A run of an earlier version, or one that continues with ADA; parts that are gone are forgotten."""
     lecam, ada = LeCam(), ADA()
     gans = {
         "plain": tiny_gan(),
@@ -211,7 +211,7 @@ def test_adaptive_parts_that_a_checkpoint_lacks_start_anew(tmp_path, caplog):
             new = [part for part in template.adaptive if part not in state.adaptive]
             assert len(caplog.messages) == len(new), (name, other)
             for part, message in zip(new, caplog.messages, strict=True):
-                assert message.endswith(f"checkpoints/1 has no state of {part}, which starts anew")
+                assert message.endswith(f"checkpoints/1 has no state of {part}, which starts again")
             assert find_mismatch(checkpoints.folder / "1", template) is None
 
 

@@ -144,7 +144,7 @@ def test_the_line_says_what_was_taken(source, tmp_path, capsys):
         assert checkpoints.steps() == [0]
     line = capsys.readouterr().out
     assert line.startswith(f"starting from {source.run_dir}, step 3: ") and line.count("\n") == 1
-    assert "made anew: discriminator heads/rotation/bias, discriminator heads/rotation/kernel" in line
+    assert "newly initialised: discriminator heads/rotation/bias, discriminator heads/rotation/kernel" in line
     assert "the moving average is a copy of the weights until step 5" in line
     for a, b in zip(leaves(source.restore(3).g), leaves(state.g), strict=True):
         np.testing.assert_array_equal(a, b)
