@@ -93,7 +93,7 @@ def biggan_deep_cifar10(spec: ImageSpec) -> GAN:
 
 
 def r3gan_celeba64(spec: ImageSpec) -> GAN:
-    """R3GAN on CelebA, settings of Huang et al. for faces of 64x64, without augmentation.
+    """R3GAN on CelebA, settings of Huang et al. for faces of 64x64.
 
     Huang et al., https://arxiv.org/abs/2501.05441.
 
@@ -104,7 +104,7 @@ def r3gan_celeba64(spec: ImageSpec) -> GAN:
 
 
 def r3gan_cifar10(spec: ImageSpec) -> GAN:
-    """R3GAN on CIFAR-10 with labels, settings of Huang et al. without their augmentation.
+    """R3GAN on CIFAR-10 with labels, settings of Huang et al.
 
     Huang et al., https://arxiv.org/abs/2501.05441.
 
@@ -115,7 +115,7 @@ def r3gan_cifar10(spec: ImageSpec) -> GAN:
 
 
 def r3gan_imagenet64(spec: ImageSpec) -> GAN:
-    """R3GAN on ImageNet with labels, settings of Huang et al. without their augmentation.
+    """R3GAN on ImageNet with labels, settings of Huang et al.
 
     Huang et al., https://arxiv.org/abs/2501.05441.
 

@@ -37,9 +37,10 @@ class Change(NamedTuple):
     lumaflip: Value = ZERO  # 1: light becomes dark, with the same hue
     hue: Value = ZERO  # radians
     saturation: Value = ONE
+    cutout: Value = np.zeros(3, np.float32)  # centre (x, y) and side of a window, as fractions of the sides
 
 
-GEOMETRY, COLORS = Change._fields[:7], Change._fields[7:]
+GEOMETRY, COLORS = Change._fields[:7], Change._fields[7:12]
 # Each from two uniform numbers in [0, 1) and two normal ones.
 DISTRIBUTIONS: dict[str, Callable[[Array, Array], Array]] = {
     "xflip": lambda u, n: jnp.floor(2 * u[0]),
@@ -54,13 +55,16 @@ DISTRIBUTIONS: dict[str, Callable[[Array, Array], Array]] = {
     "lumaflip": lambda u, n: jnp.floor(2 * u[0]),
     "hue": lambda u, n: (2 * u[0] - 1) * np.pi,
     "saturation": lambda u, n: 2 ** n[0],
+    "cutout": lambda u, n: jnp.stack([u[0], u[1], jnp.float32(0.5)]),
 }
 
 
 @AUGMENTATIONS.register("AugmentPipe")
 @dataclasses.dataclass(frozen=True)
 class AugmentPipe(CheckedAugment):
-    """Pixel blitting, geometry and colours ("bgc"), each operation with probability p times its parameter.
+    """Pixel blitting, geometry, colours and cutout, each operation with probability p times its parameter.
+
+    By default without cutout, which is the set that the paper calls "bgc".
 
     Made for `ModularGAN.augment_probability = @ADA()`: with p = 1 generated images look augmented, too. The
     image continues by reflection, and is resampled in twice its resolution, with the sym6 wavelet as filter.
@@ -81,6 +85,7 @@ class AugmentPipe(CheckedAugment):
     lumaflip: float = 1.0
     hue: float = 1.0
     saturation: float = 1.0
+    cutout: float = 0.0
 
     def __post_init__(self):
         for name in Change._fields:
@@ -101,6 +106,8 @@ class AugmentPipe(CheckedAugment):
             x = warped(x, inverse_transform(change, image.shape))
         if any(getattr(self, name) for name in COLORS):
             x = recolored(x, change)
+        if self.cutout:
+            x = cut_out(x, change.cutout)
         return (x + 1) / 2
 
     def draw(self, key: Array, p: Array | float) -> Change:
@@ -204,3 +211,11 @@ def recolored(x: Array, change: Change) -> Array:
         eye - 2 * GREY_AXIS * change.lumaflip,
     )
     return jnp.einsum("hwc,dc->hwd", x, colors, precision="highest")
+
+
+def cut_out(x: Array, window: Value) -> Array:
+    """The image x [H, W, C] in [-1, 1], grey in a window of centre (x, y) and side as shares of the sides."""
+    h, w, _ = x.shape
+    across = abs((jnp.arange(w) + 0.5) / w - window[0]) < window[2] / 2
+    down = abs((jnp.arange(h) + 0.5) / h - window[1]) < window[2] / 2
+    return jnp.where((down[:, None] & across)[..., None], 0, x)

@@ -80,7 +80,7 @@ KEYS = jax.random.split(jax.random.key(0), 4000)
 
 @jax.jit
 def drawn_with(p):
-    return jax.vmap(lambda key: AugmentPipe(contrast=0.5).draw(key, p))(KEYS)
+    return jax.vmap(lambda key: AugmentPipe(contrast=0.5, cutout=1.0).draw(key, p))(KEYS)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.4, 1.0])
@@ -114,9 +114,10 @@ def test_sizes_of_the_changes():
     assert np.std(drawn.brightness) == pytest.approx(0.2, rel=0.05)
     assert np.std(drawn.xfrac) == pytest.approx(1 / 8, rel=0.05)
     assert set(np.unique(drawn.rotate90)) == {0, 1, 2, 3}
+    np.testing.assert_allclose(drawn.cutout.mean(0), [0.5, 0.5, 0.5], atol=0.02)
 
 
-@pytest.mark.parametrize("name", [*GEOMETRY, *COLORS])
+@pytest.mark.parametrize("name", [*GEOMETRY, *COLORS, "cutout"])
 def test_gradients_reach_the_image(name):
     """Each operation is affine in the image, so a directional derivative is a difference."""
     augment = functools.partial(only(name), KEYS[3], p=1.0)

@@ -14,7 +14,7 @@ import torch
 from tests.authors.recording import checkout, lines_after, numbers_for, save
 
 OPERATIONS = (
-    "xflip rotate90 xint scale rotate aniso xfrac brightness contrast lumaflip hue saturation".split()
+    "xflip rotate90 xint scale rotate aniso xfrac brightness contrast lumaflip hue saturation cutout".split()
 )
 P = 0.7  # of the case with all operations
 

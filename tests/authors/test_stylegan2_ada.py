@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compare_gan.augmentations.adaptive import ADA
-from compare_gan.augmentations.augment_pipe import Change, inverse_transform, recolored, warped
+from compare_gan.augmentations.augment_pipe import Change, cut_out, inverse_transform, recolored, warped
 from compare_gan.core.types import Logits
 from tests.authors.recording import CASES
 
@@ -48,6 +48,9 @@ def change(numbers: np.ndarray, operations, p: float) -> Change:
             value = perhaps(take(2) * 0.125, 0)
         elif name == "brightness":
             value = perhaps(take(1)[0] * 0.2, 0)
+        elif name == "cutout":
+            side = perhaps(0.5, 0)
+            value = np.array([*take(2), side])
         else:
             value = perhaps((2 * take(1)[0] - 1) * np.pi, 0)
         found[name] = value
@@ -60,11 +63,12 @@ def operations_of(case):
     if case not in ("all", "grey"):
         return [case, "rotate after"] if case == "rotate" else [case]
     order = [*OPERATIONS[:6], "rotate after", *OPERATIONS[6:]]
-    return order if case == "all" else order[:-2]
+    return order if case == "all" else [name for name in order if name not in ("hue", "saturation")]
 
 
 def augmented(image, change):
-    return recolored(warped(image, inverse_transform(change, image.shape)), change)
+    colored = recolored(warped(image, inverse_transform(change, image.shape)), change)
+    return cut_out(colored, change.cutout)
 
 
 @pytest.mark.parametrize("case", EVERYTHING)
