@@ -17,11 +17,13 @@ from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import uniform
 from compare_gan.gans.ssgan import ssgan
 from compare_gan.gans.step import train_step
-from compare_gan.losses.standard import wasserstein
+from compare_gan.losses.standard import hinge, wasserstein
 from compare_gan.nn import norms
 from compare_gan.nn.options import Layers, StandardizeBatch
 from compare_gan.penalties.gradient import wgangp_penalty
 from compare_gan.penalties.weights import l2_penalty
+from compare_gan.tasks.classifier import AC
+from compare_gan.tasks.multi_hinge import MH
 from tests.helpers.tiers import slow_unless
 
 from .tiny import LAYERS, batch, tiny_gan
@@ -76,6 +78,24 @@ def test_without_batch_statistics_parts_are_the_whole(name):
     found, told = stepped(GANS[name](**PLAIN, gradient_accumulation=parts))
     expected, said = stepped(GANS[name](**PLAIN))
     close((found, told), (expected, said))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [AC(), AC(aux_cls_type="TAC"), AC(aux_cls_type="ADC"), MH()])
+def test_class_heads_of_labelled_images(task):
+    """All images have labels: the mean over the labelled ones of each part is not that of the batch."""
+    given = PLAIN | dict(conditional=True, loss=hinge, tasks=(task,))
+
+    def trained(parts):
+        gan = tiny_gan(**given, gradient_accumulation=parts)
+        step, state = jax.jit(functools.partial(train_step, gan)), gan.init(KEY)
+        for i in range(2):
+            data = batch(i, gan.sub_batches)
+            labelled = data._replace(labels=jnp.abs(data.labels))
+            state, metrics = step(state, labelled, jax.random.fold_in(KEY, i))
+        return state, metrics
+
+    close(trained(2), trained(1), 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ from compare_gan.core.placement import Placement
 from compare_gan.regularizers.lecam import LeCam
 from compare_gan.gans.optimizers import gradient_descent
 from compare_gan.gans.s3gan import s3gan
+from compare_gan.tasks.classifier import AC
+from compare_gan.tasks.d2d_ce import D2DCE
+from compare_gan.tasks.multi_hinge import MH
 from compare_gan.training.checkpoints import Checkpoints
 from compare_gan.training.feed import open_feed
 from compare_gan.training.gan import job_of
@@ -71,6 +74,11 @@ gans = {  # and by how many devices, of which how many share one copy
         ),
         blobs().train,
         ((2, 1), (8, 1)),
+    ),
+    "class heads": (
+        replace(small, **plain, tasks=(AC(aux_cls_type="ADC"), MH(), D2DCE(d_embed_dim=8))),
+        noise(small.spec),
+        ((2, 1), (8, 1), (4, 2)),
     ),
     "BigGAN": (replace(biggan, **plain | dict(g_lr=0.2)), noise(biggan.spec), ((8, 1), (4, 2))),
 }
