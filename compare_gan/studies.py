@@ -17,7 +17,7 @@ from compare_gan.config.recipes import config_file, recipe
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder, sha256_of
-from compare_gan.core.label_methods import LABEL_METHODS, method
+from compare_gan.core.label_methods import method
 from compare_gan.core.lock import claimed
 from compare_gan.core.outputs import STUDY_OUTPUTS, check_run_folder
 from compare_gan.core.run_files import REPORT
@@ -61,7 +61,7 @@ class StudyRequest:
     """A user's request for a study. `fewlabels.choices` chooses what is None."""
 
     data: Source | ImageDataset
-    methods: tuple[str, ...]  # names of `LABEL_METHODS`
+    methods: tuple[str, ...]  # names for `label_methods.method`
     fractions: tuple[float, ...] = ()  # label budgets: fractions of the labels
     per_class: tuple[int, ...] = ()  # more label budgets: labels per class
     seeds: tuple[int, ...] = (0,)
@@ -157,7 +157,8 @@ def study(
 
     Args:
       data: a source for `open_dataset`, or an opened data set, whose labels are used as they are.
-      methods: names of `compare_gan.core.label_methods.LABEL_METHODS`.
+      methods: names of `compare_gan.core.label_methods.LABEL_METHODS`, with parts if needed, such as
+        "s3gan+diffaugment".
       folder: the study folder. If it contains runs with other settings, a sibling folder is used.
       fractions: label budgets, as fractions of the labels in (0, 1]. Without any budget: 1 if some images are
         unlabelled, else 0.05, 0.1 and 0.2.
@@ -186,11 +187,9 @@ def study(
     """
     if isinstance(data, ImageDataset) and reading is not None:
         raise UserError(f"{data.name} is open already; give reading to open_dataset")
-    for name in methods:
-        method(name)
     request = StudyRequest(
         data=data,
-        methods=tuple(methods),
+        methods=tuple(method(name).name for name in methods),
         fractions=tuple(fractions),
         per_class=tuple(per_class),
         seeds=tuple(seeds),
@@ -366,7 +365,9 @@ def completed(request: StudyRequest, choices: Choices) -> StudyRequest:
     )
 
 
-def refuse_misfit(gin_config: str, configured: Mapping[str, ConfiguredGAN], spec: ImageSpec) -> None:
+def refuse_misfit(
+    gin_config: str, configured: Mapping[tuple[str, ...], ConfiguredGAN], spec: ImageSpec
+) -> None:
     """Checks that networks can make images of this size.
 
     Raises:
@@ -383,16 +384,16 @@ def refuse_misfit(gin_config: str, configured: Mapping[str, ConfiguredGAN], spec
 
 def configurations(
     gin_config: str, gin_bindings: Sequence[str], methods: Collection[str]
-) -> dict[str, ConfiguredGAN]:
-    """The configured GAN of each recipe that the methods use, keyed by the recipe's name.
+) -> dict[tuple[str, ...], ConfiguredGAN]:
+    """The configured GANs of the methods, keyed by `Method.recipes`.
 
     Raises:
       UserError: the configuration is invalid.
     """
     base, configured = config_file(gin_config), {}
-    for name in dict.fromkeys(LABEL_METHODS[each].recipe for each in methods):
-        parsed = parse([base, recipe(name)], gin_bindings)
-        configured[name] = ConfiguredGAN(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
+    for names in dict.fromkeys(method(each).recipes for each in methods):
+        parsed = parse([base, *map(recipe, names)], gin_bindings)
+        configured[names] = ConfiguredGAN(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
     return configured
 
 
@@ -456,7 +457,7 @@ def open_study(
     folder: Path,
     flat: bool,
     dataset: ImageDataset | None = None,
-    configured: Mapping[str, ConfiguredGAN] | None = None,
+    configured: Mapping[tuple[str, ...], ConfiguredGAN] | None = None,
 ) -> Study:
     """Opens the study that settings describe.
 
@@ -491,7 +492,7 @@ def open_study(
     return Study(
         folder=folder,
         dataset=dataset,
-        methods=tuple(LABEL_METHODS[name] for name in settings["methods"]),
+        methods=tuple(map(method, settings["methods"])),
         budgets=(*settings["fractions"], *map(PerClass, settings["per_class"])),
         seeds=tuple(settings["seeds"]),
         configured=configured,

@@ -382,7 +382,7 @@ def test_an_interrupted_study_resumes(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["--methods", "s3gn"], "invalid choice: 's3gn'"),
+        (["--methods", "s3gn"], "unknown method 's3gn'; did you mean 's3gan'"),
         (["--label-fraction", "0"], "label fraction 0.0 is not in (0, 1]"),
         (["--labels-per-class", "0"], "0 labels per class are too few"),
         (["--labels-per-class", "1", "--label-fraction", "0.1"], "not allowed with argument"),

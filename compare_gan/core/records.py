@@ -165,6 +165,7 @@ RESULT = record(  # result.json
     {
         "fraction": share,
         "per_class": optional(integer(1)),
+        "images": integer(),
         "seconds": number(0),
         "frechet_distance": optional(number()),
         "class_agreement": share,

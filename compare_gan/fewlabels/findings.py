@@ -6,7 +6,7 @@ A sentence claims a difference only if its 95% interval excludes zero.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compare_gan.core.label_methods import LABEL_METHODS, Method
+from compare_gan.core.label_methods import Method, method
 from compare_gan.core.statistics import decimals
 from compare_gan.core.words import listed
 
@@ -24,7 +24,7 @@ def findings(summary: Record) -> list[str]:
     method that is not a baseline.
     """
     lines = scored_lines(summary["lines"])
-    few = [line for line in lines if LABEL_METHODS[line["method"]].from_few]
+    few = [line for line in lines if method(line["method"]).from_few]
     candidates = few or [line for line in lines if line["method"] not in BASELINES] or lines
     ours = [line for line in candidates if line["method"] == candidates[0]["method"]]
     others = [line for line in lines if line["method"] in BASELINES and line not in ours]
@@ -82,13 +82,13 @@ def difference_sentence(difference: Record, other: str, places: int) -> str:
 
 def line_name(line: Record) -> str:
     """`"S3GAN with 135 labels"`; `"S2GAN"` if the number of labels is unknown or irrelevant."""
-    few = LABEL_METHODS[line["method"]].from_few and line["labels"]
-    return LABEL_METHODS[line["method"]].title + (f" with {line['labels']:,} labels" if few else "")
+    few = method(line["method"]).from_few and line["labels"]
+    return method(line["method"]).title + (f" with {line['labels']:,} labels" if few else "")
 
 
 def inline_title(line: Record) -> str:
     """The title of a method as used within a sentence."""
-    title = LABEL_METHODS[line["method"]].title
+    title = method(line["method"]).title
     return title[0].lower() + title[1:] if line["method"] in BASELINES else title
 
 
@@ -128,7 +128,7 @@ def noise_note(lines: Sequence[Record]) -> str:
 
 def label_sets_note(lines: Sequence[Record]) -> str:
     """Whether seeds also vary the label set, besides the random numbers of the GAN."""
-    several = [line for line in lines if LABEL_METHODS[line["method"]].from_few and line["seeds"] > 1]
+    several = [line for line in lines if method(line["method"]).from_few and line["seeds"] > 1]
     counts = {line["label_sets"] for line in several if line["label_sets"]}
     if not counts:
         return ""
@@ -159,9 +159,9 @@ def missing_classes_note(summary: Record) -> str:
 
 def class_shares_note(lines: Sequence[Record]) -> str:
     """Warns that gaps to methods without labels are partly due to class proportions, not image quality."""
-    methods = [LABEL_METHODS[line["method"]] for line in lines]
-    without = unique_titles(method for method in methods if method.labels == "none")
-    if not without or all(method.labels == "none" for method in methods):
+    methods = [method(line["method"]) for line in lines]
+    without = unique_titles(each for each in methods if each.labels == "none")
+    if not without or all(each.labels == "none" for each in methods):
         return ""
     return (
         f"Methods without labels ({listed(without)}) are scored with the class proportions that their "
@@ -193,7 +193,7 @@ def saturation_note(lines: Sequence[Record], summary: Record) -> str:
         return ""
     agreements = [(line, (line["scores"]["class_agreement"] or {}).get("mean")) for line in lines]
     high = unique_titles(
-        LABEL_METHODS[x["method"]] for x, a in agreements if a is not None and a >= real - SATURATED
+        method(x["method"]) for x, a in agreements if a is not None and a >= real - SATURATED
     )
     if not high:
         return f"The extractor classifies {real:.1%} of the real test images correctly."
@@ -219,4 +219,4 @@ def scored_lines(lines: Sequence[Record]) -> list[Record]:
 
 
 def unique_titles(methods: Iterable[Method]) -> list[str]:
-    return list(dict.fromkeys(method.title for method in methods))
+    return list(dict.fromkeys(each.title for each in methods))

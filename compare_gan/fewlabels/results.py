@@ -16,7 +16,7 @@ from compare_gan.core import records as kinds
 from compare_gan.core import tables
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_csv, write_json
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import find_method, method, rank
 from compare_gan.core.origin import SIGNATURE, is_intact, warn_once
 from compare_gan.core.run_files import (
     CLUSTERS,
@@ -98,14 +98,14 @@ def last_summary(folder: Path) -> dict[str, Any] | None:
     except UserError as error:
         warn_once(f"{error}; written again")
         return None
-    return summary if all(line["method"] in LABEL_METHODS for line in summary["lines"]) else None
+    return summary if all(find_method(line["method"]) for line in summary["lines"]) else None
 
 
 def extractor_of(study: Study) -> dict[str, Any]:
     """The extractor that scores are measured with, and whether it also infers the labels."""
     if study.extractor is not None:
         return {"name": study.extractor.name, "sha256": study.extractor.sha256, "infers_labels": False}
-    inferring = any(method.labels in ("inferred", "soft", "clusters") for method in study.methods)
+    inferring = any(each.needs_inference or each.labels == "clusters" for each in study.methods)
     own_encoder = study.features is None and study.label_file is None
     return {"name": "pre-trained", "seed": study.seeds[0], "infers_labels": inferring and own_encoder}
 
@@ -151,11 +151,10 @@ def run_rows(folder: Path) -> list[dict[str, Any]]:
         if not is_intact(row):
             raise UserError(f"{path}: has changed since it was written; delete it to score the GAN again")
         row.pop(SIGNATURE, None)
-        if row.get("method") in LABEL_METHODS:
-            row["label_set"] = label_set_id(run.parent) if LABEL_METHODS[row["method"]].from_few else None
+        if (known := find_method(row["method"])) is not None:
+            row["label_set"] = label_set_id(run.parent) if known.from_few else None
             rows.append(row | {"folder": str(run.relative_to(folder))})
-    order = list(LABEL_METHODS)
-    return sorted(rows, key=lambda row: (order.index(row["method"]), row["labels"], row["seed"]))
+    return sorted(rows, key=lambda row: (rank(row["method"]), row["labels"], row["seed"]))
 
 
 def label_set_id(folder: Path) -> str | None:
@@ -169,19 +168,15 @@ def label_set_id(folder: Path) -> str | None:
 def select_shown(study: Study, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Selects the runs whose images and curves the report shows: for each method that of the first seed and
     the median label budget."""
-    few = sorted(
-        (row for row in rows if LABEL_METHODS[row["method"]].from_few), key=lambda row: row["labels"]
-    )
+    few = sorted((row for row in rows if method(row["method"]).from_few), key=lambda row: row["labels"])
     budgets = list(dict.fromkeys(budget_key(row) for row in few))
     median = budgets[len(budgets) // 2] if budgets else None
     first: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        if not LABEL_METHODS[row["method"]].from_few or budget_key(row) == median:
+        if not method(row["method"]).from_few or budget_key(row) == median:
             first.setdefault(row["method"], row)
-    chosen = [first[name] for name in LABEL_METHODS if name in first]
-    labels = next(
-        (str(Path(r["folder"]).parent) for r in chosen if LABEL_METHODS[r["method"]].from_few), None
-    )
+    chosen = [first[name] for name in sorted(first, key=rank)]
+    labels = next((str(Path(r["folder"]).parent) for r in chosen if method(r["method"]).from_few), None)
     seed = min((row["seed"] for row in rows), default=study.seeds[0])
     features = str(study.seed_folder(seed).relative_to(study.folder))
     return {"runs": chosen, "features": features, "labels": labels}
@@ -236,11 +231,11 @@ def method_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         groups.setdefault((row["method"], *budget_key(row)), []).append(row)
     lines = []
-    for (method, fraction, per_class), members in groups.items():
+    for (name, fraction, per_class), members in groups.items():
         distances = [row.get("frechet_distance") for row in members]
         lines.append(
             {
-                "method": method,
+                "method": name,
                 "fraction": fraction,
                 "per_class": per_class,
                 "labels": statistics.median_low(row["labels"] for row in members),
@@ -249,11 +244,11 @@ def method_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "steps": max(row["steps"] for row in members),
                 "seconds": statistics.median(row["seconds"] for row in members),
                 "not_finite": distances.count(NOT_FINITE),
-                "scores": {name: summary_statistics(finite_values(members, name)) for name in SCORES},
+                "scores": {score: summary_statistics(finite_values(members, score)) for score in SCORES},
                 "differences": {
                     other: difference(members, groups[other, None, None])
                     for other in BASELINES
-                    if other != method and (other, None, None) in groups
+                    if other != name and (other, None, None) in groups
                 },
             }
         )
@@ -309,7 +304,7 @@ def results_table(summary: dict[str, Any]) -> str:
             mean = f"{distance['mean']:.3f}"
             half = f"± {distance['interval'][1] - distance['mean']:.3f}" if distance["interval"] else ""
             range_ = f"{distance['lowest']:.3f}-{distance['highest']:.3f}" if line["seeds"] > 1 else ""
-        title = LABEL_METHODS[line["method"]].title
+        title = method(line["method"]).title
         rows.append((title, line["labels"] or "-", mean, half, range_, line["seeds"], agreement_text))
     if real := summary["real"]:
         distance, agreement = (real.get(name) for name in SCORES)

@@ -71,7 +71,7 @@ class Study:
     methods: tuple[Method, ...]
     budgets: tuple[Budget, ...]
     seeds: tuple[int, ...]
-    configured: Mapping[str, ConfiguredGAN]  # by the recipe of a method
+    configured: Mapping[tuple[str, ...], ConfiguredGAN]  # by `Method.recipes`
     recipe: LabelRecipe
     schedule: TrainSchedule
     evaluation: EvalSettings
@@ -89,7 +89,7 @@ class Study:
             )
         for method in self.methods:  # fail before anything is written
             self.gan(method)
-            if method.labels == "true" and counts.partly_labelled:
+            if method.needs_every_label and counts.partly_labelled:
                 missing = counts.train_images - counts.labelled
                 raise UserError(
                     f"{method.name} needs a label for every training image; {missing:,} have none"
@@ -100,7 +100,7 @@ class Study:
                     f"{self.dataset.name}: has probabilities as labels, but label inference needs one class "
                     "per image; pass probabilities of all images as --label_file, for the method s3gan_soft"
                 )
-            if counts.classes < 2 and any(method.labels in ("inferred", "soft") for method in self.methods):
+            if counts.classes < 2 and any(method.needs_inference for method in self.methods):
                 raise UserError(f"{self.dataset.name}: all labels are of one class; a classifier needs two")
             for seed in self.seeds:
                 for budget in self.budgets:
@@ -121,7 +121,7 @@ class Study:
         """The GAN of a method. GANs of the same configuration compare equal and share compiled programs."""
         spec = self.dataset.spec
         num_classes = {"single": 1, "clusters": self.recipe.clusters}.get(method.labels, spec.num_classes)
-        configured = self.configured[method.recipe]
+        configured = self.configured[method.recipes]
         if configured.random_flip:
             refuse_mirror("dataset.random_flip", spec, "dataset.random_flip = False")
         return configured.gan(dataclasses.replace(spec, num_classes=num_classes))

@@ -20,7 +20,7 @@ from compare_gan.core.pictures import write_grid
 from compare_gan.core.run_files import FEATURES, QUALITY, RESULT, SECONDS, UNCERTAIN_GRID
 from compare_gan.core.types import GANState
 from compare_gan.data.base import UNLABELLED, ImageDataset
-from compare_gan.data.labels import at_random, single
+from compare_gan.data.labels import at_random, labelled_only, single
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.fewlabels.artefacts import (
@@ -29,6 +29,7 @@ from compare_gan.fewlabels.artefacts import (
     IMAGE_FEATURES,
     INFERRED_LABELS,
     KEPT_LABELS,
+    NOISY_LABELS,
     Artefact,
     Artefacts,
     with_inputs,
@@ -50,8 +51,10 @@ OUTPUTS: dict[str, tuple[Artefact[Any], ...]] = {
 # The artefact that a GAN trains on, by `Method.labels`; other kinds of labels need no computation.
 TRAINING_LABELS: dict[str, Artefact[Any]] = {
     "few": KEPT_LABELS,
+    "few_only": KEPT_LABELS,
     "inferred": INFERRED_LABELS,
     "soft": INFERRED_LABELS,
+    "noisy": NOISY_LABELS,
     "clusters": CLUSTER_LABELS,
 }
 NUM_UNCERTAIN = 20  # images in the grid of least certain labels
@@ -60,13 +63,15 @@ NUM_UNCERTAIN = 20  # images in the grid of least certain labels
 def task_stages(study: Study) -> list[list[Task]]:
     """All tasks, in three stages: features, labels, GANs. A task depends on earlier stages only."""
     artefacts = {
-        TRAINING_LABELS[method.labels] for method in study.methods if method.labels in TRAINING_LABELS
+        needed
+        for method in study.methods
+        if method.labels in TRAINING_LABELS
+        for needed in with_inputs(study, TRAINING_LABELS[method.labels])
     }
-    needs_encoder = any(ENCODER in with_inputs(study, artefact) for artefact in artefacts)
     features = [
         Task("features", seed)
         for i, seed in enumerate(study.seeds)
-        if needs_encoder or (i == 0 and study.extractor is None)
+        if ENCODER in artefacts or (i == 0 and study.extractor is None)
     ]
     labels = [Task("clusters", seed) for seed in study.seeds if CLUSTER_LABELS in artefacts]
     if INFERRED_LABELS in artefacts:
@@ -175,7 +180,8 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
         scores = evaluate(study.gan(method), state, dataset, extractor, evaluation)
     write_scores(run_dir, scores)
     result = {"method": method.name, **budget_columns(task.budget), "seed": task.seed}
-    result |= {"labels": count_true_labels(artefacts, method), "steps": scores["step"]}
+    result |= {"labels": count_true_labels(artefacts, method), "images": len(dataset.train)}
+    result["steps"] = scores["step"]
     result |= {name: scores.get(name) for name in study.evaluation.metrics}
     result["seconds"] = read_json(run_dir / SECONDS, records.SECONDS).get("train")
     write_json(run_dir / RESULT, signed(result))
@@ -194,7 +200,7 @@ def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
     assert method is not None
     origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.seed}
     origin |= {"method": method.name} | budget_columns(task.budget)
-    describe_run(run_dir, dataset, study.configured[method.recipe].operative_config, origin)
+    describe_run(run_dir, dataset, study.configured[method.recipes].operative_config, origin)
     with stopwatch(run_dir, "train"):
         return train(
             study.gan(method),
@@ -202,12 +208,12 @@ def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
             run_dir=run_dir,
             schedule=study.schedule,
             seed=task.seed,
-            random_flip=study.configured[method.recipe].random_flip,
+            random_flip=study.configured[method.recipes].random_flip,
         )
 
 
 def dataset_for(artefacts: Artefacts, method: Method) -> ImageDataset:
-    """The data set with the labels that the GAN of a method trains on."""
+    """The images and labels that the GAN of a method trains on."""
     dataset, count = artefacts.study.dataset, len(artefacts.study.dataset.train)
     match method.labels:
         case "true":
@@ -222,6 +228,10 @@ def dataset_for(artefacts: Artefacts, method: Method) -> ImageDataset:
             return artefacts.ensure(CLUSTER_LABELS).hard
         case "few":
             return artefacts.ensure(KEPT_LABELS)
+        case "few_only":
+            return labelled_only(artefacts.ensure(KEPT_LABELS))
+        case "noisy":
+            return artefacts.ensure(NOISY_LABELS)
         case "inferred":
             return artefacts.ensure(INFERRED_LABELS).hard
         case "soft":
@@ -231,10 +241,13 @@ def dataset_for(artefacts: Artefacts, method: Method) -> ImageDataset:
 
 
 def count_true_labels(artefacts: Artefacts, method: Method) -> int:
-    """The number of true labels that a method uses, directly or through inference."""
+    """The number of true labels that a method uses, directly or through inference.
+
+    For noise-matched labels it is the number that inference would use.
+    """
     if method.labels == "true":
         return int((artefacts.study.dataset.train.labels != UNLABELLED).sum())
-    if not method.from_few or (artefacts.study.label_file is not None and method.labels != "few"):
+    if not method.from_few or (artefacts.study.label_file is not None and method.needs_inference):
         return 0  # unknown for the user's label file
     return int((artefacts.ensure(KEPT_LABELS).train.labels != UNLABELLED).sum())
 

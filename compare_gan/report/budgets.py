@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import find_method
 from compare_gan.report.charts import COLOURS, px
 from compare_gan.report.collect import Record, number
 from compare_gan.report.markup import Markup, tag
@@ -33,6 +33,14 @@ class Curve:
     mean: np.ndarray  # [N] or [1]
     lowest: np.ndarray
     highest: np.ndarray
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a curve is drawn."""
+
+    css_class: str
+    shift: float = 0.0  # horizontal pixels of its points
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,8 @@ def curves_of(lines: Sequence[Record], real: float | None) -> list[Curve]:
     curves = []
     for method, rows in points.items():
         labels, mean, lowest, highest = np.array(sorted(rows)).T
-        few = method in LABEL_METHODS and LABEL_METHODS[method].from_few
+        known = find_method(method)
+        few = known is not None and known.from_few
         curves.append(Curve(method, labels if few else labels[:0], mean, lowest, highest))
     if real is not None and real > 0:
         level = np.array([real])
@@ -99,10 +108,11 @@ def distance_figure(lines: Sequence[Record], real: float | None = None) -> Marku
     low, high = min(c.lowest.min() for c in curves), max(c.highest.max() for c in curves)
     y = Axis(low / 1.15, high * 1.15, HEIGHT - BOTTOM, TOP)
     heights = space_out([y.at(curve.mean[-1]) for curve in curves], y.end, y.start)
-    drawn = [draw(c, i, x, y, h) for i, (c, h) in enumerate(zip(curves, heights, strict=True))]
+    styles = styles_of(curves)
+    drawn = [draw(c, s, x, y, h) for c, s, h in zip(curves, styles, heights, strict=True)]
     names = [
-        tag("text", name_of(c.method), class_=curve_class(c, i), x=WIDTH - RIGHT + 12, y=px(h + 3.5))
-        for i, (c, h) in enumerate(zip(curves, heights, strict=True))
+        tag("text", name_of(c.method), class_=s.css_class, x=WIDTH - RIGHT + 12, y=px(h + 3.5))
+        for c, s, h in zip(curves, styles, heights, strict=True)
     ]
     summary = ", ".join(f"{name_of(c.method)} {c.mean[-1]:.3g}" for c in curves)
     return tag(
@@ -134,28 +144,31 @@ def frame(label_counts: Sequence[float], x: Axis, y: Axis) -> list[Markup]:
     return [*parts, tag("line", class_="axis", x1=x.start, x2=x.end, y1=y.start, y2=y.start)]
 
 
-def curve_class(curve: Curve, index: int) -> str:
-    """The CSS class of a curve. Hard and soft labels of a method share a colour; levels have none."""
-    if curve.method == BASELINE:
-        return "level baseline"
-    if not len(curve.labels):
-        return "level"
-    few = [name for name, method in LABEL_METHODS.items() if method.from_few and not name.endswith("_soft")]
-    plain = curve.method.removesuffix("_soft")
-    colour = few.index(plain) if plain in few else index
-    return f"c{colour % COLOURS}" + (" d1" if curve.method != plain else "")
+def styles_of(curves: Sequence[Curve]) -> list[Style]:
+    """The style of each curve. Variants of a method share its colour; levels have none."""
+    few = [curve.method for curve in curves if len(curve.labels)]
+    plain = {name: name.partition("+")[0].removesuffix("_soft") for name in few}
+    colours = list(dict.fromkeys(plain.values()))
+    styles = []
+    for curve in curves:
+        name = curve.method
+        if name not in few:
+            styles.append(Style("level baseline" if name == BASELINE else "level"))
+            continue
+        colour = colours.index(plain[name]) % COLOURS
+        shift = DODGE * (few.index(name) - (len(few) - 1) / 2)
+        styles.append(Style(f"c{colour}" + (" d1" if name != plain[name] else ""), shift))
+    return styles
 
 
-def draw(curve: Curve, index: int, x: Axis, y: Axis, name_at: float) -> list[Markup]:
+def draw(curve: Curve, style: Style, x: Axis, y: Axis, name_at: float) -> list[Markup]:
     """Whiskers, line and points of a curve; for a level, a line that leads to its name."""
-    css_class = curve_class(curve, index)
+    css_class = style.css_class
     if not len(curve.labels):
         at = px(y.at(curve.mean[-1]))
         points = f"{x.start},{at} {x.end},{at} {x.end + 9},{px(name_at)}"
         return [tag("polyline", class_=css_class, points=points)]
-    few = [name for name, method in LABEL_METHODS.items() if method.from_few]
-    shift = DODGE * (few.index(curve.method) - (len(few) - 1) / 2)
-    across = [x.at(n) + shift for n in curve.labels]
+    across = [x.at(n) + style.shift for n in curve.labels]
     middles = [y.at(value) for value in curve.mean]
     parts = [
         tag("line", class_=f"whisker {css_class}", x1=px(a), x2=px(a), y1=px(y.at(low)), y2=px(y.at(high)))

@@ -21,7 +21,7 @@ from tests.helpers.tiers import slow_unless
 
 from . import small
 
-BLIND = sorted(name for name in LABEL_METHODS if LABEL_METHODS[name].labels != "true")
+BLIND = sorted(name for name in LABEL_METHODS if not LABEL_METHODS[name].needs_every_label)
 
 
 def task_of(name):
@@ -71,7 +71,7 @@ def changed_study(original, folder, change, names):
 
 
 CHANGES = slow_unless(lambda change: change is permuted, (permuted, deleted, constant))
-EACH_KIND = ("s3gan", "s2gan_soft", "s2gan_co", "clustering", "random_label")
+EACH_KIND = ("s3gan", "s2gan_soft", "s2gan_co", "labelled_only", "clustering", "random_label")
 
 
 @pytest.fixture(scope="module", params=CHANGES, ids=lambda change: change.__name__)
@@ -79,6 +79,10 @@ def changed(request, original, tmp_path_factory):
     return with_labels_inferred(
         changed_study(original, tmp_path_factory.mktemp("changed"), request.param, BLIND)
     )
+
+
+def test_only_methods_of_true_labels_see_hidden_ones():
+    assert set(LABEL_METHODS) - set(BLIND) == {"all_labels", "all_labels_rotation", "noise_matched"}
 
 
 @pytest.mark.parametrize("name", slow_unless(lambda name: name in EACH_KIND, BLIND))
