@@ -175,7 +175,7 @@ def refuse_unverifiable(study: Study, gans: bool = False) -> None:
       UserError: every method uses all labels; there are several seeds or label budgets; no method infers
         labels and GANs are not checked; or no label will be hidden.
     """
-    if not gans_to_check(study) or len(study.seeds) > 1 or len(study.budgets) > 1:
+    if not gans_to_check(study) or len(study.seeds) > 1 or len(study.budgets) > 1 or study.label_sets:
         raise UserError(
             "there is nothing to verify: the leak check needs one seed, one label budget and a method that "
             "does not use all labels"
@@ -245,7 +245,7 @@ def weight_digests(study: Study, runs: list[Task]) -> dict[Path, str]:
     digests = {}
     for run in runs:
         assert run.method is not None
-        dataset = dataset_for(Artefacts(study, run.seed, run.budget), run.method)
+        dataset = dataset_for(Artefacts(study, run.label_seed, run.budget), run.method)
         digests[study.task_dir(run).relative_to(study.folder)] = digest(train_gan(study, run, dataset))
     return digests
 

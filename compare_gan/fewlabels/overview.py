@@ -34,11 +34,15 @@ class Overview:
         """Whether some training images have no label."""
         return self.labelled < self.train_images
 
-    def fraction(self, requested: float | None) -> float:
-        """The fraction of labels to keep: the requested one; else 1 if labels are missing, or the default."""
-        if requested is not None:
-            return requested
-        return 1.0 if self.partly_labelled else DEFAULT_FRACTION
+    @property
+    def least_fraction(self) -> float:
+        """The fraction of the labels that is one label per class; at most 1."""
+        return min(1.0, self.classes / max(1, self.labelled))
+
+    @property
+    def default_fraction(self) -> float:
+        """The fraction of the labels to keep by default: all if labels are missing."""
+        return 1.0 if self.partly_labelled else max(DEFAULT_FRACTION, self.least_fraction)
 
     def lines(self) -> list[str]:
         """The counts as lines of text."""

@@ -69,7 +69,7 @@ def describe_labels(study: Study, budget_given: bool) -> list[str]:
         if not any(method.labels in ("few", "few_only") for method in study.methods):
             return lines
     for budget in study.budgets:
-        used = len(choose(labels, budget, study.seeds[0]))
+        used = len(choose(labels, budget, study.label_seeds[0]))
         which = f"all {used:,}" if used == data.labelled else f"{used:,} of {data.labelled:,}"
         default = not (budget_given or data.partly_labelled)
         share = f" ({describe_budget(budget)}{'; the default if every image has a label' if default else ''})"

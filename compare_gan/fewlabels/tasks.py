@@ -17,6 +17,7 @@ from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.label_methods import Method
 from compare_gan.core.origin import signed
 from compare_gan.core.pictures import write_grid
+from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import FEATURES, QUALITY, RESULT, SECONDS, UNCERTAIN_GRID
 from compare_gan.core.types import GANState
 from compare_gan.data.base import UNLABELLED, ImageDataset
@@ -68,19 +69,23 @@ def task_stages(study: Study) -> list[list[Task]]:
         if method.labels in TRAINING_LABELS
         for needed in with_inputs(study, TRAINING_LABELS[method.labels])
     }
-    features = [
-        Task("features", seed)
-        for i, seed in enumerate(study.seeds)
-        if ENCODER in artefacts or (i == 0 and study.extractor is None)
-    ]
+    encoders = dict[int, None]()  # seeds, in order
+    if study.extractor is None:
+        encoders[study.seeds[0]] = None
+    if CLUSTER_LABELS in artefacts and ENCODER in artefacts:
+        encoders |= dict.fromkeys(study.seeds)
+    if INFERRED_LABELS in artefacts and ENCODER in artefacts:
+        encoders |= dict.fromkeys(study.label_seeds)
+    features = [Task("features", seed) for seed in encoders]
     labels = [Task("clusters", seed) for seed in study.seeds if CLUSTER_LABELS in artefacts]
     if INFERRED_LABELS in artefacts:
-        labels += [Task("labels", seed, budget) for seed in study.seeds for budget in study.budgets]
+        labels += [Task("labels", seed, budget) for seed in study.label_seeds for budget in study.budgets]
     gans = [
-        Task("gan", seed, budget, method)
+        Task("gan", seed, budget, method, label_set)
         for seed in study.seeds
         for method in study.methods
         for budget in (study.budgets if method.from_few else (None,))
+        for label_set in (study.label_sets if method.from_few and study.label_sets else (None,))
     ]
     return [features, labels, gans]
 
@@ -94,9 +99,9 @@ def dependencies(study: Study, task: Task) -> set[Task]:
     return ({Task("features", study.seeds[0])} if scores else set()) | {
         other
         for other in (
-            Task("features", task.seed),
-            Task("labels", task.seed, task.budget),
-            Task("clusters", task.seed),
+            Task("features", task.label_seed),
+            Task("labels", task.label_seed, task.budget),
+            Task("clusters", task.label_seed),
         )
         if other.kind in kinds and other != task
     }
@@ -172,7 +177,7 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     """Trains and scores the GAN of a task; writes the result to `result.json` and returns it."""
     method, run_dir = task.method, study.task_dir(task)
     assert method is not None
-    artefacts = Artefacts(study, task.seed, task.budget)
+    artefacts = Artefacts(study, task.label_seed, task.budget)
     dataset = dataset_for(artefacts, method)
     state = train_gan(study, task, dataset)
     extractor, evaluation = scoring_setup(study)
@@ -182,7 +187,8 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     result = {"method": method.name, **budget_columns(task.budget), "seed": task.seed}
     result |= {"labels": count_true_labels(artefacts, method), "images": len(dataset.train)}
     result["steps"] = scores["step"]
-    result |= {name: scores.get(name) for name in study.evaluation.metrics}
+    columns = [column for name in study.evaluation.metrics for column in METRICS[name].columns]
+    result |= {column: scores.get(column) for column in columns}
     result["seconds"] = read_json(run_dir / SECONDS, records.SECONDS).get("train")
     write_json(run_dir / RESULT, signed(result))
     return result
@@ -200,6 +206,7 @@ def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
     assert method is not None
     origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.seed}
     origin |= {"method": method.name} | budget_columns(task.budget)
+    origin |= {} if task.label_seed == task.seed else {"label_set": task.label_seed}
     describe_run(run_dir, dataset, study.configured[method.recipes].operative_config, origin)
     with stopwatch(run_dir, "train"):
         return train(
