@@ -8,7 +8,7 @@ from compare_gan.core.files import atomic
 from compare_gan.core.label_methods import find_method
 from compare_gan.core.outputs import GENERATOR
 from compare_gan.core.words import listed
-from compare_gan.report import panels, tables
+from compare_gan.report import panels, tables, worth
 from compare_gan.report.collect import Record, StudyReport, collect_study, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.words import command_line, count, name_of, percent
@@ -37,6 +37,7 @@ def page(study: StudyReport) -> str:
     sections = [
         ("figure", "Distance against number of labels", panels.distances(study)),
         ("scores", "Scores", tables.scores(study)),
+        ("worth", "What the unlabelled images were worth", worth.unlabelled_images(study)),
         ("left-out", "Omitted", tables.left_out(study)),
         ("labels", "Inferred labels", panels.label_inference(study)),
         ("samples", "Samples", panels.samples(study)),

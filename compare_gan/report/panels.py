@@ -27,8 +27,9 @@ def distances(study: StudyReport) -> Markup:
     if not figure:
         return Markup()
     caption = (
-        "Points are means over runs; whiskers span the lowest and highest run. Horizontal lines do not "
-        "depend on the number of labels."
+        "Points are means; whiskers are 95% intervals, or span the lowest and highest run where there is no "
+        "interval. Horizontal lines do not depend on the number of labels. A method is as good as all labels "
+        "if its whole interval lies below the dashed line."
     )
     return join(tag("p", caption), tag("div", figure, class_="scroll"))
 

@@ -11,6 +11,8 @@ ABSENT = "–"
 NAMES = {
     "frechet_distance": "Fréchet distance",
     "class_agreement": "Class agreement",
+    "class_matched_distance": "Distance in matched class shares",
+    "within_class_spread": "Within-class spread",
     "seconds": "Time",
     "loss/d": "discriminator",
     "loss/g": "generator",
