@@ -211,10 +211,16 @@ def class_shares_note(lines: Sequence[Record]) -> str:
     without = unique_titles(each for each in methods if each.labels == "none")
     if not without or all(each.labels == "none" for each in methods):
         return ""
+    matched = [
+        f"{line_name(line)} {score['mean']:.3g}"
+        for line in lines
+        if (score := line["scores"].get("class_matched_distance"))
+    ]
     return (
         f"Methods without labels ({listed(without)}) are scored with the class proportions that their "
         "generators happen to produce, conditional ones with equal proportions. This explains part of the "
-        "gap between them; the distance in matched class shares leaves it out."
+        "gap between them."
+        + (f" Distances in matched class shares: {', '.join(matched)}." if matched else "")
     )
 
 

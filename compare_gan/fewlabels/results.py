@@ -178,8 +178,8 @@ def select_shown(study: Study, rows: Sequence[dict[str, Any]]) -> dict[str, Any]
     chosen = [first[name] for name in sorted(first, key=rank)]
     labels = next((str(Path(r["folder"]).parent) for r in chosen if method(r["method"]).from_few), None)
     seed = min((row["seed"] for row in rows), default=study.seeds[0])
-    features = str(study.seed_folder(seed).relative_to(study.folder))
-    return {"runs": chosen, "features": features, "labels": labels}
+    folder = study.seed_folder(seed).relative_to(study.folder) if labels is None else Path(labels).parent
+    return {"runs": chosen, "features": str(folder), "labels": labels}
 
 
 def label_set_records(folder: Path) -> list[dict[str, Any]]:
@@ -237,7 +237,7 @@ def results_table(summary: dict[str, Any]) -> str:
             mean = f"{distance['mean']:.3f}"
             half = f"± {distance['interval'][1] - distance['mean']:.3f}" if distance["interval"] else ""
             range_ = f"{distance['lowest']:.3f}-{distance['highest']:.3f}" if line["seeds"] > 1 else ""
-        title, images = method(line["method"]).title, line["images"] or summary["train_images"]
+        title, images = method(line["method"]).title, line.get("images") or summary["train_images"]
         cells = (title, line["labels"] or "-", images, mean, half, range_, line["seeds"], ratio_text(line))
         rows.append((*cells, agreement_text))
     if real := summary["real"]:
@@ -260,9 +260,9 @@ def ratio_text(line: dict[str, Any]) -> str:
     found = line["ratios"].get("all_labels")
     if found is None:
         return ""
-    if found["interval"] is None:
+    if (interval := found.get("interval")) is None:
         return f"{found['ratio']:.2f}"
-    low, high = found["interval"]
+    low, high = interval
     return f"{found['ratio']:.2f} ({low:.2f}-{high:.2f})"
 
 

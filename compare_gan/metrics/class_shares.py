@@ -40,6 +40,8 @@ def class_matched_distance(ctx: EvalContext) -> Scores:
     if not ctx.same_classes or not real.classes.shape[1]:
         return {"class_matched_distance": None}
     weights = share_weights(fake.classes.argmax(1), real.classes.argmax(1))
+    if np.count_nonzero(weights) < 2:  # no covariance
+        return {"class_matched_distance": None}
     distance = frechet_distance(*moments(real.features), *weighted_moments(fake.features, weights))
     return {"class_matched_distance": distance}
 
