@@ -20,6 +20,7 @@ def test_no_image_is_in_both_files(tmp_path):
     rows = [sorted(map(bytes, p.train.images[:].reshape(len(p.train), -1))) for p in (*parts, whole)]
     assert sorted(rows[0] + rows[1]) == rows[2]
     first = (tmp_path / GANS).read_bytes()
+    (tmp_path / "again").mkdir()
     write(whole, 0.25, tmp_path / "again")
     assert (tmp_path / "again" / GANS).read_bytes() == first
 
