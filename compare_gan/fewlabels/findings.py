@@ -214,6 +214,7 @@ def class_shares_note(lines: Sequence[Record]) -> str:
     matched = [
         f"{line_name(line)} {score['mean']:.3g}"
         for line in lines
+        if line["method"] == "all_labels" or method(line["method"]).labels == "none"
         if (score := line["scores"].get("class_matched_distance"))
     ]
     return (

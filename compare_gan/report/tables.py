@@ -28,9 +28,6 @@ def scores(study: StudyReport) -> Markup:
     with_images = any(number(line.get("images")) for line in lines)
     with_ratio = any(ratio(line) is not None for line in lines)
     with_agreement = any(mean(line, AGREEMENT) is not None for line in lines)
-    extra = list(dict.fromkeys(name for line in lines for name in scores_of(line)))
-    extra = [name for name in extra if name not in (DISTANCE, AGREEMENT)]
-    extra = [name for name in extra if any(mean(line, name) is not None for line in lines)]
 
     def distance(value: float) -> str:
         return f"{value:,.{places}f}"
@@ -50,7 +47,6 @@ def scores(study: StudyReport) -> Markup:
             if with_agreement
             else []
         ),
-        *(tag("th", heading(name), scope="col") for name in extra),
         tag("th", "Runs", scope="col"),
         tag("th", "Steps", scope="col"),
         tag("th", "Time", tag("small", "per run"), scope="col"),
@@ -65,7 +61,6 @@ def scores(study: StudyReport) -> Markup:
             tag("td", dot_plot(row, interval(line, DISTANCE), largest, real), class_="bar-cell"),
             *([ratio_cell(line)] if with_ratio else []),
             *([estimate(line, AGREEMENT, percentage)] if with_agreement else []),
-            *(estimate(line, name, "{:.3g}".format) for name in extra),
             cell("Runs", number(line.get("seeds")), count),
             cell("Steps", number(line.get("steps")), count),
             cell("Time", number(line.get("seconds")), duration),
@@ -83,16 +78,39 @@ def scores(study: StudyReport) -> Markup:
                 tag("td", dot_plot([real], None, largest, real), class_="bar-cell"),
                 *([tag("td", ABSENT, data_label=RATIO)] if with_ratio else []),
                 *([cell(heading(AGREEMENT), real_agreement, percentage)] if with_agreement else []),
-                *(
-                    cell(heading(name), number(study.real_scores.get(name)), "{:.3g}".format)
-                    for name in extra
-                ),
                 *(cell(heading(name), None, count) for name in ("runs", "steps", "time")),
                 class_="real",
             )
         )
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="scores cards")
-    return join(tag("div", table, class_="scroll"), notes(study))
+    return join(tag("div", table, class_="scroll"), secondary(study), notes(study))
+
+
+def secondary(study: StudyReport) -> Markup:
+    """The table of all other scores; empty if there are none."""
+    lines = [line for line in study.lines if scores_of(line)]
+    names = list(dict.fromkeys(name for line in lines for name in scores_of(line)))
+    names = [name for name in names if name not in (DISTANCE, AGREEMENT)]
+    names = [name for name in names if any(mean(line, name) is not None for line in lines)]
+    if not names:
+        return Markup()
+    rows = [
+        tag(
+            "tr",
+            tag("th", name_of(str(line.get("method"))), scope="row"),
+            cell("Labels", number(line.get("labels")) or None, count),
+            *(estimate(line, name, "{:.3g}".format) for name in names),
+        )
+        for line in lines
+    ]
+    real = [number(study.real_scores.get(name)) for name in names]
+    if any(value is not None for value in real):
+        cells = (cell(heading(name), x, "{:.3g}".format) for name, x in zip(names, real, strict=True))
+        row = (tag("th", REAL, scope="row"), cell("Labels", None, count), *cells)
+        rows.append(tag("tr", *row, class_="real"))
+    heads = (tag("th", name, scope="col") for name in ("Method", "Labels", *map(heading, names)))
+    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="scores cards")
+    return join(tag("h3", "Other scores"), tag("div", table, class_="scroll"))
 
 
 def scores_of(line: Record) -> Record:

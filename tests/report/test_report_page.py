@@ -218,9 +218,10 @@ def test_secondary_scores_have_columns_where_they_are_known(study):
     lines[0]["scores"] |= {"within_class_spread": {"mean": 0.8412}, "recall": None}
     edit(study / "summary.json", lines=lines, real={"frechet_distance": 1.8, "within_class_spread": 0.95})
     page = report(study)
-    column = page.rows[0].index("Within-class spread") + 1  # the distance has two columns under one head
-    assert [row[column] for row in page.rows[1:4]] == ["0.841", "–", "0.95"]
-    assert "Recall" not in page.rows[0] and "variance of features within a class" in page.text
+    start = page.rows.index(["Method", "Labels", "Within-class spread"])
+    rows = page.rows[start + 1 : start + 4]
+    assert [row[2] for row in rows] == ["0.841", "–", "0.95"] and rows[2][0] == "Real training images"
+    assert "Recall" not in page.text and "variance of features within a class" in page.text
 
 
 def test_cluster_quality_is_reported(study):
@@ -251,9 +252,10 @@ def test_unknown_methods_and_scores_keep_their_order_and_absent_values_are_dashe
     ]
     edit(study / "summary.json", lines=lines, real=None)
     page = report(study)
-    assert page.rows[0][0] == "Method" and page.rows[0][3] == "Inception score"
-    assert page.rows[1] == ["zeta", "–", "–", "", "8.25", "–", "–", "–"]
-    assert page.rows[2] == ["alpha_1", "–", "0.500", "", "–", "–", "–", "–"]
+    assert page.rows[1] == ["zeta", "–", "–", "", "–", "–", "–"]
+    assert page.rows[2] == ["alpha_1", "–", "0.500", "", "–", "–", "–"]
+    assert page.rows[3] == ["Method", "Labels", "Inception score"]
+    assert page.rows[4:6] == [["zeta", "–", "8.25"], ["alpha_1", "–", "–"]]
     assert "This study compares zeta and alpha_1." in page.text
 
 
