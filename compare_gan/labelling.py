@@ -13,7 +13,7 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.fewlabels import stages
-from compare_gan.fewlabels.budget import PerClass, choose
+from compare_gan.fewlabels.budget import PerClass, choose, refuse_too_few
 from compare_gan.fewlabels.choices import fitting_recipe
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features, pretrain
@@ -48,6 +48,7 @@ def keep_labels(
     labels = data.train.labels
     if labels.ndim != 1:
         raise UserError(f"{data.name}: has probabilities as labels; provide one class per image")
+    refuse_too_few(labels, budget)
     chosen = choose(labels, budget, seed)
     kept = np.full_like(labels, UNLABELLED)
     kept[chosen] = labels[chosen]

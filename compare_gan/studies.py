@@ -14,21 +14,23 @@ from compare_gan import __version__
 from compare_gan.config.parse import parse
 from compare_gan.config.reader import config_sha256
 from compare_gan.config.recipes import config_file, recipe
-from compare_gan.core.defaults import STATISTICS_EXAMPLES
+from compare_gan.core.defaults import DEFAULT_METRICS, STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder, sha256_of
-from compare_gan.core.label_methods import LABEL_METHODS, method
+from compare_gan.core.label_methods import method
 from compare_gan.core.lock import claimed
 from compare_gan.core.outputs import STUDY_OUTPUTS, check_run_folder
+from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import REPORT
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import ImageDataset, LoadOptions, open_dataset
+from compare_gan.data.base import hard_labels
 from compare_gan.data.fingerprint import dataset_sha256
 from compare_gan.data.source import Source, refuse_inside, resolved
 from compare_gan.evaluation.evaluate import EvalSettings
 from compare_gan.features import TrainedEncoder, open_extractor
 from compare_gan.fewlabels import read_features
-from compare_gan.fewlabels.budget import PerClass
+from compare_gan.fewlabels.budget import PerClass, refuse_too_few
 from compare_gan.fewlabels.choices import Choices, Facts, choose, describe, facts_of_dataset, facts_of_source
 from compare_gan.fewlabels.dask_cluster import Cluster, connect
 from compare_gan.fewlabels.execute import Outcome
@@ -51,6 +53,8 @@ from compare_gan.training.schedule import TrainSchedule
 
 QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
 QUICK_STEPS = 40
+# Scores of each GAN: the distance is the primary one.
+STUDY_METRICS = (*DEFAULT_METRICS, "class_matched_distance", "within_class_spread", "prdc")
 FRACTIONS = (0.05, 0.1, 0.2)  # default budgets of a study if every image has a label
 Say = Callable[[str], None]
 SAY: Say = functools.partial(print, flush=True)  # where all messages of this module go by default
@@ -61,10 +65,11 @@ class StudyRequest:
     """A user's request for a study. `fewlabels.choices` chooses what is None."""
 
     data: Source | ImageDataset
-    methods: tuple[str, ...]  # names of `LABEL_METHODS`
+    methods: tuple[str, ...]  # names for `label_methods.method`
     fractions: tuple[float, ...] = ()  # label budgets: fractions of the labels
     per_class: tuple[int, ...] = ()  # more label budgets: labels per class
     seeds: tuple[int, ...] = (0,)
+    label_sets: tuple[int, ...] = ()  # each is combined with each seed; empty: one for each seed
     reading: LoadOptions = LoadOptions()
     steps: int | None = None  # of each GAN
     quick: bool = False  # shrink every stage
@@ -132,6 +137,7 @@ def study(
     fractions: Sequence[float] = (),
     per_class: Sequence[int] = (),
     seeds: Sequence[int] = (0,),
+    label_sets: Sequence[int] = (),
     steps: int | None = None,
     label_recipe: str | None = None,
     inference: Mapping[str, Any] | None = None,
@@ -157,12 +163,15 @@ def study(
 
     Args:
       data: a source for `open_dataset`, or an opened data set, whose labels are used as they are.
-      methods: names of `compare_gan.core.label_methods.LABEL_METHODS`.
+      methods: names of `compare_gan.core.label_methods.LABEL_METHODS`, with parts if needed, such as
+        "s3gan+diffaugment".
       folder: the study folder. If it contains runs with other settings, a sibling folder is used.
       fractions: label budgets, as fractions of the labels in (0, 1]. Without any budget: 1 if some images are
         unlabelled, else 0.05, 0.1 and 0.2.
       per_class: label budgets, as numbers of labels per class.
-      seeds: random seeds; each is a repetition.
+      seeds: random seeds; each is a repetition, with its own label set unless `label_sets` is given.
+      label_sets: seeds of label sets: each selects labels and infers the others, and each of `seeds` trains a
+        GAN on it.
       steps: generator updates of each GAN.
       label_recipe: how labels are inferred, a name of `compare_gan.fewlabels.recipe.RECIPES`.
       inference: fields of the recipe to override, such as `{"pretrain_steps": 100}`.
@@ -186,14 +195,13 @@ def study(
     """
     if isinstance(data, ImageDataset) and reading is not None:
         raise UserError(f"{data.name} is open already; give reading to open_dataset")
-    for name in methods:
-        method(name)
     request = StudyRequest(
         data=data,
-        methods=tuple(methods),
+        methods=tuple(method(name).name for name in methods),
         fractions=tuple(fractions),
         per_class=tuple(per_class),
         seeds=tuple(seeds),
+        label_sets=tuple(label_sets),
         reading=reading or LoadOptions(),
         steps=steps,
         quick=quick,
@@ -285,10 +293,15 @@ def prepare(
     counts = overview(dataset)
     methods, left_out = usable_methods(request.methods, counts)
     budget_given = bool(request.fractions or request.per_class)
-    default = (counts.fraction(None),) if flat or counts.partly_labelled else FRACTIONS
+    default: tuple[float, ...] = (counts.default_fraction,)
+    if not (flat or counts.partly_labelled):
+        default = tuple(dict.fromkeys(max(share, counts.least_fraction) for share in FRACTIONS))
     complete = dataclasses.replace(
         complete, methods=tuple(methods), fractions=request.fractions if budget_given else default
     )
+    if any(method(name).from_few for name in methods):
+        for share in complete.fractions:
+            refuse_too_few(hard_labels(dataset.train), share)
     settings = settings_of(complete, dataset, left_out)
     target, note = study_folder(folder, settings, varying)
     opened = open_study(settings, target, flat, dataset, configured)
@@ -366,7 +379,9 @@ def completed(request: StudyRequest, choices: Choices) -> StudyRequest:
     )
 
 
-def refuse_misfit(gin_config: str, configured: Mapping[str, ConfiguredGAN], spec: ImageSpec) -> None:
+def refuse_misfit(
+    gin_config: str, configured: Mapping[tuple[str, ...], ConfiguredGAN], spec: ImageSpec
+) -> None:
     """Checks that networks can make images of this size.
 
     Raises:
@@ -383,16 +398,16 @@ def refuse_misfit(gin_config: str, configured: Mapping[str, ConfiguredGAN], spec
 
 def configurations(
     gin_config: str, gin_bindings: Sequence[str], methods: Collection[str]
-) -> dict[str, ConfiguredGAN]:
-    """The configured GAN of each recipe that the methods use, keyed by the recipe's name.
+) -> dict[tuple[str, ...], ConfiguredGAN]:
+    """The configured GANs of the methods, keyed by `Method.recipes`.
 
     Raises:
       UserError: the configuration is invalid.
     """
     base, configured = config_file(gin_config), {}
-    for name in dict.fromkeys(LABEL_METHODS[each].recipe for each in methods):
-        parsed = parse([base, recipe(name)], gin_bindings)
-        configured[name] = ConfiguredGAN(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
+    for names in dict.fromkeys(method(each).recipes for each in methods):
+        parsed = parse([base, *map(recipe, names)], gin_bindings)
+        configured[names] = ConfiguredGAN(parsed.gan, parsed.operative_config, parsed.dataset.random_flip)
     return configured
 
 
@@ -422,6 +437,7 @@ def settings_of(
         "fractions": list(dict.fromkeys(request.fractions)),
         "per_class": list(dict.fromkeys(request.per_class)),
         "seeds": list(dict.fromkeys(request.seeds)),
+        "label_sets": list(dict.fromkeys(request.label_sets)),
         "steps": request.steps,
         "statistics_examples": request.statistics_examples,
         "quick": request.quick,
@@ -456,7 +472,7 @@ def open_study(
     folder: Path,
     flat: bool,
     dataset: ImageDataset | None = None,
-    configured: Mapping[str, ConfiguredGAN] | None = None,
+    configured: Mapping[tuple[str, ...], ConfiguredGAN] | None = None,
 ) -> Study:
     """Opens the study that settings describe.
 
@@ -487,18 +503,21 @@ def open_study(
         dataset = open_dataset(settings["data"], reading=LoadOptions(**settings["reading"]))
     if configured is None:
         configured = configurations(settings["gin_config"], settings["gin_bindings"], settings["methods"])
-    extractor = settings["extractor"]
+    extractor, images = settings["extractor"], 500 if quick else 5000
+    counts = len(dataset.test), images
+    metrics = [name for name in STUDY_METRICS if METRICS[name].min_images(max(counts)) <= min(counts)]
     return Study(
         folder=folder,
         dataset=dataset,
-        methods=tuple(LABEL_METHODS[name] for name in settings["methods"]),
+        methods=tuple(map(method, settings["methods"])),
         budgets=(*settings["fractions"], *map(PerClass, settings["per_class"])),
         seeds=tuple(settings["seeds"]),
+        label_sets=tuple(settings["label_sets"]),
         configured=configured,
         recipe=dataclasses.replace(inference, **(QUICK if quick else {}) | settings["inference"]),
         schedule=schedule,
         evaluation=EvalSettings(
-            images=500 if quick else 5000, statistics_examples=settings["statistics_examples"]
+            images, statistics_examples=settings["statistics_examples"], metrics=tuple(metrics)
         ),
         extractor=open_extractor(extractor) if extractor else None,
         settings=settings,

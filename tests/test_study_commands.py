@@ -382,8 +382,9 @@ def test_an_interrupted_study_resumes(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["--methods", "s3gn"], "invalid choice: 's3gn'"),
+        (["--methods", "s3gn"], "unknown method 's3gn'; did you mean 's3gan'"),
         (["--label-fraction", "0"], "label fraction 0.0 is not in (0, 1]"),
+        (["--label-fraction", "0.001"], "label fraction 0.001 is 0 labels of"),
         (["--labels-per-class", "0"], "0 labels per class are too few"),
         (["--labels-per-class", "1", "--label-fraction", "0.1"], "not allowed with argument"),
         (["--label-recipe", "photo"], "did you mean 'photos'"),
@@ -437,3 +438,15 @@ def test_settings_of_a_growing_folder():
     both = merge_settings(one, two)
     assert (both["seeds"], both["fractions"], both["per_class"]) == ([0, 1], [0.1], [3])
     assert both["methods"] == list(LABEL_METHODS)
+
+
+def test_label_sets_are_part_of_the_command_that_repeats_a_study():
+    request = StudyRequest("blobs", ("s3gan",), fractions=(0.1,), seeds=(0, 1), label_sets=(4, 5), steps=3)
+    settings = settings_of(request, open_dataset("blobs"))
+    words = command_line("study", settings)
+    arguments = parser().parse_args(words[1:])
+    assert (arguments.seeds, arguments.label_sets) == ([0, 1], [4, 5])
+    before = {name: value for name, value in settings.items() if name != "label_sets"}  # an older version
+    assert merge_settings(before, settings)["label_sets"] == [4, 5]
+    again = merge_settings(settings, settings | {"label_sets": [5, 6]})
+    assert again["label_sets"] == [4, 5, 6]

@@ -13,7 +13,8 @@ from compare_gan.commands.shared import (
     one_or_several,
     reading,
 )
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.errors import UserError
+from compare_gan.core.label_methods import LABEL_METHODS, PARTS, method
 
 if TYPE_CHECKING:
     from compare_gan.studies import StudyRequest
@@ -29,8 +30,23 @@ def add_data(parser: Parser) -> None:
 
 def add_methods(parser: Parser, default: list[str]) -> None:
     parser.add_argument(
-        "--methods", "--method", nargs="+", choices=list(LABEL_METHODS), default=default, help="GANs to train"
+        "--methods",
+        "--method",
+        nargs="+",
+        type=method_name,
+        metavar="METHOD",
+        default=default,
+        help=f"GANs to train: {', '.join(LABEL_METHODS)}; add parts with +, as in s3gan+diffaugment: "
+        f"{', '.join(PARTS)}",
     )
+
+
+def method_name(text: str) -> str:
+    """The name of a method, for argparse."""
+    try:
+        return method(text).name
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_training(parser: Parser) -> None:

@@ -42,6 +42,14 @@ def add(commands) -> None:
     )
     kept.add_argument("--labels_per_class", nargs="+", type=int, help="numbers of labels to use per class")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="random seeds")
+    parser.add_argument(
+        "--label_sets",
+        nargs="+",
+        type=int,
+        default=[],
+        help="seeds of label sets, each of which is combined with each of --seeds; default: each seed has "
+        "its own label set",
+    )
     add_inference(parser)
     add_training(parser)
     parser.add_argument("--workers", type=int, default=1, help="number of parallel processes, on a CPU")
@@ -73,6 +81,7 @@ def study(arguments: argparse.Namespace) -> int:
         fractions=tuple(arguments.fractions or ()),
         per_class=tuple(arguments.labels_per_class or ()),
         seeds=tuple(arguments.seeds),
+        label_sets=tuple(arguments.label_sets),
         **data_fields(arguments),
         **option_fields(arguments),
     )

@@ -1,6 +1,6 @@
 """The list of packaged configurations as text for a terminal."""
 
-from compare_gan.config.recipes import NO_SCORE, Configuration, configurations, methods
+from compare_gan.config.recipes import NO_SCORE, Configuration, configurations, methods, parts
 from compare_gan.core.tables import Table, text, wrapped
 from compare_gan.core.words import listed
 
@@ -29,6 +29,9 @@ def listing() -> str:
     lines += [Table([COLUMNS[:-1], *halves])]
     lines += ["", "Methods, which say what labels are used:", ""]
     for name, title in methods().items():
+        lines += wrapped(title, f"{name:<15}")
+    lines += ["", "Parts, which can be added to every method:", ""]
+    for name, title in parts().items():
         lines += wrapped(title, f"{name:<15}")
     lines += ["", "`compare-gan configs NAME` prints a file; `compare-gan explain NAME` says what it does."]
     return text(lines)

@@ -41,13 +41,22 @@ class Configuration:
 
 
 def configurations() -> dict[str, Configuration]:
-    """The packaged configurations except those of `configs/methods`, by name."""
+    """The packaged configurations except those of `configs/methods` and `configs/parts`, by name."""
     return {path.stem: described(path) for path in sorted(FOLDER.glob("*.gin"))}
 
 
 def methods() -> dict[str, str]:
     """The files of `configs/methods`, which say what labels are used: name -> first sentence."""
-    found = sorted((FOLDER / "methods").glob("*.gin"))
+    return _first_sentences("methods")
+
+
+def parts() -> dict[str, str]:
+    """The files of `configs/parts`, which can be added to every method: name -> first sentence."""
+    return _first_sentences("parts")
+
+
+def _first_sentences(folder: str) -> dict[str, str]:
+    found = sorted((FOLDER / folder).glob("*.gin"))
     return {path.stem: re.split(r"(?<=\.)\s", header(path)["title"])[0] for path in found}
 
 

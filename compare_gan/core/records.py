@@ -86,6 +86,7 @@ RUN = named_classes(  # run.json
             "data": optional(either(text(), list_of(text()))),
             "reading": optional(READING),
             "labels": optional(record({"choice": text()}, {"sha256": text()})),
+            "label_set": optional(integer(0, 2**64)),
             "labelled_only": optional(flag),
             "seed": optional(integer(-(2**63), 2**64)),
             "validation": optional(number(0, 1)),
@@ -145,6 +146,7 @@ SETTINGS = record(  # settings.json
         "fractions": list_of(number(0, 1)),
         "per_class": list_of(integer(1)),
         "seeds": list_of(integer(0, 2**64)),
+        "label_sets": list_of(integer(0, 2**64)),
         "steps": integer(),
         "quick": flag,
         "label_recipe": name,
@@ -165,9 +167,14 @@ RESULT = record(  # result.json
     {
         "fraction": share,
         "per_class": optional(integer(1)),
+        "images": integer(),
         "seconds": number(0),
         "frechet_distance": optional(number()),
         "class_agreement": share,
+        "class_matched_distance": optional(number()),
+        "within_class_spread": optional(number()),
+        "precision": optional(number()),
+        "recall": optional(number()),
         "sha256": text(64),
     },
 )
@@ -188,8 +195,16 @@ SUMMARY = record(  # summary.json, as the report reads it: values that it does n
 SCORE = record(
     {"mean": number(), "interval": optional(list_of(number(), 2, 2)), "lowest": number(), "highest": number()}
 )
+RATIO = record({"ratio": number(), "interval": optional(list_of(number(-math.inf, math.inf), 2, 2))})
 LINE = record(
-    {"method": name, "labels": integer(), "seeds": integer(), "scores": mapping_of(optional(SCORE))}, BUDGET
+    {"method": name, "labels": integer(), "seeds": integer(), "scores": mapping_of(optional(SCORE))},
+    {
+        **BUDGET,
+        "images": optional(integer()),
+        "label_sets": integer(),
+        "ratios": mapping_of(optional(RATIO)),
+        "verdict": nothing_or_text,
+    },
 )
 ACCURACY = {
     "kept": integer(),

@@ -28,6 +28,7 @@ LEAK_CHECK = "leak-check"  # scratch folder of --verify_no_leak
 PRETRAINED, FEATURES = "pretrained.npz", "features.npz"
 KEPT, CLASSIFIER, PREDICTIONS = "labels-kept.npz", "classifier.npz", "predictions.npz"
 LABELS, SOFT_LABELS = "labels-train.npz", "labels-soft.npz"
+NOISY = "labels-noisy.npz"  # true labels with the errors of the inferred ones, for a control
 PRETRAIN_RUN, CLASSIFY_RUN = "pretrain", "classify"  # run folders of the encoder and the classifier
 CLUSTERS = "clusters"  # a folder with files of the names above
 

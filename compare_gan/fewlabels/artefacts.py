@@ -7,6 +7,7 @@
   KEPT_LABELS       true labels                  seed, label budget    labels-kept.npz
   INFERRED_LABELS   kept labels, encoder or      seed, label budget    classifier.npz, predictions.npz,
                     features                                           labels-train.npz, labels-soft.npz
+  NOISY_LABELS      inferred and true labels     seed, label budget    labels-noisy.npz
 
 `Artefacts.ensure` computes missing artefacts, inputs first. The functions that compute them (`stages.py`,
 `representation.py`) read existing files, and refuse files with other inputs.
@@ -25,6 +26,7 @@ from compare_gan.core.run_files import (
     FEATURES,
     KEPT,
     LABELS,
+    NOISY,
     PREDICTIONS,
     PRETRAINED,
     SOFT_LABELS,
@@ -35,7 +37,7 @@ from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.fewlabels.budget import Budget
 from compare_gan.fewlabels.inferred import Inferred
 from compare_gan.fewlabels.representation import Features, extract, pretrain
-from compare_gan.fewlabels.stages import infer_labels, keep_labels, warn_of_empty_classes
+from compare_gan.fewlabels.stages import infer_labels, keep_labels, match_noise, warn_of_empty_classes
 from compare_gan.fewlabels.study import Study
 
 T = TypeVar("T")
@@ -137,6 +139,12 @@ def _infer(study: Study, seed: int, budget: Budget | None, folder: Path, *inputs
     return Inferred(hard, provided if provided.train.labels.ndim == 2 else None, None)
 
 
+def _match_noise(
+    study: Study, seed: int, budget: Budget | None, folder: Path, inferred: Inferred
+) -> ImageDataset:
+    return match_noise(study.dataset, inferred.hard, seed, folder)
+
+
 ENCODER: Artefact[TrainedEncoder] = Artefact(
     "encoder", (PRETRAINED,), _seed_folder, inputs=lambda study: (), compute=_pretrain
 )
@@ -168,6 +176,13 @@ INFERRED_LABELS: Artefact[Inferred] = Artefact(
     ),
     compute=_infer,
 )
-ARTEFACTS: tuple[Artefact[Any], ...] = (
+NOISY_LABELS: Artefact[ImageDataset] = Artefact(
+    "noise-matched labels",
+    (NOISY,),
+    _labels_folder,
+    inputs=lambda study: (INFERRED_LABELS,),
+    compute=_match_noise,
+)
+BLIND: tuple[Artefact[Any], ...] = (  # depend on no hidden label
     ENCODER, IMAGE_FEATURES, CLUSTER_LABELS, KEPT_LABELS, INFERRED_LABELS
 )  # fmt: skip

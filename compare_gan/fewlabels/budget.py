@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from compare_gan.core.errors import UserError
 from compare_gan.core.words import counted
+from compare_gan.data.base import UNLABELLED
 from compare_gan.data.labels import choose_kept, choose_per_class
 
 
@@ -35,6 +37,24 @@ def choose(labels: np.ndarray, budget: Budget, seed: int) -> np.ndarray:
     if isinstance(budget, PerClass):
         return choose_per_class(labels, budget.count, seed)
     return choose_kept(labels, budget, seed)
+
+
+def refuse_too_few(labels: np.ndarray, budget: Budget) -> None:
+    """Checks that a fraction of the labels [N] is at least one label per class.
+
+    `choose` would keep one of each class, which is more than the fraction.
+
+    Raises:
+      UserError: it is not.
+    """
+    known = labels[labels != UNLABELLED]
+    classes = len(np.unique(known))
+    if isinstance(budget, PerClass) or not 0 < budget <= 1 or (used := round(budget * len(known))) >= classes:
+        return
+    raise UserError(
+        f"label fraction {budget:g} is {counted(used, 'label')} of {len(known):,}, fewer than one for each "
+        f"of the {classes} classes; use {classes / len(known):.4g} or more"
+    )
 
 
 def describe_budget(budget: Budget) -> str:

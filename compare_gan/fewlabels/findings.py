@@ -1,18 +1,25 @@
 """Findings and caveats of a study, as sentences.
 
-A sentence claims a difference only if its 95% interval excludes zero.
+A sentence claims a difference only if the 95% interval of the ratio excludes 1, and that a method is as good
+as all labels only if the whole interval lies below 1 + MARGIN.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compare_gan.core.label_methods import LABEL_METHODS, Method
-from compare_gan.core.statistics import decimals
+from compare_gan.core.label_methods import Method, method
+from compare_gan.core.statistics import MARGIN, decimals
 from compare_gan.core.words import listed
+from compare_gan.fewlabels.lines import BASELINES, LABELLED_ONLY
 
-BASELINES = ("all_labels", "no_labels")  # methods that the others are compared with
 MAX_LISTED = 10  # class names in a note
 SATURATED = 0.01  # a class agreement within this margin of that of real images is saturated
+
+VERDICTS = {
+    "as good": f"as good, within {MARGIN:.0%}",
+    "worse": f"worse, by more than {MARGIN:.0%}",
+    "open": f"not shown to be as good within {MARGIN:.0%}",
+}
 
 Record = Mapping[str, Any]
 
@@ -24,7 +31,7 @@ def findings(summary: Record) -> list[str]:
     method that is not a baseline.
     """
     lines = scored_lines(summary["lines"])
-    few = [line for line in lines if LABEL_METHODS[line["method"]].from_few]
+    few = [line for line in lines if is_ours(method(line["method"]))]
     candidates = few or [line for line in lines if line["method"] not in BASELINES] or lines
     ours = [line for line in candidates if line["method"] == candidates[0]["method"]]
     others = [line for line in lines if line["method"] in BASELINES and line not in ours]
@@ -40,17 +47,21 @@ def findings(summary: Record) -> list[str]:
         return [
             f"Fréchet distance: {', '.join(means)}. Small differences between single runs are not meaningful."
         ]
-    return [finding(line, others, places) for line in ours]
+    return [*(finding(line, places) for line in ours), *matching(ours)]
 
 
-def finding(line: Record, others: Sequence[Record], places: int) -> str:
-    """The score of a method and its differences from the baselines."""
+def is_ours(found: Method) -> bool:
+    """Whether a method learns from few labels and is neither a control nor a baseline."""
+    return found.from_few and not found.needs_every_label and found.base != LABELLED_ONLY
+
+
+def finding(line: Record, places: int) -> str:
+    """The score of a method and its ratios to the baselines."""
     sentences = [
         f"{line_name(line)}: Fréchet distance {format_mean(line['scores']['frechet_distance'], places)}."
     ]
     sentences += [
-        difference_sentence(line["differences"][other["method"]], inline_title(other), places)
-        for other in others
+        ratio_sentence(line, other) for other in (*BASELINES, LABELLED_ONLY) if line["ratios"].get(other)
     ]
     return " ".join(sentences)
 
@@ -68,28 +79,49 @@ def format_interval(bounds: Sequence[float], places: int) -> str:
     return f"95% interval {bounds[0]:.{places}f} to {bounds[1]:.{places}f}"
 
 
-def difference_sentence(difference: Record, other: str, places: int) -> str:
-    """A sentence about a difference of distances: this method's minus that of `other`."""
-    size, bounds = difference["difference"], difference["interval"]
+def ratio_sentence(line: Record, other: str) -> str:
+    """A sentence about the ratio of this method's distance to that of `other`."""
+    found = line["ratios"][other]
+    size, bounds, title = found["ratio"], found["interval"], method(other).title
+    title = title[0].lower() + title[1:]
     if bounds is None:
-        return f"The difference from {other} is {size:+.{places}f}; these runs give no interval."
-    numbers = f"{size:+.{places}f}, {format_interval(bounds, places)}"
-    if bounds[0] <= 0 <= bounds[1]:
-        return f"The difference from {other} is not significant ({numbers})."
-    direction = "lower" if size < 0 else "higher"
-    return f"On these held-out images it is {direction} than with {other} ({numbers})."
+        return f"That is {size:.2f} times the distance of {title}; these runs give no interval."
+    start = f"That is {size:.2f} times the distance of {title} ({format_interval(bounds, 2)})"
+    if other == "all_labels":
+        return f"{start}: {VERDICTS[line['verdict']]}."
+    if bounds[0] <= 1 <= bounds[1]:
+        return f"{start}, not significantly different."
+    return f"{start}."
+
+
+def matching(ours: Sequence[Record]) -> list[str]:
+    """With how many labels a method is as good as all labels; empty with a single number of labels.
+
+    Args:
+      ours: the lines of the method.
+    """
+    judged = sorted((line for line in ours if line.get("verdict")), key=lambda line: line["labels"])
+    if len(judged) < 2:
+        return []
+    title, good = method(judged[0]["method"]).title, list[Record]()
+    for line in reversed(judged):
+        if line["verdict"] != "as good":
+            break
+        good.append(line)
+    if not good:
+        most = f"even with {judged[-1]['labels']:,} labels"
+        return [f"{title} is not shown to be as good as all labels, within {MARGIN:.0%}, {most}."]
+    sentence = f"{title} is as good as all labels, within {MARGIN:.0%}, with {good[-1]['labels']:,} labels"
+    if len(good) == len(judged):
+        return [f"{sentence} or more, the smallest number tried."]
+    below = judged[len(judged) - len(good) - 1]
+    return [f"{sentence} or more; with {below['labels']:,} it is {VERDICTS[below['verdict']]}."]
 
 
 def line_name(line: Record) -> str:
     """`"S3GAN with 135 labels"`; `"S2GAN"` if the number of labels is unknown or irrelevant."""
-    few = LABEL_METHODS[line["method"]].from_few and line["labels"]
-    return LABEL_METHODS[line["method"]].title + (f" with {line['labels']:,} labels" if few else "")
-
-
-def inline_title(line: Record) -> str:
-    """The title of a method as used within a sentence."""
-    title = LABEL_METHODS[line["method"]].title
-    return title[0].lower() + title[1:] if line["method"] in BASELINES else title
+    few = method(line["method"]).from_few and line["labels"]
+    return method(line["method"]).title + (f" with {line['labels']:,} labels" if few else "")
 
 
 def notes(summary: Record) -> list[str]:
@@ -100,6 +132,7 @@ def notes(summary: Record) -> list[str]:
     caveats = [
         noise_note(lines),
         label_sets_note(lines),
+        noise_matched_note(lines),
         missing_classes_note(summary),
         class_shares_note(lines),
     ]
@@ -120,25 +153,40 @@ def noise_note(lines: Sequence[Record]) -> str:
             "meaningful; intervals need several seeds."
         )
     return (
-        "Scores are means over runs with 95% t intervals. The intervals cover training noise, not the choice "
-        "of held-out images, and are not corrected for multiple comparisons. An interval that contains 0 "
-        "does not show that two methods are equal."
+        "Scores are means with 95% t intervals, over label sets where labels are chosen, else over runs. "
+        "They cover training noise and the choice of labels, not the choice of held-out images, and are not "
+        "corrected for multiple comparisons. An interval of a ratio that contains 1 does not show that two "
+        "methods are equal."
     )
 
 
 def label_sets_note(lines: Sequence[Record]) -> str:
     """Whether seeds also vary the label set, besides the random numbers of the GAN."""
-    several = [line for line in lines if LABEL_METHODS[line["method"]].from_few and line["seeds"] > 1]
+    several = [line for line in lines if method(line["method"]).from_few and line["seeds"] > 1]
     counts = {line["label_sets"] for line in several if line["label_sets"]}
     if not counts:
         return ""
     if counts == {1}:
         return (
-            "All seeds have the same label set, so the intervals do not cover the choice of labelled images."
+            "All seeds have the same label set, so methods with few labels have no interval: that needs "
+            "several label sets."
         )
     if all(line["label_sets"] == line["seeds"] for line in several):
-        return "Each seed determines both the label set and the GAN's random numbers."
-    return f"There are {listed([str(n) for n in sorted(counts)])} label sets, fewer than seeds."
+        return "Each run has its own label set and its own random numbers."
+    return (
+        f"There are {listed([str(n) for n in sorted(counts)])} label sets, fewer than runs; runs on the same "
+        "label set are averaged first, and intervals are over label sets."
+    )
+
+
+def noise_matched_note(lines: Sequence[Record]) -> str:
+    """What the control is."""
+    if not any(method(line["method"]).labels == "noisy" for line in lines):
+        return ""
+    return (
+        "Noise-matched labels are the true labels of all images, with the errors of the labels that were "
+        "inferred from the given number, but at random images of the same class."
+    )
 
 
 def missing_classes_note(summary: Record) -> str:
@@ -159,14 +207,21 @@ def missing_classes_note(summary: Record) -> str:
 
 def class_shares_note(lines: Sequence[Record]) -> str:
     """Warns that gaps to methods without labels are partly due to class proportions, not image quality."""
-    methods = [LABEL_METHODS[line["method"]] for line in lines]
-    without = unique_titles(method for method in methods if method.labels == "none")
-    if not without or all(method.labels == "none" for method in methods):
+    methods = [method(line["method"]) for line in lines]
+    without = unique_titles(each for each in methods if each.labels == "none")
+    if not without or all(each.labels == "none" for each in methods):
         return ""
+    matched = [
+        f"{line_name(line)} {score['mean']:.3g}"
+        for line in lines
+        if line["method"] == "all_labels" or method(line["method"]).labels == "none"
+        if (score := line["scores"].get("class_matched_distance"))
+    ]
     return (
         f"Methods without labels ({listed(without)}) are scored with the class proportions that their "
         "generators happen to produce, conditional ones with equal proportions. This explains part of the "
         "gap between them."
+        + (f" Distances in matched class shares: {', '.join(matched)}." if matched else "")
     )
 
 
@@ -193,7 +248,7 @@ def saturation_note(lines: Sequence[Record], summary: Record) -> str:
         return ""
     agreements = [(line, (line["scores"]["class_agreement"] or {}).get("mean")) for line in lines]
     high = unique_titles(
-        LABEL_METHODS[x["method"]] for x, a in agreements if a is not None and a >= real - SATURATED
+        method(x["method"]) for x, a in agreements if a is not None and a >= real - SATURATED
     )
     if not high:
         return f"The extractor classifies {real:.1%} of the real test images correctly."
@@ -219,4 +274,4 @@ def scored_lines(lines: Sequence[Record]) -> list[Record]:
 
 
 def unique_titles(methods: Iterable[Method]) -> list[str]:
-    return list(dict.fromkeys(method.title for method in methods))
+    return list(dict.fromkeys(each.title for each in methods))

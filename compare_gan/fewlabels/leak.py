@@ -21,13 +21,13 @@ from compare_gan.core.run_files import (
 )
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.order import permutation
-from compare_gan.fewlabels.artefacts import ARTEFACTS, KEPT_LABELS, Artefacts
+from compare_gan.fewlabels.artefacts import BLIND, KEPT_LABELS, Artefacts
 from compare_gan.fewlabels.budget import choose, describe_budget
 from compare_gan.fewlabels.study import Study, Task
 from compare_gan.fewlabels.tasks import dataset_for, prepare, task_stages, train_gan
 from compare_gan.nn.state import digest
 
-FILES = tuple(dict.fromkeys(file for artefact in ARTEFACTS for file in artefact.files))
+FILES = tuple(dict.fromkeys(file for artefact in BLIND for file in artefact.files))
 GAN_STEPS = 20
 
 
@@ -165,7 +165,7 @@ def label_stages(study: Study) -> list[Task]:
 
 def gans_to_check(study: Study) -> list[Task]:
     """The GAN tasks whose method does not use all labels."""
-    return [task for task in task_stages(study)[2] if task.method and task.method.labels != "true"]
+    return [task for task in task_stages(study)[2] if task.method and not task.method.needs_every_label]
 
 
 def refuse_unverifiable(study: Study, gans: bool = False) -> None:
@@ -175,7 +175,7 @@ def refuse_unverifiable(study: Study, gans: bool = False) -> None:
       UserError: every method uses all labels; there are several seeds or label budgets; no method infers
         labels and GANs are not checked; or no label will be hidden.
     """
-    if not gans_to_check(study) or len(study.seeds) > 1 or len(study.budgets) > 1:
+    if not gans_to_check(study) or len(study.seeds) > 1 or len(study.budgets) > 1 or study.label_sets:
         raise UserError(
             "there is nothing to verify: the leak check needs one seed, one label budget and a method that "
             "does not use all labels"
@@ -224,7 +224,7 @@ def scratch_study(study: Study, name: str, dataset: ImageDataset, files: list[Pa
     schedule = dataclasses.replace(
         study.schedule, steps=gan_steps(study)
     )  # otherwise unchanged, to reuse compiled programs
-    methods = tuple(method for method in study.methods if method.labels != "true")
+    methods = tuple(method for method in study.methods if not method.needs_every_label)
     return dataclasses.replace(study, folder=folder, dataset=dataset, methods=methods, schedule=schedule)
 
 
@@ -245,7 +245,7 @@ def weight_digests(study: Study, runs: list[Task]) -> dict[Path, str]:
     digests = {}
     for run in runs:
         assert run.method is not None
-        dataset = dataset_for(Artefacts(study, run.seed, run.budget), run.method)
+        dataset = dataset_for(Artefacts(study, run.label_seed, run.budget), run.method)
         digests[study.task_dir(run).relative_to(study.folder)] = digest(train_gan(study, run, dataset))
     return digests
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.core.words import counted, listed
 from compare_gan.data.base import ImageDataset, hard_labels
 from compare_gan.data.fingerprint import nothing_held_out
 
 NOT_MEASURED = "the accuracy of inferred labels (no labelled image is left for evaluation)"
-NEED_LABELS = ("true", "few", "inferred", "soft", "random")  # kinds of `Method.labels`
+NEED_LABELS = ("true", "few", "few_only", "inferred", "soft", "noisy", "random")  # kinds of `Method.labels`
 DEFAULT_FRACTION = 0.1  # default label budget for a fully labelled data set
 
 
@@ -34,11 +34,15 @@ class Overview:
         """Whether some training images have no label."""
         return self.labelled < self.train_images
 
-    def fraction(self, requested: float | None) -> float:
-        """The fraction of labels to keep: the requested one; else 1 if labels are missing, or the default."""
-        if requested is not None:
-            return requested
-        return 1.0 if self.partly_labelled else DEFAULT_FRACTION
+    @property
+    def least_fraction(self) -> float:
+        """The fraction of the labels that is one label per class; at most 1."""
+        return min(1.0, self.classes / max(1, self.labelled))
+
+    @property
+    def default_fraction(self) -> float:
+        """The fraction of the labels to keep by default: all if labels are missing."""
+        return 1.0 if self.partly_labelled else max(DEFAULT_FRACTION, self.least_fraction)
 
     def lines(self) -> list[str]:
         """The counts as lines of text."""
@@ -99,8 +103,8 @@ def usable_methods(names: Sequence[str], counts: Overview) -> tuple[list[str], l
       UserError: no method is left; or no image has a label, and a method needs some.
     """
     if not counts.labelled:
-        without = [name for name, method in LABEL_METHODS.items() if method.labels not in NEED_LABELS]
-        if unusable := [name for name in names if name not in without]:
+        without = [name for name, each in LABEL_METHODS.items() if each.labels not in NEED_LABELS]
+        if unusable := [name for name in names if method(name).base not in without]:
             need = f"{listed(unusable)} {'need' if unusable[1:] else 'needs'}"
             raise UserError(
                 f"no training image has a label, and {need} labels; "
@@ -108,7 +112,7 @@ def usable_methods(names: Sequence[str], counts: Overview) -> tuple[list[str], l
             )
     usable, excluded = list[str](), list[str]()
     for name in dict.fromkeys(names):
-        (excluded if LABEL_METHODS[name].labels == "true" and counts.partly_labelled else usable).append(name)
+        (excluded if method(name).needs_every_label and counts.partly_labelled else usable).append(name)
     missing = counts.train_images - counts.labelled
     needs = f"{listed(excluded)} {'need' if excluded[1:] else 'needs'}" if excluded else ""
     reason = f"{needs} a label for every training image, and {missing:,} have none"

@@ -62,14 +62,14 @@ def describe_labels(study: Study, budget_given: bool) -> list[str]:
     if not any(method.from_few for method in study.methods):
         return lines
     labels, known = study.dataset.train.labels, dict[int, str]()
-    inferring = any(method.labels in ("inferred", "soft") for method in study.methods)
+    inferring = any(method.needs_inference for method in study.methods)
     if inferring and study.label_file is not None:
         lines.append(f"labels: {study.label_file} is used unchanged, no label is inferred")
         inferring = False
-        if not any(method.labels == "few" for method in study.methods):
+        if not any(method.labels in ("few", "few_only") for method in study.methods):
             return lines
     for budget in study.budgets:
-        used = len(choose(labels, budget, study.seeds[0]))
+        used = len(choose(labels, budget, study.label_seeds[0]))
         which = f"all {used:,}" if used == data.labelled else f"{used:,} of {data.labelled:,}"
         default = not (budget_given or data.partly_labelled)
         share = f" ({describe_budget(budget)}{'; the default if every image has a label' if default else ''})"

@@ -1,4 +1,4 @@
-"""Results of a study: a row per run, and a line of statistics per method and label budget."""
+"""Results of a study: a row per run, the summary, and its table for a terminal."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ from compare_gan.core import records as kinds
 from compare_gan.core import tables
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_csv, write_json
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import find_method, method, rank
 from compare_gan.core.origin import SIGNATURE, is_intact, warn_once
 from compare_gan.core.run_files import (
     CLUSTERS,
@@ -30,16 +30,14 @@ from compare_gan.core.run_files import (
     SECONDS,
     SUMMARY,
 )
-from compare_gan.core.statistics import difference_interval, mean_interval
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.evaluation.evaluate import real_scores
-from compare_gan.evaluation.scores import NOT_FINITE
-from compare_gan.fewlabels.findings import BASELINES, findings, notes
+from compare_gan.fewlabels.findings import findings, notes
+from compare_gan.fewlabels.lines import budget_key, method_lines
 from compare_gan.fewlabels.overview import NOT_MEASURED, as_record, overview
 from compare_gan.fewlabels.study import Study
 from compare_gan.fewlabels.tasks import scoring_setup
 
-SCORES = ("frechet_distance", "class_agreement")
 REAL_IMAGES = 50_000  # maximum; a small random sample would have different class proportions
 log = logging.getLogger(__name__)
 
@@ -98,14 +96,15 @@ def last_summary(folder: Path) -> dict[str, Any] | None:
     except UserError as error:
         warn_once(f"{error}; written again")
         return None
-    return summary if all(line["method"] in LABEL_METHODS for line in summary["lines"]) else None
+    current = all(find_method(line["method"]) and "ratios" in line for line in summary["lines"])
+    return summary if current else None
 
 
 def extractor_of(study: Study) -> dict[str, Any]:
     """The extractor that scores are measured with, and whether it also infers the labels."""
     if study.extractor is not None:
         return {"name": study.extractor.name, "sha256": study.extractor.sha256, "infers_labels": False}
-    inferring = any(method.labels in ("inferred", "soft", "clusters") for method in study.methods)
+    inferring = any(each.needs_inference or each.labels == "clusters" for each in study.methods)
     own_encoder = study.features is None and study.label_file is None
     return {"name": "pre-trained", "seed": study.seeds[0], "infers_labels": inferring and own_encoder}
 
@@ -151,11 +150,11 @@ def run_rows(folder: Path) -> list[dict[str, Any]]:
         if not is_intact(row):
             raise UserError(f"{path}: has changed since it was written; delete it to score the GAN again")
         row.pop(SIGNATURE, None)
-        if row.get("method") in LABEL_METHODS:
-            row["label_set"] = label_set_id(run.parent) if LABEL_METHODS[row["method"]].from_few else None
+        if (known := find_method(row["method"])) is not None:
+            chosen = known.from_few and row.get("fraction") != 1  # else there is no choice of labels
+            row["label_set"] = label_set_id(run.parent) if chosen else None
             rows.append(row | {"folder": str(run.relative_to(folder))})
-    order = list(LABEL_METHODS)
-    return sorted(rows, key=lambda row: (order.index(row["method"]), row["labels"], row["seed"]))
+    return sorted(rows, key=lambda row: (rank(row["method"]), row["labels"], row["seed"]))
 
 
 def label_set_id(folder: Path) -> str | None:
@@ -169,22 +168,18 @@ def label_set_id(folder: Path) -> str | None:
 def select_shown(study: Study, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Selects the runs whose images and curves the report shows: for each method that of the first seed and
     the median label budget."""
-    few = sorted(
-        (row for row in rows if LABEL_METHODS[row["method"]].from_few), key=lambda row: row["labels"]
-    )
+    few = sorted((row for row in rows if method(row["method"]).from_few), key=lambda row: row["labels"])
     budgets = list(dict.fromkeys(budget_key(row) for row in few))
     median = budgets[len(budgets) // 2] if budgets else None
     first: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
-        if not LABEL_METHODS[row["method"]].from_few or budget_key(row) == median:
+        if not method(row["method"]).from_few or budget_key(row) == median:
             first.setdefault(row["method"], row)
-    chosen = [first[name] for name in LABEL_METHODS if name in first]
-    labels = next(
-        (str(Path(r["folder"]).parent) for r in chosen if LABEL_METHODS[r["method"]].from_few), None
-    )
+    chosen = [first[name] for name in sorted(first, key=rank)]
+    labels = next((str(Path(r["folder"]).parent) for r in chosen if method(r["method"]).from_few), None)
     seed = min((row["seed"] for row in rows), default=study.seeds[0])
-    features = str(study.seed_folder(seed).relative_to(study.folder))
-    return {"runs": chosen, "features": features, "labels": labels}
+    folder = study.seed_folder(seed).relative_to(study.folder) if labels is None else Path(labels).parent
+    return {"runs": chosen, "features": str(folder), "labels": labels}
 
 
 def label_set_records(folder: Path) -> list[dict[str, Any]]:
@@ -230,92 +225,26 @@ def cluster_records(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def method_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line per method and label budget: statistics over seeds, and differences from the baselines."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["method"], *budget_key(row)), []).append(row)
-    lines = []
-    for (method, fraction, per_class), members in groups.items():
-        distances = [row.get("frechet_distance") for row in members]
-        lines.append(
-            {
-                "method": method,
-                "fraction": fraction,
-                "per_class": per_class,
-                "labels": statistics.median_low(row["labels"] for row in members),
-                "seeds": len(members),
-                "label_sets": len({row["label_set"] for row in members} - {None}),
-                "steps": max(row["steps"] for row in members),
-                "seconds": statistics.median(row["seconds"] for row in members),
-                "not_finite": distances.count(NOT_FINITE),
-                "scores": {name: summary_statistics(finite_values(members, name)) for name in SCORES},
-                "differences": {
-                    other: difference(members, groups[other, None, None])
-                    for other in BASELINES
-                    if other != method and (other, None, None) in groups
-                },
-            }
-        )
-    return lines
-
-
-def finite_values(rows: Sequence[dict[str, Any]], name: str) -> list[float]:
-    """The values of a score, without those of generators whose images contain NaN or Inf."""
-    return [value for row in rows if (value := row.get(name)) not in (None, NOT_FINITE)]
-
-
-def summary_statistics(values: Sequence[float]) -> dict[str, Any] | None:
-    """The values of a score with mean, 95% interval, median and range; None if there are no values."""
-    if not values:
-        return None
-    return {
-        "values": list(values),
-        "mean": statistics.fmean(values),
-        "interval": mean_interval(values),
-        "median": statistics.median(values),
-        "lowest": min(values),
-        "highest": max(values),
-    }
-
-
-def difference(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The mean Fréchet distance of some runs minus that of others, with Welch's 95% interval.
-
-    Runs are not paired by seed: two methods with the same seed do not share initial weights or noise.
-    """
-    ours, theirs = (finite_values(group, "frechet_distance") for group in (rows, others))
-    if not ours or not theirs:
-        return None
-    size = statistics.fmean(ours) - statistics.fmean(theirs)
-    return {"difference": size, "interval": difference_interval(ours, theirs)}
-
-
-def budget_key(row: dict[str, Any]) -> tuple[float | None, int | None]:
-    """The label budget of a row: (fraction, labels per class); at most one is set."""
-    return row.get("fraction"), row.get("per_class")
-
-
 def results_table(summary: dict[str, Any]) -> str:
-    """The results for a terminal: a table of means over seeds with intervals, then findings and notes."""
-    rows: list[tuple[tables.Cell, ...]] = [
-        ("method", "labels", "distance", "95%", "lowest-highest", "runs", "agreement")
-    ]
+    """The results for a terminal: a table of means with intervals, then findings and notes."""
+    heads = ("method", "labels", "images", "distance", "95%", "lowest-highest", "runs", "x all labels")
+    rows: list[tuple[tables.Cell, ...]] = [(*heads, "agreement")]
     for line in summary["lines"]:
-        distance, agreement = (line["scores"][name] for name in SCORES)
+        distance, agreement = line["scores"]["frechet_distance"], line["scores"]["class_agreement"]
         agreement_text = f"{agreement['mean']:.1%}" if agreement else "-"
         mean = half = range_ = "-"
         if distance:
             mean = f"{distance['mean']:.3f}"
             half = f"± {distance['interval'][1] - distance['mean']:.3f}" if distance["interval"] else ""
             range_ = f"{distance['lowest']:.3f}-{distance['highest']:.3f}" if line["seeds"] > 1 else ""
-        title = LABEL_METHODS[line["method"]].title
-        rows.append((title, line["labels"] or "-", mean, half, range_, line["seeds"], agreement_text))
+        title, images = method(line["method"]).title, line.get("images") or summary["train_images"]
+        cells = (title, line["labels"] or "-", images, mean, half, range_, line["seeds"], ratio_text(line))
+        rows.append((*cells, agreement_text))
     if real := summary["real"]:
-        distance, agreement = (real.get(name) for name in SCORES)
+        distance, agreement = real.get("frechet_distance"), real.get("class_agreement")
         mean = "-" if distance is None else f"{distance:.3f}"
         agreement_text = "-" if agreement is None else f"{agreement:.1%}"
-        rows.append(("Real training images", "", mean, "", "", "", agreement_text))
+        rows.append(("Real training images", "", "", mean, "", "", "", "", agreement_text))
     output: list[str | tables.Table] = [tables.Table(rows)]
     reference = "held-out" if summary["data"]["held_out"] else "the training"
     output.append(f"distance: Fréchet distance to {reference} images, mean over runs; lower is better")
@@ -324,6 +253,17 @@ def results_table(summary: dict[str, Any]) -> str:
     for note in summary["notes"]:
         output += tables.wrapped(note, "* ")
     return tables.text(output)
+
+
+def ratio_text(line: dict[str, Any]) -> str:
+    """The ratio to all labels with its interval, such as `"0.95 (0.85-1.06)"`; empty without all labels."""
+    found = line["ratios"].get("all_labels")
+    if found is None:
+        return ""
+    if (interval := found.get("interval")) is None:
+        return f"{found['ratio']:.2f}"
+    low, high = interval
+    return f"{found['ratio']:.2f} ({low:.2f}-{high:.2f})"
 
 
 def accuracy_sentences(summary: dict[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ EXTENDABLE = (
     "fractions",
     "per_class",
     "seeds",
+    "label_sets",
 )  # settings whose lists may grow in an existing folder
 NOT_COMPARED = ("left_out", "command", "compare_gan")
 RECIPE_OPTIONS = {  # option of the command line -> field of a label recipe
@@ -133,9 +134,11 @@ def command_line(command: str, settings: Settings) -> list[str] | None:
         "tfds_data_dir": loading["data_dir"],
     }
     options |= {} if loading["broken"] == "fail" else {"broken": loading["broken"]}
-    fractions, per_class, seeds = (settings[name] or None for name in ("fractions", "per_class", "seeds"))
+    lists = ("fractions", "per_class", "seeds", "label_sets")
+    fractions, per_class, seeds, label_sets = (settings.get(name) or None for name in lists)
     if command == "study":
         options |= {"fractions": fractions, "labels_per_class": per_class, "seeds": seeds}
+        options |= {"label_sets": label_sets}
     else:
         options |= {"label_fraction": fractions, "labels_per_class": per_class, "seed": seeds}
     for name, value in (options | {"methods": settings["methods"]}).items():

@@ -7,6 +7,7 @@
   predictions.npz    calibrated probabilities, or clusters, of every image
   labels-train.npz   a label for every training image
   labels-soft.npz    the same as probabilities
+  labels-noisy.npz   true labels with the errors of the inferred ones, for a control
 
 A stage whose file exists is skipped. An origin file next to each file records its inputs: images, labels,
 recipe, seed (`core.origin`). A file with other inputs is refused. A file without an origin file is the user's
@@ -23,11 +24,12 @@ import numpy as np
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import run_folder
 from compare_gan.core.origin import is_made, note_of, seal, warn_once
-from compare_gan.core.run_files import KEPT, LABELS, PREDICTIONS, SOFT_LABELS
+from compare_gan.core.run_files import KEPT, LABELS, NOISY, PREDICTIONS, SOFT_LABELS
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.data.label_files import write_labels
 from compare_gan.data.labels import from_file
+from compare_gan.data.order import permutation
 from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.fewlabels.budget import Budget, budget_columns, choose, describe_budget
 from compare_gan.fewlabels.cluster import cluster
@@ -37,6 +39,7 @@ from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features, extract
 from compare_gan.fewlabels.s4l import classify_s4l
 
+NOISE_KEY = 1  # tells the random numbers of `match_noise` from those of `keep_labels`
 log = logging.getLogger(__name__)
 
 
@@ -170,6 +173,42 @@ def infer_labels(
     inferred = read_inferred(dataset, recipe, folder)
     warn_of_empty_classes(inferred.hard, f"{folder / LABELS}: no image has the inferred label")
     return inferred
+
+
+def match_noise(dataset: ImageDataset, inferred: ImageDataset, seed: int, folder: Path) -> ImageDataset:
+    """Gives the true labels the confusion matrix of the inferred ones, with the errors at random images.
+
+    The inferred labels are permuted among the images of each true class. So a GAN that trains on them meets
+    as many errors of each kind, but they are unrelated to what an image looks like.
+
+    Args:
+      dataset: the data set with all its true labels.
+      inferred: the same images with inferred labels; -1 = unlabelled.
+      seed: of the permutation.
+      folder: the output folder, for `labels-noisy.npz`.
+
+    Returns:
+      The data set with these labels. An existing file is reused.
+
+    Raises:
+      UserError: the folder holds noise-matched labels of other inputs.
+    """
+    path, true, labels = run_folder(folder) / NOISY, dataset.train.labels, inferred.train.labels
+    origin = {
+        "images": fingerprint(dataset.train.images),
+        "labels": fingerprint(true),
+        "inferred": fingerprint(labels),
+        "seed": seed,
+    }
+    if not is_made(path, origin):
+        noisy = labels.copy()
+        for index in np.unique(true):
+            members = np.flatnonzero(true == index)
+            noisy[members] = labels[members][permutation(len(members), seed, int(index), NOISE_KEY)]
+        known = np.flatnonzero(noisy != UNLABELLED)
+        write_labels(path, known, noisy[known], dataset.train.names)
+        seal(path)
+    return from_file(dataset, path)
 
 
 def warn_of_empty_classes(dataset: ImageDataset, start: str) -> None:

@@ -8,6 +8,10 @@ Besides settings and results, a study folder holds:
   seed-0/fraction-0.1/           the kept labels and the labels inferred from them, see `stages.py`
   seed-0/fraction-0.1/<method>/  runs of the other methods
 
+A label set is what a seed selects and infers: the label files of a `fraction-` folder. By default the GAN of
+seed 0 trains on label set 0, and so on. If label sets are chosen apart from seeds, each is combined with each
+seed: `seed-0/fraction-0.1/<method>-seed-1/` trains on label set 0 with the GAN's random numbers of seed 1.
+
 With one seed and one budget (`few-labels`), everything except the clusters is in the study folder itself.
 """
 
@@ -50,12 +54,20 @@ class Task:
     seed: int
     budget: Budget | None = None
     method: Method | None = None
+    label_set: int | None = None  # that a GAN trains on; None: that of its seed, or none
 
     @property
     def name(self) -> str:
         """For messages, such as "s3gan, 10% of the labels, seed 0"."""
-        kind = self.kind if self.method is None else self.method.name
-        return f"{kind}, {'' if self.budget is None else f'{describe_budget(self.budget)}, '}seed {self.seed}"
+        parts = [self.kind if self.method is None else self.method.name]
+        parts += [] if self.budget is None else [describe_budget(self.budget)]
+        parts += [] if self.label_set is None else [f"label set {self.label_set}"]
+        return ", ".join([*parts, f"seed {self.seed}"])
+
+    @property
+    def label_seed(self) -> int:
+        """The seed of the label files that the task reads or writes."""
+        return self.seed if self.label_set is None else self.label_set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +82,8 @@ class Study:
     dataset: ImageDataset
     methods: tuple[Method, ...]
     budgets: tuple[Budget, ...]
-    seeds: tuple[int, ...]
-    configured: Mapping[str, ConfiguredGAN]  # by the recipe of a method
+    seeds: tuple[int, ...]  # of GANs, and of label sets unless these are given
+    configured: Mapping[tuple[str, ...], ConfiguredGAN]  # by `Method.recipes`
     recipe: LabelRecipe
     schedule: TrainSchedule
     evaluation: EvalSettings
@@ -80,6 +92,7 @@ class Study:
     features: Features | None = None  # the user's features, in place of those of the encoder
     label_file: Path | None = None  # the user's labels, in place of inferred ones
     flat: bool = False  # all files in one folder; for one seed and one budget
+    label_sets: tuple[int, ...] = ()  # each is combined with each seed; empty: a seed is its own label set
 
     def __post_init__(self):
         counts = overview(self.dataset)
@@ -89,7 +102,7 @@ class Study:
             )
         for method in self.methods:  # fail before anything is written
             self.gan(method)
-            if method.labels == "true" and counts.partly_labelled:
+            if method.needs_every_label and counts.partly_labelled:
                 missing = counts.train_images - counts.labelled
                 raise UserError(
                     f"{method.name} needs a label for every training image; {missing:,} have none"
@@ -100,9 +113,9 @@ class Study:
                     f"{self.dataset.name}: has probabilities as labels, but label inference needs one class "
                     "per image; pass probabilities of all images as --label_file, for the method s3gan_soft"
                 )
-            if counts.classes < 2 and any(method.labels in ("inferred", "soft") for method in self.methods):
+            if counts.classes < 2 and any(method.needs_inference for method in self.methods):
                 raise UserError(f"{self.dataset.name}: all labels are of one class; a classifier needs two")
-            for seed in self.seeds:
+            for seed in self.label_seeds:
                 for budget in self.budgets:
                     choose(self.dataset.train.labels, budget, seed)
         clusters, num_images = self.recipe.clusters, counts.train_images
@@ -121,10 +134,15 @@ class Study:
         """The GAN of a method. GANs of the same configuration compare equal and share compiled programs."""
         spec = self.dataset.spec
         num_classes = {"single": 1, "clusters": self.recipe.clusters}.get(method.labels, spec.num_classes)
-        configured = self.configured[method.recipe]
+        configured = self.configured[method.recipes]
         if configured.random_flip:
             refuse_mirror("dataset.random_flip", spec, "dataset.random_flip = False")
         return configured.gan(dataclasses.replace(spec, num_classes=num_classes))
+
+    @property
+    def label_seeds(self) -> tuple[int, ...]:
+        """The seeds of the label sets."""
+        return self.label_sets or self.seeds
 
     def seed_folder(self, seed: int) -> Path:
         """The folder of a seed."""
@@ -139,5 +157,8 @@ class Study:
         """The folder of a task."""
         if task.kind == "clusters":
             return self.seed_folder(task.seed) / CLUSTERS
-        labels = self.labels_folder(task.seed, task.budget)
-        return labels if task.method is None else labels / task.method.name
+        labels = self.labels_folder(task.label_seed, task.budget)
+        if task.method is None:
+            return labels
+        other = "" if task.label_seed == task.seed else f"-seed-{task.seed}"
+        return labels / f"{task.method.name}{other}"

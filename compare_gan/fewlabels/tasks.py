@@ -17,10 +17,11 @@ from compare_gan.core.files import read_json, run_folder, write_json
 from compare_gan.core.label_methods import Method
 from compare_gan.core.origin import signed
 from compare_gan.core.pictures import write_grid
+from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import FEATURES, QUALITY, RESULT, SECONDS, UNCERTAIN_GRID
 from compare_gan.core.types import GANState
 from compare_gan.data.base import UNLABELLED, ImageDataset
-from compare_gan.data.labels import at_random, single
+from compare_gan.data.labels import at_random, labelled_only, single
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, write_scores
 from compare_gan.features.base import Extractor
 from compare_gan.fewlabels.artefacts import (
@@ -29,6 +30,7 @@ from compare_gan.fewlabels.artefacts import (
     IMAGE_FEATURES,
     INFERRED_LABELS,
     KEPT_LABELS,
+    NOISY_LABELS,
     Artefact,
     Artefacts,
     with_inputs,
@@ -50,8 +52,10 @@ OUTPUTS: dict[str, tuple[Artefact[Any], ...]] = {
 # The artefact that a GAN trains on, by `Method.labels`; other kinds of labels need no computation.
 TRAINING_LABELS: dict[str, Artefact[Any]] = {
     "few": KEPT_LABELS,
+    "few_only": KEPT_LABELS,
     "inferred": INFERRED_LABELS,
     "soft": INFERRED_LABELS,
+    "noisy": NOISY_LABELS,
     "clusters": CLUSTER_LABELS,
 }
 NUM_UNCERTAIN = 20  # images in the grid of least certain labels
@@ -60,22 +64,28 @@ NUM_UNCERTAIN = 20  # images in the grid of least certain labels
 def task_stages(study: Study) -> list[list[Task]]:
     """All tasks, in three stages: features, labels, GANs. A task depends on earlier stages only."""
     artefacts = {
-        TRAINING_LABELS[method.labels] for method in study.methods if method.labels in TRAINING_LABELS
+        needed
+        for method in study.methods
+        if method.labels in TRAINING_LABELS
+        for needed in with_inputs(study, TRAINING_LABELS[method.labels])
     }
-    needs_encoder = any(ENCODER in with_inputs(study, artefact) for artefact in artefacts)
-    features = [
-        Task("features", seed)
-        for i, seed in enumerate(study.seeds)
-        if needs_encoder or (i == 0 and study.extractor is None)
-    ]
+    encoders = dict[int, None]()  # seeds, in order
+    if study.extractor is None:
+        encoders[study.seeds[0]] = None
+    if CLUSTER_LABELS in artefacts and ENCODER in artefacts:
+        encoders |= dict.fromkeys(study.seeds)
+    if INFERRED_LABELS in artefacts and ENCODER in artefacts:
+        encoders |= dict.fromkeys(study.label_seeds)
+    features = [Task("features", seed) for seed in encoders]
     labels = [Task("clusters", seed) for seed in study.seeds if CLUSTER_LABELS in artefacts]
     if INFERRED_LABELS in artefacts:
-        labels += [Task("labels", seed, budget) for seed in study.seeds for budget in study.budgets]
+        labels += [Task("labels", seed, budget) for seed in study.label_seeds for budget in study.budgets]
     gans = [
-        Task("gan", seed, budget, method)
+        Task("gan", seed, budget, method, label_set)
         for seed in study.seeds
         for method in study.methods
         for budget in (study.budgets if method.from_few else (None,))
+        for label_set in (study.label_sets if method.from_few and study.label_sets else (None,))
     ]
     return [features, labels, gans]
 
@@ -89,9 +99,9 @@ def dependencies(study: Study, task: Task) -> set[Task]:
     return ({Task("features", study.seeds[0])} if scores else set()) | {
         other
         for other in (
-            Task("features", task.seed),
-            Task("labels", task.seed, task.budget),
-            Task("clusters", task.seed),
+            Task("features", task.label_seed),
+            Task("labels", task.label_seed, task.budget),
+            Task("clusters", task.label_seed),
         )
         if other.kind in kinds and other != task
     }
@@ -167,7 +177,7 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     """Trains and scores the GAN of a task; writes the result to `result.json` and returns it."""
     method, run_dir = task.method, study.task_dir(task)
     assert method is not None
-    artefacts = Artefacts(study, task.seed, task.budget)
+    artefacts = Artefacts(study, task.label_seed, task.budget)
     dataset = dataset_for(artefacts, method)
     state = train_gan(study, task, dataset)
     extractor, evaluation = scoring_setup(study)
@@ -175,8 +185,10 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
         scores = evaluate(study.gan(method), state, dataset, extractor, evaluation)
     write_scores(run_dir, scores)
     result = {"method": method.name, **budget_columns(task.budget), "seed": task.seed}
-    result |= {"labels": count_true_labels(artefacts, method), "steps": scores["step"]}
-    result |= {name: scores.get(name) for name in study.evaluation.metrics}
+    result |= {"labels": count_true_labels(artefacts, method), "images": len(dataset.train)}
+    result["steps"] = scores["step"]
+    columns = [column for name in study.evaluation.metrics for column in METRICS[name].columns]
+    result |= {column: scores.get(column) for column in columns}
     result["seconds"] = read_json(run_dir / SECONDS, records.SECONDS).get("train")
     write_json(run_dir / RESULT, signed(result))
     return result
@@ -194,7 +206,8 @@ def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
     assert method is not None
     origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.seed}
     origin |= {"method": method.name} | budget_columns(task.budget)
-    describe_run(run_dir, dataset, study.configured[method.recipe].operative_config, origin)
+    origin |= {} if task.label_seed == task.seed else {"label_set": task.label_seed}
+    describe_run(run_dir, dataset, study.configured[method.recipes].operative_config, origin)
     with stopwatch(run_dir, "train"):
         return train(
             study.gan(method),
@@ -202,12 +215,12 @@ def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
             run_dir=run_dir,
             schedule=study.schedule,
             seed=task.seed,
-            random_flip=study.configured[method.recipe].random_flip,
+            random_flip=study.configured[method.recipes].random_flip,
         )
 
 
 def dataset_for(artefacts: Artefacts, method: Method) -> ImageDataset:
-    """The data set with the labels that the GAN of a method trains on."""
+    """The images and labels that the GAN of a method trains on."""
     dataset, count = artefacts.study.dataset, len(artefacts.study.dataset.train)
     match method.labels:
         case "true":
@@ -222,6 +235,10 @@ def dataset_for(artefacts: Artefacts, method: Method) -> ImageDataset:
             return artefacts.ensure(CLUSTER_LABELS).hard
         case "few":
             return artefacts.ensure(KEPT_LABELS)
+        case "few_only":
+            return labelled_only(artefacts.ensure(KEPT_LABELS))
+        case "noisy":
+            return artefacts.ensure(NOISY_LABELS)
         case "inferred":
             return artefacts.ensure(INFERRED_LABELS).hard
         case "soft":
@@ -231,10 +248,13 @@ def dataset_for(artefacts: Artefacts, method: Method) -> ImageDataset:
 
 
 def count_true_labels(artefacts: Artefacts, method: Method) -> int:
-    """The number of true labels that a method uses, directly or through inference."""
+    """The number of true labels that a method uses, directly or through inference.
+
+    For noise-matched labels it is the number that inference would use.
+    """
     if method.labels == "true":
         return int((artefacts.study.dataset.train.labels != UNLABELLED).sum())
-    if not method.from_few or (artefacts.study.label_file is not None and method.labels != "few"):
+    if not method.from_few or (artefacts.study.label_file is not None and method.needs_inference):
         return 0  # unknown for the user's label file
     return int((artefacts.ensure(KEPT_LABELS).train.labels != UNLABELLED).sum())
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import find_method
 from compare_gan.core.outputs import GENERATOR
 from compare_gan.core.words import listed
-from compare_gan.report import panels, tables
+from compare_gan.report import panels, tables, worth
 from compare_gan.report.collect import Record, StudyReport, collect_study, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.words import command_line, count, name_of, percent
@@ -37,6 +37,7 @@ def page(study: StudyReport) -> str:
     sections = [
         ("figure", "Distance against number of labels", panels.distances(study)),
         ("scores", "Scores", tables.scores(study)),
+        ("worth", "What the unlabelled images were worth", worth.unlabelled_images(study)),
         ("left-out", "Omitted", tables.left_out(study)),
         ("labels", "Inferred labels", panels.label_inference(study)),
         ("samples", "Samples", panels.samples(study)),
@@ -84,7 +85,7 @@ def title(study: StudyReport) -> str:
 
 def few_labels(study: StudyReport) -> bool:
     """Whether a method learns from few labels."""
-    methods = [LABEL_METHODS.get(str(line.get("method"))) for line in study.lines]
+    methods = [find_method(str(line.get("method"))) for line in study.lines]
     return any(method is not None and method.from_few for method in methods)
 
 
@@ -159,8 +160,8 @@ def inference(study: StudyReport) -> list[str]:
 
 def inferring(study: StudyReport) -> bool:
     """Whether a method trains on inferred labels."""
-    methods = (LABEL_METHODS.get(str(line.get("method"))) for line in study.lines)
-    return any(method is not None and method.labels in ("inferred", "soft") for method in methods)
+    methods = (find_method(str(line.get("method"))) for line in study.lines)
+    return any(method is not None and method.needs_inference for method in methods)
 
 
 def comparison(study: StudyReport) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import find_method
 from compare_gan.core.words import listed
 from compare_gan.report import figures
 from compare_gan.report.budgets import distance_figure
@@ -13,8 +13,6 @@ from compare_gan.report.collect import Grid, LabelAccuracy, LabelQuality, Log, S
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.tables import class_table
 from compare_gan.report.words import ABSENT, compact, count, name_of, percent
-
-FEW = {name for name, method in LABEL_METHODS.items() if method.from_few}
 
 MAX_MATRIX_CLASSES = 25  # with more, only the most frequent confusions are listed
 LOSSES = ("loss/d", "loss/g")
@@ -29,8 +27,9 @@ def distances(study: StudyReport) -> Markup:
     if not figure:
         return Markup()
     caption = (
-        "Points are means over runs; whiskers span the lowest and highest run. Horizontal lines do not "
-        "depend on the number of labels."
+        "Points are means; whiskers are 95% intervals, or span the lowest and highest run where there is no "
+        "interval. Horizontal lines do not depend on the number of labels. A method is as good as all labels "
+        "if its whole interval lies below the dashed line."
     )
     return join(tag("p", caption), tag("div", figure, class_="scroll"))
 
@@ -42,7 +41,7 @@ def label_inference(study: StudyReport) -> Markup:
         return cluster_note
     by_budget = accuracies(study)
     accuracy = accuracy_sentence(quality)
-    if by_budget and (few := [run.record for run in study.runs if run.key in FEW]):
+    if by_budget and (few := [run.record for run in study.runs if from_few(run.key)]):
         labels, seed = number(few[0].get("labels")), few[0].get("seed")
         accuracy = f"With {count(labels or 0)} labels and seed {seed}: {accuracy}"
     tables = [by_budget] if by_budget else []
@@ -67,6 +66,12 @@ def label_inference(study: StudyReport) -> Markup:
     sentences = [accuracy, *([mistakes(evaluated, quality.class_names)] if evaluated else [])]
     parts = [tag("p", " ".join(sentences)), tag("div", *blocks, class_="blocks labels")]
     return join(*parts, uncertain_images(study, quality), cluster_note)
+
+
+def from_few(key: str) -> bool:
+    """Whether a method depends on which labels are kept."""
+    found = find_method(key)
+    return found is not None and found.from_few
 
 
 def accuracy_sentence(quality: LabelQuality) -> str:
@@ -182,7 +187,7 @@ def shown_runs(study: StudyReport) -> str:
     """Says which runs the pictures show, if a method has several."""
     if all((number(line.get("seeds")) or 1) == 1 for line in study.lines) and not distances(study):
         return ""
-    kept = [n for run in study.runs if run.key in FEW and (n := number(run.record.get("labels")))]
+    kept = [n for run in study.runs if from_few(run.key) and (n := number(run.record.get("labels")))]
     few = f"; methods that use few labels had {count(kept[0])}" if kept else ""
     return f" The runs of the first seed are shown{few}."
 

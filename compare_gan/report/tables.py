@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from compare_gan.core.statistics import decimals
+from compare_gan.core.statistics import MARGIN, decimals
 from compare_gan.report.budgets import REAL
 from compare_gan.report.charts import px
 from compare_gan.report.collect import Record, StudyReport, number
@@ -11,6 +11,8 @@ from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.words import ABSENT, count, duration, heading, name_of, plain
 
 DISTANCE, AGREEMENT, BASELINE = "frechet_distance", "class_agreement", "all_labels"
+RATIO = "Ratio to all labels"
+SHORT_VERDICTS = {"as good": "as good", "worse": "worse", "open": "not shown"}
 STRIP_WIDTH, STRIP_HEIGHT, STRIP_MARGIN = 160, 16, 5  # pixels of a dot plot
 
 
@@ -23,10 +25,9 @@ def scores(study: StudyReport) -> Markup:
     distances = [values(line, DISTANCE) for line in lines]
     all_distances = [value for row in distances for value in row]
     places, largest = decimals(all_distances), max([*all_distances, real or 0.0])
-    with_difference = any(difference(line) is not None for line in lines)
+    with_images = any(number(line.get("images")) for line in lines)
+    with_ratio = any(ratio(line) is not None for line in lines)
     with_agreement = any(mean(line, AGREEMENT) is not None for line in lines)
-    extra = list(dict.fromkeys(name for line in lines for name in scores_of(line)))
-    extra = [name for name in extra if name not in (DISTANCE, AGREEMENT)]
 
     def distance(value: float) -> str:
         return f"{value:,.{places}f}"
@@ -34,10 +35,11 @@ def scores(study: StudyReport) -> Markup:
     heads = [
         tag("th", "Method", scope="col"),
         tag("th", "Labels", scope="col"),
+        *([tag("th", "Images", scope="col")] if with_images else []),
         tag("th", heading(DISTANCE), tag("small", "lower is better"), scope="col", colspan=2, class_="wide"),
         *(
-            [tag("th", "Difference", tag("small", "from all labels, 95% interval"), scope="col")]
-            if with_difference
+            [tag("th", "Ratio", tag("small", "to all labels, 95% interval"), scope="col")]
+            if with_ratio
             else []
         ),
         *(
@@ -45,7 +47,6 @@ def scores(study: StudyReport) -> Markup:
             if with_agreement
             else []
         ),
-        *(tag("th", heading(name), scope="col") for name in extra),
         tag("th", "Runs", scope="col"),
         tag("th", "Steps", scope="col"),
         tag("th", "Time", tag("small", "per run"), scope="col"),
@@ -55,11 +56,11 @@ def scores(study: StudyReport) -> Markup:
             "tr",
             tag("th", name_of(str(line.get("method"))), scope="row"),
             cell("Labels", number(line.get("labels")) or None, count),
+            *([cell("Images", number(line.get("images")), count)] if with_images else []),
             estimate(line, DISTANCE, distance),
             tag("td", dot_plot(row, interval(line, DISTANCE), largest, real), class_="bar-cell"),
-            *([difference_cell(line, places)] if with_difference else []),
+            *([ratio_cell(line)] if with_ratio else []),
             *([estimate(line, AGREEMENT, percentage)] if with_agreement else []),
-            *(estimate(line, name, "{:.10g}".format) for name in extra),
             cell("Runs", number(line.get("seeds")), count),
             cell("Steps", number(line.get("steps")), count),
             cell("Time", number(line.get("seconds")), duration),
@@ -72,16 +73,44 @@ def scores(study: StudyReport) -> Markup:
                 "tr",
                 tag("th", REAL, scope="row"),
                 cell("Labels", None, count),
+                *([cell("Images", None, count)] if with_images else []),
                 cell(heading(DISTANCE), real, lambda value: f"{value:,.{decimals([value])}f}"),
                 tag("td", dot_plot([real], None, largest, real), class_="bar-cell"),
-                *([tag("td", ABSENT, data_label="Difference from all labels")] if with_difference else []),
+                *([tag("td", ABSENT, data_label=RATIO)] if with_ratio else []),
                 *([cell(heading(AGREEMENT), real_agreement, percentage)] if with_agreement else []),
-                *(cell(heading(name), None, count) for name in [*extra, "runs", "steps", "time"]),
+                *(cell(heading(name), None, count) for name in ("runs", "steps", "time")),
                 class_="real",
             )
         )
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="scores cards")
-    return join(tag("div", table, class_="scroll"), notes(study))
+    return join(tag("div", table, class_="scroll"), secondary(study), notes(study))
+
+
+def secondary(study: StudyReport) -> Markup:
+    """The table of all other scores; empty if there are none."""
+    lines = [line for line in study.lines if scores_of(line)]
+    names = list(dict.fromkeys(name for line in lines for name in scores_of(line)))
+    names = [name for name in names if name not in (DISTANCE, AGREEMENT)]
+    names = [name for name in names if any(mean(line, name) is not None for line in lines)]
+    if not names:
+        return Markup()
+    rows = [
+        tag(
+            "tr",
+            tag("th", name_of(str(line.get("method"))), scope="row"),
+            cell("Labels", number(line.get("labels")) or None, count),
+            *(estimate(line, name, "{:.3g}".format) for name in names),
+        )
+        for line in lines
+    ]
+    real = [number(study.real_scores.get(name)) for name in names]
+    if any(value is not None for value in real):
+        cells = (cell(heading(name), x, "{:.3g}".format) for name, x in zip(names, real, strict=True))
+        row = (tag("th", REAL, scope="row"), cell("Labels", None, count), *cells)
+        rows.append(tag("tr", *row, class_="real"))
+    heads = (tag("th", name, scope="col") for name in ("Method", "Labels", *map(heading, names)))
+    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="scores cards")
+    return join(tag("h3", "Other scores"), tag("div", table, class_="scroll"))
 
 
 def scores_of(line: Record) -> Record:
@@ -118,14 +147,12 @@ def interval(line: Record, name: str) -> tuple[float, float] | None:
     return bounds(score(line, name).get("interval"))
 
 
-def difference(line: Record) -> tuple[float, tuple[float, float]] | None:
-    """The distance minus that of all labels, with its 95% interval; None if there is no interval."""
-    by_baseline = line.get("differences")
-    record = by_baseline.get(BASELINE) if isinstance(by_baseline, Mapping) else None
-    if not isinstance(record, Mapping):
-        return None
-    size, ends = number(record.get("difference")), bounds(record.get("interval"))
-    return None if size is None or ends is None else (size, ends)
+def ratio(line: Record, other: str = BASELINE) -> tuple[float, tuple[float, float] | None] | None:
+    """The distance over that of another method, with its 95% interval or None; None if unknown."""
+    by_baseline = line.get("ratios")
+    record = by_baseline.get(other) if isinstance(by_baseline, Mapping) else None
+    size = number(record.get("ratio")) if isinstance(record, Mapping) else None
+    return None if size is None else (size, bounds(record.get("interval")))  # type: ignore[union-attr]
 
 
 def percentage(value: float) -> str:
@@ -149,14 +176,16 @@ def estimate(line: Record, name: str, show: Callable[[float], str]) -> Markup:
     return tag("td", text, data_label=heading(name), title=tooltip)
 
 
-def difference_cell(line: Record, places: int) -> Markup:
-    """A cell with the difference from all labels and its interval."""
-    result = difference(line)
+def ratio_cell(line: Record, other: str = BASELINE, label: str = RATIO) -> Markup:
+    """A cell with the ratio to another method, its interval, and for all labels the verdict."""
+    result = ratio(line, other)
     if result is None:
-        return tag("td", ABSENT, data_label="Difference from all labels")
-    size, (low, high) = result
-    ends = tag("small", f" {low:+.{places}f} to {high:+.{places}f}")
-    return tag("td", tag("span", f"{size:+.{places}f}", ends), data_label="Difference from all labels")
+        return tag("td", ABSENT, data_label=label)
+    size, ends = result
+    note = "" if ends is None else f" {ends[0]:.2f} to {ends[1]:.2f}"
+    judged = SHORT_VERDICTS.get(str(line.get("verdict"))) if other == BASELINE else None
+    words = f"{note}, {judged}" if note and judged else note
+    return tag("td", tag("span", f"{size:.2f}", tag("small", words)), data_label=label)
 
 
 def dot_plot(
@@ -214,6 +243,20 @@ def notes(study: StudyReport) -> Markup:
         )
         if study.real_scores.get(AGREEMENT) is not None:
             sentences.append(". For real images it is measured on the held-out ones")
+    if any(ratio(line) for line in study.lines):
+        sentences.append(
+            ". A method is as good as all labels if the whole interval of the ratio lies below "
+            f"{1 + MARGIN:g}, and worse if it lies above"
+        )
+    if any(mean(line, "within_class_spread") is not None for line in study.lines):
+        sentences.append(
+            ". Within-class spread is the variance of features within a class, over that of held-out images"
+        )
+    if any(mean(line, "class_matched_distance") is not None for line in study.lines):
+        sentences.append(
+            ". The distance in matched class shares weights generated images so that their classes, as the "
+            "extractor predicts them, are as frequent as those of real images"
+        )
     several = any(interval(line, DISTANCE) for line in study.lines)
     sentences.append(
         ". Dots are runs" + (", the bar behind them is the 95% interval of their mean" if several else "")

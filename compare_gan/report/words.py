@@ -4,13 +4,15 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import find_method
 from compare_gan.report.collect import number
 
 ABSENT = "–"
-NAMES = {method.name: method.title for method in LABEL_METHODS.values()} | {
+NAMES = {
     "frechet_distance": "Fréchet distance",
     "class_agreement": "Class agreement",
+    "class_matched_distance": "Distance in matched class shares",
+    "within_class_spread": "Within-class spread",
     "seconds": "Time",
     "loss/d": "discriminator",
     "loss/g": "generator",
@@ -19,12 +21,14 @@ NAMES = {method.name: method.title for method in LABEL_METHODS.values()} | {
 
 def name_of(key: str) -> str:
     """The display name of a method or a logged value; unknown keys are returned unchanged."""
-    return NAMES.get(key, key)
+    found = find_method(key)
+    return NAMES.get(key, key) if found is None else found.title
 
 
 def heading(key: str) -> str:
     """The display name of a score or a stage; unknown keys are capitalised."""
-    return NAMES.get(key) or key.capitalize().replace("_", " ")
+    name = name_of(key)
+    return name if name != key else key.capitalize().replace("_", " ")
 
 
 def count(value: float) -> str:

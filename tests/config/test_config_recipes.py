@@ -10,7 +10,7 @@ from compare_gan.architectures import resnet_small
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import FOLDER, config_file, header, recipe
 from compare_gan.core.errors import UserError
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import LABEL_METHODS, PARTS
 from compare_gan.core.types import ImageSpec
 from compare_gan.nn.norms import batch_norm, conditional_batch_norm
 from compare_gan.tasks.projection import Projection
@@ -72,6 +72,12 @@ def test_other_settings_are_shared(name):
 def test_every_method_has_a_header():
     for path in (FOLDER / "methods").glob("*.gin"):
         assert header(path).keys() >= {"title", "Paper", "Hardware", "Command"}, path
+
+
+def test_every_part_has_a_file_and_a_header():
+    assert set(PARTS) == {path.stem for path in (FOLDER / "parts").glob("*.gin")}
+    for name in PARTS:
+        assert header(recipe(name)).keys() >= {"title", "Paper", "Command"}, name
 
 
 def test_a_method_can_use_other_networks():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import compare_gan
 from compare_gan.config.catalogue import further_needs
-from compare_gan.config.recipes import Configuration, configurations, methods
+from compare_gan.config.recipes import Configuration, configurations, methods, parts
 from compare_gan.core.words import listed
 
 PAGE = Path(compare_gan.__file__).parents[1] / "docs" / "configurations.md"
@@ -15,7 +15,7 @@ BEGIN, END = "<!-- table: python -m tests.docs.configurations -->\n", "<!-- end 
 
 
 def table() -> str:
-    """Three Markdown tables: complete configurations, halves, and methods."""
+    """Three Markdown tables: complete configurations, halves, methods and parts."""
     found = sorted(configurations().values(), key=lambda each: (each.side or 0, each.name))
     complete = [each for each in found if each.combine_with is None]
     halves = [each for each in found if each.combine_with is not None]
@@ -42,6 +42,12 @@ def table() -> str:
         "| method | what |",
         "|---|---|",
         *(f"| `{name}` | {title} |" for name, title in methods().items()),
+        "",
+        "Parts, which can be added to every method:",
+        "",
+        "| part | what |",
+        "|---|---|",
+        *(f"| `{name}` | {title} |" for name, title in parts().items()),
         "",
     ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import numpy as np
 
 from compare_gan.config.parse import parse
 from compare_gan.config.recipes import recipe
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.core.types import ImageSpec
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.evaluation.evaluate import EvalSettings
@@ -58,9 +58,9 @@ class Brightness:
 
 
 @functools.cache
-def configured(name: str) -> ConfiguredGAN:
-    """The GAN of a packaged recipe, with tiny networks."""
-    parsed = parse([recipe("small"), recipe(name)], ["options.batch_size = 8", "options.z_dim = 5"])
+def configured(names: tuple[str, ...]) -> ConfiguredGAN:
+    """The GAN of packaged recipes, with tiny networks."""
+    parsed = parse([recipe("small"), *map(recipe, names)], ["options.batch_size = 8", "options.z_dim = 5"])
 
     def gan(spec: ImageSpec):
         packaged = parsed.gan(ImageSpec((8, 8, 1), spec.num_classes))
@@ -72,14 +72,14 @@ def configured(name: str) -> ConfiguredGAN:
 
 def small_study(folder: Path, *methods: str, **changes) -> Study:
     """A study of the named methods (default: all), with other fields replaced by `changes`."""
-    chosen = tuple(LABEL_METHODS[name] for name in methods or LABEL_METHODS)
+    chosen = tuple(map(method, methods or LABEL_METHODS))
     study = Study(
         folder=folder,
         dataset=dataset(),
         methods=chosen,
         budgets=(SHARE,),
         seeds=(SEED,),
-        configured={method.recipe: configured(method.recipe) for method in chosen},
+        configured={each.recipes: configured(each.recipes) for each in chosen},
         recipe=RECIPE,
         schedule=TrainSchedule(3, log_every=2, sample_every=3, save_every=3),
         evaluation=EvalSettings(images=20),

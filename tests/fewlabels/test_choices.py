@@ -111,8 +111,8 @@ def test_networks_and_recipe_fit_the_images(side, channels):
     for platform in ("cpu", "tpu"):
         choices = choose(of(side=side, channels=channels, platform=platform))
         used = choices.image_size or side
-        configured = configurations(choices.gin_config, (), ["s3gan"])
-        assert configured["s3gan"].gan(ImageSpec((used, used, channels), 10)).spec.image_shape[0] == used
+        (configured,) = configurations(choices.gin_config, (), ["s3gan"]).values()
+        assert configured.gan(ImageSpec((used, used, channels), 10)).spec.image_shape[0] == used
         assert label_recipe(choices.label_recipe, used) is RECIPES[choices.label_recipe]
 
 

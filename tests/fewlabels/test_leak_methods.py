@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.label_methods import LABEL_METHODS
+from compare_gan.core.label_methods import LABEL_METHODS, method
 from compare_gan.core.run_files import KEPT, LABELS, LEAK_CHECK
 from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, Split
@@ -21,11 +21,12 @@ from tests.helpers.tiers import slow_unless
 
 from . import small
 
-BLIND = sorted(name for name in LABEL_METHODS if LABEL_METHODS[name].labels != "true")
+NAMES = (*LABEL_METHODS, "s3gan_co+oversampled", "labelled_only+diffaugment")
+BLIND = sorted(name for name in NAMES if not method(name).needs_every_label)
 
 
 def task_of(name):
-    return Task("gan", small.SEED, small.SHARE if LABEL_METHODS[name].from_few else None, LABEL_METHODS[name])
+    return Task("gan", small.SEED, small.SHARE if method(name).from_few else None, method(name))
 
 
 def with_labels_inferred(study):
@@ -48,7 +49,7 @@ def weights(study, name):
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    return with_labels_inferred(small.small_study(tmp_path_factory.mktemp("original")))
+    return with_labels_inferred(small.small_study(tmp_path_factory.mktemp("original"), *NAMES))
 
 
 def constant(labels, hidden):
@@ -65,13 +66,13 @@ def changed_study(original, folder, change, names):
     other = original.dataset.with_labels(change(labels, np.setdiff1d(np.arange(len(labels)), kept)))
     assert (other.train.labels != labels).sum() > 20
     test = Split(other.test.images, np.zeros_like(other.test.labels))
-    methods = tuple(LABEL_METHODS[name] for name in names)
+    methods = tuple(map(method, names))
     dataset = dataclasses.replace(other, test=test)
     return dataclasses.replace(original, folder=folder, dataset=dataset, methods=methods)
 
 
 CHANGES = slow_unless(lambda change: change is permuted, (permuted, deleted, constant))
-EACH_KIND = ("s3gan", "s2gan_soft", "s2gan_co", "clustering", "random_label")
+EACH_KIND = ("s3gan", "s2gan_soft", "s2gan_co", "labelled_only", "clustering", "random_label")
 
 
 @pytest.fixture(scope="module", params=CHANGES, ids=lambda change: change.__name__)
@@ -79,6 +80,10 @@ def changed(request, original, tmp_path_factory):
     return with_labels_inferred(
         changed_study(original, tmp_path_factory.mktemp("changed"), request.param, BLIND)
     )
+
+
+def test_only_methods_of_true_labels_see_hidden_ones():
+    assert set(NAMES) - set(BLIND) == {"all_labels", "all_labels_rotation", "noise_matched"}
 
 
 @pytest.mark.parametrize("name", slow_unless(lambda name: name in EACH_KIND, BLIND))
@@ -208,4 +213,4 @@ def test_hidden_labels_are_permuted_or_deleted():
 
 
 def test_the_study_has_a_task_for_every_method(original):
-    assert {task.method.name for task in task_stages(original)[2]} == set(LABEL_METHODS)
+    assert {task.method.name for task in task_stages(original)[2]} == set(NAMES)

@@ -22,7 +22,7 @@ from compare_gan.fewlabels import budget, execute, plan, results, run
 from compare_gan.fewlabels.budget import PerClass
 from compare_gan.fewlabels.representation import Features
 from compare_gan.fewlabels.study import Task
-from compare_gan.fewlabels.tasks import all_done, is_done, task_stages
+from compare_gan.fewlabels.tasks import all_done, dependencies, is_done, task_stages
 
 from . import small
 
@@ -96,8 +96,8 @@ def test_the_summary_matches_the_runs(finished):
     assert (score["lowest"], score["highest"]) == (min(few), max(few))
     assert line["label_sets"] == 2  # one for each seed
     every = [row["frechet_distance"] for row in rows if row["method"] == "all_labels"]
-    difference = line["differences"]["all_labels"]["difference"]
-    assert difference == pytest.approx(np.mean(few) - np.mean(every))
+    assert line["ratios"]["all_labels"]["ratio"] == pytest.approx(np.mean(few) / np.mean(every))
+    assert line["images"] == 60
     assert [x["labels"] for x in summary["lines"]] == [60, 6, 12, 0]
     assert [(x["kept"], x["folder"]) for x in summary["labels"]] == [
         (6, "seed-0/fraction-0.1"),
@@ -194,6 +194,62 @@ def test_user_features_need_no_encoder(tmp_path):
         run.run_task(study, task)
     assert json.loads((tmp_path / "label_quality.json").read_text())["accuracy"] == 1
     assert not (tmp_path / "pretrained.npz").exists()
+
+
+def test_label_sets_are_combined_with_seeds(finished):
+    """The label files and the runs of a seed on its own label set are those of a study without label sets."""
+    study = dataclasses.replace(finished, budgets=(0.1,), label_sets=(1, 4))
+    stages = task_stages(study)
+    todo = [[task.name for task in stage if not is_done(study, task)] for stage in stages]
+    assert todo == [
+        ["features, seed 4"],
+        ["labels, 10% of the labels, seed 4"],
+        [
+            "s3gan, 10% of the labels, label set 1, seed 0",
+            "s3gan, 10% of the labels, label set 4, seed 0",
+            "s3gan, 10% of the labels, label set 4, seed 1",
+        ],
+    ]
+    crossed = next(task for task in stages[2] if task.label_set == 4 and task.seed == 0)
+    assert study.task_dir(crossed) == finished.folder / "seed-4" / "fraction-0.1" / "s3gan-seed-0"
+    assert {task.name for task in dependencies(study, crossed)} == {"features, seed 4", todo[1][0]}
+    own = next(task for task in stages[2] if task.label_set == 1 and task.seed == 1)
+    assert study.task_dir(own) == finished.folder / "seed-1" / "fraction-0.1" / "s3gan"
+
+
+def test_gans_of_a_label_set_share_its_labels(tmp_path):
+    study = small.small_study(tmp_path, "s2gan_co", seeds=(0, 1), label_sets=(7, 8), flat=False)
+    assert run.run_study(study) == []
+    rows = results.run_rows(tmp_path)
+    assert [(row["seed"], row["folder"]) for row in rows] == [
+        (0, "seed-7/fraction-0.2/s2gan_co-seed-0"),
+        (0, "seed-8/fraction-0.2/s2gan_co-seed-0"),
+        (1, "seed-7/fraction-0.2/s2gan_co-seed-1"),
+        (1, "seed-8/fraction-0.2/s2gan_co-seed-1"),
+    ]
+    assert [row["label_set"] for row in rows] == [rows[0]["label_set"], rows[1]["label_set"]] * 2
+    assert rows[0]["label_set"] != rows[1]["label_set"]
+    kept = np.load(tmp_path / "seed-7" / "fraction-0.2" / "labels-kept.npz")["index"]
+    np.testing.assert_array_equal(kept, budget.choose(study.dataset.train.labels, 0.2, 7))
+    (line,) = results.method_lines(rows)
+    assert (line["seeds"], line["label_sets"]) == (4, 2)
+    about = json.loads((tmp_path / rows[0]["folder"] / "run.json").read_text())
+    assert (about["seed"], about["label_set"]) == (0, 7)
+
+
+def test_one_label_per_class_is_the_least():
+    labels = np.repeat(np.arange(10), 130)
+    labels[:5] = -1
+    budget.refuse_too_few(labels, 0.008)
+    assert len(budget.choose(labels, 0.008, 0)) == 10
+    with pytest.raises(UserError, match="label fraction 0.001 is 1 label of 1,295, fewer than one for each"):
+        budget.refuse_too_few(labels, 0.001)
+    with pytest.raises(UserError, match=r"of the 10 classes; use 0\.007722 or more"):
+        budget.refuse_too_few(labels, 0.005)
+    whole = np.repeat(np.arange(10), 6000)
+    budget.refuse_too_few(whole, 0.001)
+    assert len(budget.choose(whole, 0.001, 0)) == 60
+    budget.refuse_too_few(labels, PerClass(1))
 
 
 def test_budget_names():

@@ -52,7 +52,7 @@ def line(method: str, fraction: float | None, distance: float, agreement: float 
         }
     }
     scores["class_agreement"] = None if agreement is None else {"values": [agreement], "mean": agreement}
-    return {"method": method, "fraction": fraction, "scores": scores, "differences": {}} | known
+    return {"method": method, "fraction": fraction, "scores": scores, "ratios": {}} | known
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def study(tmp_path: Path) -> Path:
     summary = {
         "lines": lines,
         "real": {"frechet_distance": 1.8, "class_agreement": 0.98},
-        "findings": ["The difference from all labels is not significant."],
+        "findings": ["That is 1.25 times the distance of all labels."],
         "notes": ["Each score comes from one run."],
         "labels": [
             {

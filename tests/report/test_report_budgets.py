@@ -61,12 +61,46 @@ def test_whiskers_reach_from_lowest_to_highest():
     assert first[1] == pytest.approx(low - scale * np.log(1 / 0.9), abs=0.1)
 
 
+def test_whiskers_are_intervals_where_there_are_some():
+    several = [line("s3gan", 0.1, 1.0, 0.9, labels=n, seeds=3) for n in (100, 1000)]  # 0.8 to 1.2
+    svg = plot([*lines()[:1], *several])
+    first = marks(svg, "dot c0")[0]
+    whisker = next(e for e in svg.iter("line") if e.get("class") == "whisker c0")
+    low, high = float(whisker.get("y1")), float(whisker.get("y2"))
+    scale = (low - high) / np.log(1.2 / 0.8)
+    assert first[1] == pytest.approx(low - scale * np.log(1 / 0.8), abs=0.1)
+
+
+def test_the_margin_is_a_tenth_above_all_labels():
+    svg = plot(lines())
+    heights = {
+        e.get("class"): float(e.get("points").split()[0].split(",")[1])
+        for e in svg.iter("polyline")
+        if "level" in e.get("class")
+    }
+    dots = marks(svg, "dot c0")
+    unit = (dots[1][1] - dots[0][1]) / np.log(2)  # pixels of a factor e
+    found = heights["level baseline"] - heights["level margin"]
+    assert found == pytest.approx(unit * np.log(1.1), abs=0.15)
+
+
+def test_shares_of_the_labels_are_below_their_numbers():
+    words = [e.text for e in plot(lines()).iter("text")]
+    assert {"10", "100", "1,000", "0.1%", "1%", "10%"} <= set(words)
+
+
+def test_variants_share_a_colour():
+    more = [line("s3gan+diffaugment", 0.1, 3.0, 0.9, labels=1000), line("s2gan", 0.1, 3.1, 0.9, labels=1000)]
+    names = {e.text: e.get("class") for e in plot([*lines(), *more]).iter("text") if e.get("class")}
+    assert names["S3GAN, DiffAugment"] == "c0 d1" and names["S2GAN"] == "c1"
+
+
 def test_levels_span_the_plot():
     svg = plot(lines())
     levels = {
         e.get("class"): e.get("points").split() for e in svg.iter("polyline") if "level" in e.get("class")
     }
-    assert set(levels) == {"level", "level baseline"}
+    assert set(levels) == {"level", "level baseline", "level margin"}
     for points in levels.values():
         (x1, y1), (x2, y2) = (tuple(map(float, pair.split(","))) for pair in points[:2])
         assert (x1, x2) == (LEFT, WIDTH - RIGHT) and y1 == y2
@@ -77,7 +111,7 @@ def test_levels_span_the_plot():
 def test_real_images_are_a_level():
     svg = ET.fromstring(distance_figure(lines(), 2.0))
     levels = [e.get("points").split()[0] for e in svg.iter("polyline") if "level" in e.get("class")]
-    assert len(levels) == 3 and levels[2] == levels[0]  # as high as all labels, whose distance is 2.0
+    assert len(levels) == 4 and levels[3] == levels[0]  # as high as all labels, whose distance is 2.0
     assert "Real training images" in {e.text for e in svg.iter("text")}
 
 
@@ -89,6 +123,7 @@ def test_every_curve_has_its_name():
         "S3GAN": "c0",
         "S3GAN, soft labels": "c0 d1",
         "No labels": "level",
+        "All labels + 10%": "level margin",
     }
     assert "S3GAN 1" in svg.get("aria-label")
 

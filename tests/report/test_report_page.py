@@ -82,7 +82,7 @@ def test_a_complete_study_has_every_section_in_order(study):
     ]  # fmt: skip
     assert "keeps 10% of the labels" in page.text
     assert "trained with all labels or no labels" in page.text
-    assert "The difference from all labels is not significant." in page.text
+    assert "That is 1.25 times the distance of all labels." in page.text
     assert "Each score comes from one run." in page.text
     assert "compare-gan demo --out 'a b'" in page.text
     assert "S3GAN.seed = 1  # <&>" in page.text
@@ -122,17 +122,17 @@ def test_the_score_table_equals_the_summary(study):
     assert rows[4] == ["Real training images", "–", "1.80", "", "98.0%", "–", "–", "–"]
 
 
-def test_several_seeds_show_all_runs_their_interval_and_the_difference(study):
-    difference = {"all_labels": {"difference": 0.8, "interval": [-0.5, 2.1]}}
+def test_several_seeds_show_all_runs_their_interval_and_the_ratio(study):
+    ratios = {"all_labels": {"ratio": 1.25, "interval": [0.95, 1.6]}}
     lines = [
         line("all_labels", None, 3.2, 0.97, seeds=3),
-        line("s3gan", 0.1, 4.0, 0.9, seeds=5, differences=difference),
+        line("s3gan", 0.1, 4.0, 0.9, seeds=5, ratios=ratios, verdict="open"),
     ]
     edit(study / "summary.json", lines=lines)
     page = report(study)
-    assert page.rows[0][3] == "Differencefrom all labels, 95% interval"
+    assert page.rows[0][3] == "Ratioto all labels, 95% interval"
     assert page.rows[1][2] == "3.20 ± 0.64" and page.rows[1][4] == "–" and page.rows[1][6] == "3"
-    assert page.rows[2][2] == "4.00 ± 0.80" and page.rows[2][4] == "+0.80 -0.50 to +2.10"
+    assert page.rows[2][2] == "4.00 ± 0.80" and page.rows[2][4] == "1.25 0.95 to 1.60, not shown"
     dots = [float(attrs["cx"]) for attrs in page.all("circle") if attrs["class"] == "value"]
     assert len(dots) == 3 + 5 + 1
     gaps = np.diff([5, *dots[:3]])  # from zero, and between runs
@@ -188,6 +188,42 @@ def test_several_numbers_of_labels_give_a_plot_and_a_table_of_accuracies(study):
     assert "GANs with few labels" in page.text and "The runs of the first seed are shown" in page.text
 
 
+def test_the_worth_of_unlabelled_images(study):
+    def ratios(**sizes):
+        return {name: {"ratio": size, "interval": [0.9 * size, 1.1 * size]} for name, size in sizes.items()}
+
+    lines = [
+        line("all_labels", None, 3.0, 0.9, labels=60, images=60),
+        line("s3gan", 0.1, 4.0, 0.9, labels=6, images=60, ratios=ratios(all_labels=1.333, labelled_only=0.5)),
+        line("labelled_only", 0.1, 8.0, 0.9, labels=6, images=6, ratios=ratios(all_labels=2.667)),
+        line("s3gan", 0.2, 3.5, 0.9, labels=12, images=60),  # nothing to compare with
+    ]
+    edit(study / "summary.json", lines=lines)
+    page = report(study)
+    assert page.sections()[:3] == ["figure", "scores", "worth"]
+    assert (
+        "With 6 labels, a GAN of the labelled images alone has a distance of 8.00; with the unlabelled "
+        "images, S3GAN has 4.00, 0.50 times as much (95% interval 0.45 to 0.55). All labels have 3.00: the "
+        "unlabelled images close 80% of the gap."
+    ) in page.text
+    assert ["S3GAN", "6", "60", "4.00", "0.50 0.45 to 0.55", "1.33 1.20 to 1.47"] in page.rows
+    assert ["Labelled images only", "6", "6", "8.00", "–", "2.67 2.40 to 2.93"] in page.rows
+    assert ["All labels", "60", "60", "3.00", "–", "–"] in page.rows
+    edit(study / "summary.json", lines=[lines[0], lines[1]])
+    assert "worth" not in report(study).sections()
+
+
+def test_secondary_scores_have_columns_where_they_are_known(study):
+    lines = [line("all_labels", None, 3.2, 0.97), line("no_labels", None, 9.6, None)]
+    lines[0]["scores"] |= {"within_class_spread": {"mean": 0.8412}, "recall": None}
+    edit(study / "summary.json", lines=lines, real={"frechet_distance": 1.8, "within_class_spread": 0.95})
+    page = report(study)
+    start = page.rows.index(["Method", "Labels", "Within-class spread"])
+    rows = page.rows[start + 1 : start + 4]
+    assert [row[2] for row in rows] == ["0.841", "–", "0.95"] and rows[2][0] == "Real training images"
+    assert "Recall" not in page.text and "variance of features within a class" in page.text
+
+
 def test_cluster_quality_is_reported(study):
     edit(study / "summary.json", clusters=[{"purity": 0.7, "mutual_information": 0.654}])
     text = report(study).text
@@ -216,9 +252,10 @@ def test_unknown_methods_and_scores_keep_their_order_and_absent_values_are_dashe
     ]
     edit(study / "summary.json", lines=lines, real=None)
     page = report(study)
-    assert page.rows[0][0] == "Method" and page.rows[0][3] == "Inception score"
-    assert page.rows[1] == ["zeta", "–", "–", "", "8.25", "–", "–", "–"]
-    assert page.rows[2] == ["alpha_1", "–", "0.500", "", "–", "–", "–", "–"]
+    assert page.rows[1] == ["zeta", "–", "–", "", "–", "–", "–"]
+    assert page.rows[2] == ["alpha_1", "–", "0.500", "", "–", "–", "–"]
+    assert page.rows[3] == ["Method", "Labels", "Inception score"]
+    assert page.rows[4:6] == [["zeta", "–", "8.25"], ["alpha_1", "–", "–"]]
     assert "This study compares zeta and alpha_1." in page.text
 
 
