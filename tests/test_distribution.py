@@ -13,7 +13,7 @@ import pytest
 import compare_gan
 
 ROOT = Path(compare_gan.__file__).parents[1]
-SOURCES = ("CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "compare_gan")
+SOURCES = ("CHANGELOG.md", "LICENSE", "MANIFEST.in", "NOTICE", "README.md", "pyproject.toml", "compare_gan")
 
 pytestmark = pytest.mark.slow
 
@@ -68,14 +68,14 @@ def test_the_wheel_has_every_file_of_the_package_and_nothing_else(wheel):
         names = archive.namelist()
     info = f"compare_gan-{compare_gan.__version__}.dist-info"
     assert {name for name in names if not name.startswith(f"{info}/")} == package_files()
-    assert f"{info}/licenses/LICENSE" in names
+    assert {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE"} <= set(names)
     assert "compare_gan/py.typed" in names
 
 
 def test_the_sdist_has_the_package_and_what_builds_it(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
-    assert package_files() | {"CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"} <= names
+    assert package_files() | {"CHANGELOG.md", "LICENSE", "NOTICE", "README.md", "pyproject.toml"} <= names
     assert not [name for name in names if name.startswith(("benchmarks/", "docs/", "examples/", "tests/"))]
 
 

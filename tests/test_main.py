@@ -193,6 +193,23 @@ def test_changed_settings_get_a_folder_of_their_own(tmp_path):
     assert study_folder(base, {"seed": 2})[0] != other == study_folder(base, {"seed": 1})[0]
 
 
+def test_the_demo_chooses_only_what_the_user_leaves_open(monkeypatch, tmp_path):
+    requests = []
+    monkeypatch.setattr(
+        "compare_gan.commands.demo.carry_out", lambda request, *_, **__: requests.append(request)
+    )
+    for words in ([], ["--steps", "7", "--label_recipe", "paper", "--gin_config", "mine.gin"]):
+        main(["demo", "--pretrain_steps", "9", "--gin_bindings", "options.z_dim = 8", *words])
+    ours, theirs = requests
+    assert ours.data == "fashion" and {"all_labels", "s3gan", "ssgan", "no_labels"} == set(ours.methods)
+    assert (ours.label_recipe, ours.inference) == ("fashion", {"pretrain_steps": 9})
+    assert ours.gin_bindings[-1] == "options.z_dim = 8" and f"decay_steps = {ours.steps}" in str(
+        ours.gin_bindings
+    )
+    assert (theirs.steps, theirs.label_recipe, theirs.gin_config) == (7, "paper", "mine.gin")
+    assert theirs.inference == {"pretrain_steps": 9} and theirs.gin_bindings == ("options.z_dim = 8",)
+
+
 FEW_STEPS = ["demo", "--quick", "--steps", "8"]
 NARROW = ["--encoder_width", "4", "--pretrain_steps", "4", "--classify_steps", "4"]
 

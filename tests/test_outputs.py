@@ -14,6 +14,7 @@ from compare_gan.core.files import sha256_of, write_csv, write_json
 from compare_gan.core.outputs import check_output, check_run_folder, is_ours
 from compare_gan.core.pictures import FORMATS, write_picture
 from compare_gan.evaluation.compare import table
+from compare_gan.features import load_encoder
 from compare_gan.main import main
 from compare_gan.report.scores import scores_page
 from tests.helpers.commands import bindings, config, refused
@@ -92,9 +93,11 @@ def test_a_file_of_the_user_is_replaced_only_with_overwrite(images, tmp_path, ca
 
 def test_a_classifier_replaces_an_older_one(images, tmp_path):
     words = ["classifier", "--data", images, "--out", tmp_path / "new.npz", "--width", "4", "--steps", "1"]
+    words += ["--encoder", "halved"]
     assert main([str(word) for word in words]) == 0
     with zipfile.ZipFile(tmp_path / "new.npz") as file:
         assert "about.npy" in file.namelist()
+    assert load_encoder(tmp_path / "new.npz").spec.body == "halved"
     first = (tmp_path / "new.npz").read_bytes()
     assert main([str(word) for word in words]) == 0
     assert (tmp_path / "new.npz").read_bytes() == first
@@ -114,6 +117,11 @@ def test_what_is_no_file_is_refused_before_the_work(images, tmp_path, capsys, ou
     (tmp_path / "folder.npz").mkdir()
     os.mkfifo(tmp_path / "pipe.npz")
     refused(capsys, ["classifier", "--data", images, "--out", tmp_path / out], message)
+
+
+def test_an_unknown_encoder_is_refused(images, tmp_path, capsys):
+    words = ["classifier", "--data", images, "--out", tmp_path / "new.npz", "--encoder", "smal"]
+    refused(capsys, words, "did you mean 'small'")
 
 
 def test_nothing_is_written_into_a_data_set(tmp_path, capsys):

@@ -14,7 +14,7 @@ from compare_gan.commands.shared import (
     one_or_several,
     reading,
 )
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, did_you_mean
 
 
 def add(commands) -> None:
@@ -30,6 +30,9 @@ def add(commands) -> None:
     add_overwrite(parser)
     add_labels_file(parser)
     add_reading(parser)
+    parser.add_argument(
+        "--encoder", default="small", help="architecture: small, halved, halved_deep, wide28 or resnet50"
+    )
     parser.add_argument("--width", type=int, default=32, help="channels of the first layer")
     parser.add_argument("--steps", type=int, default=800, help="number of updates")
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights and of the data order")
@@ -41,11 +44,16 @@ def classifier(arguments: argparse.Namespace) -> None:
     from compare_gan.data import open_dataset
     from compare_gan.data.base import UNLABELLED, hard_labels
     from compare_gan.data.labels import labelled_only
+    from compare_gan.features.resnet import BODIES
     from compare_gan.training.encoder import train_classifier
 
     for name in ("width", "steps"):
         if (value := getattr(arguments, name)) < 1:
             raise UserError(f"--{name} is {value}; it must be at least 1")
+    if arguments.encoder not in BODIES:
+        raise UserError(
+            f"no encoder is called {arguments.encoder!r}{did_you_mean(arguments.encoder, BODIES)}"
+        )
     out = Path(arguments.out)
     if out.suffix.lower() != ".npz":
         raise UserError(f"{out}: --out must end in .npz")
@@ -57,7 +65,9 @@ def classifier(arguments: argparse.Namespace) -> None:
             f"trains on the {len(dataset.train):,} of {len(full.train):,} training images that have a label"
         )
     folder = out.with_suffix(".run")
-    encoder = train_classifier(dataset, arguments.width, arguments.steps, arguments.seed, folder)
+    encoder = train_classifier(
+        dataset, arguments.width, arguments.steps, arguments.seed, folder, arguments.encoder
+    )
     known = hard_labels(dataset.test)
     test = np.flatnonzero(known != UNLABELLED)
     accuracy = None
@@ -67,7 +77,8 @@ def classifier(arguments: argparse.Namespace) -> None:
     labels = "" if arguments.labels is None else f" --labels {arguments.labels}"
     provenance = {
         "command": f"compare-gan classifier --data {' '.join(arguments.data)}{labels} "
-        f"--width {arguments.width} --steps {arguments.steps} --seed {arguments.seed}",
+        f"--encoder {arguments.encoder} --width {arguments.width} --steps {arguments.steps} "
+        f"--seed {arguments.seed}",
         "compare_gan": __version__,
         "train_images": len(dataset.train),
         "test_images": len(test),

@@ -69,9 +69,9 @@ def add_settings(parser: Parser) -> None:
     """Adds the arguments of the evaluation protocol, which `eval_options` reads."""
     parser.add_argument(
         "--extractor",
-        help="digits, inception (downloaded once), inception_clean, or a file: a classifier of compare-gan "
-        "classifier, Inception weights, or an .onnx model; default: the packaged classifier of the data set, "
-        "else inception if its weights are on this machine",
+        help="digits, fashion, inception (downloaded once), inception_clean, or a file: a classifier of "
+        "compare-gan classifier, Inception weights, or an .onnx model; default: the packaged classifier of "
+        "the data set, else inception if its weights are on this machine",
     )
     parser.add_argument(
         "--metrics",

@@ -72,9 +72,9 @@ def add_training(parser: Parser) -> None:
 def add_inference(parser: Parser) -> None:
     parser.add_argument(
         "--label_recipe",
-        help="how labels are inferred: digits (8x8, takes seconds), grey (28x28), photos, photos64 or "
-        "photos128 (by pixels a side, on a CPU), photos_gpu, photos64_gpu or photos128_gpu, or paper "
-        "(rotation and S4L only); default: the one that fits the images",
+        help="how labels are inferred: digits (8x8, takes seconds), grey (28x28), fashion (28x28, takes a "
+        "minute), photos, photos64 or photos128 (by pixels a side, on a CPU), photos_gpu, photos64_gpu or "
+        "photos128_gpu, or paper (rotation and S4L only); default: the one that fits the images",
     )
     parser.add_argument(
         "--classifier",

@@ -21,7 +21,8 @@ __all__ = [
     "open_extractor",
 ]
 
-PACKAGED = {"digits": (8, 8, 1)}  # extractors made for the data set of the same name -> its image shape
+# Extractors made for the data set of the same name -> its image shape.
+PACKAGED = {"digits": (8, 8, 1), "fashion": (28, 28, 1)}
 
 
 def open_extractor(source: str) -> Extractor:

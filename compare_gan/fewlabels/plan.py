@@ -30,7 +30,7 @@ SCORING_SHARE = 20  # a trial scores with this fraction of the images
 # With less work for each program, trials take as long as the work itself. A pixel-step is a training step for
 # each pixel of an image: a trial is mostly compilation, and steps on small images take no time.
 MIN_STEPS_TO_TIME = 10 * TRIAL_STEPS
-MIN_PIXEL_STEPS_TO_TIME = 300_000
+MIN_PIXEL_STEPS_TO_TIME = 2_000_000
 ENCODER_TRIAL_STEPS = 50
 
 

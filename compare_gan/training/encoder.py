@@ -245,7 +245,7 @@ def _job(
 
 
 def train_classifier(
-    dataset: ImageDataset, width: int, steps: int, seed: int, run_dir: Path
+    dataset: ImageDataset, width: int, steps: int, seed: int, run_dir: Path, body: str = "small"
 ) -> TrainedEncoder:
     """Trains a classifier on all labels of a data set, as a feature extractor for scores, not for GANs.
 
@@ -255,7 +255,7 @@ def train_classifier(
     if (dataset.train.labels == UNLABELLED).any():
         raise UserError(f"{dataset.name}: a classifier for scores needs a label on every training image")
     training = EncoderTraining(batch_size=128)
-    spec = EncoderSpec(dataset.spec.image_shape, dataset.class_names, width)
+    spec = EncoderSpec(dataset.spec.image_shape, dataset.class_names, width, body)
     return train_encoder(
         "classifier",
         spec,

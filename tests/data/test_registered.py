@@ -1,11 +1,15 @@
 """The registered data sets."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from compare_gan.core.registry import DATASETS
-from compare_gan.data import open_dataset
+from compare_gan.data import fashion, open_dataset
 from compare_gan.data.facts import DATASET_INFO
 from compare_gan.data.synthetic import fake
 
@@ -49,6 +53,25 @@ def test_digits_are_split_by_class():
     digits = open_dataset("digits")
     train, test = np.bincount(digits.train.labels), np.bincount(digits.test.labels)
     assert np.abs(test - (train + test) / 4).max() <= 0.5
+
+
+def test_fashion_is_balanced_and_has_the_pixels_of_its_provenance():
+    clothes = open_dataset("fashion")
+    assert clothes.spec.image_shape == (28, 28, 1) and clothes.spec.mirror
+    about = json.loads(Path(fashion.__file__).with_suffix(".json").read_text())
+    for name, count in (("train", 1000), ("test", 200)):
+        split = getattr(clothes, name)
+        np.testing.assert_array_equal(np.bincount(split.labels), 10 * [count])
+        assert hashlib.sha256(split.images[:].tobytes()).hexdigest() == about["pixels_sha256"][name]
+
+
+def test_a_sheet_keeps_every_pixel_and_class(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (10, 20, 28, 28), np.uint8)
+    sheet = tmp_path / "sheet.png"
+    fashion.write_sheet(sheet, images)
+    split = fashion.read_sheet(sheet)
+    for label in range(10):
+        np.testing.assert_array_equal(split.records.array[split.labels == label][..., 0], images[label])
 
 
 def test_the_class_of_blobs_is_the_bright_corner():

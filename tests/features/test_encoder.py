@@ -76,3 +76,13 @@ def test_the_digits_classifier_matches_its_recorded_accuracy():
     assert right == pytest.approx(about["provenance"]["test_accuracy"], abs=1e-4)
     assert right > 0.98
     assert dataclasses.asdict(extractor.spec)["classes"] == tuple("0123456789")
+
+
+def test_the_fashion_classifier_is_as_accurate_on_the_packaged_images_as_on_all():
+    """Its recorded accuracy is on the 10,000 test images of Fashion-MNIST; a fifth of them is packaged."""
+    extractor, clothes = open_extractor("fashion"), open_dataset("fashion")
+    assert extractor.spec.classes == clothes.class_names
+    right = np.mean(extractor(clothes.test.images).classes.argmax(1) == clothes.test.labels)
+    with np.load(Path(digits.__file__).with_name("fashion.npz")) as file:
+        recorded = json.loads(str(file["about"]))["provenance"]["test_accuracy"]
+    assert recorded > 0.9 and abs(right - recorded) < 3 * np.sqrt(recorded * (1 - recorded) / 2000)
