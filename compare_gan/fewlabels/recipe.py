@@ -9,8 +9,9 @@ from compare_gan.features.resnet import BODIES
 from compare_gan.fewlabels.calibration import NUM_FOLDS
 from compare_gan.training.augment import Augmentation
 from compare_gan.training.encoder import EncoderTraining
+from compare_gan.training.objectives import PRETRAINING
 
-Classifier = Literal["s4l", "linear", "clusters"]
+Classifier = Literal["s4l", "fixmatch", "linear", "clusters"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +25,16 @@ class LabelRecipe:
       UserError: a value is unknown or out of range.
     """
 
-    classifier: Classifier = "s4l"  # fine-tuned encoder, linear on fixed features, or k-means clusters
+    # Encoder fine-tuned with S4L or FixMatch, linear on fixed features, or k-means clusters.
+    classifier: Classifier = "s4l"
+    pretraining: str = "rotation"  # a name of `compare_gan.training.objectives.PRETRAINING`
     encoder: str = "small"  # an architecture of `compare_gan.features.resnet.BODIES`
     width: int = 32  # channels of the encoder's first layer
     pretrain_steps: int = 300
     classify_steps: int = 300
-    labelled_batch: int = 32  # labelled images per s4l step, in addition to training.batch_size of all images
+    labelled_batch: int = (
+        32  # labelled images per step of the classifier, in addition to training.batch_size of all images
+    )
     rotation_weight: float = 1.0  # of the rotation loss, relative to the class loss
     class_rotations: bool = False  # class loss on all four rotations; not for digits: a rotated 6 is a 9
     pseudo_weight: float = 0.0  # of the FixMatch-like loss on confident pseudo-labels
@@ -38,10 +43,16 @@ class LabelRecipe:
     confidence: float | None = None  # images with a lower predicted probability stay unlabelled
     training: EncoderTraining = EncoderTraining()
 
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether the classifier is a fine-tuned encoder, not one on fixed features."""
+        return self.classifier in ("s4l", "fixmatch")
+
     def __post_init__(self):
         if self.classifier not in get_args(Classifier):
             known = did_you_mean(self.classifier, get_args(Classifier))
             raise UserError(f"no classifier is called {self.classifier!r}{known}")
+        PRETRAINING[self.pretraining]  # raises a UserError for an unknown name
         if self.encoder not in BODIES:
             raise UserError(f"no encoder is called {self.encoder!r}{did_you_mean(self.encoder, BODIES)}")
         for name in ("width", "pretrain_steps", "classify_steps", "labelled_batch", "clusters"):

@@ -110,7 +110,7 @@ class Study:
             raise UserError(
                 f"{self.dataset.name}: {clusters} clusters of {num_images} images; choose fewer --clusters"
             )
-        if self.features is not None and self.recipe.classifier == "s4l":
+        if self.features is not None and self.recipe.fine_tunes:
             raise UserError(f"{self.features.name}: s4l trains an encoder; use features with linear")
         if self.label_file is not None:
             labels = from_file(self.dataset, self.label_file).train.labels

@@ -51,15 +51,11 @@ class RandAugment:
 
     def __call__(self, rng: Array, images: Array) -> Array:  # [B, H, W, C] in [0, 1]
         amounts_rng, cutout_rng = jax.random.split(rng)
-        amounts = self.draw(amounts_rng, len(images))
         _, h, w, _ = images.shape
-        images = jax.vmap(warped)(
-            images, jax.vmap(functools.partial(inverse_transform, shape=(h, w)))(amounts)
-        )
-        factors = (1 + amounts[name] for name in ("brightness", "contrast", "saturation"))
-        images = adjusted_color(images, *(factor[:, None, None, None] for factor in factors))
-        threshold = 1 - jnp.abs(amounts["solarize"])[:, None, None, None]
-        images = jnp.where(images > threshold, 1 - images, images)
+        if self.operations:
+            amounts = self.draw(amounts_rng, len(images))
+            inverse = jax.vmap(functools.partial(inverse_transform, shape=(h, w)))(amounts)
+            images = recolored(jax.vmap(warped)(images, inverse), amounts)
         side = round(self.cutout * min(h, w))
         return random_cutout(cutout_rng, images, side) if side else images
 
@@ -95,3 +91,11 @@ def warped(image: Array, inverse: Array) -> Array:
     )
     sample = functools.partial(map_coordinates, coordinates=[rows, columns], order=1, mode="nearest")
     return jax.vmap(sample, in_axes=-1, out_axes=-1)(image)
+
+
+def recolored(images: Array, amounts: dict[str, Array]) -> Array:
+    """Images [B, H, W, C] in [0, 1] with other colours; each amount is [B]."""
+    amounts = {name: amount[:, None, None, None] for name, amount in amounts.items()}
+    factors = (1 + amounts[name] for name in ("brightness", "contrast", "saturation"))
+    images = adjusted_color(images, *factors)
+    return jnp.where(images > 1 - jnp.abs(amounts["solarize"]), 1 - images, images)

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 from scipy import ndimage
 
 from compare_gan.core.errors import UserError
-from compare_gan.training.strong import RANGES, RandAugment, inverse_transform, warped
+from compare_gan.training.strong import RANGES, RandAugment, inverse_transform, recolored, warped
 
 KEY = jax.random.key(0)
 
@@ -79,3 +80,21 @@ def test_no_image_is_mirrored(channels):
 def test_values_out_of_range_are_refused(change):
     with pytest.raises(UserError, match="must be"):
         RandAugment(**change)
+
+
+@pytest.mark.parametrize("name", ["Brightness", "Contrast"])
+def test_colours_are_those_of_pillow(name):
+    """Pillow's contrast is around the mean luminance, rounded; here all channels have the same weight."""
+    image = (255 * pictures(1)[0]).astype(np.uint8)
+    expected = np.float32(getattr(ImageEnhance, name)(Image.fromarray(image)).enhance(0.7))
+    if name == "Contrast":
+        expected += 0.3 * (image.mean() - np.mean(image @ [0.299, 0.587, 0.114]))
+    changes = {key: x[None] for key, x in amounts(**{name.lower(): -0.3}).items()}
+    found = 255 * np.asarray(recolored(image[None] / np.float32(255), changes)[0])
+    np.testing.assert_allclose(found, expected, atol=1 + 0.3 / 2)  # values and the mean are rounded
+
+
+def test_bright_pixels_are_inverted():
+    x = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4, 1)
+    found = recolored(x, {name: x[None] for name, x in amounts(solarize=-0.4).items()})
+    np.testing.assert_allclose(found, np.where(x > 0.6, 1 - x, x), atol=1e-6)
