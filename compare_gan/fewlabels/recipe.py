@@ -32,13 +32,11 @@ class LabelRecipe:
     width: int = 32  # channels of the encoder's first layer
     pretrain_steps: int = 300
     classify_steps: int = 300
-    labelled_batch: int = (
-        32  # labelled images per step of the classifier, in addition to training.batch_size of all images
-    )
+    labelled_batch: int = 32  # labelled images per step, in addition to `training.batch_size` of all images
     rotation_weight: float = 1.0  # of the rotation loss, relative to the class loss
     class_rotations: bool = False  # class loss on all four rotations; not for digits: a rotated 6 is a 9
-    pseudo_weight: float = 0.0  # of the FixMatch-like loss on confident pseudo-labels
-    calibration_fits: int = 2  # extra classifiers to fit the temperature; 0: hold out labels, see `s4l`
+    pseudo_weight: float = 0.0  # of a loss of s4l on confident pseudo-labels; fixmatch has its own
+    calibration_fits: int = 2  # extra classifiers to fit the temperature; 0: hold out labels, see `fine_tune`
     clusters: int = 50
     confidence: float | None = None  # images with a lower predicted probability stay unlabelled
     training: EncoderTraining = EncoderTraining()
@@ -115,6 +113,41 @@ def photos_gpu(side: int) -> LabelRecipe:
     )
 
 
+def grey_fixmatch() -> LabelRecipe:
+    """The recipe for grey images of about 28 pixels, with FixMatch: its augmentations, and a moving average.
+
+    Most of a batch is unlabelled. A tenth of the kept labels is held out to fit the temperature.
+    """
+    return LabelRecipe(
+        classifier="fixmatch",
+        encoder="halved",
+        width=32,
+        pretrain_steps=1000,
+        classify_steps=8000,
+        rotation_weight=0.0,
+        calibration_fits=0,
+        training=EncoderTraining(
+            batch_size=64,
+            weight_decay=0.02,
+            average_decay=0.999,
+            augmentation=Augmentation(max_shift=2),
+        ),
+    )
+
+
+def photos_fixmatch() -> LabelRecipe:
+    """The same for photographs of about 32 pixels: a wider encoder, and mirror images."""
+    grey = grey_fixmatch()
+    return dataclasses.replace(
+        grey,
+        width=64,
+        classify_steps=10000,
+        training=dataclasses.replace(
+            grey.training, batch_size=96, augmentation=Augmentation(max_shift=4, mirror=True)
+        ),
+    )
+
+
 # Recipes by kind of image; adapt one with `dataclasses.replace`.
 RECIPES = {
     # Small images whose class changes when rotated or mirrored; half a minute on two CPU cores.
@@ -130,7 +163,9 @@ RECIPES = {
         calibration_fits=0,
         training=EncoderTraining(augmentation=Augmentation(max_shift=2)),
     ),
+    "grey_fixmatch": grey_fixmatch(),
     "photos": photos(32),
+    "photos_fixmatch": photos_fixmatch(),
     "photos_gpu": photos_gpu(32),
     "photos64": photos(64),
     "photos64_gpu": photos_gpu(64),
@@ -158,7 +193,9 @@ RECIPES = {
 RECIPE_SIDES = {
     "digits": (1, 32),
     "grey": (12, 64),
+    "grey_fixmatch": (12, 64),
     "photos": (16, 64),
+    "photos_fixmatch": (16, 64),
     "photos_gpu": (24, 64),
     "photos64": (32, 128),
     "photos64_gpu": (48, 128),
