@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.words import listed
+from compare_gan.data.base import ImageDataset
 from compare_gan.features.resnet import BODIES
 from compare_gan.fewlabels.calibration import NUM_FOLDS
 from compare_gan.training.augment import Augmentation
@@ -59,10 +60,25 @@ class LabelRecipe:
         for name in ("rotation_weight", "pseudo_weight"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.classifier == "fixmatch" and (self.class_rotations or self.pseudo_weight):
+            raise UserError(
+                "class_rotations and pseudo_weight are for the classifier s4l; for fixmatch choose another "
+                "recipe, such as grey_fixmatch or photos_fixmatch"
+            )
         if not 0 <= self.calibration_fits < NUM_FOLDS:
             raise UserError(f"calibration_fits is {self.calibration_fits}; it must be 0 to {NUM_FOLDS - 1}")
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise UserError(f"confidence is {self.confidence}; it must be a probability between 0 and 1")
+
+
+def fitted(recipe: LabelRecipe, dataset: ImageDataset) -> LabelRecipe:
+    """The recipe for a data set: it mirrors no images that must not be mirrored."""
+    if dataset.mirror:
+        return recipe
+    augmentation = dataclasses.replace(recipe.training.augmentation, mirror=False)
+    return dataclasses.replace(
+        recipe, training=dataclasses.replace(recipe.training, augmentation=augmentation)
+    )
 
 
 def photos(side: int) -> LabelRecipe:
@@ -122,8 +138,8 @@ def grey_fixmatch() -> LabelRecipe:
         classifier="fixmatch",
         encoder="halved",
         width=32,
-        pretrain_steps=1000,
-        classify_steps=8000,
+        pretrain_steps=500,
+        classify_steps=5000,
         rotation_weight=0.0,
         calibration_fits=0,
         training=EncoderTraining(
@@ -141,6 +157,7 @@ def photos_fixmatch() -> LabelRecipe:
     return dataclasses.replace(
         grey,
         width=64,
+        pretrain_steps=1000,
         classify_steps=10000,
         training=dataclasses.replace(
             grey.training, batch_size=96, augmentation=Augmentation(max_shift=4, mirror=True)

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -27,6 +28,7 @@ from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
 from compare_gan.fewlabels.fine_tune import calibration_folds, class_logits
+from compare_gan.fewlabels.recipe import fitted
 from compare_gan.training.augment import Augmentation
 from compare_gan.training.encoder import EncoderTraining, train_classifier
 from tests.helpers.tiers import slow_unless
@@ -270,6 +272,7 @@ def test_invalid_fractions_are_refused(dataset, tmp_path, fraction):
         ({"pretrain_steps": 0}, "pretrain_steps is 0"),
         ({"rotation_weight": -1.0}, "must not be negative"),
         ({"calibration_fits": 5}, "0 to 4"),
+        ({"classifier": "fixmatch", "class_rotations": True}, "are for the classifier s4l"),
         ({"confidence": 2.0}, "a probability"),
         ({"encoder": "resnet51"}, "did you mean 'resnet50'"),
     ],
@@ -277,6 +280,18 @@ def test_invalid_fractions_are_refused(dataset, tmp_path, fraction):
 def test_invalid_recipes_are_refused(change, words):
     with pytest.raises(UserError, match=words):
         dataclasses.replace(S4L, **change)
+
+
+def test_images_that_must_not_be_mirrored_are_not(dataset, tmp_path):
+    mirroring = dataclasses.replace(S4L, training=EncoderTraining(8, augmentation=Augmentation(mirror=True)))
+    assert fitted(mirroring, dataset) is mirroring
+    digits = dataclasses.replace(dataset, mirror=False)
+    assert fitted(mirroring, digits) == S4L
+    found, expected = (
+        pretrain(digits, mirroring, 5, tmp_path / "a"),
+        pretrain(dataset, S4L, 5, tmp_path / "b"),
+    )
+    jax.tree.map(np.testing.assert_array_equal, found.net.params, expected.net.params)
 
 
 def test_images_must_be_square(dataset, tmp_path):
