@@ -66,8 +66,8 @@ def infer_labels(
 ) -> ImageDataset:
     """Infers a label for every training image from the labelled ones.
 
-    An encoder learns features of all images by predicting rotations, then classes from the few labels; its
-    calibrated predictions become the labels. Lucic et al., https://arxiv.org/abs/1903.02271, section 3.
+    An encoder learns features of all images without labels, then classes from the few labels; its calibrated
+    predictions become the labels. Lucic et al., https://arxiv.org/abs/1903.02271, section 3.
 
     >>> few = cg.keep_labels(cg.open_dataset("digits"), fraction=0.1)
     >>> recipe = cg.LabelRecipe(width=8, pretrain_steps=20, classify_steps=60, calibration_fits=0)

@@ -74,13 +74,15 @@ def add_inference(parser: Parser) -> None:
         "--label_recipe",
         help="how labels are inferred: digits (8x8, takes seconds), grey (28x28), fashion (28x28, takes a "
         "minute), photos, photos64 or photos128 (by pixels a side, on a CPU), photos_gpu, photos64_gpu or "
-        "photos128_gpu, or paper (rotation and S4L only); default: the one that fits the images",
+        "photos128_gpu, paper (rotation and S4L only), or grey_fixmatch or photos_fixmatch (FixMatch); "
+        "default: the one that fits the images",
     )
     parser.add_argument(
         "--classifier",
-        choices=["s4l", "linear"],
-        help="classifier that infers labels; default: s4l, or linear with --features",
+        choices=["s4l", "fixmatch", "linear"],
+        help="classifier that infers labels; default: that of the recipe, or linear with --features",
     )
+    parser.add_argument("--pretraining", help="objective of the encoder without labels: rotation or vicreg")
     parser.add_argument(
         "--features", help="file with features of all images, replacing those of the pre-trained encoder"
     )
@@ -89,7 +91,7 @@ def add_inference(parser: Parser) -> None:
         help="small, halved, wide28 or resnet50; this and the following options override the recipe",
     )
     parser.add_argument("--encoder_width", type=int, help="channels of the first layer of the encoder")
-    parser.add_argument("--pretrain_steps", type=int, help="rotation pre-training steps of the encoder")
+    parser.add_argument("--pretrain_steps", type=int, help="pre-training steps of the encoder")
     parser.add_argument("--classify_steps", type=int, help="training steps of the classifier")
     parser.add_argument("--clusters", type=int, help="number of clusters, for the method clustering")
     parser.add_argument(

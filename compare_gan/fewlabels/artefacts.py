@@ -172,7 +172,7 @@ INFERRED_LABELS: Artefact[Inferred] = Artefact(
     inputs=lambda study: (
         ()
         if study.label_file is not None
-        else (KEPT_LABELS, ENCODER if study.recipe.classifier == "s4l" else IMAGE_FEATURES)
+        else (KEPT_LABELS, ENCODER if study.recipe.fine_tunes else IMAGE_FEATURES)
     ),
     compute=_infer,
 )

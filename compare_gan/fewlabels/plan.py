@@ -90,7 +90,7 @@ def outline(study: Study) -> list[Entry]:
     fits = 1 + study.recipe.calibration_fits
     steps = {
         "features": study.recipe.pretrain_steps,
-        "labels": study.recipe.classify_steps * fits if study.recipe.classifier == "s4l" else 0,
+        "labels": study.recipe.classify_steps * fits if study.recipe.fine_tunes else 0,
         "clusters": 0,
         "gan": study.schedule.steps,
     }

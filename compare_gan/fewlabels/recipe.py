@@ -5,12 +5,14 @@ from typing import Literal, get_args
 
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.words import listed
+from compare_gan.data.base import ImageDataset
 from compare_gan.features.resnet import BODIES
 from compare_gan.fewlabels.calibration import NUM_FOLDS
 from compare_gan.training.augment import Augmentation
 from compare_gan.training.encoder import EncoderTraining
+from compare_gan.training.objectives import PRETRAINING
 
-Classifier = Literal["s4l", "linear", "clusters"]
+Classifier = Literal["s4l", "fixmatch", "linear", "clusters"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,24 +26,32 @@ class LabelRecipe:
       UserError: a value is unknown or out of range.
     """
 
-    classifier: Classifier = "s4l"  # fine-tuned encoder, linear on fixed features, or k-means clusters
+    # Encoder fine-tuned with S4L or FixMatch, linear on fixed features, or k-means clusters.
+    classifier: Classifier = "s4l"
+    pretraining: str = "rotation"  # a name of `compare_gan.training.objectives.PRETRAINING`
     encoder: str = "small"  # an architecture of `compare_gan.features.resnet.BODIES`
     width: int = 32  # channels of the encoder's first layer
     pretrain_steps: int = 300
     classify_steps: int = 300
-    labelled_batch: int = 32  # labelled images per s4l step, in addition to training.batch_size of all images
+    labelled_batch: int = 32  # labelled images per step, in addition to `training.batch_size` of all images
     rotation_weight: float = 1.0  # of the rotation loss, relative to the class loss
     class_rotations: bool = False  # class loss on all four rotations; not for digits: a rotated 6 is a 9
-    pseudo_weight: float = 0.0  # of the FixMatch-like loss on confident pseudo-labels
-    calibration_fits: int = 2  # extra classifiers to fit the temperature; 0: hold out labels, see `s4l`
+    pseudo_weight: float = 0.0  # of a loss of s4l on confident pseudo-labels; fixmatch has its own
+    calibration_fits: int = 2  # extra classifiers to fit the temperature; 0: hold out labels, see `fine_tune`
     clusters: int = 50
     confidence: float | None = None  # images with a lower predicted probability stay unlabelled
     training: EncoderTraining = EncoderTraining()
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether the classifier is a fine-tuned encoder, not one on fixed features."""
+        return self.classifier in ("s4l", "fixmatch")
 
     def __post_init__(self):
         if self.classifier not in get_args(Classifier):
             known = did_you_mean(self.classifier, get_args(Classifier))
             raise UserError(f"no classifier is called {self.classifier!r}{known}")
+        PRETRAINING[self.pretraining]  # raises a UserError for an unknown name
         if self.encoder not in BODIES:
             raise UserError(f"no encoder is called {self.encoder!r}{did_you_mean(self.encoder, BODIES)}")
         for name in ("width", "pretrain_steps", "classify_steps", "labelled_batch", "clusters"):
@@ -50,10 +60,25 @@ class LabelRecipe:
         for name in ("rotation_weight", "pseudo_weight"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.classifier == "fixmatch" and (self.class_rotations or self.pseudo_weight):
+            raise UserError(
+                "class_rotations and pseudo_weight are for the classifier s4l; for fixmatch choose another "
+                "recipe, such as grey_fixmatch or photos_fixmatch"
+            )
         if not 0 <= self.calibration_fits < NUM_FOLDS:
             raise UserError(f"calibration_fits is {self.calibration_fits}; it must be 0 to {NUM_FOLDS - 1}")
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise UserError(f"confidence is {self.confidence}; it must be a probability between 0 and 1")
+
+
+def fitted(recipe: LabelRecipe, dataset: ImageDataset) -> LabelRecipe:
+    """The recipe for a data set: it mirrors no images that must not be mirrored."""
+    if dataset.mirror:
+        return recipe
+    augmentation = dataclasses.replace(recipe.training.augmentation, mirror=False)
+    return dataclasses.replace(
+        recipe, training=dataclasses.replace(recipe.training, augmentation=augmentation)
+    )
 
 
 def photos(side: int) -> LabelRecipe:
@@ -104,6 +129,42 @@ def photos_gpu(side: int) -> LabelRecipe:
     )
 
 
+def grey_fixmatch() -> LabelRecipe:
+    """The recipe for grey images of about 28 pixels, with FixMatch: its augmentations, and a moving average.
+
+    Most of a batch is unlabelled. A tenth of the kept labels is held out to fit the temperature.
+    """
+    return LabelRecipe(
+        classifier="fixmatch",
+        encoder="halved",
+        width=32,
+        pretrain_steps=500,
+        classify_steps=5000,
+        rotation_weight=0.0,
+        calibration_fits=0,
+        training=EncoderTraining(
+            batch_size=64,
+            weight_decay=0.02,
+            average_decay=0.999,
+            augmentation=Augmentation(max_shift=2),
+        ),
+    )
+
+
+def photos_fixmatch() -> LabelRecipe:
+    """The same for photographs of about 32 pixels: a wider encoder, and mirror images."""
+    grey = grey_fixmatch()
+    return dataclasses.replace(
+        grey,
+        width=64,
+        pretrain_steps=1000,
+        classify_steps=10000,
+        training=dataclasses.replace(
+            grey.training, batch_size=96, augmentation=Augmentation(max_shift=4, mirror=True)
+        ),
+    )
+
+
 # Recipes by kind of image; adapt one with `dataclasses.replace`.
 RECIPES = {
     # Small images whose class changes when rotated or mirrored; half a minute on two CPU cores.
@@ -132,7 +193,9 @@ RECIPES = {
         calibration_fits=0,
         training=EncoderTraining(augmentation=Augmentation(max_shift=2)),
     ),
+    "grey_fixmatch": grey_fixmatch(),
     "photos": photos(32),
+    "photos_fixmatch": photos_fixmatch(),
     "photos_gpu": photos_gpu(32),
     "photos64": photos(64),
     "photos64_gpu": photos_gpu(64),
@@ -161,7 +224,9 @@ RECIPE_SIDES = {
     "digits": (1, 32),
     "fashion": (16, 64),
     "grey": (12, 64),
+    "grey_fixmatch": (12, 64),
     "photos": (16, 64),
+    "photos_fixmatch": (16, 64),
     "photos_gpu": (24, 64),
     "photos64": (32, 128),
     "photos64_gpu": (48, 128),

@@ -14,8 +14,9 @@ from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
-from compare_gan.fewlabels.recipe import LabelRecipe
-from compare_gan.training.encoder import ByRotation, train_encoder
+from compare_gan.fewlabels.recipe import LabelRecipe, fitted
+from compare_gan.training.encoder import train_encoder
+from compare_gan.training.objectives import PRETRAINING
 from compare_gan.training.schedule import TrainSchedule
 
 
@@ -29,15 +30,16 @@ class Features:
 
 
 def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path) -> TrainedEncoder:
-    """Trains an encoder to predict rotations of all training images, without labels.
+    """Trains an encoder on all training images without labels, by the objective `recipe.pretraining`.
 
-    Gidaris et al., https://arxiv.org/abs/1803.07728. Writes `pretrained.npz`, or reads it if it exists. The
+    Writes `pretrained.npz`, or reads it if it exists. The
     encoder does not depend on the label budget, so all budgets of a study share it.
 
     Raises:
       UserError: the images are not square, or the folder holds an encoder of other images, another recipe or
         another seed.
     """
+    recipe = fitted(recipe, dataset)
     h, w, _ = dataset.spec.image_shape
     if h != w:
         raise UserError(
@@ -48,6 +50,7 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
     origin = {
         "images": fingerprint(dataset.train.images),
         "encoder": dataclasses.asdict(spec),
+        "pretraining": recipe.pretraining,
         "training": dataclasses.asdict(recipe.training),
         "pretrain_steps": recipe.pretrain_steps,
         "seed": seed,
@@ -58,13 +61,13 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
             PRETRAIN_RUN,
             spec,
             unlabelled,
-            ByRotation(recipe.training),
+            PRETRAINING[recipe.pretraining](recipe.training),
             training=recipe.training,
             run_dir=folder / PRETRAIN_RUN,
             schedule=TrainSchedule(recipe.pretrain_steps, log_every=25, save_every=500),
             seed=seed,
         )
-        encoder.save(path, dict(task="rotation", seed=seed))
+        encoder.save(path, dict(task=recipe.pretraining, seed=seed))
         seal(path)
     return load_encoder(path)
 

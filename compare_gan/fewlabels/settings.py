@@ -24,6 +24,7 @@ EXTENDABLE = (
 NOT_COMPARED = ("left_out", "command", "compare_gan")
 RECIPE_OPTIONS = {  # option of the command line -> field of a label recipe
     "classifier": "classifier",
+    "pretraining": "pretraining",
     "encoder": "encoder",
     "encoder_width": "width",
     "pretrain_steps": "pretrain_steps",

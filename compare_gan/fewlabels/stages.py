@@ -3,7 +3,7 @@
   labels-kept.npz    the images that keep their label; all others are unlabelled from here on
   pretrained.npz     an encoder trained on all images without labels   (`representation.pretrain`)
   features.npz       its features of every image                       (`representation.extract`)
-  classifier.npz     the encoder fine-tuned on the kept labels (s4l)
+  classifier.npz     the encoder fine-tuned on the kept labels (s4l, fixmatch)
   predictions.npz    calibrated probabilities, or clusters, of every image
   labels-train.npz   a label for every training image
   labels-soft.npz    the same as probabilities
@@ -33,11 +33,11 @@ from compare_gan.data.order import permutation
 from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.fewlabels.budget import Budget, budget_columns, choose, describe_budget
 from compare_gan.fewlabels.cluster import cluster
+from compare_gan.fewlabels.fine_tune import fine_tune
 from compare_gan.fewlabels.inferred import Inferred, read_predictions
 from compare_gan.fewlabels.linear import classify_linear
-from compare_gan.fewlabels.recipe import LabelRecipe
+from compare_gan.fewlabels.recipe import LabelRecipe, fitted
 from compare_gan.fewlabels.representation import Features, extract
-from compare_gan.fewlabels.s4l import classify_s4l
 
 NOISE_KEY = 1  # tells the random numbers of `match_noise` from those of `keep_labels`
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def infer_labels(
 
     Args:
       dataset: the data set with the kept labels (`keep_labels`); clusters ignore them.
-      source: the pre-trained encoder, or features; s4l needs the encoder.
+      source: the pre-trained encoder, or features; s4l and fixmatch need the encoder.
       recipe: the hyperparameters.
       seed: of all random choices.
       folder: the output folder.
@@ -131,6 +131,7 @@ def infer_labels(
         confidence; the source does not match the data set or the recipe; or the folder holds labels inferred
         from other inputs.
     """
+    recipe = fitted(recipe, dataset)
     train, names = dataset.train, dataset.train.names
     run_folder(folder)
     uses_labels = recipe.classifier != "clusters"
@@ -145,10 +146,13 @@ def infer_labels(
         check_learnable(dataset)
     files = folder / LABELS, folder / SOFT_LABELS, folder / PREDICTIONS
     if not is_made(files[0], origin, *files[1:]):
-        if recipe.classifier == "s4l":
+        if recipe.fine_tunes:
             if isinstance(source, Features):
-                raise UserError(f"{source.name}: s4l trains an encoder; use features with linear or clusters")
-            predictions = classify_s4l(dataset, source, recipe, seed, folder)
+                raise UserError(
+                    f"{source.name}: {recipe.classifier} trains an encoder; "
+                    "use features with linear or clusters"
+                )
+            predictions = fine_tune(dataset, source, recipe, seed, folder)
         else:
             features = source if isinstance(source, Features) else extract(dataset, source, folder)
             if recipe.classifier == "linear":

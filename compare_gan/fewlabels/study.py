@@ -123,8 +123,10 @@ class Study:
             raise UserError(
                 f"{self.dataset.name}: {clusters} clusters of {num_images} images; choose fewer --clusters"
             )
-        if self.features is not None and self.recipe.classifier == "s4l":
-            raise UserError(f"{self.features.name}: s4l trains an encoder; use features with linear")
+        if self.features is not None and self.recipe.fine_tunes:
+            raise UserError(
+                f"{self.features.name}: {self.recipe.classifier} trains an encoder; use features with linear"
+            )
         if self.label_file is not None:
             labels = from_file(self.dataset, self.label_file).train.labels
             if labels.ndim == 1 and any(method.labels == "soft" for method in self.methods):

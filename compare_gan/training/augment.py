@@ -62,6 +62,11 @@ def random_color(rng: Array, images: Array, max_change: float) -> Array:
     brightness, contrast, saturation = jax.random.uniform(
         rng, (3, len(images), 1, 1, 1), minval=1 - max_change, maxval=1 + max_change
     )
+    return adjusted_color(images, brightness, contrast, saturation)
+
+
+def adjusted_color(images: Array, brightness: Array, contrast: Array, saturation: Array) -> Array:
+    """Scales brightness, contrast and saturation of images by factors [B, 1, 1, 1], in this order."""
     images = images * brightness
     mean = images.mean((1, 2, 3), keepdims=True)
     images = mean + contrast * (images - mean)

@@ -1,10 +1,11 @@
-"""Training an encoder: by rotation prediction, classification, or both (S4L)."""
+"""Training an encoder with an objective; `compare_gan.training.objectives` has those of label inference."""
 
+import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +14,16 @@ from flax import nnx, struct
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.origin import claim
-from compare_gan.core.types import Array, Batch, Metrics, NetState
+from compare_gan.core.types import Array, Batch, Metrics, NetState, Tree
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
-from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import digest, merge_module, net_state
 from compare_gan.training.augment import Augmentation
 from compare_gan.training.loop import Job, run
 from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.strong import RandAugment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +38,25 @@ class EncoderTraining:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     label_smoothing: float = 0.0
+    average_decay: float = 0.0  # of the moving average of the weights, which is the result; 0: none
     augmentation: Augmentation = Augmentation()
+    strong: RandAugment = RandAugment()  # of objectives that need it, after `augmentation`
 
     def __post_init__(self):
         if self.batch_size < 1:
             raise UserError(f"batch_size is {self.batch_size}; it must be at least 1")
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing is {self.label_smoothing}; it must be in [0, 1)")
+        if not 0 <= self.average_decay < 1:
+            raise UserError(f"average_decay is {self.average_decay}; it must be in [0, 1)")
+
+
+class Learner(nnx.Module):
+    """The encoder, and the module of its own that an objective may have."""
+
+    def __init__(self, spec: EncoderSpec, objective: "Objective", rngs: nnx.Rngs):
+        self.encoder = Encoder(spec, rngs)
+        self.head = objective.make_head(spec, rngs)
 
 
 @struct.dataclass
@@ -51,20 +64,41 @@ class EncoderState:
     """The training state of an encoder."""
 
     step: Array
-    net: NetState
+    net: NetState  # of a `Learner`
     opt: optax.OptState
+    average: NetState | None  # moving average of `net`; None without `EncoderTraining.average_decay`
+
+    @property
+    def trained(self) -> NetState:
+        """The encoder alone: of the moving average, if there is one."""
+        net = self.net if self.average is None else self.average
+        return NetState(net.params["encoder"], net.extra["encoder"])
 
 
-class Objective(Hashable, Protocol):
-    """A training objective of an encoder. Equal objectives share compiled programs."""
+@dataclasses.dataclass(frozen=True)
+class Objective(abc.ABC):
+    """A training objective of an encoder. Subclasses are frozen dataclasses.
 
+    Equal objectives share compiled programs.
+    """
+
+    shown: ClassVar[tuple[str, ...]] = ("loss", "accuracy")  # metrics in the progress line
+    training: EncoderTraining
+
+    def make_head(self, spec: EncoderSpec, rngs: nnx.Rngs) -> nnx.Module | None:
+        """A module that is trained with the encoder and then discarded: layers, or running statistics."""
+        del spec, rngs
+        return None
+
+    @abc.abstractmethod
     def __call__(
-        self, encoder: Callable[[Array], EncoderOut], images: Array, labels: Array, rng: Array
+        self, encoder: Callable[[Array], EncoderOut], head: Any, images: Array, labels: Array, rng: Array
     ) -> tuple[Array, Metrics]:
-        """The loss, and metrics that include `loss` and `accuracy`.
+        """The loss, and metrics that include those of `shown`.
 
         Args:
           encoder: maps images [B, H, W, C] to the encoder's outputs.
+          head: the result of `make_head`.
           images: [B, H, W, C] in [0, 1].
           labels: class indices [B], -1 = unlabelled.
           rng: key of the augmentation.
@@ -73,80 +107,14 @@ class Objective(Hashable, Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class ByRotation:
-    """Rotation prediction: Gidaris et al., https://arxiv.org/abs/1803.07728.
-
-    Every image is shown in all four rotations. Labels are ignored.
-    """
-
-    training: EncoderTraining
-
-    def __call__(self, encoder, images, labels, rng) -> tuple[Array, Metrics]:
-        del labels
-        views = quarter_turns(self.training.augmentation(rng, images))
-        loss, accuracy = cross_entropy(encoder(views).turns, jnp.repeat(jnp.arange(TURNS), len(images)))
-        return loss, {"loss": loss, "accuracy": accuracy}
-
-
-@dataclasses.dataclass(frozen=True)
-class ByClass:
+class ByClass(Objective):
     """Classification; every image needs a label."""
 
-    training: EncoderTraining
-
-    def __call__(self, encoder, images, labels, rng) -> tuple[Array, Metrics]:
+    def __call__(self, encoder, head, images, labels, rng) -> tuple[Array, Metrics]:
+        del head
         logits = encoder(self.training.augmentation(rng, images)).classes
         loss, accuracy = cross_entropy(logits, labels, self.training.label_smoothing)
         return loss, {"loss": loss, "accuracy": accuracy}
-
-
-@dataclasses.dataclass(frozen=True)
-class S4L:
-    """Classification of labelled images plus rotation prediction: Zhai et al., https://arxiv.org/abs/1905.03670.
-
-    The first `labelled` images of a batch are labelled; the labels of the others are ignored. With
-    `pseudo_weight` the others are also trained on pseudo-labels: the class that the network predicts, with at
-    least `pseudo_confidence`, for a weakly augmented copy. Sohn et al., https://arxiv.org/abs/2001.07685.
-    """
-
-    training: EncoderTraining
-    labelled: int
-    rotation_weight: float = 1.0
-    class_rotations: bool = False  # also classify rotated copies of the labelled images
-    pseudo_weight: float = 0.0
-    pseudo_confidence: float = 0.95
-
-    def __call__(self, encoder, images, labels, rng) -> tuple[Array, Metrics]:
-        strong_rng, weak_rng = jax.random.split(rng)
-        augmented = self.training.augmentation(strong_rng, images)
-        labelled, others = augmented[: self.labelled], augmented[self.labelled :]
-        turns = TURNS if self.class_rotations else 1
-        num_classified = turns * self.labelled
-        views = quarter_turns(others) if self.rotation_weight else others
-        out = encoder(jnp.concatenate([quarter_turns(labelled, tuple(range(turns))), views]))
-
-        targets = jnp.tile(labels[: self.labelled], turns)
-        smoothing = self.training.label_smoothing
-        loss, accuracy = cross_entropy(out.classes[:num_classified], targets, smoothing)
-        metrics = {"loss/class": loss, "accuracy": accuracy}
-        if self.rotation_weight:
-            rotations = jnp.repeat(jnp.arange(TURNS), len(others))
-            logits = out.turns[num_classified:]
-            if self.class_rotations:  # the labelled images are shown in all four rotations, too
-                rotations = jnp.concatenate([jnp.repeat(jnp.arange(TURNS), self.labelled), rotations])
-                logits = out.turns
-            rotation_loss, metrics["accuracy/rotation"] = cross_entropy(logits, rotations)
-            loss += self.rotation_weight * rotation_loss
-        if self.pseudo_weight:
-            weak = dataclasses.replace(self.training.augmentation, color=0.0, cutout=0)
-            weak_logits = encoder(weak(weak_rng, images[self.labelled :])).classes
-            p = jax.nn.softmax(jax.lax.stop_gradient(weak_logits))
-            confident = p.max(-1) >= self.pseudo_confidence
-            upright = out.classes[num_classified : num_classified + len(others)]
-            losses = optax.softmax_cross_entropy_with_integer_labels(upright, p.argmax(-1))
-            loss += self.pseudo_weight * jnp.mean(confident * losses)
-            metrics["pseudo/share"] = confident.mean()
-        return loss, metrics | {"loss": loss}
 
 
 def cross_entropy(logits: Array, targets: Array, smoothing: float = 0.0) -> tuple[Array, Array]:
@@ -206,11 +174,32 @@ def train_encoder(
     def begin(state: EncoderState) -> EncoderState:
         if start is None:
             return state
-        placed = jax.tree.map(lambda old, new: jax.device_put(new, old.sharding), state.net, start)
-        return dataclasses.replace(state, net=placed)
+        net = _with_encoder(state.net, start)
+        return dataclasses.replace(
+            state, net=net, average=None if state.average is None else jax.tree.map(jnp.copy, net)
+        )
 
     state = run(job, split, run_dir=run_dir, schedule=schedule, seed=seed, begin=begin)
-    return TrainedEncoder(spec, jax.device_get(state.net), name)
+    return TrainedEncoder(spec, jax.device_get(state.trained), name)
+
+
+def _with_encoder(net: NetState, start: NetState) -> NetState:
+    """The state `net` of a `Learner` with the weights `start` of its encoder."""
+
+    def place(old: Tree, new: Tree) -> Tree:
+        return jax.tree.map(lambda a, b: jax.device_put(b, a.sharding), old, new)
+
+    return NetState(
+        {**net.params, "encoder": place(net.params["encoder"], start.params)},
+        {**net.extra, "encoder": place(net.extra["encoder"], start.extra)},
+    )
+
+
+def moved(average: Tree, new: Tree, decay: float, step: Array) -> Tree:
+    """The moving average of weights after a step. It moves faster in the first steps, so that it forgets the
+    initial weights."""
+    now = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda a, b: now * a + (1 - now) * b, average, new)
 
 
 @functools.lru_cache(maxsize=8)
@@ -218,30 +207,36 @@ def _job(
     spec: EncoderSpec, objective: Objective, training: EncoderTraining, steps: int, labelled: int
 ) -> Job:
     """The training job; cached, so that equal arguments share compiled programs."""
-    definition = nnx.graphdef(nnx.eval_shape(lambda: Encoder(spec, random_streams(0))))
+    definition = nnx.graphdef(nnx.eval_shape(lambda: Learner(spec, objective, random_streams(0))))
     rate = optax.cosine_decay_schedule(training.learning_rate, steps)
     tx = optax.adamw(rate, weight_decay=training.weight_decay)
+    decay = training.average_decay
 
     def init(rng: Array) -> EncoderState:
-        net = net_state(Encoder(spec, random_streams(rng)))
-        return EncoderState(jnp.zeros((), jnp.int32), net, tx.init(net.params))
+        net = net_state(Learner(spec, objective, random_streams(rng)))
+        return EncoderState(jnp.zeros((), jnp.int32), net, tx.init(net.params), net if decay else None)
 
     def step(state: EncoderState, batch: Batch, rng: Array, shard: Callable) -> tuple[EncoderState, Metrics]:
         del shard  # the random inputs are small
         images = batch.images[0].astype(jnp.float32) / 255
 
         def loss_fn(params):
-            encoder = merge_module(definition, params, state.net.extra)
-            loss, metrics = objective(lambda x: encoder(x, train=True), images, batch.labels[0], rng)
-            return loss, (net_state(encoder).extra, metrics)
+            learner = merge_module(definition, params, state.net.extra)
+
+            def encode(x: Array) -> EncoderOut:
+                return learner.encoder(x, train=True)
+
+            loss, metrics = objective(encode, learner.head, images, batch.labels[0], rng)
+            return loss, (net_state(learner).extra, metrics)
 
         gradients, (extra, metrics) = jax.grad(loss_fn, has_aux=True)(state.net.params)
         updates, opt = tx.update(gradients, state.opt, state.net.params)
         net = NetState(optax.apply_updates(state.net.params, updates), extra)
-        return EncoderState(state.step + 1, net, opt), metrics
+        average = moved(state.average, net, decay, state.step) if decay else None
+        return EncoderState(state.step + 1, net, opt, average), metrics
 
     size, rows = labelled + training.batch_size, tuple(range(labelled))
-    return Job("encoder", init, step, size, shown=("loss", "accuracy"), labelled_rows=rows)
+    return Job("encoder", init, step, size, shown=objective.shown, labelled_rows=rows)
 
 
 def train_classifier(

@@ -13,12 +13,12 @@ from compare_gan.data.label_files import write_labels
 from compare_gan.features.encoder import Encoder, EncoderSpec, TrainedEncoder
 from compare_gan.fewlabels import infer_labels, keep_labels, pretrain
 from compare_gan.fewlabels.budget import PerClass, choose
+from compare_gan.fewlabels.fine_tune import calibration_folds
 from compare_gan.fewlabels.leak import refuse_unverifiable
 from compare_gan.fewlabels.overview import overview, usable_methods
 from compare_gan.fewlabels.quality import label_quality
 from compare_gan.fewlabels.recipe import RECIPES
 from compare_gan.fewlabels.representation import Features
-from compare_gan.fewlabels.s4l import calibration_folds
 from compare_gan.nn.state import net_state
 
 from . import small
@@ -120,7 +120,7 @@ def test_a_linear_classifier_learns_from_three_labels(tmp_path, caplog):
 
 @pytest.mark.parametrize("fits", [0, 2])
 def test_s4l_infers_only_classes_that_have_a_label(tmp_path, monkeypatch, encoder, fits):
-    monkeypatch.setattr("compare_gan.fewlabels.s4l.train_encoder", lambda *args, **more: encoder)
+    monkeypatch.setattr("compare_gan.fewlabels.fine_tune.train_encoder", lambda *args, **more: encoder)
     recipe = dataclasses.replace(small.RECIPE, calibration_fits=fits)
     found = infer_labels(partly(*THREE), encoder, recipe, 0, tmp_path).predictions
     assert found.temperature == 1 and not found.train[:, [2, 4]].any() and not found.test[:, [2, 4]].any()

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -26,7 +27,8 @@ from compare_gan.data.fit import CropResize
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
-from compare_gan.fewlabels.s4l import calibration_folds, class_logits
+from compare_gan.fewlabels.fine_tune import calibration_folds, class_logits
+from compare_gan.fewlabels.recipe import fitted
 from compare_gan.training.augment import Augmentation
 from compare_gan.training.encoder import EncoderTraining, train_classifier
 from tests.helpers.tiers import slow_unless
@@ -48,12 +50,19 @@ RECIPES = {
         calibration_fits=0,
         training=EncoderTraining(8, augmentation=Augmentation(0.8, 1, True, 0.2, 2)),
     ),
+    "fixmatch": dataclasses.replace(
+        S4L,
+        classifier="fixmatch",
+        pretraining="vicreg",
+        training=EncoderTraining(8, average_decay=0.9, augmentation=Augmentation(0.8, 1, True)),
+    ),
     "linear": dataclasses.replace(S4L, classifier="linear"),
     "clusters": dataclasses.replace(S4L, classifier="clusters", clusters=4),
 }
 FILES = {
     "s4l": {PRETRAINED, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS},
     "s4l, all options": {PRETRAINED, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS},
+    "fixmatch": {PRETRAINED, CLASSIFIER, PREDICTIONS, LABELS, SOFT_LABELS},
     "linear": {PRETRAINED, FEATURES, PREDICTIONS, LABELS, SOFT_LABELS},
     "clusters": {PRETRAINED, FEATURES, PREDICTIONS, LABELS},
 }
@@ -108,7 +117,11 @@ def deleted(labels, hidden):
 
 
 PLAIN = ("s4l", "linear", "clusters")
-LEAKS = [*itertools.product(PLAIN, (permuted, constant, deleted)), ("s4l, all options", permuted)]
+LEAKS = [
+    *itertools.product(PLAIN, (permuted, constant, deleted)),
+    ("s4l, all options", permuted),
+    ("fixmatch", permuted),
+]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +158,7 @@ def test_kept_labels_change_the_predictions(original, dataset, tmp_path, name):
 @pytest.mark.parametrize("name", slow_unless(lambda name: name in PLAIN, RECIPES))
 def test_finished_stages_do_not_run_again(original, dataset, monkeypatch, name):
     folder, inferred = original(name)
-    for target in ("representation.train_encoder", "s4l.train_encoder", "stages.cluster"):
+    for target in ("representation.train_encoder", "fine_tune.train_encoder", "stages.cluster"):
         monkeypatch.setattr(f"compare_gan.fewlabels.{target}", None)
     again = run_stages(dataset, folder, RECIPES[name])
     np.testing.assert_array_equal(again.hard.train.labels, inferred.hard.train.labels)
@@ -255,9 +268,11 @@ def test_invalid_fractions_are_refused(dataset, tmp_path, fraction):
     ("change", "words"),
     [
         ({"classifier": "s5l"}, "did you mean 's4l'"),
+        ({"pretraining": "vicregs"}, "did you mean 'vicreg'"),
         ({"pretrain_steps": 0}, "pretrain_steps is 0"),
         ({"rotation_weight": -1.0}, "must not be negative"),
         ({"calibration_fits": 5}, "0 to 4"),
+        ({"classifier": "fixmatch", "class_rotations": True}, "are for the classifier s4l"),
         ({"confidence": 2.0}, "a probability"),
         ({"encoder": "resnet51"}, "did you mean 'resnet50'"),
     ],
@@ -265,6 +280,18 @@ def test_invalid_fractions_are_refused(dataset, tmp_path, fraction):
 def test_invalid_recipes_are_refused(change, words):
     with pytest.raises(UserError, match=words):
         dataclasses.replace(S4L, **change)
+
+
+def test_images_that_must_not_be_mirrored_are_not(dataset, tmp_path):
+    mirroring = dataclasses.replace(S4L, training=EncoderTraining(8, augmentation=Augmentation(mirror=True)))
+    assert fitted(mirroring, dataset) is mirroring
+    digits = dataclasses.replace(dataset, mirror=False)
+    assert fitted(mirroring, digits) == S4L
+    found, expected = (
+        pretrain(digits, mirroring, 5, tmp_path / "a"),
+        pretrain(dataset, S4L, 5, tmp_path / "b"),
+    )
+    jax.tree.map(np.testing.assert_array_equal, found.net.params, expected.net.params)
 
 
 def test_images_must_be_square(dataset, tmp_path):

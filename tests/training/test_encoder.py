@@ -9,20 +9,21 @@ import pytest
 from scipy import special
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.placement import Placement
 from compare_gan.data import open_dataset
 from compare_gan.features.encoder import EncoderOut, EncoderSpec
+from compare_gan.nn.rngs import random_streams
 from compare_gan.training.augment import Augmentation, random_color, random_crop, random_cutout
-from compare_gan.training.encoder import (
-    S4L,
-    ByClass,
-    ByRotation,
-    EncoderTraining,
-    cross_entropy,
-    train_encoder,
-)
+from compare_gan.training.encoder import ByClass, EncoderTraining, cross_entropy, moved, train_encoder
+from compare_gan.training.objectives.fixmatch import FixMatch, MeanPrediction, align
+from compare_gan.training.objectives.rotation import ByRotation
+from compare_gan.training.objectives.s4l import S4L
+from compare_gan.training.objectives.vicreg import Expander, VICReg
 from compare_gan.training.schedule import TrainSchedule
+from compare_gan.training.strong import RandAugment
 
 PLAIN = EncoderTraining(batch_size=6, augmentation=Augmentation(max_shift=0))
+STILL = dataclasses.replace(PLAIN, strong=RandAugment(operations=0, cutout=0.0))
 KEY = jax.random.key(0)
 
 
@@ -45,7 +46,7 @@ def turned(x):
 
 def test_rotations_are_learned_from_all_four_turns_of_every_image():
     x = images()
-    loss, metrics = ByRotation(PLAIN)(corners, x, None, KEY)
+    loss, metrics = ByRotation(PLAIN)(corners, None, x, None, KEY)
     views, turns = turned(x), np.repeat(np.arange(4), len(x))
     assert loss == pytest.approx(nll(corners(views).turns, turns).mean(), rel=1e-5)
     assert metrics["accuracy"] == pytest.approx(np.mean(corners(views).turns.argmax(1) == turns))
@@ -53,7 +54,7 @@ def test_rotations_are_learned_from_all_four_turns_of_every_image():
 
 def test_classes_are_learned_with_smoothed_labels():
     x, labels = images(), np.arange(10) % 5
-    loss, _ = ByClass(dataclasses.replace(PLAIN, label_smoothing=0.2))(corners, x, labels, KEY)
+    loss, _ = ByClass(dataclasses.replace(PLAIN, label_smoothing=0.2))(corners, None, x, labels, KEY)
     every = np.mean([nll(corners(x).classes, np.full(10, k)) for k in range(5)])
     assert loss == pytest.approx(0.8 * nll(corners(x).classes, labels).mean() + 0.2 * every, rel=1e-5)
 
@@ -61,7 +62,7 @@ def test_classes_are_learned_with_smoothed_labels():
 @pytest.mark.parametrize("rotations", [False, True])
 def test_s4l_asks_classes_of_the_few_and_rotations_of_all(rotations):
     x, labels = images(), np.array([3, 1, 4, 1, 0, 0, 0, 0, 0, 0])
-    loss, _ = S4L(PLAIN, 4, rotation_weight=0.5, class_rotations=rotations)(corners, x, labels, KEY)
+    loss, _ = S4L(PLAIN, 4, rotation_weight=0.5, class_rotations=rotations)(corners, None, x, labels, KEY)
     few, others = x[:4], x[4:]
     shown, asked = (turned(few), np.tile(labels[:4], 4)) if rotations else (few, labels[:4])
     told = turned(x) if rotations else turned(others)
@@ -70,13 +71,14 @@ def test_s4l_asks_classes_of_the_few_and_rotations_of_all(rotations):
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_s4l_looks_at_no_label_of_the_others():
+@pytest.mark.parametrize(
+    "objective",
+    [S4L(PLAIN, 4), S4L(PLAIN, 4, class_rotations=True, pseudo_weight=1.0), FixMatch(STILL, 4, 5 * (0.2,))],
+)
+def test_labels_of_the_others_are_ignored(objective):
     x, labels = images(), np.arange(10) % 5
-    for objective in (S4L(PLAIN, 4), S4L(PLAIN, 4, class_rotations=True, pseudo_weight=1.0)):
-        losses = {
-            float(objective(corners, x, np.where(np.arange(10) < 4, labels, k), KEY)[0]) for k in (-1, 0, 3)
-        }
-        assert len(losses) == 1
+    others = [np.where(np.arange(10) < 4, labels, k) for k in (-1, 0, 3)]
+    assert len({float(objective(corners, MeanPrediction(5), x, each, KEY)[0]) for each in others}) == 1
 
 
 def test_pseudo_labels_are_those_that_the_encoder_is_sure_of():
@@ -84,11 +86,92 @@ def test_pseudo_labels_are_those_that_the_encoder_is_sure_of():
     sure = special.softmax(corners(x[4:]).classes, axis=1).max(1)
     limit = float(np.sort(sure)[2:4].mean())
     with_them = S4L(PLAIN, 4, 0.0, pseudo_weight=2.0, pseudo_confidence=limit)
-    loss, metrics = with_them(corners, x, labels, KEY)
+    loss, metrics = with_them(corners, None, x, labels, KEY)
     own = nll(corners(x[4:]).classes, corners(x[4:]).classes.argmax(1))
     expected = nll(corners(x[:4]).classes, labels[:4]).mean() + 2 * np.sum(own[sure >= limit]) / 6
     assert loss == pytest.approx(expected, rel=1e-5)
     assert metrics["pseudo/share"] == pytest.approx(0.5)
+
+
+def test_vicreg_is_the_formula_of_the_paper():
+    a, b = np.random.default_rng(0).standard_normal((2, 6, 5))
+    b = 0.3 * a + 0.1 * b + 2
+    objective = VICReg(STILL, least_area=1.0)
+
+    def embed(features):  # the embeddings of the first and of the second views
+        assert features.shape == (12, 3)
+        return jnp.concatenate([a, b])
+
+    loss, metrics = objective(corners, embed, images(6), None, KEY)
+    covariances = [np.cov(z.T) for z in (a, b)]
+    shortfall = [np.maximum(0, 1 - np.sqrt(np.diag(c) + 1e-4)).mean() for c in covariances]
+    assert 0 < shortfall[0] < shortfall[1]
+    off_diagonal = sum(np.sum(c**2) - np.sum(np.diag(c) ** 2) for c in covariances) / 5
+    assert metrics["loss/invariance"] == pytest.approx(np.mean((a - b) ** 2), rel=1e-5)
+    assert metrics["loss/variance"] == pytest.approx(np.mean(shortfall), rel=1e-5)
+    assert metrics["loss/covariance"] == pytest.approx(off_diagonal, rel=1e-5)
+    expected = 25 * np.mean((a - b) ** 2) + 25 * np.mean(shortfall) + off_diagonal
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_vicreg_embeds_two_views_of_each_image():
+    shown = []
+
+    def encoder(x):
+        shown.append(x)
+        return corners(x)
+
+    x = images(6, side=8)
+    VICReg(PLAIN)(encoder, Expander(3, 8, random_streams(0)), x, None, KEY)
+    assert shown[0].shape == (12, 8, 8, 3) and not np.allclose(shown[0][:6], shown[0][6:])
+
+
+@pytest.mark.parametrize("rotation_weight", [0.0, 0.5])
+def test_fixmatch_is_the_formula_of_the_paper(rotation_weight):
+    """Without augmentation a pseudo-label and the prediction that it trains are of the same image."""
+    x, labels = images(), np.array([3, 1, 4, 1, 0, 0, 0, 0, 0, 0])
+    shares, mean = (0.1, 0.1, 0.2, 0.2, 0.4), MeanPrediction(5)
+    p = special.softmax(np.float64(corners(x[4:]).classes), axis=1)
+    aligned = p * np.array(shares) / 0.2
+    aligned /= aligned.sum(1, keepdims=True)
+    limit = float(np.sort(aligned.max(1))[2:4].mean())
+    objective = FixMatch(STILL, 4, shares, rotation_weight, pseudo_weight=2.0, confidence=limit)
+    loss, metrics = objective(corners, mean, x, labels, KEY)
+    sure = aligned.max(1) >= limit
+    pseudo = np.sum(sure * nll(corners(x[4:]).classes, aligned.argmax(1))) / 6
+    expected = nll(corners(x[:4]).classes, labels[:4]).mean() + 2 * pseudo
+    turns = np.concatenate([np.rot90(x[4 + k :: 4], k, (1, 2)) for k in range(4)])
+    expected += rotation_weight * nll(corners(turns).turns, [0, 0, 1, 1, 2, 3]).mean()
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert metrics["pseudo/share"] == pytest.approx(0.5)
+    np.testing.assert_allclose(mean.mean[...], 127 / 128 / 5 + p.mean(0) / 128, rtol=1e-5)
+
+
+def test_fixmatch_sees_pseudo_labels_strongly_augmented():
+    """Strongly augmented copies are inverted here, so an encoder that is sure of an image is wrong then."""
+    x = np.concatenate([np.zeros((5, 6, 6, 1)), np.ones((5, 6, 6, 1))]).astype(np.float32)
+
+    def brightness(x):
+        logit = 20 * x.mean((1, 2)) - 10
+        return EncoderOut(logit, logit, jnp.concatenate([-logit, logit], 1))
+
+    def inverted(rng, images):
+        return 1 - images
+
+    objective = FixMatch(dataclasses.replace(PLAIN, strong=inverted), 4, (0.5, 0.5), 0.0)
+    _, metrics = objective(brightness, MeanPrediction(2), x, np.zeros(10, int), KEY)
+    assert metrics["pseudo/share"] == 1 and metrics["loss/pseudo"] == pytest.approx(20)
+
+
+def test_predictions_are_aligned_with_the_shares():
+    """A prediction that equals the mean becomes the shares."""
+    rng = np.random.default_rng(0)
+    p, shares, mean = rng.dirichlet(np.ones(4), 6), np.array([0.4, 0.3, 0.3, 0.0]), rng.dirichlet(np.ones(4))
+    expected = np.stack([row * shares / mean / np.sum(row * shares / mean) for row in p])
+    np.testing.assert_allclose(align(p, shares, mean), expected, rtol=1e-5)
+    np.testing.assert_allclose(align(mean[None], shares, mean)[0], shares, rtol=1e-5)
+    assert (np.asarray(align(p, shares, mean))[:, 3] == 0).all()
 
 
 def test_cross_entropy_of_scipy():
@@ -96,6 +179,16 @@ def test_cross_entropy_of_scipy():
     loss, accuracy = cross_entropy(jnp.asarray(logits), targets)
     assert loss == pytest.approx(nll(logits, targets).mean(), rel=1e-5)
     assert accuracy == pytest.approx(np.mean(logits.argmax(1) == targets))
+
+
+def test_the_moving_average_is_that_of_numpy():
+    values = np.random.default_rng(0).random((30, 4)).astype(np.float32)
+    average = expected = values[0]
+    for step, value in enumerate(values):
+        decay = min(0.7, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+        average = moved(average, value, 0.7, step)
+    np.testing.assert_allclose(average, expected, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -134,6 +227,34 @@ def test_an_encoder_starts_from_the_weights_of_another(tmp_path):
                 schedule=TrainSchedule(2),
                 **options,
             )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fixmatch", "vicreg"])
+def test_a_stopped_training_resumes_bit_exactly(name, tmp_path, monkeypatch):
+    """Its checkpoints hold the moving averages, and the head of the objective."""
+    split = open_dataset("blobs").train
+    training = dataclasses.replace(PLAIN, average_decay=0.9, augmentation=Augmentation())
+    spec, labelled = EncoderSpec((8, 8, 3), ("a", "b", "c", "d"), width=4), 4 if name == "fixmatch" else 0
+    objective = FixMatch(training, 4, 4 * (0.25,)) if labelled else VICReg(training, width=8)
+    schedule = TrainSchedule(6, log_every=2, save_every=3)
+
+    def train(folder):
+        options = dict(training=training, schedule=schedule, seed=0, labelled=labelled)
+        return train_encoder(name, spec, split, objective, run_dir=tmp_path / folder, **options).net
+
+    whole, put, calls = train("whole"), Placement.make_global, []
+
+    def dies(self, batches):
+        calls.append(1)
+        if len(calls) == 5:
+            raise RuntimeError("killed")
+        return put(self, batches)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(Placement, "make_global", dies)
+        train("parts")
+    jax.tree.map(np.testing.assert_array_equal, train("parts"), whole)
 
 
 def test_nothing_is_changed_unless_asked():

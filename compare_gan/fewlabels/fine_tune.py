@@ -1,4 +1,4 @@
-"""Stage 2 with an encoder: S4L fine-tuning on the kept labels, jointly with rotation prediction.
+"""Stage 2 with an encoder: fine-tuning on the kept labels and on all images, by S4L or FixMatch.
 
 The temperature of the probabilities is fitted on kept labels that the classifier was not trained on. With
 `calibration_fits` > 0 the classifier trains on all kept labels, and extra classifiers, each trained without
@@ -27,17 +27,18 @@ from compare_gan.fewlabels.calibration import (
 from compare_gan.fewlabels.inferred import Predictions
 from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.nn.images import TURNS
-from compare_gan.training.encoder import S4L, train_encoder
+from compare_gan.training.encoder import Objective, train_encoder
+from compare_gan.training.objectives.fixmatch import FixMatch
+from compare_gan.training.objectives.s4l import S4L
 from compare_gan.training.schedule import TrainSchedule
 
 
-def classify_s4l(
+def fine_tune(
     dataset: ImageDataset, encoder: TrainedEncoder, recipe: LabelRecipe, seed: int, folder: Path
 ) -> Predictions:
-    """Fine-tunes the encoder with S4L and predicts all images.
+    """Fine-tunes the encoder and predicts all images.
 
-    Zhai et al., https://arxiv.org/abs/1905.03670. Writes `classifier.npz`, or reads it if it exists. A class
-    without a label has probability 0.
+    Writes `classifier.npz`, or reads it if it exists. A class without a label has probability 0.
 
     Raises:
       UserError: no training image has a label, the encoder is for other images or classes, or the folder
@@ -82,7 +83,7 @@ def classify_s4l(
     }
     if not is_made(path, origin):
         classifier = train_without(held_out, CLASSIFY_RUN, seed + 1)
-        classifier.save(path, dict(task="rotation and few labels", seed=seed))
+        classifier.save(path, dict(task=recipe.classifier, seed=seed))
         seal(path)
     classifier = load_encoder(path)
     if not recipe.calibration_fits:
@@ -134,22 +135,30 @@ def class_logits(
 def _fine_tune(
     name: str, split: Split, encoder: TrainedEncoder, recipe: LabelRecipe, seed: int, folder: Path
 ) -> TrainedEncoder:
-    objective = S4L(
-        recipe.training,
-        recipe.labelled_batch,
-        recipe.rotation_weight,
-        recipe.class_rotations,
-        recipe.pseudo_weight,
-    )
     return train_encoder(
         name,
         encoder.spec,
         split,
-        objective,
+        _objective(recipe, split.labels, len(encoder.spec.classes)),
         training=recipe.training,
         run_dir=folder / name,
         schedule=TrainSchedule(recipe.classify_steps, log_every=25, save_every=500),
         seed=seed,
         start=encoder.net,
         labelled=recipe.labelled_batch,
+    )
+
+
+def _objective(recipe: LabelRecipe, labels: np.ndarray, classes: int) -> Objective:
+    """The training objective of the recipe for the kept labels [N]."""
+    if recipe.classifier == "fixmatch":
+        counts = np.bincount(labels[labels != UNLABELLED], minlength=classes)
+        shares = tuple((counts / counts.sum()).tolist())
+        return FixMatch(recipe.training, recipe.labelled_batch, shares, recipe.rotation_weight)
+    return S4L(
+        recipe.training,
+        recipe.labelled_batch,
+        recipe.rotation_weight,
+        recipe.class_rotations,
+        recipe.pseudo_weight,
     )

@@ -1,6 +1,6 @@
-"""Accuracy of CIFAR-10 labels inferred from a tenth of them: rotation features, then S4L.
+"""Accuracy of labels that a recipe infers from a few.
 
-  python -m benchmarks.cifar10_labels --data FOLDER --budget cpu --out runs/cifar10_labels
+  python -m benchmarks.labels --data FOLDER --label_recipe photos --label_fraction 0.1 --out runs/labels
 
 The same command resumes an interrupted run, so it can be run in pieces: timeout 1500 python -m ... It
 prints the result and writes it to result.json. The program selects nothing by hidden or test labels; the
@@ -34,27 +34,31 @@ from compare_gan.fewlabels import (  # noqa: E402
     write_probe,
     write_quality,
 )
+from compare_gan.fewlabels.budget import PerClass  # noqa: E402
 from compare_gan.fewlabels.recipe import RECIPES  # noqa: E402
 
-BUDGETS = {"cpu": "photos", "gpu": "photos_gpu"}
 SETTINGS, SECONDS = "settings.json", "seconds.json"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--data", required=True, help="CIFAR-10: a Hugging Face parquet folder, or an .npz file"
+        "--data", required=True, help="labelled images: a name, a folder, or a file such as .npz"
     )
-    parser.add_argument("--budget", required=True, choices=list(BUDGETS), help="what it may cost")
+    parser.add_argument(
+        "--label_recipe", required=True, choices=list(RECIPES), help="how labels are inferred"
+    )
     parser.add_argument("--out", required=True, type=Path, help="where everything is written")
-    parser.add_argument("--label_fraction", type=float, default=0.1, help="labels that are kept")
+    kept = parser.add_mutually_exclusive_group(required=True)
+    kept.add_argument("--label_fraction", type=float, help="share of the labels that are kept")
+    kept.add_argument("--labels_per_class", type=int, help="number of labels of each class that are kept")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
     parser.add_argument("--share", type=float, default=1.0, help="of the steps, for a first look")
     arguments = parser.parse_args()
     try:
         result = measure(arguments)
     except UserError as error:
-        sys.exit(f"cifar10_labels: {error}")
+        sys.exit(f"labels: {error}")
     except Interrupted as stop:
         sys.exit(f"{stop}; the same command resumes")
     print(
@@ -65,7 +69,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, object]:
-    recipe = RECIPES[BUDGETS[arguments.budget]]
+    recipe = RECIPES[arguments.label_recipe]
     steps = {
         name: max(1, round(arguments.share * getattr(recipe, name)))
         for name in ("pretrain_steps", "classify_steps")
@@ -77,7 +81,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         raise UserError(f"{folder}: holds a run with other settings; choose another --out")
     write_json(folder / SETTINGS, settings)
     full = open_dataset(arguments.data)
-    few = keep_labels(full, arguments.label_fraction, seed, folder)
+    count = arguments.labels_per_class
+    few = keep_labels(full, arguments.label_fraction if count is None else PerClass(count), seed, folder)
     with counted(folder, "pretrain"):
         encoder = pretrain(few, recipe, seed, folder)
     with counted(folder, "probe"):
