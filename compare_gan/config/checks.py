@@ -8,8 +8,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from compare_gan.config.partials import signature_source
 from compare_gan.core.errors import UserError
+from compare_gan.core.partials import signature_source
 
 DESCRIPTIONS = {int: "an integer", float: "a number", bool: "True or False", str: "a string in quotes"}
 
