@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from compare_gan.config.parse import parse
-from compare_gan.config.partials import target_of
 from compare_gan.config.write import architecture_of, network_classes, write_config
 from compare_gan.core.augmentation import refuse_mirror
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
+from compare_gan.core.partials import target_of
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import is_main_process
 from compare_gan.core.registry import GAN_METHODS

@@ -1,14 +1,15 @@
 """Checks values of a configuration against the type annotations of their parameters."""
 
 import collections.abc
+import functools
 import inspect
 import types
 import typing
 from collections.abc import Callable
 from typing import Any
 
-from compare_gan.config.partials import signature_source
 from compare_gan.core.errors import UserError
+from compare_gan.core.partials import signature_source
 
 DESCRIPTIONS = {int: "an integer", float: "a number", bool: "True or False", str: "a string in quotes"}
 
@@ -19,11 +20,17 @@ def check(owner: str, target: Callable[..., Any], values: dict[str, Any]) -> Non
     Raises:
       UserError: a value has the wrong type.
     """
-    # optax annotates with the unqualified name of a chex type
-    hints = typing.get_type_hints(signature_source(target), localns={"ArrayTree": Any})
+    hints = annotations(signature_source(target))
     for name, value in values.items():
         if name in hints and not fits(value, hints[name]):
             raise UserError(f"{owner}.{name} is {gin_literal(value)}; it must be {describe(hints[name])}")
+
+
+@functools.cache
+def annotations(target: Callable[..., Any]) -> dict[str, Any]:
+    """The type of each annotated parameter."""
+    # optax annotates with the unqualified name of a chex type
+    return typing.get_type_hints(target, localns={"ArrayTree": Any})
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -3,14 +3,13 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
-from compare_gan.core.types import Batch, GANState, Tree
+from compare_gan.core.types import Batch, GANState, NetState, Tree
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import discriminator_step, train_step
 from compare_gan.nn import convolution
@@ -42,14 +41,23 @@ class Costs:
     flops: float  # per step
 
 
+class Outline(NamedTuple):
+    """The shapes of a training state, and the names of submodules in order of creation."""
+
+    state: GANState
+    generator: list[str]
+    backbone: list[str]  # of the discriminator
+    heads: list[str]
+
+
 def costs(gan: GAN, compiled: bool = False) -> Costs:
     """The costs of `gan`. With `compiled`, the step is compiled for `temporaries`, which may take minutes."""
-    state = jax.eval_shape(gan.init, jax.random.key(0))
+    state, generator, backbone, heads = outline(gan)
     memory = trace_step(gan, state).lower().compile().memory_analysis() if compiled else None
     return Costs(
-        generator=parameter_counts(lambda: gan.generator(random_streams(0))),
-        discriminator=parameter_counts(lambda: gan.discriminator(random_streams(0)).backbone)
-        + parameter_counts(lambda: gan.discriminator(random_streams(0)).heads, "head: "),
+        generator=parameter_counts(generator, state.g),
+        discriminator=parameter_counts(backbone, part(state.d, "backbone"))
+        + parameter_counts(heads, part(state.d, "heads"), "head: "),
         parameters=num_bytes((state.g.params, state.d.params)),
         statistics=num_bytes((state.g.extra, state.d.extra)),
         optimisers=num_bytes((state.g_opt, state.d_opt)),
@@ -60,22 +68,32 @@ def costs(gan: GAN, compiled: bool = False) -> Costs:
     )
 
 
-def parameter_counts(make: Callable[[], object], prefix: str = "") -> tuple[ParameterCount, ...]:
-    """Counts for the top-level submodules of a network, in order of creation."""
-    names: list[str] = []
+@functools.lru_cache(maxsize=32)
+def outline(gan: GAN) -> Outline:
+    """Traces the construction of both networks once: for a deep network it takes long."""
+    names: list[list[str]] = []
 
-    def build() -> object:
-        network = make()
-        names.extend(vars(network))  # NNX does not keep the order
-        return network
+    def init() -> GANState:
+        g, d = gan.generator(random_streams(0)), gan.discriminator(random_streams(0))
+        names.extend(list(vars(module)) for module in (g, d.backbone, d.heads))  # NNX loses their order
+        return gan.initial_state(net_state(g), net_state(d))
 
-    state = net_state(nnx.eval_shape(build))
+    return Outline(jax.eval_shape(init), *names)
+
+
+def part(network: NetState, name: str) -> NetState:
+    """The state of one submodule of a network."""
+    return NetState(network.params.get(name, {}), network.extra.get(name, {}))
+
+
+def parameter_counts(names: Sequence[str], network: NetState, prefix: str = "") -> tuple[ParameterCount, ...]:
+    """Counts for the submodules `names` that have parameters or state."""
     return tuple(
         ParameterCount(
-            f"{prefix}{name}", num_elements(state.params.get(name)), num_elements(state.extra.get(name))
+            f"{prefix}{name}", num_elements(network.params.get(name)), num_elements(network.extra.get(name))
         )
         for name in names
-        if name in state.params or name in state.extra
+        if name in network.params or name in network.extra
     )
 
 
@@ -108,9 +126,8 @@ def flops(gan: GAN) -> float:
     counts the body of a loop once. So the discriminator updates after the first are added here, and
     gradient accumulation is disabled.
     """
-    one = dataclasses.replace(gan, gradient_accumulation=1, disc_iters=1)
-    state = jax.eval_shape(one.init, jax.random.key(0))
-    with convolution.without_cpu(True):
+    one, state = dataclasses.replace(gan, gradient_accumulation=1, disc_iters=1), outline(gan).state
+    with convolution.on_cpu(False):
         total = program_flops(trace_step(one, state))
         if gan.disc_iters > 1:
             update = jax.jit(functools.partial(discriminator_step, one))

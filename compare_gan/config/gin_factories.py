@@ -15,8 +15,8 @@ import gin
 
 from compare_gan.config.checks import check
 from compare_gan.config.legacy import BOUND_ELSEWHERE, IGNORED
-from compare_gan.config.partials import arguments, bound, target_of
 from compare_gan.core.errors import UserError
+from compare_gan.core.partials import arguments, bound, target_of
 from compare_gan.core.registry import EXPOSED, GAN_METHODS, Exposed
 from compare_gan.gans.gan import GAN
 

@@ -129,7 +129,7 @@ def trains_identically(one: Parsed, other: Parsed, spec: ImageSpec) -> bool:
         rest = dataclasses.replace(without, **{name: getattr(gan, name) for name in fields})
         if without.layers.weights != gan.layers.weights or rest != gan:
             return False
-        return networks(gan) == networks(without)
+        return same_networks(gan, without)
     except UserError:
         return False
 
@@ -138,9 +138,15 @@ def comparable(parsed: Parsed, **changes: Any) -> Parsed:
     return dataclasses.replace(parsed, operative_config="", **changes)
 
 
-def networks(gan: GAN) -> list[tuple[nnx.GraphDef, NetState]]:
-    """Structure and array shapes of the generator and the discriminator."""
-    return [(gan.g_def, net_state(gan.abstract_g)), (gan.d_def, net_state(gan.abstract_d))]
+def same_networks(one: GAN, other: GAN) -> bool:
+    """Whether the networks have the same structure and array shapes."""
+    return all(a == b for a, b in zip(networks(one), networks(other), strict=True))
+
+
+def networks(gan: GAN) -> Iterator[tuple[nnx.GraphDef, NetState]]:
+    """Structure and array shapes of the generator, then of the discriminator."""
+    yield gan.g_def, net_state(gan.abstract_g)
+    yield gan.d_def, net_state(gan.abstract_d)
 
 
 def spectral_norms(gan: GAN) -> list[bool]:
@@ -179,6 +185,6 @@ def labels_are_unused(gan: GAN) -> bool:
     if any(task.needs_labels for task in gan.tasks):
         return False
     try:
-        return networks(gan) == networks(dataclasses.replace(gan, conditional=False))
+        return same_networks(gan, dataclasses.replace(gan, conditional=False))
     except UserError:
         return False

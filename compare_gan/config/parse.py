@@ -30,9 +30,9 @@ from compare_gan.config.gin_factories import (
     label,
     register_all,
 )
-from compare_gan.config.partials import arguments, bound, target_of
 from compare_gan.config.reader import ReadResult, first_line, read
 from compare_gan.core.errors import UserError
+from compare_gan.core.partials import arguments, bound, target_of
 from compare_gan.core.registry import (
     ARCHITECTURES,
     GAN_METHODS,

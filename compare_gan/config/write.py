@@ -10,7 +10,7 @@ import numpy as np
 from compare_gan.config.gin_factories import exposed, parameters
 from compare_gan.config.legacy import IGNORED
 from compare_gan.config.parse import parse
-from compare_gan.config.partials import arguments, target_of
+from compare_gan.core.partials import arguments, target_of
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.sampling import Prior

@@ -55,6 +55,11 @@ class Placement:
         return self.mesh.shape[FSDP]
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether the devices are CPUs."""
+        return self.mesh.devices.flat[0].platform == "cpu"
+
+    @property
     def replicated(self) -> NamedSharding:
         """The sharding of arrays with a full copy on every device."""
         return NamedSharding(self.mesh, PartitionSpec())

@@ -64,7 +64,6 @@ def run_study(
     if not total:
         return []
     run_folder(study.folder)
-    write_real_grid(study.dataset, study.folder)
     failed, finished = list[Outcome](), 0
     with contextlib.closing(open_executor(study, workers, reopen, say, cluster)) as executor:
         for stage in stages:

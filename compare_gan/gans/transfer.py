@@ -8,7 +8,6 @@ they are the mean over the classes.
 """
 
 import dataclasses
-import functools
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ import numpy as np
 from flax import nnx
 
 from compare_gan.core.errors import UserError
+from compare_gan.core.partials import target_of
 from compare_gan.core.types import GANState, NetState, Tree
 from compare_gan.core.words import counted, first_few
 from compare_gan.gans.gan import GAN
@@ -106,7 +106,7 @@ class Transfer:
         if old != new:
             raise UserError(f"its images are {'x'.join(map(str, old))}, and here {'x'.join(map(str, new))}")
         for part in ("make_generator", "make_discriminator"):
-            known, wanted = (_class_of(getattr(each.gan, part)) for each in (source, target))
+            known, wanted = (target_of(getattr(each.gan, part)) for each in (source, target))
             if known is not wanted:
                 raise UserError(f"its architecture has {_described(known)}, and here {_described(wanted)}")
         g, d = (_network_transfer(*pair) for pair in zip(_networks(source), _networks(target), strict=True))
@@ -209,10 +209,6 @@ def _flat(tree: Tree) -> dict[str, Any]:
 
 def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _class_of(make: Any) -> Any:
-    return make.func if isinstance(make, functools.partial) else make
 
 
 def _described(network: Any) -> str:

@@ -23,8 +23,9 @@ from compare_gan.nn.winograd import Padding, padded
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 MAX_COLUMNS = 64  # widest patch matrix for which im2col is used
-# Programs traced in `with without_cpu(True):` are for other platforms; tracing them takes less time.
-without_cpu = jax.make_user_context(False)
+# Programs traced in `with on_cpu(True):` are for a CPU, those in `with on_cpu(False):` for other platforms.
+# By default they are for all platforms, which takes longer to trace.
+on_cpu: Any = jax.make_user_context(None)
 _Map = Callable[[Array, Array], Array]
 
 
@@ -154,10 +155,10 @@ def _kernel_gradient_bwd(size, stride, padding, residuals, dk):
 _kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
 
 
-def _by_platform(on_cpu: _Map, elsewhere: _Map, x: Array, y: Array) -> Array:
-    if without_cpu.value:
-        return elsewhere(x, y)
-    return lax.platform_dependent(x, y, cpu=on_cpu, default=elsewhere)
+def _by_platform(cpu: _Map, elsewhere: _Map, x: Array, y: Array) -> Array:
+    if on_cpu.value is None:
+        return lax.platform_dependent(x, y, cpu=cpu, default=elsewhere)
+    return cpu(x, y) if on_cpu.value else elsewhere(x, y)
 
 
 def _by_kernel(fast: _Map, plain: _Map, x: Array, kernel: Array) -> Array:

@@ -1,6 +1,7 @@
 """Linear, convolution and its transpose, optionally under spectral normalisation."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -18,6 +19,7 @@ class SpectralVector(nnx.Variable):
     """Running estimate of a kernel's first singular vector."""
 
 
+@functools.partial(jax.jit, static_argnames=("side", "epsilon"))  # traced once for each shape
 def spectral_normalize(kernel: Array, u: Array, side: str, epsilon: float) -> tuple[Array, Array]:
     """Divides a kernel by its largest singular value, estimated by one power iteration.
 

@@ -1,11 +1,11 @@
 """Gradient penalties on the discriminator."""
 
-import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from compare_gan.core.partials import target_of
 from compare_gan.core.registry import PENALTIES
 from compare_gan.core.types import Array, Penalty, PenaltyInputs
 
@@ -87,7 +87,7 @@ def r1_r2_penalty(p: PenaltyInputs, interval: int = 1) -> Array:
 
 def is_gradient_penalty(penalty: Penalty) -> bool:
     """Whether a penalty is of this module; arguments may be bound by `functools.partial`."""
-    return (penalty.func if isinstance(penalty, functools.partial) else penalty) in GRADIENT_PENALTIES
+    return target_of(penalty) in GRADIENT_PENALTIES
 
 
 def zero_centred(discriminator: Callable[[Array], Array], x: Array) -> Array:

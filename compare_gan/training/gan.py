@@ -82,12 +82,7 @@ def train(
     if gan.conditional:
         check_labels(split.labels, gan.spec.num_classes)
     placement = placement or Placement.create()
-    platform = placement.mesh.devices.flat[0].platform
-    if (
-        gan.layers.precision.compute == "bfloat16"
-        and platform == "cpu"
-        and not kernels.supports(jnp.bfloat16)
-    ):
+    if gan.layers.precision.compute == "bfloat16" and placement.on_cpu and not kernels.supports(jnp.bfloat16):
         log.warning(
             "precision.compute is bfloat16, which is slower than float32 here: it needs a processor with "
             "avx512_bf16 and the package compare_gan_cpu"

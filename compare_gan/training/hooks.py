@@ -15,6 +15,7 @@ import jax
 from compare_gan.core.processes import broadcast_from_main
 from compare_gan.core.progress import Progress
 from compare_gan.core.run_files import METRICS_LOG, PROFILE
+from compare_gan.core.types import Array
 from compare_gan.training.checkpoints import Checkpoints
 from compare_gan.training.schedule import TrainSchedule
 from compare_gan.training.writers import MetricsLog, SampleWriter
@@ -105,15 +106,23 @@ class MetricsHook:
 
 
 class SampleHook:
-    """Draws samples before the first step, every `sample_every` steps and after the last."""
+    """Draws samples before the first step, every `sample_every` steps and after the last.
+
+    The devices draw those of step 0 while the host compiles the first step, so they are written after it. A
+    run that is killed before that starts again with step 0.
+    """
 
     def __init__(self, writer: SampleWriter, schedule: TrainSchedule):
         self.writer, self.schedule = writer, schedule
         self.std: float | None = None  # `sample_std` of this step's samples; None if there are none
+        self.initial: dict[str, Array] | None = None  # images of step 0 that are not yet written
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
-        drawn = step == 0 or self.schedule.due(self.schedule.sample_every, step)
-        self.std = self.writer.write(state, step) if drawn else None
+        if self.initial is not None:
+            self.writer.write(self.initial, 0)
+        self.initial = self.writer.draw(state) if step == 0 else None
+        drawn = self.schedule.due(self.schedule.sample_every, step)
+        self.std = self.writer.write(self.writer.draw(state), step) if drawn else None
 
 
 class BestCheckpointHook:

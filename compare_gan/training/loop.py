@@ -23,6 +23,7 @@ from compare_gan.core.processes import all_processes, any_process, is_main_proce
 from compare_gan.core.progress import bars_removed
 from compare_gan.core.types import Array, Batch, Metrics
 from compare_gan.data.base import Split
+from compare_gan.nn.convolution import on_cpu
 from compare_gan.training.checkpoints import Checkpoints
 from compare_gan.training.divergence import count_rollbacks, note_rollback
 from compare_gan.training.feed import open_feed
@@ -105,8 +106,9 @@ def run(
 
         def start(rollbacks: int) -> tuple[Any, int, Array, Reports]:
             state = init(init_rng)
-            state = checkpoints.restore(state) or begin(state)
-            step = int(state.step)
+            restored = checkpoints.restore(state)
+            state = begin(state) if restored is None else restored
+            step = 0 if restored is None else int(state.step)  # a new state may still be computed
             # Steps that are repeated after a rollback use other random numbers.
             rng = jax.random.fold_in(root, rollbacks) if rollbacks else root
             return state, step, placement.replicate(jax.random.key_data(rng)), Reports(schedule, step)
@@ -173,7 +175,7 @@ def compile_step(
 
     def step(state: Any, data: Any, batch: Any, key_data: Array) -> tuple[Any, Metrics]:
         rng = jax.random.fold_in(jax.random.wrap_key_data(key_data), state.step)
-        with jax.sharding.use_abstract_mesh(placement.mesh.abstract_mesh):
+        with jax.sharding.use_abstract_mesh(placement.mesh.abstract_mesh), on_cpu(placement.on_cpu):
             return job.step(state, select(data, batch), rng, placement.shard_batch)
 
     state, replicated = state_sharding(job, placement), placement.replicated

@@ -23,9 +23,10 @@ from compare_gan.training.writers import COLUMNS, ROWS
 class TensorBoardHook:
     """Mirrors `metrics.jsonl` and `samples/` in a TensorBoard event file in the run folder.
 
-    When training starts, resumes or rolls back, the event file is rewritten from these files, so the
-    events are those of one uninterrupted training. Values computed from the step or the log are added:
-    `learning_rate/g`, `learning_rate/d`, `steps_per_second` between two reports, and `samples/real`.
+    After the first step, and when training resumes or rolls back, the event file is rewritten from these
+    files, so the events are those of one uninterrupted training. Values computed from the step or the log
+    are added: `learning_rate/g`, `learning_rate/d`, `steps_per_second` between two reports, and
+    `samples/real`.
 
     Args:
       run_dir: the run folder.
@@ -45,10 +46,10 @@ class TensorBoardHook:
         self.began = 0.0  # seconds since 1970: the time of a row is this plus its "seconds"
 
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
-        if not is_main_process():
+        if not is_main_process() or step == 0:  # samples of step 0 are written after the first step
             return
         drawn = self.samples.std is not None  # samples of this step exist
-        if self.events is None or step <= self.step:  # training starts, resumes, or was rolled back
+        if self.events is None or step <= self.step:  # training started, resumes, or was rolled back
             self._begin(step if drawn else step - 1)
         elif metrics is not None:
             for row in self._new_rows():

@@ -1,6 +1,8 @@
 """Writers of the metrics log, and of image grids of fixed latent vectors."""
 
+import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +51,15 @@ class SampleWriter:
     """
 
     def __init__(self, gan: GAN, run_dir: Path, seed: int, placement: Placement):
-        self.run_dir, self.placement = run_dir, placement
-        rows = min(ROWS, gan.y_dim) if gan.y_dim > 1 else ROWS
-        classes = np.repeat(np.arange(rows), COLUMNS)
-        y = np.eye(gan.y_dim, dtype=np.float32)[classes % gan.y_dim] if gan.conditional else None
+        self.gan, self.run_dir, self.seed, self.placement = gan, run_dir, seed, placement
+        self.rows = min(ROWS, gan.y_dim) if gan.y_dim > 1 else ROWS
+        classes = np.repeat(np.arange(self.rows), COLUMNS)
+        self.y = np.eye(gan.y_dim, dtype=np.float32)[classes % gan.y_dim] if gan.conditional else None
+
+    @functools.cached_property
+    def inputs(self) -> tuple[Array, dict[str, Array]]:
+        """The key of standing statistics, and the latent vectors of each folder: [N, Z]."""
+        gan, rows = self.gan, self.rows
 
         @jax.jit  # one program: each operation by itself would be compiled at every start
         def inputs(rng: Array) -> tuple[Array, dict[str, Array]]:
@@ -62,22 +69,26 @@ class SampleWriter:
             between = spherical(ends[0], ends[1], jnp.linspace(0, 1, COLUMNS))
             return z_rng, {SAMPLES: z, INTERPOLATIONS: between.reshape(-1, gan.z_dim)}
 
-        self.rows = rows
-        z_rng, self.inputs = inputs(jax.random.key(seed))
-        self.draw = lambda state, z: compiled_sample(gan, state, z, y)
-        self.prepare = lambda state: with_standing_stats(gan, state, z_rng, PREVIEW)
+        return inputs(jax.random.key(self.seed))
 
-    def write(self, state: GANState, step: int) -> float:
-        """Writes the image grids of a step. Returns `sample_std` of the samples.
+    def draw(self, state: GANState) -> dict[str, Array]:
+        """Generates the images of each folder, [N, H, W, C] in [0, 1], without waiting for the devices.
 
         All processes must call it, since the state may be sharded over them; each generates all images.
         """
-        state = self.prepare(self.placement.gather(inference_state(state)))
-        drawn = {folder: np.asarray(self.draw(state, z)) for folder, z in self.inputs.items()}
+        rng, latents = self.inputs
+        state = with_standing_stats(self.gan, self.placement.gather(inference_state(state)), rng, PREVIEW)
+        return {folder: compiled_sample(self.gan, state, z, self.y) for folder, z in latents.items()}
+
+    def write(self, drawn: Mapping[str, Array], step: int) -> float:
+        """Writes the images from `draw` as the grids of a step. Returns `sample_std` of the samples.
+
+        All processes must call it.
+        """
         for folder, images in drawn.items() if is_main_process() else ():
-            picture = to_uint8(np.nan_to_num(images))
+            picture = to_uint8(np.nan_to_num(np.asarray(images)))
             write_grid(self.run_dir / folder / f"{step:06}.png", picture, self.rows, COLUMNS)
-        return broadcast_from_main(sample_std(drawn[SAMPLES]))
+        return broadcast_from_main(sample_std(np.asarray(drawn[SAMPLES])))
 
 
 def sample_std(images: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from flax import nnx
 from compare_gan.architectures import dcgan, resnet_cifar, resnet_small
 from compare_gan.config.gin_factories import configured, register_all
 from compare_gan.config.parse import DatasetChoice, RunConfig, parse
-from compare_gan.config.partials import bound
+from compare_gan.core.partials import bound
 from compare_gan.core.registry import EXPOSED, LOSSES
 from compare_gan.core.types import ImageSpec
 from compare_gan.gans.gan import GAN

@@ -150,6 +150,22 @@ def test_inside_loops(stride):
     jax.tree.map(lambda t, a, b: close(t, a + b, 4e-6), total, *outside)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_programs_for_one_platform_are_shorter_and_compute_the_same(stride):
+    x, kernel, dy = arrays(6, 6, 3, 3, stride)
+
+    def gradients(on_cpu):
+        with convolution.on_cpu(on_cpu):
+            traced = jax.jit(lambda x, k: jax.vjp(lambda x, k: convolve(x, k, stride), x, k)[1](dy))
+            return str(jax.make_jaxpr(traced)(x, kernel)), traced(x, kernel)
+
+    (everywhere, expected), (here, found), (elsewhere, other) = map(gradients, (None, True, False))
+    assert "platform_index" in everywhere
+    assert "platform_index" not in here + elsewhere
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    jax.tree.map(lambda a, b: close(a, b, 4e-6), other, expected)
+
+
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_groups_are_those_of_xla(groups):
     x, kernel, _ = arrays(5, 4, 3, 3, 1)

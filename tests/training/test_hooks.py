@@ -9,7 +9,7 @@ import pytest
 
 from compare_gan.core.files import read_log
 from compare_gan.training.checkpoints import Checkpoints
-from compare_gan.training.hooks import Action, ProfileHook, call_hooks
+from compare_gan.training.hooks import Action, ProfileHook, SampleHook, call_hooks
 from compare_gan.training.loop import Job, run
 from compare_gan.training.reports import Reports
 from compare_gan.training.schedule import TrainSchedule
@@ -71,6 +71,45 @@ def test_a_resumed_run_does_not_call_hooks_with_step_0(tmp_path):
     assert [call[0] for call in record.calls] == [3, 4]
     trained(tmp_path, TrainSchedule(4), record)
     assert len(record.calls) == 2  # there is nothing left to do
+
+
+class Writer:
+    """Draws the number of steps that the state has taken; keeps it, and the checkpoints at that time."""
+
+    def __init__(self, run_dir):
+        self.checkpoints, self.written = Checkpoints(run_dir), []
+
+    def draw(self, state):
+        return {"samples": state.step * 1}
+
+    def write(self, drawn, step):
+        self.written.append((step, int(drawn["samples"]), self.checkpoints.steps()))
+        return 1.0
+
+
+def test_samples_of_step_0_are_of_the_initial_state_and_written_before_a_checkpoint(tmp_path):
+    schedule = TrainSchedule(5, sample_every=2, save_every=1, keep_checkpoints=None)
+    writer, stds = Writer(tmp_path), []
+    samples = SampleHook(writer, schedule)
+    trained(tmp_path, schedule, samples, lambda step, state, metrics: stds.append(samples.std))
+    written = [(step, number) for step, number, _ in writer.written]
+    assert written == [(0, 0), (2, 2), (4, 4), (5, 5)]
+    assert writer.written[0][2] == []
+    assert stds == [None, None, 1.0, None, 1.0, 1.0]
+
+
+def test_a_run_that_is_killed_before_its_first_step_ends_draws_step_0_again(tmp_path):
+    schedule = TrainSchedule(2, sample_every=2)
+    killed, writer = Writer(tmp_path), Writer(tmp_path)
+
+    def kill(step, state, metrics):
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        trained(tmp_path, schedule, SampleHook(killed, schedule), kill)
+    assert killed.written == []
+    trained(tmp_path, schedule, SampleHook(writer, schedule))
+    assert [step for step, *_ in writer.written] == [0, 2]
 
 
 def test_save_writes_a_checkpoint(tmp_path):

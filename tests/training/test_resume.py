@@ -11,7 +11,8 @@ from compare_gan.core.files import read_log
 from compare_gan.core.placement import Placement
 from compare_gan.data import Split
 from compare_gan.training.checkpoints import Checkpoints
-from compare_gan.training.gan import train
+from compare_gan.training.gan import job_of, train
+from compare_gan.training.loop import compile_init
 from compare_gan.training.schedule import TrainSchedule
 from compare_gan.training.tensorboard import learning_rates
 from compare_gan.training.writers import SampleWriter
@@ -71,8 +72,8 @@ def test_a_killed_run_resumes_bit_exactly(undisturbed, tmp_path, monkeypatch):
 
     assert numbers(reference_dir) == numbers(tmp_path)
     assert all(np.isfinite(list(line.values())).all() for line in numbers(tmp_path))
-    last = "samples/000008.png"
-    assert (reference_dir / last).read_bytes() == (tmp_path / last).read_bytes()
+    for picture in ("samples/000000.png", "interpolations/000000.png", "samples/000008.png"):
+        assert (reference_dir / picture).read_bytes() == (tmp_path / picture).read_bytes()
     rates = learning_rates(GANS[name], SCHEDULE.steps)
     for run_dir in (reference_dir, tmp_path):  # TensorBoard events
         found = values(run_dir)
@@ -101,9 +102,21 @@ def test_old_checkpoints_that_a_killed_process_did_not_remove_are_removed(undist
     assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["6", "8"]
 
 
+def test_pictures_of_step_0_are_those_of_the_initial_state(undisturbed, tmp_path):
+    """The loop donates that state to the first step, while the pictures are drawn."""
+    name, run_dir, _ = undisturbed
+    placement = Placement.create()
+    gan = GANS[name].with_replicas(placement.mesh.size)
+    state = compile_init(job_of(gan, False), placement)(jax.random.split(jax.random.key(0))[0])
+    writer = SampleWriter(gan, tmp_path, 0, placement)
+    writer.write(writer.draw(state), 0)
+    for picture in ("samples/000000.png", "interpolations/000000.png"):
+        assert (run_dir / picture).read_bytes() == (tmp_path / picture).read_bytes()
+
+
 def test_pictures_show_the_same_vectors_at_every_step(tmp_path):
     gan = GANS["s3gan"]
     first, again = (SampleWriter(gan, tmp_path, 3, Placement.create()) for _ in range(2))
     for name in ("samples", "interpolations"):
-        np.testing.assert_array_equal(first.inputs[name], again.inputs[name])
+        np.testing.assert_array_equal(first.inputs[1][name], again.inputs[1][name])
     assert first.rows == gan.y_dim == 4

@@ -95,7 +95,7 @@ def test_a_rollback_discards_events_and_samples_of_later_steps(tmp_path):
     largest = []
 
     def look(step, state, metrics):
-        largest.append((step, max(at for _, at in values(tmp_path))))
+        largest.append((step, max((at for _, at in values(tmp_path)), default=0)))
         return Action.ROLL_BACK if len(largest) == 8 else None
 
     trained(tmp_path, look)
