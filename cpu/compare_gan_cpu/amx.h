@@ -484,59 +484,67 @@ class TileKernelGradient {
     for (int64_t i = 0; i < k.height; ++i) {
       for (int64_t j = 0; j < (merged_ ? 1 : k.width); ++j) {
         const int64_t plane = i % step_ * step_ + j % step_;
-        for (int64_t c = 0; c < depth_; c += kTile) {
-          lefts_.push_back((plane * round_up(depth_, kTile) + c) * pitch_ + i / step_ * images_.pitch() +
-                           j / step_);
-        }
+        taps_.push_back(plane * kTile * pitch_ + i / step_ * images_.pitch() + j / step_);
       }
     }
   }
 
   void run(xla::ffi::ThreadPool& pool, const uint16_t* x, const uint16_t* dy, uint16_t* gradient) const {
     static thread_local Scratch<float> scratch;
-    const int64_t size = lefts_.size() * ceil_div(dy_.channels, kTile) * kTile * kTile;
-    const int64_t parts = count_parts(dy_, size), slices = ceil_div(dy_.channels, kSlice);
+    const int64_t size = tiles_of_inputs() * taps_.size() * columns() * kTile * kTile;
+    const int64_t parts = std::min(count_parts(dy_, size), std::max<int64_t>(1, kMostFloats / size)),
+                  slices = ceil_div(tiles_of_inputs(), kSlice);
     float* sums = scratch.get(parts * size);
     parallel(pool, parts * slices, [&](int64_t i) {
-      const int64_t part = i / slices, o = i % slices * kSlice;
-      sum_part(x, dy, x_.batch * part / parts, x_.batch * (part + 1) / parts, o,
-               sums + part * size + o / kTile * lefts_.size() * kTile * kTile);
+      const int64_t part = i / slices, first = i % slices * kSlice;
+      sum_part(x, dy, x_.batch * part / parts, x_.batch * (part + 1) / parts, first,
+               std::min(kSlice, tiles_of_inputs() - first), sums + part * size);
     });
     add_parts(pool, sums, parts, size, gradient);
   }
 
  private:
-  static constexpr int64_t kPixelsAtOnce = 1024;
-  static constexpr int64_t kSlice = 64;  // outputs at once
+  static constexpr int64_t kPixelsAtOnce = 512;
+  static constexpr int64_t kSlice = 4;              // tiles of inputs at once
+  static constexpr int64_t kMostFloats = 1 << 20;  // of the sums of all parts
 
-  // [16 outputs][left tile][input][output], of images `from` to `end` and outputs from `o`.
-  void sum_part(const uint16_t* x, const uint16_t* dy, int64_t from, int64_t end, int64_t o,
-                float* sums) const {
+  int64_t tiles_of_inputs() const { return ceil_div(depth_, kTile); }
+  int64_t columns() const { return ceil_div(dy_.channels, kTile); }
+
+  // [16 outputs][16 inputs][tap][input][output], of images `from` to `end` and `count` tiles of inputs.
+  void sum_part(const uint16_t* x, const uint16_t* dy, int64_t from, int64_t end, int64_t first,
+                int64_t count, float* sums) const {
     static thread_local Scratch<uint16_t> copy_scratch, x_scratch, dy_scratch;
-    const int64_t columns = ceil_div(std::min(kSlice, dy_.channels - o), kTile), lefts = lefts_.size();
+    static thread_local std::vector<int64_t> lefts;  // where left tiles begin
+    const int64_t taps = taps_.size(), planes = step_ * step_;
+    lefts.clear();
+    for (int64_t i = 0; i < count * taps; ++i) {
+      lefts.push_back(i / taps * planes * kTile * pitch_ + taps_[i % taps]);
+    }
     uint16_t* copied = copy_scratch.get(images_.size());
-    uint16_t* inputs = x_scratch.get(step_ * step_ * round_up(depth_, kTile) * pitch_);
-    uint16_t* outputs = dy_scratch.get(columns * pixels_ * kTile);
+    uint16_t* inputs = x_scratch.get(count * planes * kTile * pitch_);
+    uint16_t* outputs = dy_scratch.get(columns() * pixels_ * kTile);
     TileRegisters registers(kTile);
     for (int64_t i = 0; i < images_.groups(end - from); ++i) {
       const PaddedImages::Group group = images_.group(i, from, end);
       images_.copy(x, group, copied);
-      transpose_inputs(copied, inputs);
-      const int64_t tiles = ceil_div(images_.count(group), 2 * kTile);
-      pair_outputs(dy, group, o, columns, tiles, outputs);
-      for (int64_t column = 0; column < columns; column += 2) {
-        const int64_t wide = std::min<int64_t>(2, columns - column), most = 4 / wide;
-        for (int64_t left = 0; left < lefts; left += most) {
-          const auto product = product_of(std::min(most, lefts - left), wide);
-          (this->*product)(inputs, left, outputs + column * pixels_ * kTile, tiles, i > 0,
-                           sums + (column * lefts + left) * kTile * kTile);
+      transpose_inputs(copied, first, count, inputs);
+      const int64_t steps = ceil_div(images_.count(group), 2 * kTile);
+      pair_outputs(dy, group, steps, outputs);
+      for (int64_t column = 0; column < columns(); column += 2) {
+        const int64_t wide = std::min<int64_t>(2, columns() - column), most = 4 / wide;
+        const int64_t tiles = tiles_of_inputs() * taps;
+        float* to = sums + (column * tiles + first * taps) * kTile * kTile;
+        for (int64_t left = 0; left < count * taps; left += most, to += most * kTile * kTile) {
+          const auto product = product_of(std::min(most, count * taps - left), wide);
+          (this->*product)(inputs, lefts.data() + left, outputs + column * pixels_ * kTile, steps, i > 0, to);
         }
       }
     }
   }
 
-  using Product = void (TileKernelGradient::*)(const uint16_t*, int64_t, const uint16_t*, int64_t, bool,
-                                               float*) const;
+  using Product = void (TileKernelGradient::*)(const uint16_t*, const int64_t*, const uint16_t*, int64_t,
+                                               bool, float*) const;
   static Product product_of(int64_t rows, int64_t columns) {
     constexpr Product one[] = {&TileKernelGradient::multiply<1, 1>, &TileKernelGradient::multiply<2, 1>,
                                &TileKernelGradient::multiply<3, 1>, &TileKernelGradient::multiply<4, 1>},
@@ -544,53 +552,49 @@ class TileKernelGradient {
     return columns == 2 ? two[rows - 1] : one[rows - 1];
   }
 
-  // [row % step][column % step][input][pixel]
-  void transpose_inputs(const uint16_t* copied, uint16_t* to) const {
+  // [16 inputs][row % step][column % step][input][pixel], of `count` tiles of inputs
+  void transpose_inputs(const uint16_t* copied, int64_t first, int64_t count, uint16_t* to) const {
     const int64_t step = images_.pixel();
-    for (int64_t q = 0; q < step_ * (merged_ ? 1 : step_); ++q) {
-      const int64_t row = merged_ ? q : q / step_, column = merged_ ? 0 : q % step_;
-      const uint16_t* from = copied + row * images_.plane() + column * x_.channels;
-      uint16_t* plane = to + (row * step_ + column) * round_up(depth_, kTile) * pitch_;
+    for (int64_t q = 0; q < step_ * step_; ++q) {
+      if (merged_ && q % step_) continue;
+      const uint16_t* from = copied + q / step_ * images_.plane() + q % step_ * x_.channels + first * kTile;
       for (int64_t p = 0; p < span_; p += 2 * kTile) {
-        for (int64_t c = 0; c < depth_; c += kTile) {
-          transpose_block(from + p * step + c, step, plane + c * pitch_ + p, pitch_);
+        for (int64_t c = 0; c < count; ++c) {
+          transpose_block(from + p * step + c * kTile, step,
+                          to + (c * step_ * step_ + q) * kTile * pitch_ + p, pitch_);
         }
       }
     }
   }
 
   // [16 outputs][pair of pixels][output][pixel of pair]
-  void pair_outputs(const uint16_t* dy, const PaddedImages::Group& group, int64_t o, int64_t columns,
-                    int64_t tiles, uint16_t* to) const {
+  void pair_outputs(const uint16_t* dy, const PaddedImages::Group& group, int64_t steps, uint16_t* to) const {
     alignas(64) static constexpr uint16_t kZeros[kTile] = {};
     static thread_local std::vector<const uint16_t*> pixels;
-    pixels.assign(tiles * 2 * kTile, nullptr);
+    pixels.assign(steps * 2 * kTile, nullptr);
     images_.each(group, 0, images_.count(group), [&](int64_t i, int64_t image, int64_t row, int64_t column) {
       pixels[i] = dy + ((image * dy_.height + row) * dy_.width + column) * dy_.channels;
     });
-    for (int64_t column = 0; column < columns; ++column) {
-      const int64_t at = o + column * kTile, count = dy_.channels - at;
-      uint16_t* t = to + column * pixels_ * kTile;
-      for (int64_t i = 0; i < tiles * 2 * kTile; i += 2, t += 2 * kTile) {
-        store_pairs(pixels[i] ? pixels[i] + at : kZeros, pixels[i + 1] ? pixels[i + 1] + at : kZeros, count,
-                    t);
+    for (int64_t o = 0; o < dy_.channels; o += kTile, to += pixels_ * kTile) {
+      for (int64_t i = 0; i < steps * 2 * kTile; i += 2) {
+        store_pairs(pixels[i] ? pixels[i] + o : kZeros, pixels[i + 1] ? pixels[i + 1] + o : kZeros,
+                    dy_.channels - o, to + i * kTile);
       }
     }
   }
 
   template <int kRows, int kColumns>
-  void multiply(const uint16_t* inputs, int64_t left, const uint16_t* outputs, int64_t tiles, bool add,
-                float* sums) const {
+  void multiply(const uint16_t* inputs, const int64_t* lefts, const uint16_t* outputs, int64_t steps,
+                bool add, float* sums) const {
     constexpr int64_t kSize = kTile * kTile;
-    const int64_t column_step = lefts_.size() * kSize;
-    const int64_t* lefts = lefts_.data() + left;
+    const int64_t column_step = tiles_of_inputs() * taps_.size() * kSize;
     before_tiles();
     if (add) {
       load_sums<kRows, kColumns>(sums, kSize, column_step, 4 * kTile);
     } else {
       clear_sums<kRows, kColumns>();
     }
-    for (int64_t k = 0; k < tiles; ++k) {
+    for (int64_t k = 0; k < steps; ++k) {
       add_products<kRows, kColumns>([&](int i) { return inputs + lefts[i] + k * 2 * kTile; }, 2 * pitch_,
                                     outputs + k * kTileSize, pixels_ * kTile);
     }
@@ -600,16 +604,16 @@ class TileKernelGradient {
 
   void add_parts(xla::ffi::ThreadPool& pool, const float* sums, int64_t parts, int64_t size,
                  uint16_t* gradient) const {
-    const int64_t lefts = lefts_.size(), each = ceil_div(depth_, kTile);
-    parallel(pool, lefts, [&](int64_t left) {
-      const int64_t from = left % each * kTile, rows = std::min(kTile, depth_ - from);
+    const int64_t taps = taps_.size(), tiles = tiles_of_inputs() * taps;
+    parallel(pool, tiles, [&](int64_t tile) {
+      const int64_t from = tile / taps * kTile, rows = std::min(kTile, depth_ - from);
       for (int64_t r = 0; r < rows; ++r) {
+        uint16_t* to = gradient + (tile % taps * depth_ + from + r) * dy_.channels;
         for (int64_t o = 0; o < dy_.channels; o += kTile) {
-          const float* s = sums + (o / kTile * lefts + left) * kTile * kTile + r * kTile;
+          const float* s = sums + (o / kTile * tiles + tile) * kTile * kTile + r * kTile;
           Vec total = {};
           for (int64_t part = 0; part < parts; ++part) total += load(s + part * size);
-          Elements<uint16_t>::round(reinterpret_cast<const float*>(&total),
-                                    gradient + (left / each * depth_ + from + r) * dy_.channels + o,
+          Elements<uint16_t>::round(reinterpret_cast<const float*>(&total), to + o,
                                     std::min(kTile, dy_.channels - o));
         }
       }
@@ -625,7 +629,7 @@ class TileKernelGradient {
   const int64_t pixels_;  // of a group at most
   const int64_t span_;    // pixels of a transposed input that are read
   int64_t pitch_;         // pixels from one of them to the next
-  std::vector<int64_t> lefts_;
+  std::vector<int64_t> taps_;  // where the inputs of a tap begin, from those of the first
 };
 
 }  // namespace compare_gan
