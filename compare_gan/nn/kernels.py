@@ -54,6 +54,13 @@ def supports(dtype: Any) -> bool:
     return package is not None and level is not None and (dtype == jnp.float32 or level in package.BFLOAT16)
 
 
+def has_tiles(dtype: Any) -> bool:
+    """Whether this program multiplies arrays of this type in AMX tiles, where products cost next to nothing."""
+    if dtype != jnp.bfloat16 or jax.default_backend() != "cpu":
+        return False
+    return supports(dtype) and level_in_use() == "v4_amx"
+
+
 @functools.cache
 def level_in_use() -> str | None:
     """The instruction set of the kernels; None without kernels.
