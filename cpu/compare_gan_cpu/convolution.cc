@@ -1,9 +1,9 @@
 // Convolutions of images [B, H, W, C] by kernels [kh, kw, C, O] on a CPU, as calls from XLA programs.
 //
 // The three bilinear maps of a convolution (output, input gradient, kernel gradient) are reduced to one small
-// matrix product, `multiply_tile`, whose sums stay in registers. Inputs are first copied to a layout in which
-// the product reads consecutive memory and padding is zeros that exist; copies are small enough for the
-// cache.
+// matrix product whose sums stay in registers: `multiply_tile`, or AMX tiles for bfloat16 (amx.h). Inputs are
+// first copied to a layout in which the product reads consecutive memory and padding is zeros that exist;
+// copies are small enough for the cache.
 //
 // Each sum is taken in an order that depends on shapes only. So results do not depend on the number of
 // threads, and those of an image not on the batch. setup.py compiles this file for several instruction sets.
@@ -62,14 +62,14 @@ void convolve_images(ffi::ThreadPool& pool, const Geometry& g, const Size& k, bo
       return;
     }
   }
+  const Plan plan = transpose ? transposed(k, g) : convolution(k, g);
 #ifdef __AMX_BF16__
   if constexpr (std::is_same_v<Number, uint16_t>) {
-    TileConvolution(transpose ? transposed(k, g) : convolution(k, g), in, out, weights).run(pool, x, kernel, y);
+    TileConvolution(plan, in, out, weights).run(pool, x, kernel, y);
     return;
   }
 #endif
   flatten_narrow(k, g, in, out);
-  const Plan plan = transpose ? transposed(k, g) : convolution(k, g);
   Convolution<Number>(plan, in, out, weights).run(pool, x, kernel, y);
 }
 
