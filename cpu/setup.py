@@ -9,7 +9,9 @@ from setuptools import Extension, setup
 LEVELS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     wide = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
-    LEVELS |= {"v3": ["-march=x86-64-v3"], "v4": wide, "v4_bf16": [*wide, "-mavx512bf16"]}
+    bf16 = [*wide, "-mavx512bf16"]
+    LEVELS |= {"v3": ["-march=x86-64-v3"], "v4": wide, "v4_bf16": bf16}
+    LEVELS |= {"v4_amx": [*bf16, "-mamx-tile", "-mamx-bf16"]}
 
 setup(
     ext_modules=[

@@ -4,9 +4,11 @@
 
 A line names a convolution, `{"case": [...], "operation": ..., "dtype": ...}`, or a matrix product,
 `{"dtype": ...}`; the answer has the seconds of a call, the first ones left out. The line `"turn"` asks for
-the seconds of a call of the same once more, averaged over as many calls as fit into `TURN_S`.
+the seconds of a call of the same once more, averaged over as many calls as fit into `TURN_S`. On one core
+these are processor seconds, which other work on the machine does not lengthen.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -134,15 +136,16 @@ def main() -> None:
     library = sys.argv[1]
     keep_freed_memory()
     convolution, product, wait, about = of_torch() if library == "torch" else of_jax(library == "xla")
+    clock = time.process_time if len(os.sched_getaffinity(0)) == 1 else time.perf_counter
     call: Call
     count = 1
 
     def timed() -> float:
-        start = time.perf_counter()
+        start = clock()
         for _ in range(count):
             result = call()
         wait(result)
-        return (time.perf_counter() - start) / count
+        return (clock() - start) / count
 
     def handle(line: Any) -> dict[str, float]:
         nonlocal call, count

@@ -4,7 +4,7 @@
 A result has the same bits for any number of threads, and that of an image for any batch.
 
 Set the environment variable COMPARE_GAN_CPU to "off" to do without them, or to the instruction set to use:
-"generic", "v3", "v4" or "v4_bf16"; by default the best that the processor has.
+"generic", "v3", "v4", "v4_bf16" or "v4_amx"; by default the best that the processor has.
 """
 
 import functools
@@ -50,8 +50,15 @@ def supports(dtype: Any) -> bool:
     """
     if plain.value or dtype not in (jnp.float32, jnp.bfloat16):
         return False
-    level = level_in_use()
-    return level is not None and (dtype == jnp.float32 or level.endswith("bf16"))
+    package, level = _package(), level_in_use()
+    return package is not None and level is not None and (dtype == jnp.float32 or level in package.BFLOAT16)
+
+
+def has_tiles(dtype: Any) -> bool:
+    """Whether programs here multiply arrays of this type in AMX tiles, where products cost next to nothing."""
+    if dtype != jnp.bfloat16 or jax.default_backend() != "cpu":
+        return False
+    return supports(dtype) and level_in_use() == "v4_amx"
 
 
 @functools.cache

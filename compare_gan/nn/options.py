@@ -100,8 +100,8 @@ class Precision:
     """The dtype of convolutions and attention: "float32" or "bfloat16".
 
     Parameters, statistics, spectral and batch normalisation, linear layers, images and losses are always
-    float32. bfloat16 is for GPUs, TPUs, and processors for which `nn.kernels` supports it; on others it is
-    slower than float32.
+    float32. bfloat16 is for GPUs, TPUs, and processors for which `nn.kernels` supports it, best with AMX; on
+    others it is slower than float32.
     """
 
     compute: str = "float32"

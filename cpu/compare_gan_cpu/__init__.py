@@ -17,7 +17,9 @@ import jax
 
 __version__ = "0.1.0"
 
-LEVELS = ("generic", "v3", "v4", "v4_bf16")  # sets of instructions; v3 and v4 are those of x86-64
+# Sets of instructions, of which v3 and v4 are those of x86-64, and those with products of bfloat16.
+LEVELS = ("generic", "v3", "v4", "v4_bf16", "v4_amx")
+BFLOAT16 = ("v4_bf16", "v4_amx")
 MAPS = ("convolve", "convolve_transpose", "kernel_gradient")
 
 
@@ -30,7 +32,13 @@ def levels() -> tuple[str, ...]:
 
 @functools.cache
 def register(level: str) -> dict[str, str]:
-    """Registers the kernels of a level with XLA; returns the name of each map's target."""
+    """Registers the kernels of a level with XLA; returns the name of each map's target.
+
+    Raises:
+      ValueError: the level is not one of `levels()`.
+    """
+    if level not in levels():  # which also asks the system for what the level needs
+        raise ValueError(f"{level!r} is not one of {levels()}")
     targets = {}
     for name in MAPS:
         targets[name] = f"compare_gan_cpu.{name}.{level}.{__version__}"

@@ -1,16 +1,25 @@
 // Convolutions of images [B, H, W, C] by kernels [kh, kw, C, O] on a CPU, as calls from XLA programs.
 //
 // The three bilinear maps of a convolution (output, input gradient, kernel gradient) are reduced to one small
-// matrix product, `multiply_tile`, whose sums stay in registers. Inputs are first copied to a layout in which
-// the product reads consecutive memory and padding is zeros that exist; copies are small enough for the
-// cache.
+// matrix product whose sums stay in registers: `multiply_tile`, or AMX tiles for bfloat16 (amx.h). Inputs are
+// first copied to a layout in which the product reads consecutive memory and padding is zeros that exist;
+// copies are small enough for the cache.
 //
 // Each sum is taken in an order that depends on shapes only. So results do not depend on the number of
 // threads, and those of an image not on the batch. setup.py compiles this file for several instruction sets.
 
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <cstdint>
 #include <type_traits>
 
+#include "amx.h"
 #include "direct.h"
 #include "product.h"
 #include "shapes.h"
@@ -53,8 +62,14 @@ void convolve_images(ffi::ThreadPool& pool, const Geometry& g, const Size& k, bo
       return;
     }
   }
-  flatten_narrow(k, g, in, out);
   const Plan plan = transpose ? transposed(k, g) : convolution(k, g);
+#ifdef __AMX_BF16__
+  if constexpr (std::is_same_v<Number, uint16_t>) {
+    TileConvolution(plan, in, out, weights).run(pool, x, kernel, y);
+    return;
+  }
+#endif
+  flatten_narrow(k, g, in, out);
   Convolution<Number>(plan, in, out, weights).run(pool, x, kernel, y);
 }
 
@@ -89,6 +104,12 @@ void kernel_gradient(ffi::ThreadPool& pool, const Geometry& g, ffi::AnyBuffer x,
       return;
     }
   }
+#ifdef __AMX_BF16__
+  if constexpr (std::is_same_v<Number, uint16_t>) {
+    TileKernelGradient(k, g, in, out).run(pool, numbers<uint16_t>(x), numbers<uint16_t>(dy), to);
+    return;
+  }
+#endif
   flatten_narrow(k, g, in, out);
   KernelGradient<Number>(k, g, in, out).run(pool, numbers<Number>(x), numbers<Number>(dy), to);
 }
@@ -132,6 +153,21 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(compare_gan_convolve_transpose, (BOTH(compare_gan:
 XLA_FFI_DEFINE_HANDLER_SYMBOL(compare_gan_kernel_gradient, (BOTH(compare_gan::kernel_gradient)),
                               compare_gan::binding());
 
+#ifdef __x86_64__
+// Whether there are AMX tiles of bfloat16 that the system lets this process use.
+static bool has_tiles() {
+#ifdef __linux__
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  const bool bfloat16 = d >> 22 & 1, tiles = d >> 24 & 1;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h; a component of XSAVE
+  return bfloat16 && tiles && !syscall(SYS_arch_prctl, kRequestPermission, kTileData);
+#else
+  return false;
+#endif
+}
+#endif
+
 // The best level of `LEVELS` in __init__.py that this processor has. The generic library is asked.
 extern "C" int compare_gan_level() {
 #ifdef __x86_64__
@@ -140,7 +176,9 @@ extern "C" int compare_gan_level() {
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return v4 ? (__builtin_cpu_supports("avx512bf16") ? 3 : 2) : v3;
+  if (!v4) return v3;
+  if (!__builtin_cpu_supports("avx512bf16")) return 2;
+  return has_tiles() ? 4 : 3;
 #else
   return 0;
 #endif

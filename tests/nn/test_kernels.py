@@ -108,14 +108,44 @@ def test_any_padding(stride, padding):
             np.testing.assert_allclose(found, wanted, rtol=0, atol=4e-6 * np.abs(wanted).max())
 
 
+@pytest.mark.skipif(not kernels.has_tiles(jnp.bfloat16), reason="the processor or its kernels have no AMX")
+@pytest.mark.parametrize(
+    ("batch", "h", "w", "size", "stride", "c", "o"),
+    [
+        (2, 40, 36, 3, 1, 64, 48),  # images are cut into groups of rows
+        (33, 4, 4, 5, 2, 130, 70),  # a group is several images
+        (9, 7, 5, 4, 2, 6, 3),
+        (2, 30, 30, 1, 1, 40, 20),
+        (5, 1, 1, 3, 1, 16, 16),
+    ],
+)
+def test_products_of_tiles_are_those_of_vectors(monkeypatch, batch, h, w, size, stride, c, o):
+    """With and without AMX; float32 has the same bits."""
+    padding = tuple(same_padding(n, size, stride) for n in (h, w))
+    for dtype in (jnp.bfloat16, jnp.float32):
+        x, kernel = numbers(batch, h, w, c, dtype=dtype), numbers(size, size, c, o, dtype=dtype, seed=1)
+        dy = numbers(batch, -(-h // stride), -(-w // stride), o, dtype=dtype, seed=2)
+        by_level = []
+        for level in ("v4_amx", "v4_bf16"):
+            monkeypatch.setattr(kernels, "level_in_use", lambda level=level: level)
+            kernels._map_images.cache_clear()
+            kernels._sum_images.cache_clear()
+            by_level.append(in_turn(x, kernel, dy, stride, padding))
+        for tiles, vectors in zip(*by_level, strict=True):
+            tiles, vectors = (np.asarray(a, np.float32) for a in (tiles, vectors))
+            off = np.abs(tiles - vectors).max() / np.abs(vectors).max()
+            assert off <= (2**-8 if dtype == jnp.bfloat16 else 0), off
+
+
 @needed
+@pytest.mark.parametrize("dtype", [jnp.float32, BFLOAT16])
 @pytest.mark.parametrize(("c", "o"), [(20, 36), (32, 48)])
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (5, 2)])
-def test_an_image_has_the_same_bits_in_any_batch(c, o, size, stride):
+def test_an_image_has_the_same_bits_in_any_batch(c, o, size, stride, dtype):
     x, kernel, dy = (
-        numbers(7, 9, 10, c),
-        numbers(size, size, c, o),
-        numbers(7, -(-9 // stride), 10 // stride, o),
+        numbers(7, 9, 10, c, dtype=dtype),
+        numbers(size, size, c, o, dtype=dtype),
+        numbers(7, -(-9 // stride), 10 // stride, o, dtype=dtype),
     )
     padding = tuple(same_padding(n, size, stride) for n in (9, 10))
     whole = in_turn(x, kernel, dy, stride, padding)[:2]
@@ -127,12 +157,14 @@ def test_an_image_has_the_same_bits_in_any_batch(c, o, size, stride):
 
 BITS = """
 import hashlib, jax, numpy as np, jax.numpy as jnp
+from compare_gan.nn import kernels
 from compare_gan.nn.convolution import convolve
 rng = np.random.default_rng(0)
 found = []
-for c, o in ((24, 40), (32, 48)):
-    x, k = (jnp.asarray(rng.standard_normal(s), jnp.float32) for s in ((9, 12, 12, c), (3, 3, c, o)))
-    found += jax.jit(lambda x, k: jax.vjp(convolve, x, k)[1](jnp.ones((9, 12, 12, o))))(x, k)
+for dtype in filter(kernels.supports, (jnp.float32, jnp.bfloat16)):
+    for c, o in ((24, 40), (32, 48)):
+        x, k = (jnp.asarray(rng.standard_normal(s), dtype) for s in ((9, 24, 12, c), (3, 3, c, o)))
+        found += jax.jit(lambda x, k: jax.vjp(convolve, x, k)[1](jnp.ones((9, 24, 12, o), dtype)))(x, k)
 print(hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in found)).hexdigest())
 """
 

@@ -47,6 +47,30 @@ def test_values_and_gradients(scale, side, size):
         close(ours, expected)
 
 
+@pytest.mark.skipif(not kernels.has_tiles(jnp.bfloat16), reason="the processor or its kernels have no AMX")
+@pytest.mark.parametrize("size", [(3, 3), (4, 3)])
+@pytest.mark.parametrize("side", [(4, 6), (1, 2), (5, 4)])
+@pytest.mark.parametrize("scale", ["repeat", "down"])
+def test_bfloat16_by_sums_of_kernels(scale, side, size):
+    """Against float64: errors are those of a few roundings."""
+    x, kernel = (a.astype(jnp.bfloat16) for a in arrays(side, size))
+    shape = jax.eval_shape(PLAIN[scale], x, kernel).shape
+    dy = jnp.asarray(np.random.RandomState(1).standard_normal(shape), jnp.bfloat16)
+
+    def all_three(convolution, x, kernel, dy):
+        y, pull_back = jax.vjp(convolution, x, kernel)
+        return y, *pull_back(dy)
+
+    found = jax.jit(functools.partial(all_three, lambda x, k: convolve_rescaled(x, k, scale)))(x, kernel, dy)
+    with jax.enable_x64(True), kernels.plain(True):
+        wide = [jnp.asarray(np.asarray(a, np.float64)) for a in (x, kernel, dy)]
+        expected = [np.asarray(a) for a in all_three(PLAIN[scale], *wide)]
+    for ours, wanted in zip(found, expected, strict=True):
+        assert ours.dtype == jnp.bfloat16
+        off = np.abs(np.asarray(ours, np.float64) - wanted).max() / np.abs(wanted).max()
+        assert off < 2**-7, off
+
+
 @pytest.mark.parametrize("scale", ["up", "repeat", "down"])
 def test_second_derivatives(scale):
     """As a gradient penalty takes them: the gradient of a gradient's squared length."""
