@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from compare_gan.core.types import Array
 from compare_gan.nn import kernels
-from compare_gan.nn.convolution import convolve, convolve_transpose, same_padding, without_cpu
+from compare_gan.nn.convolution import convolve, convolve_transpose, on_cpu, same_padding
 
 # "up" inserts zeros, "repeat" repeats each pixel, "down" takes means of four
 Scale = Literal["none", "up", "repeat", "down"]
@@ -136,7 +136,7 @@ def _before(kernel: Array) -> tuple[int, int]:
 
 def _products_are_cheap(x: Array) -> bool:
     """Whether 16 products in place of 9 take less time than a sum over an image of this type."""
-    return not without_cpu.value and kernels.has_tiles(x.dtype)
+    return on_cpu.value is not False and kernels.has_tiles(x.dtype)
 
 
 def _spread(x: Array, kernel: Array, more: int, before: tuple[int, int]) -> Array:
