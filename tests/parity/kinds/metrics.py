@@ -31,9 +31,9 @@ def compared(case: Case, key: str, ours: Any, relative: float, absolute: float =
 
 
 def arguments(case: Case) -> dict[str, Any]:
-    """What compare_gan's function was called with, written as text; the type of numbers is ours to choose."""
-    options = case.meta.get("arguments", {}).items()
-    return {name: ast.literal_eval(value) for name, value in options if name != "dtype"}
+    """What compare_gan's function was called with, as text or not; the type of numbers is ours to choose."""
+    options = {name: value for name, value in case.meta.get("arguments", {}).items() if name != "dtype"}
+    return {k: ast.literal_eval(value) if isinstance(value, str) else value for k, value in options.items()}
 
 
 @handles("fid")

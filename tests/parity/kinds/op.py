@@ -32,7 +32,6 @@ from .architecture import next_vectors
 LAYERS = Layers()
 CLOSE = 2e-6  # of the largest value
 NO_RULE = "{}: no rule for an output of this name"
-LEARNED = ("/gamma", "/beta")
 UNEXACT = 5e-6  # compare_gan's variance is a difference of two means, and has an error of its own
 
 
@@ -73,10 +72,7 @@ def built(case: Case, scope: str, module: nnx.Module) -> Any:
         rest = rest.removesuffix("kernel/u_var") + "u" if rest.endswith("kernel/u_var") else rest
         return inside(rest, "op")
 
-    # compare_gan trains a layer norm only if it first builds it for training; ours is always trained.
-    of_scope = [v for v in case.meta["variables"] if scope_of(v[0]) == scope]
-    variables = [(name, shape, learned or name.endswith(LEARNED)) for name, shape, learned in of_scope]
-    state = filled(module, variables, where)
+    state = filled(module, [v for v in case.meta["variables"] if scope_of(v[0]) == scope], where)
     made = merge_module(nnx.graphdef(module), state.params, state.extra)
     made.where = where
     return made
