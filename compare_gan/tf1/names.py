@@ -12,6 +12,9 @@ SWITCH = "update_accus"  # a variable there, an argument here
 AVERAGE = "/ExponentialMovingAverage"  # after the name of a variable
 Rule = tuple[str, Callable[[re.Match], Path]]
 
+PREFIX = "gen_module/"  # before the names in `model-with-accu.ckpt`
+RENAMED_2018 = {"Matrix": "kernel", "w": "kernel", "biases": "bias"}  # the last part of a name
+
 SCOPES: dict[str, Path] = {
     "generator/": (),
     "discriminator/": ("backbone",),
@@ -112,3 +115,15 @@ def inside(rest: str, architecture: str) -> Path:
         else:
             path += (part,)
     return path
+
+
+def current(name: str) -> str:
+    """The name in the last version of compare_gan of a variable of any version or prefix.
+
+    Those of 2018 (branch v2) are translated as its source says; no file of it has been tried.
+    """
+    name = name.removeprefix(PREFIX)
+    scope, _, last = name.rpartition("/")
+    if vector := re.fullmatch(r"(.+)/\1/(?:w|Matrix)\d*/u_var", name):
+        return f"{vector[1]}/kernel/u_var"
+    return f"{scope}/{RENAMED_2018[last]}" if scope and last in RENAMED_2018 else name

@@ -30,8 +30,9 @@ NODE: Message = {
     1: text("name"),
     2: text("op"),
     3: text("inputs", repeated=True),
-    5: message("attributes", {1: text("key"), 2: raw("value")}, repeated=True),
+    5: raw("attributes", repeated=True),
 }
+ENTRY: Message = {1: text("key"), 2: raw("value")}
 GRAPH: Message = {1: raw("nodes", repeated=True)}
 INFO: Message = {1: text("name"), 2: number("dtype"), 3: message("shape", TENSOR_SHAPE)}
 INFOS: Message = {1: text("key"), 2: message("value", INFO)}
@@ -64,8 +65,8 @@ class Graph:
     constants: dict[str, float]
 
 
-def read_graph(path: Path, wanted: frozenset[str] = frozenset()) -> Graph:
-    """The graph of `saved_model.pb` with these tags.
+def read_graph(path: Path, wanted: frozenset[str] = frozenset(), default: bool = False) -> Graph:
+    """The graph of `saved_model.pb` with these tags; with `default` the one without tags if there is none.
 
     Raises:
       UserError: the file cannot be read or is damaged, or has no such graph.
@@ -81,6 +82,8 @@ def read_graph(path: Path, wanted: frozenset[str] = frozenset()) -> Graph:
         raise UserError(
             f"{path}: {error}; it is damaged or no SavedModel of TensorFlow: copy it again"
         ) from None
+    if default and wanted:
+        return read_graph(path)
     raise UserError(f"{path}: has no graph without tags; it is no TF-Hub module of TensorFlow 1")
 
 
@@ -114,10 +117,11 @@ def _shape(info: dict[str, Any]) -> tuple[int, ...]:
     return tuple(dim.get("size", 0) for dim in info.get("shape", {"dims": []})["dims"])
 
 
-def _scalar(attributes: list[dict[str, Any]]) -> float | None:
+def _scalar(attributes: list[memoryview]) -> float | None:
     """The value of a constant of one float or integer; None for others."""
     tensor = None
-    for attribute in attributes:
+    for each in attributes:
+        attribute = parse(each, ENTRY)
         if attribute.get("key") == "value":
             tensor = parse(attribute.get("value", memoryview(b"")), ATTRIBUTE).get("tensor")
     if tensor is None:

@@ -1,0 +1,250 @@
+"""A configuration from the names and shapes of variables and the graph of a module.
+
+What follows from them: networks and their sizes, conditioning, norms, spectral norms, the moving average. What
+does not: the prior of z, which is an argument, and the settings of training, which keep their defaults.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from compare_gan.architectures import resnet_biggan, resnet_biggan_deep
+from compare_gan.core.errors import UserError
+from compare_gan.core.types import ImageSpec
+from compare_gan.tf1.names import AVERAGE
+from compare_gan.tf1.saved_model import Graph
+
+Shapes = Mapping[str, tuple[int, ...]]  # of variables, by name
+BIGGAN = {
+    "resnet_biggan": (resnet_biggan.GENERATOR, resnet_biggan.DISCRIMINATOR),
+    "resnet_biggan_deep": (resnet_biggan_deep.GENERATOR, resnet_biggan_deep.DISCRIMINATOR),
+}
+SMALLEST = 4 * 4  # pixels of the first image of a ResNet
+TO_RGB = 128  # channels of the last convolution with `experimental_fast_conv_to_rgb`
+LAST_NORM = "generator/final_norm/"  # always a plain batch norm in BigGAN
+DEFAULT_EPSILON = 1e-5  # of the original's example configurations
+
+
+def architecture(shapes: Shapes) -> str:
+    """The name of the networks' architecture, without `_arch`.
+
+    Raises:
+      UserError: the variables are those of no known generator.
+    """
+    names = [name.removeprefix("generator/") for name in shapes if name.startswith("generator/")]
+
+    def has(pattern: str) -> bool:
+        return any(re.match(pattern, name) for name in names)
+
+    if has("g_fc1/"):
+        return "infogan" if has("g_fc2/") else "sndcgan" if has("g_dc5/") else "dcgan"
+    if has("B_0_0/"):
+        return "resnet30"
+    if has("B1/conv1/"):
+        return "resnet_biggan_deep"
+    if has("B1/") and has("fc_noise/"):
+        shortcut = shapes.get("generator/B1/up_conv_shortcut/kernel") or shapes.get(
+            "generator/B1/same_conv_shortcut/kernel", (1, 1)
+        )
+        if shortcut[:2] == (1, 1):
+            return "resnet_biggan"
+        if has("B5/"):
+            return "resnet5"
+        columns = shapes.get("generator/fc_noise/kernel", (0, 0))[-1]
+        return "resnet_stl" if columns == 6 * 6 * 512 else "resnet_cifar"
+    raise UserError("its variables are those of no generator of compare_gan")
+
+
+def image_shape(shapes: Shapes, name: str) -> tuple[int, int, int] | None:
+    """Height, width and channels of the images of an architecture, or None if variables do not tell."""
+    blocks = {match[1] for each in shapes if (match := re.match(r"generator/(B\d+)/", each))}
+    match name:
+        case "resnet_cifar":
+            side = 32
+        case "resnet_stl":
+            side = 48
+        case "resnet30":
+            side = 128
+        case "resnet5":
+            side = 4 * 2 ** sum(f"generator/{block}/up_conv1/kernel" in shapes for block in blocks)
+        case "resnet_biggan" | "resnet_biggan_deep":
+            side = next((s for s, widths in BIGGAN[name][0].items() if len(widths) == len(blocks) + 1), 0)
+        case _:  # the sides of transposed convolutions are rounded up
+            return None
+    first_of_d = "color_conv" if name == "resnet30" else "initial_conv"
+    kernel = shapes.get("generator/final_conv/kernel", (3, 3, 0, 3))
+    colors = kernel[-1]
+    if colors == TO_RGB:
+        colors = shapes.get(f"discriminator/{first_of_d}/kernel", (3, 3, 3, 0))[2]
+    return (side, side, colors) if side else None
+
+
+def num_classes(shapes: Shapes) -> int:
+    """The number of classes that the variables know of; 0 if they know of none."""
+    for name in (
+        "generator/embed_y/kernel",
+        "discriminator/embedding_fc/kernel",
+        "discriminator_projection/kernel",
+    ):
+        if name in shapes:
+            return shapes[name][0]
+    predictor = "discriminator_predictor/predictor_linear/kernel"
+    return shapes[predictor][-1] if predictor in shapes else 0
+
+
+def configuration(
+    shapes: Shapes, generator: Graph, discriminator: Graph | None, prior: str
+) -> tuple[list[str], ImageSpec]:
+    """The bindings of a module, and the shape of its images with its number of classes.
+
+    Args:
+      shapes: of its variables; those of the discriminator may be missing.
+      generator: the graph of its generator.
+      discriminator: the graph of its discriminator, if it has one.
+      prior: the distribution of z: normal or uniform.
+
+    Raises:
+      UserError: the module is none of compare_gan.
+    """
+    name = architecture(shapes)
+    signature = generator.signatures.get("default") or generator.signatures.get("generator")
+    if signature is None or "z" not in signature.inputs or not signature.outputs:
+        raise UserError("has no signature with an input z; it is no generator of compare_gan")
+    z_shape, images = signature.inputs["z"], next(iter(signature.outputs.values()))
+    if len(z_shape) != 2 or len(images) != 4 or min(z_shape[1], *images[1:]) < 1 or max(images[1:]) > 2**13:
+        raise UserError(f"has an input z {list(z_shape)} and images {list(images)}, which is not possible")
+    z_dim, conditional = z_shape[1], "labels" in signature.inputs
+    classes = int(generator.constants.get("one_hot/depth", num_classes(shapes))) if conditional else 0
+    spec = ImageSpec((images[1], images[2], images[3]), classes)
+    lines = [
+        "options.gan_class = @ModularGAN",
+        f"options.architecture = '{name}_arch'",
+        f"options.z_dim = {z_dim}",
+        f"ModularGAN.conditional = {conditional}",
+        f"z.distribution_fn = @tf.random.{prior}",
+        f"eval_z.distribution_fn = @tf.random.{prior}",
+        *_norms(shapes, generator, name),
+        *_spectral(shapes),
+        *_generator(shapes, generator, name, z_dim, conditional, images),
+        *_discriminator(shapes, discriminator, name, images),
+    ]
+    if any(each.endswith(AVERAGE) for each in shapes):
+        lines += ["ModularGAN.g_use_ema = True", "ModularGAN.ema_start_step = 0"]
+    return lines, spec
+
+
+def _norms(shapes: Shapes, graph: Graph, name: str) -> Iterator[str]:
+    for side, scope in (("G", "generator/"), ("D", "discriminator/")):
+        ours = [each for each in shapes if each.startswith(scope) and not each.startswith(LAST_NORM)]
+        if (kind := _norm(ours)) and not (name == "infogan" and side == "G"):
+            yield f"{side}.batch_norm_fn = @{kind}"
+        if side == "D" and any(re.search(r"/ln[12]/gamma$", each) for each in ours):
+            yield "D.layer_norm = True"
+    if any(each.endswith("/condition/gamma/bias") for each in shapes):
+        yield "conditional_batch_norm.use_bias = True"
+    if any("/sbn/gamma/kernel" in each for each in shapes):
+        hidden = [shape[-1] for each, shape in shapes.items() if each.endswith("/sbn/hidden/kernel")]
+        yield f"self_modulated_batch_norm.num_hidden = {hidden[0] if hidden else 0}"
+    if any(each.endswith("accu_mean") for each in shapes):
+        yield "standardize_batch.use_moving_averages = False"
+    epsilons = {value for each, value in graph.constants.items() if each.endswith("/batchnorm/add/y")}
+    if len(epsilons) > 1:
+        raise UserError(f"has norms with different epsilons, {sorted(epsilons)}; give --gin_config")
+    yield f"standardize_batch.epsilon = {float(f'{next(iter(epsilons), DEFAULT_EPSILON):.6g}')}"
+
+
+def _norm(names: list[str]) -> str | None:
+    """The kind of batch norm that variables of a network belong to."""
+    for part, kind in (("/condition/", "conditional_batch_norm"), ("/sbn/", "self_modulated_batch_norm")):
+        if any(part in name for name in names):
+            return kind
+    statistics = any(re.search(r"/(moving_mean|accu/accu_mean)$", name) for name in names)
+    return "batch_norm" if statistics else None
+
+
+def _spectral(shapes: Shapes) -> Iterator[str]:
+    left = right = True  # whether all vectors may be left or right ones
+    for scope, side in (("generator/", "G"), ("discriminator/", "D")):
+        vectors = [each for each in shapes if each.startswith(scope) and each.endswith("/u_var")]
+        if vectors:
+            yield f"{side}.spectral_norm = True"
+        left &= all(shapes[each][-1] == 1 for each in vectors)
+        right &= all(shapes[each][0] == 1 for each in vectors)
+    if not left:
+        yield f"spectral_norm.singular_value = '{'right' if right else 'auto'}'"
+
+
+def _generator(
+    shapes: Shapes, graph: Graph, name: str, z_dim: int, conditional: bool, images: tuple[int, ...]
+) -> Iterator[str]:
+    owner = f"{name}.Generator"
+    if name not in ("resnet_cifar", "resnet5", *BIGGAN):
+        return
+    rows, columns = _matrix(shapes, "generator/fc_noise/kernel")
+    if name == "resnet5":
+        yield f"{owner}.ch = {columns // SMALLEST // 8}"
+        return
+    embedded = "generator/embed_y/kernel" in shapes
+    yield f"{owner}.embed_y = {embedded}"
+    if name != "resnet_biggan_deep":
+        yield f"{owner}.embed_z = {'generator/embed_z/kernel' in shapes}"
+        yield f"{owner}.hierarchical_z = {rows < z_dim}"
+    if name == "resnet_cifar":
+        return
+    if embedded:
+        yield f"{owner}.embed_y_dim = {shapes['generator/embed_y/kernel'][-1]}"
+    yield f"{owner}.ch = {columns // SMALLEST // _widths(name, 0, images)[0]}"
+    if name == "resnet_biggan":
+        bias = any(f"generator/embed_{each}/bias" in shapes for each in "yz")
+        yield f"{owner}.embed_bias = {bias}"
+        yield f"{owner}.blocks_with_attention = '{_attention(graph, 'generator')}'"
+        if not any(re.match(r"generator/B\d+/\w+_conv_shortcut/", each) for each in shapes):
+            yield "BigGanResNetBlock.add_shortcut = False"
+    elif shapes.get("generator/final_conv/kernel", (0,))[-1] == TO_RGB:
+        yield f"{owner}.experimental_fast_conv_to_rgb = True"
+
+
+def _discriminator(
+    shapes: Shapes, graph: Graph | None, name: str, images: tuple[int, ...]
+) -> Iterator[str]:
+    owner = f"{name}.Discriminator"
+    there = any(each.startswith("discriminator/") for each in shapes)
+    if name == "resnet5":
+        kernel = shapes.get("discriminator/B0/same_conv1/kernel")
+        yield f"{owner}.ch = {kernel[-1] if kernel else _matrix(shapes, 'generator/fc_noise/kernel')[1] // SMALLEST // 8}"
+    if name in ("resnet_cifar", *BIGGAN):
+        yield f"{owner}.project_y = {'discriminator/embedding_fc/kernel' in shapes}"
+    if name in BIGGAN:
+        if there:
+            ch = _matrix(shapes, "discriminator/final_fc/kernel")[0] // _widths(name, 1, images)[-1]
+        else:  # any: as wide as the generator
+            columns = _matrix(shapes, "generator/fc_noise/kernel")[1]
+            ch = columns // SMALLEST // _widths(name, 0, images)[0]
+        yield f"{owner}.ch = {ch}"
+    if name == "resnet_biggan":
+        there = graph is not None and there
+        yield f"{owner}.blocks_with_attention = '{_attention(graph, 'discriminator') if there else ''}'"
+
+
+def _widths(name: str, network: int, images: tuple[int, ...]) -> tuple[int, ...]:
+    """The widths of the blocks of a generator (0) or discriminator (1), as multiples of `ch`."""
+    widths = BIGGAN[name][network].get(images[1])
+    if widths is None:
+        raise UserError(f"has images of {images[1]} pixels, which {name} does not make")
+    return widths
+
+
+def _matrix(shapes: Shapes, name: str) -> tuple[int, int]:
+    shape = shapes.get(name, ())
+    if len(shape) != 2:
+        raise UserError(f"has no matrix {name!r}")
+    return shape[0], shape[1]
+
+
+def _attention(graph: Graph | None, scope: str) -> str:
+    """The blocks that are followed by attention, as in `blocks_with_attention`."""
+    blocks = set()
+    for node, inputs in (graph.inputs if graph else {}).items():
+        match = re.fullmatch(rf"{scope}/non_local_block(_\d+)?/conv2d_theta/Conv2D", node)
+        if match and inputs and (block := re.search(r"/(B\d+)/", inputs[0])):
+            blocks.add(block[1])
+    return ",".join(sorted(blocks))
