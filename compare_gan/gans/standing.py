@@ -128,6 +128,13 @@ def accumulate_stats(
     return jax.lax.fori_loop(0, batches, add, reset_stats(state.g.extra))
 
 
+def without_statistics(state: GANState) -> GANState:
+    """A state without the accumulated statistics of an imported model, which further training outdates."""
+    if not has_statistics(state.g.extra):
+        return state
+    return dataclasses.replace(state, g=NetState(state.g.params, reset_stats(state.g.extra)))
+
+
 def reset_stats(extra: Tree) -> Tree:
     """Resets accumulated batch statistics to their initial values."""
     start = {"accu_mean": 0.0, "accu_variance": 0.0, "accu_counter": 1e-12}

@@ -223,9 +223,7 @@ def _entry(data: memoryview, shards: int) -> Entry:
     places = {name: found.get(name, 0) for name in ("shard", "offset", "size")}
     if any(not 0 <= value < 2**48 for value in places.values()) or places["shard"] >= shards:
         raise Damaged(f"lies in data file {places['shard']}, bytes {places['offset']}+{places['size']}")
-    return Entry(
-        found.get("dtype", 0), dims, **places, crc=found.get("crc", 0), sliced=bool(found["slices"])
-    )
+    return Entry(found.get("dtype", 0), dims, **places, crc=found.get("crc", 0), sliced=bool(found["slices"]))
 
 
 def _handle(data: memoryview, at: int) -> tuple[tuple[int, int], int]:

@@ -101,9 +101,7 @@ def read_model(
         parsed, spec, notes = _configured(found, gin_config, published, prior, image_size)
         gan = parsed.gan(spec)
         architecture = parsed.options.architecture.removesuffix("_arch")
-        imported = read_state(
-            gan, architecture, found.variables, found.filled, found.step, found.is_module
-        )
+        imported = read_state(gan, architecture, found.variables, found.filled, found.step, found.is_module)
         yield Model(parsed, spec, imported, found, (*notes, *imported.notes))
 
 

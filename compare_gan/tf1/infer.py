@@ -1,7 +1,7 @@
 """A configuration from the names and shapes of variables and the graph of a module.
 
-What follows from them: networks and their sizes, conditioning, norms, spectral norms, the moving average. What
-does not: the prior of z, which is an argument, and the settings of training, which keep their defaults.
+They tell networks and their sizes, conditioning, norms, spectral norms and the moving average. They do not tell
+the prior of z, which is an argument, and the settings of training, which keep their defaults.
 """
 
 import re
@@ -203,14 +203,12 @@ def _generator(
         yield f"{owner}.experimental_fast_conv_to_rgb = True"
 
 
-def _discriminator(
-    shapes: Shapes, graph: Graph | None, name: str, images: tuple[int, ...]
-) -> Iterator[str]:
+def _discriminator(shapes: Shapes, graph: Graph | None, name: str, images: tuple[int, ...]) -> Iterator[str]:
     owner = f"{name}.Discriminator"
     there = any(each.startswith("discriminator/") for each in shapes)
     if name == "resnet5":
-        kernel = shapes.get("discriminator/B0/same_conv1/kernel")
-        yield f"{owner}.ch = {kernel[-1] if kernel else _matrix(shapes, 'generator/fc_noise/kernel')[1] // SMALLEST // 8}"
+        as_generator = _matrix(shapes, "generator/fc_noise/kernel")[1] // SMALLEST // 8
+        yield f"{owner}.ch = {shapes.get('discriminator/B0/same_conv1/kernel', (as_generator,))[-1]}"
     if name in ("resnet_cifar", *BIGGAN):
         yield f"{owner}.project_y = {'discriminator/embedding_fc/kernel' in shapes}"
     if name in BIGGAN:

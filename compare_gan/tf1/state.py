@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import traverse_util
 
@@ -188,9 +187,7 @@ def _network(
         for of in flat:
             values = traverse_util.flatten_dict(getattr(fresh, of))
             initial.update({path: value for path, value in values.items() if path in absent})
-    return NetState(
-        *(_tree(places, variables, flat[of], initial) for of in ("params", "extra"))
-    )
+    return NetState(*(_tree(places, variables, flat[of], initial) for of in ("params", "extra")))
 
 
 def _check(
@@ -258,15 +255,14 @@ def _statistics(extra: Tree) -> Iterator[str]:
         float(value) for path, value in jax.tree.leaves_with_path(extra) if path[-1].key == "accu_counter"
     ]
     if counts and min(counts) >= MIN_COUNT:
-        yield f"batch statistics accumulated over {counted(int(min(counts)), 'batch', 'batches')} are taken over"
+        batches = counted(int(min(counts)), "batch", "batches")
+        yield f"its batch statistics, accumulated over {batches}, are taken over"
     elif counts:
         yield "its batch statistics are empty; they are accumulated anew from generated images at each use"
 
 
 def _initial_discriminator(gan: GAN) -> NetState:
-    make: Callable[[Any], NetState] = jax.jit(
-        lambda rng: net_state(gan.discriminator(random_streams(rng)))
-    )
+    make: Callable[[Any], NetState] = jax.jit(lambda rng: net_state(gan.discriminator(random_streams(rng))))
     return make(jax.random.key(0))
 
 

@@ -15,7 +15,10 @@ from .reference import fill
 __all__ = ["SCOPES", "SWITCH", "Path", "at", "filled", "inside", "place"]
 
 Variable = tuple[str, list[int], bool]  # name, shape, trainable
-LEARNED = ("/gamma", "/beta")  # always trained here; there, a layer norm only if it is first built for training
+LEARNED = (
+    "/gamma",
+    "/beta",
+)  # always trained here; there, a layer norm only if it is first built for training
 
 
 def filled(
