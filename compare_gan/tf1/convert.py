@@ -194,7 +194,8 @@ def _spec(source: Source, parsed: Parsed, image_size: int | None) -> ImageSpec:
     """
     shapes = source.variables.shapes
     facts = DATASET_INFO.get(parsed.dataset.name or "")
-    shape = infer.image_shape(shapes, parsed.options.architecture.removesuffix("_arch"))
+    architecture = parsed.options.architecture.removesuffix("_arch")
+    shape = infer.image_shape(shapes, architecture)
     if shape is None and source.graphs is not None:
         outputs = [s.outputs for s in read_graph(source.graphs).signatures.values()]
         images = next((shape for each in outputs for shape in each.values() if len(shape) == 4), None)
@@ -211,7 +212,7 @@ def _spec(source: Source, parsed: Parsed, image_size: int | None) -> ImageSpec:
             f"{source.path}: the size of its images is not known (dataset.name is {parsed.dataset.name!r}); "
             "give --image_size"
         )
-    classes = infer.num_classes(shapes) or (facts.num_classes if facts else 0)
+    classes = infer.num_classes(shapes, architecture) or (facts.num_classes if facts else 0)
     return ImageSpec(shape, classes)
 
 

@@ -1,7 +1,7 @@
 """A configuration from the names and shapes of variables and the graph of a module.
 
-They tell networks and their sizes, conditioning, norms, spectral norms and the moving average. They do not tell
-the prior of z, which is an argument, and the settings of training, which keep their defaults.
+They tell networks and their sizes, conditioning, norms, spectral norms and the moving average. They do not
+tell the prior of z, which is an argument, and the settings of training, which keep their defaults.
 """
 
 import re
@@ -19,6 +19,15 @@ BIGGAN = {
     "resnet_biggan_deep": (resnet_biggan_deep.GENERATOR, resnet_biggan_deep.DISCRIMINATOR),
 }
 SMALLEST = 4 * 4  # pixels of the first image of a ResNet
+WIDTHS = {  # variables of generator and discriminator, the axis that grows with `ch`, its size for ch = 1
+    "dcgan": (("g_dc1/kernel", 3, 8), ("d_conv1/kernel", 3, 1)),
+    "sndcgan": (("g_dc2/kernel", 3, 8), ("d_conv1/kernel", 3, 1)),
+    "infogan": (("g_fc1/kernel", 1, 16), ("d_conv1/kernel", 3, 1)),
+    "resnet_cifar": (("fc_noise/kernel", 1, SMALLEST), ("disc_final_fc/kernel", 0, 1)),
+    "resnet_stl": (("fc_noise/kernel", 1, 6 * 6 * 8), ("disc_final_fc/kernel", 0, 16)),
+    "resnet5": (("fc_noise/kernel", 1, SMALLEST * 8), ("disc_final_fc/kernel", 0, 8)),
+    "resnet30": (("fc_noise/kernel", 1, SMALLEST * 32), ("color_conv/kernel", 3, 1)),
+}
 TO_RGB = 128  # channels of the last convolution with `experimental_fast_conv_to_rgb`
 LAST_NORM = "generator/final_norm/"  # always a plain batch norm in BigGAN
 DEFAULT_EPSILON = 1e-5  # of the original's example configurations
@@ -78,17 +87,21 @@ def image_shape(shapes: Shapes, name: str) -> tuple[int, int, int] | None:
     return (side, side, colors) if side else None
 
 
-def num_classes(shapes: Shapes) -> int:
-    """The number of classes that the variables know of; 0 if they know of none."""
-    for name in (
+def num_classes(shapes: Shapes, name: str) -> int:
+    """The number of classes that the variables of an architecture tell; 0 if they tell none."""
+    kernels = [
         "generator/embed_y/kernel",
         "discriminator/embedding_fc/kernel",
         "discriminator_projection/kernel",
-    ):
-        if name in shapes:
-            return shapes[name][0]
-    predictor = "discriminator_predictor/predictor_linear/kernel"
-    return shapes[predictor][-1] if predictor in shapes else 0
+        *(each for each in shapes if re.fullmatch(r"discriminator/.*/condition/gamma/kernel", each)),
+    ]
+    if name == "resnet_cifar":  # the norms of the blocks may get a part of z, too
+        kernels.append("generator/final_norm/condition/gamma/kernel")
+    elif name not in BIGGAN:
+        kernels += [each for each in shapes if re.fullmatch(r"generator/.*/condition/gamma/kernel", each)]
+    rows = next((shapes[each][0] for each in kernels if shapes.get(each)), 0)
+    predictor = shapes.get("discriminator_predictor/predictor_linear/kernel")
+    return rows or (predictor[-1] if predictor else 0)
 
 
 def configuration(
@@ -113,7 +126,7 @@ def configuration(
     if len(z_shape) != 2 or len(images) != 4 or min(z_shape[1], *images[1:]) < 1 or max(images[1:]) > 2**13:
         raise UserError(f"has an input z {list(z_shape)} and images {list(images)}, which is not possible")
     z_dim, conditional = z_shape[1], "labels" in signature.inputs
-    classes = int(generator.constants.get("one_hot/depth", num_classes(shapes))) if conditional else 0
+    classes = int(generator.constants.get("one_hot/depth", num_classes(shapes, name))) if conditional else 0
     spec = ImageSpec((images[1], images[2], images[3]), classes)
     lines = [
         "options.gan_class = @ModularGAN",
@@ -124,7 +137,7 @@ def configuration(
         f"eval_z.distribution_fn = @tf.random.{prior}",
         *_norms(shapes, generator, name),
         *_spectral(shapes),
-        *_generator(shapes, generator, name, z_dim, conditional, images),
+        *_generator(shapes, generator, name, z_dim, images),
         *_discriminator(shapes, discriminator, name, images),
     ]
     if any(each.endswith(AVERAGE) for each in shapes):
@@ -173,26 +186,21 @@ def _spectral(shapes: Shapes) -> Iterator[str]:
         yield f"spectral_norm.singular_value = '{'right' if right else 'auto'}'"
 
 
-def _generator(
-    shapes: Shapes, graph: Graph, name: str, z_dim: int, conditional: bool, images: tuple[int, ...]
-) -> Iterator[str]:
+def _generator(shapes: Shapes, graph: Graph, name: str, z_dim: int, images: tuple[int, ...]) -> Iterator[str]:
     owner = f"{name}.Generator"
-    if name not in ("resnet_cifar", "resnet5", *BIGGAN):
-        return
-    rows, columns = _matrix(shapes, "generator/fc_noise/kernel")
-    if name == "resnet5":
-        yield f"{owner}.ch = {columns // SMALLEST // 8}"
+    yield f"{owner}.ch = {_width(shapes, name, 0, images)}"
+    if name not in ("resnet_cifar", *BIGGAN):
         return
     embedded = "generator/embed_y/kernel" in shapes
     yield f"{owner}.embed_y = {embedded}"
     if name != "resnet_biggan_deep":
+        rows = shapes.get("generator/fc_noise/kernel", (z_dim,))[0]
         yield f"{owner}.embed_z = {'generator/embed_z/kernel' in shapes}"
         yield f"{owner}.hierarchical_z = {rows < z_dim}"
     if name == "resnet_cifar":
         return
     if embedded:
         yield f"{owner}.embed_y_dim = {shapes['generator/embed_y/kernel'][-1]}"
-    yield f"{owner}.ch = {columns // SMALLEST // _widths(name, 0, images)[0]}"
     if name == "resnet_biggan":
         bias = any(f"generator/embed_{each}/bias" in shapes for each in "yz")
         yield f"{owner}.embed_bias = {bias}"
@@ -206,36 +214,34 @@ def _generator(
 def _discriminator(shapes: Shapes, graph: Graph | None, name: str, images: tuple[int, ...]) -> Iterator[str]:
     owner = f"{name}.Discriminator"
     there = any(each.startswith("discriminator/") for each in shapes)
-    if name == "resnet5":
-        as_generator = _matrix(shapes, "generator/fc_noise/kernel")[1] // SMALLEST // 8
-        yield f"{owner}.ch = {shapes.get('discriminator/B0/same_conv1/kernel', (as_generator,))[-1]}"
+    if there or name in BIGGAN:  # without one, any will do: as wide as the generator
+        yield f"{owner}.ch = {_width(shapes, name, int(there), images)}"
     if name in ("resnet_cifar", *BIGGAN):
         yield f"{owner}.project_y = {'discriminator/embedding_fc/kernel' in shapes}"
-    if name in BIGGAN:
-        if there:
-            ch = _matrix(shapes, "discriminator/final_fc/kernel")[0] // _widths(name, 1, images)[-1]
-        else:  # any: as wide as the generator
-            columns = _matrix(shapes, "generator/fc_noise/kernel")[1]
-            ch = columns // SMALLEST // _widths(name, 0, images)[0]
-        yield f"{owner}.ch = {ch}"
     if name == "resnet_biggan":
-        there = graph is not None and there
-        yield f"{owner}.blocks_with_attention = '{_attention(graph, 'discriminator') if there else ''}'"
+        yield f"{owner}.blocks_with_attention = '{_attention(graph, 'discriminator')}'"
 
 
-def _widths(name: str, network: int, images: tuple[int, ...]) -> tuple[int, ...]:
-    """The widths of the blocks of a generator (0) or discriminator (1), as multiples of `ch`."""
-    widths = BIGGAN[name][network].get(images[1])
-    if widths is None:
-        raise UserError(f"has images of {images[1]} pixels, which {name} does not make")
-    return widths
+def _width(shapes: Shapes, name: str, network: int, images: tuple[int, ...]) -> int:
+    """`ch` of a generator (0) or discriminator (1).
 
-
-def _matrix(shapes: Shapes, name: str) -> tuple[int, int]:
-    shape = shapes.get(name, ())
-    if len(shape) != 2:
-        raise UserError(f"has no matrix {name!r}")
-    return shape[0], shape[1]
+    Raises:
+      UserError: the variable that tells it is not there, or no multiple of what it should be.
+    """
+    scope = ("generator/", "discriminator/")[network]
+    if name in BIGGAN:
+        widths = BIGGAN[name][network].get(images[1])
+        if widths is None:
+            raise UserError(f"has images of {images[1]} pixels, which {name} does not make")
+        table = (("fc_noise/kernel", 1, SMALLEST * widths[0]), ("final_fc/kernel", 0, widths[-1]))
+    else:
+        table = WIDTHS[name]
+    variable, axis, unit = table[network]
+    shape = shapes.get(scope + variable, ())
+    size = shape[axis] if axis < len(shape) else 0
+    if not size or size % unit:
+        raise UserError(f"its variable {scope + variable} is {list(shape)}, which is not possible in {name}")
+    return size // unit
 
 
 def _attention(graph: Graph | None, scope: str) -> str:

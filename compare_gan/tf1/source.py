@@ -181,8 +181,7 @@ def _unpack(path: Path, folder: Path) -> None:
         raise _damaged(path) from None
     if not (folder / SAVED_MODEL).exists():
         raise UserError(
-            f"{path}: is no module of TF-Hub: it has {counted(count, 'file')} of one, but no {SAVED_MODEL} at "
-            "its root"
+            f"{path}: is no module of TF-Hub: it has {counted(count, 'file')} of one, but no {SAVED_MODEL}"
         )
 
 

@@ -137,7 +137,7 @@ def read_state(
         if "global_step_disc" in variables
         else updates["g"] * gan.disc_iters
     )
-    if not 0 <= max(updates.values()) < 2**31:
+    if not all(0 <= count < 2**31 for count in updates.values()):
         raise UserError(f"{where}: counts {updates['g']} and {updates['d']} updates, which is not possible")
     optimizers = {}
     for side, tx, net in (("g", gan.g_tx(), g), ("d", gan.d_tx(), d)):
