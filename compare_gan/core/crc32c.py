@@ -26,10 +26,9 @@ def crc32c(data: bytes | np.ndarray) -> int:
     head = len(values) % 4
     for value in values[:head].tolist():
         crc = int(_byte_table()[(crc ^ value) & 0xFF]) ^ crc >> 8
-    words = values[head:]
-    if not len(words):
+    if head == len(values):
         return crc ^ 0xFFFFFFFF
-    words = words.view("<u4") if words.ctypes.data % 4 == 0 else np.frombuffer(words.tobytes(), "<u4")
+    words = values[head:].view("<u4")
     carried, rest = np.uint32(crc), words  # `carried` belongs to the first word
     for lanes in (lanes for lanes in LANES if lanes <= len(words)):
         row = np.zeros(lanes, np.uint32)

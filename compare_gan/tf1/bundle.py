@@ -76,9 +76,6 @@ class Entry(NamedTuple):
 def read_tensor_bundle(path: str | Path) -> "TensorBundle":
     """Opens a checkpoint of TensorFlow 1 or 2; only its index is read.
 
-    >>> for name, array in cg.read_tensor_bundle("model_dir/model.ckpt-1000").items():
-    ...     print(name, array.shape)
-
     Args:
       path: the prefix of the files, as in `model.ckpt-1000`, or one of them.
 
@@ -161,13 +158,12 @@ def _tensor(file: Path, entry: Entry) -> np.ndarray:
             f"ends at byte {entry.offset + entry.size} of the file, which has {present}: the file is cut off "
             "or from another checkpoint"
         )
+    data: np.ndarray = np.zeros(0, np.uint8)
     if entry.size:
         try:
             data = np.memmap(file, np.uint8, "r", entry.offset, (entry.size,))
         except OSError as error:
             raise Damaged(f"cannot be read ({error.strerror})") from None
-    else:
-        data = np.zeros(0, np.uint8)
     if masked_crc32c(data) != entry.crc:
         raise Damaged("does not have the bytes that were written (CRC-32C): the file is damaged")
     return data.view(dtype).reshape(entry.shape)

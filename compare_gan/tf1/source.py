@@ -38,6 +38,10 @@ class Variables(Mapping[str, np.ndarray]):
         if len(self.stored) < len(bundle):
             raise UserError(f"{bundle.prefix}: two of its variables have the same name in compare_gan")
 
+    @property
+    def prefix(self) -> Path:
+        return self.bundle.prefix
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.stored)
 

@@ -32,7 +32,7 @@ Places = dict[Path, str]  # the variable of each array of a network
 class Sorted:
     """The variables of a checkpoint, by what they belong to."""
 
-    networks: dict[str, Places]  # "g" and "d"
+    networks: dict[str, Places]  # of "g" and "d"
     averages: Places
     slots: dict[str, tuple[Places, Places]]  # first and second moments of "g" and "d"
     left_over: list[str]
@@ -92,146 +92,154 @@ def read_state(
     Raises:
       UserError: variables are missing, left over, of another shape or type, or damaged.
     """
-    where, found, notes = str(variables.bundle.prefix), sort_variables(variables, architecture), []
-    shapes: GANState = jax.eval_shape(gan.init, jax.eval_shape(lambda: jax.random.key(0)))
+    found = sort_variables(variables, architecture)
     if found.left_over:
-        raise _mismatch(where, "has variables that compare_gan does not have", found.left_over)
-    generator, averages = variables, found.averages
-    if filled is not None and module:
-        generator = filled
-        averages = sort_variables(filled, architecture).averages
-    g = _network(generator, shapes.g, found.networks["g"], "generator", optional=())
-    if gan.layers.batch.use_moving_averages is False and filled is not None and not module:
+        what = "has variables that compare_gan does not have"
+        raise _mismatch(variables, what, found.left_over)
+    shapes: GANState = jax.eval_shape(gan.init, jax.eval_shape(lambda: jax.random.key(0)))
+    generator = filled if filled is not None and module else variables
+    of_g = found if generator is variables else sort_variables(generator, architecture)
+    g = _network(generator, shapes.g, of_g.networks["g"], "of the generator")
+    if filled is not None and not module:
         g = NetState(g.params, _with_statistics(g.extra, filled, architecture))
-    ema = None
-    if gan.g_use_ema:
-        if averages:
-            _check(where, averages, traverse_util.flatten_dict(shapes.g.params), "average of the generator")
-            ema = _tree(averages, generator, traverse_util.flatten_dict(shapes.g.params))
-        else:
-            ema = jax.tree.map(jnp.copy, g.params)
-            notes.append("it has no moving average of the generator's weights, which starts as their copy")
-    elif averages:
-        raise UserError(
-            f"{where}: has a moving average of the generator's weights ({AVERAGE}), but ModularGAN.g_use_ema "
-            "is False in the configuration"
-        )
-    if not found.networks["d"]:
-        d = _initial_discriminator(gan)
-        notes.append(
-            "it has no discriminator, which gets initial weights: the run can generate and be scored, but "
-            "training would start the discriminator anew"
-        )
-    else:
-        heads = {path for path in traverse_util.flatten_dict(shapes.d.params) if path[0] == "heads"}
-        heads |= {path for path in traverse_util.flatten_dict(shapes.d.extra) if path[0] == "heads"}
-        absent = heads - found.networks["d"].keys()
-        if heads and absent == heads:
-            notes.append("it has no heads of the discriminator's tasks, which get initial weights")
-        else:
-            absent = set()
-        d = _network(variables, shapes.d, found.networks["d"], "discriminator", absent, gan)
-    updates = {"g": int(variables["global_step"]) if "global_step" in variables else step}
-    updates["d"] = (
-        int(variables["global_step_disc"])
-        if "global_step_disc" in variables
-        else updates["g"] * gan.disc_iters
-    )
-    if not all(0 <= count < 2**31 for count in updates.values()):
-        raise UserError(f"{where}: counts {updates['g']} and {updates['d']} updates, which is not possible")
-    optimizers = {}
-    for side, tx, net in (("g", gan.g_tx(), g), ("d", gan.d_tx(), d)):
-        fresh, slots = jax.eval_shape(tx.init, net.params), found.slots[side]
-        if isinstance(fresh, optax.ScaleByAdamState) and any(slots):
-            expected = traverse_util.flatten_dict(shapes.g.params if side == "g" else shapes.d.params)
-            moments = []
-            for moment, name in zip(slots, ("first", "second"), strict=True):
-                _check(where, moment, expected, f"Adam's {name} moments")
-                moments.append(_tree(moment, variables, expected))
-            optimizers[side] = optax.ScaleByAdamState(jnp.asarray(updates[side], jnp.int32), *moments)
-        else:
-            optimizers[side] = tx.init(net.params)
-            if any(slots):
-                player = "generator" if side == "g" else "discriminator"
-                notes.append(f"the optimiser of the {player} is not Adam; its state starts again")
-    if not any(map(any, found.slots.values())) and jax.tree.leaves(optimizers):
-        notes.append("it has no state of the optimisers, which start again")
+    ema, notes_of_average = _average(gan, generator, shapes.g, g, of_g.averages)
+    d, notes_of_d = _discriminator(gan, variables, shapes.d, found.networks["d"])
+    updates = _updates(gan, variables, step)
+    g_opt, d_opt, notes_of_opt = _optimizers(gan, variables, found, g.params, d.params, updates)
     state = GANState(
-        step=jnp.asarray(updates["g"], jnp.int32),
+        step=jnp.asarray(updates[0], jnp.int32),
         g=g,
         d=d,
-        g_opt=optimizers["g"],
-        d_opt=optimizers["d"],
+        g_opt=g_opt,
+        d_opt=d_opt,
         g_ema=ema,
         adaptive={name: part.init() for name, part in gan.adaptive.items()},
     )
-    return Imported(state, (*notes, *_statistics(g.extra)))
+    return Imported(state, (*notes_of_average, *notes_of_d, *notes_of_opt, *_statistics(g.extra)))
 
 
-def _network(
+def _average(
+    gan: GAN, variables: Variables, shapes: NetState, g: NetState, places: Places
+) -> tuple[Tree | None, list[str]]:
+    """The moving average of the generator's weights, and what is to be said of it."""
+    if not gan.g_use_ema:
+        if places:
+            raise UserError(
+                f"{variables.prefix}: has a moving average of the generator's weights ({AVERAGE}), but "
+                "ModularGAN.g_use_ema is False in the configuration"
+            )
+        return None, []
+    if not places:
+        note = "it has no moving average of the generator's weights, which starts as their copy"
+        return jax.tree.map(jnp.copy, g.params), [note]
+    return _tree(variables, shapes.params, places, "of the generator's average"), []
+
+
+def _discriminator(
+    gan: GAN, variables: Variables, shapes: NetState, places: Places
+) -> tuple[NetState, list[str]]:
+    """The discriminator, and what is to be said of it. Without heads, or as a whole, it may be absent."""
+    if not places:
+        note = (
+            "it has no discriminator, which gets initial weights: the run can generate and be scored, but "
+            "training would start the discriminator anew"
+        )
+        return _initial_discriminator(gan), [note]
+    if "heads" not in shapes.params or any(path[0] == "heads" for path in places):
+        return _network(variables, shapes, places, "of the discriminator"), []
+    without, initial = _without_heads(shapes), _initial_discriminator(gan)
+    d = _network(variables, without, places, "of the discriminator")
+    with_heads = (
+        tree | {"heads": fresh["heads"]} if "heads" in fresh else tree
+        for tree, fresh in ((d.params, initial.params), (d.extra, initial.extra))
+    )
+    note = "it has no heads of the discriminator's tasks, which get initial weights"
+    return NetState(*with_heads), [note]
+
+
+def _without_heads(net: NetState) -> NetState:
+    trees = ({key: tree[key] for key in tree if key != "heads"} for tree in (net.params, net.extra))
+    return NetState(*trees)
+
+
+def _updates(gan: GAN, variables: Variables, step: int) -> tuple[int, int]:
+    """How often generator and discriminator were updated."""
+    g, d = (int(variables[name]) if name in variables else None for name in COUNTERS)
+    g = step if g is None else g
+    d = g * gan.disc_iters if d is None else d
+    if not (0 <= g < 2**31 and 0 <= d < 2**31):
+        raise UserError(f"{variables.prefix}: counts {g} and {d} updates, which is not possible")
+    return g, d
+
+
+def _optimizers(
+    gan: GAN,
     variables: Variables,
-    shapes: NetState,
-    places: Places,
-    what: str,
-    optional: Iterable[Path],
-    gan: GAN | None = None,
-) -> NetState:
-    """The arrays of a network; those that are `optional` may be missing and get initial values."""
-    where = str(variables.bundle.prefix)
-    flat = {of: traverse_util.flatten_dict(getattr(shapes, of)) for of in ("params", "extra")}
-    absent = set(optional) - places.keys()
-    _check(where, places, {**flat["params"], **flat["extra"]}, f"{what}'s variables", absent)
-    initial = {}
-    if absent and gan is not None:
-        fresh = _initial_discriminator(gan)
-        for of in flat:
-            values = traverse_util.flatten_dict(getattr(fresh, of))
-            initial.update({path: value for path, value in values.items() if path in absent})
-    return NetState(*(_tree(places, variables, flat[of], initial) for of in ("params", "extra")))
+    found: Sorted,
+    g_params: Tree,
+    d_params: Tree,
+    updates: tuple[int, int],
+) -> tuple[optax.OptState, optax.OptState, list[str]]:
+    """The states of both optimisers, and what is to be said of them."""
+    states, notes = [], []
+    for side, player, tx, params, count in (
+        ("g", "generator", gan.g_tx(), g_params, updates[0]),
+        ("d", "discriminator", gan.d_tx(), d_params, updates[1]),
+    ):
+        slots, fresh = found.slots[side], jax.eval_shape(tx.init, params)
+        if not any(slots):
+            states.append(tx.init(params))
+            if jax.tree.leaves(fresh):
+                notes.append(f"it has no state of the {player}'s optimiser, which starts again")
+        elif isinstance(fresh, optax.ScaleByAdamState):
+            first, second = (
+                _tree(variables, params, places, f"of Adam's {which} moments of the {player}")
+                for which, places in zip(("first", "second"), slots, strict=True)
+            )
+            states.append(optax.ScaleByAdamState(jnp.asarray(count, jnp.int32), first, second))
+        else:
+            states.append(tx.init(params))
+            notes.append(f"the {player}'s optimiser is not Adam; its state starts again")
+    return states[0], states[1], notes
 
 
-def _check(
-    where: str, places: Places, expected: Mapping[Path, Any], what: str, absent: Iterable[Path] = ()
-) -> None:
+def _network(variables: Variables, shapes: NetState, places: Places, what: str) -> NetState:
+    """The arrays of a network."""
+    params, extra = (traverse_util.flatten_dict(tree) for tree in (shapes.params, shapes.extra))
+    _check(variables, {**params, **extra}, places, what)
+    return NetState(*(_filled(variables, flat, places) for flat in (params, extra)))
+
+
+def _tree(variables: Variables, shapes: Tree, places: Places, what: str) -> Tree:
+    """Arrays like those of a network."""
+    flat = traverse_util.flatten_dict(shapes)
+    _check(variables, flat, places, what)
+    return _filled(variables, flat, places)
+
+
+def _filled(variables: Variables, flat: Mapping[Path, Any], places: Places) -> Tree:
+    arrays = {path: _array(variables, places[path], like) for path, like in flat.items()}
+    return traverse_util.unflatten_dict(arrays)
+
+
+def _check(variables: Variables, expected: Mapping[Path, Any], places: Places, what: str) -> None:
     """Checks that variables are there for all arrays, and for no others.
 
     Raises:
       UserError: they are not.
     """
     if more := [name for path, name in places.items() if path not in expected]:
-        raise _mismatch(where, f"has {what} that the configuration does not have", more)
-    missing = expected.keys() - places.keys() - set(absent)
-    if missing:
+        raise _mismatch(variables, f"has variables {what} that the configuration does not have", more)
+    if missing := expected.keys() - places.keys():
         names = sorted("/".join(map(str, path)) for path in missing)
-        raise _mismatch(where, f"lacks {what} that the configuration has", names)
-
-
-def _tree(
-    places: Places,
-    variables: Variables,
-    expected: Mapping[Path, Any],
-    initial: Mapping[Path, Any] | None = None,
-) -> Tree:
-    """The arrays of a network, as nested dictionaries.
-
-    Raises:
-      UserError: one has another shape or type.
-    """
-    found = {}
-    for path, like in expected.items():
-        if initial and path in initial:
-            found[path] = initial[path]
-            continue
-        name = places[path]
-        found[path] = _array(variables, name, like)
-    return traverse_util.unflatten_dict(found)
+        raise _mismatch(variables, f"lacks variables {what} that the configuration has", names)
 
 
 def _array(variables: Variables, name: str, like: Any) -> jax.Array:
     value = variables[name]
     if value.shape != like.shape or value.dtype != like.dtype:
         raise UserError(
-            f"{variables.bundle.prefix}: {name} is {value.dtype} {list(value.shape)}, but {like.dtype} "
+            f"{variables.prefix}: {name} is {value.dtype} {list(value.shape)}, but {like.dtype} "
             f"{list(like.shape)} in the configuration"
         )
     return jnp.array(value)  # a copy, so that the file can be closed
@@ -266,8 +274,8 @@ def _initial_discriminator(gan: GAN) -> NetState:
     return make(jax.random.key(0))
 
 
-def _mismatch(where: str, what: str, names: list[str]) -> UserError:
+def _mismatch(variables: Variables, what: str, names: list[str]) -> UserError:
     return UserError(
-        f"{where}: {what}: {first_few(names, SHOWN)}; give the configuration of its training with "
+        f"{variables.prefix}: {what}: {first_few(names, SHOWN)}; give the configuration of its training with "
         "--gin_config, or another file"
     )

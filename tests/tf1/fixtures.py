@@ -243,32 +243,25 @@ def complete_module(fixture: Fixture) -> Iterator[Deviation]:
 
 
 def discriminated(fixture: Fixture, label: str, gan: GAN, state: GANState) -> Iterator[Deviation]:
-    """The recorded logits of heads have no predicted labels: no label adds nothing to them."""
+    """Without and with the heads, where a predicted label replaces a missing one."""
     x = jnp.asarray(uniform(1, (8, *gan.spec.image_shape)))
     labels, heads_labels = (fixture.arrays.get(key) for key in ("labels_for_d", "labels_for_heads"))
     heads_labels = labels if heads_labels is None else heads_labels
     y, y_heads = (
         jnp.asarray(one_hot(each, gan.y_dim)) if gan.conditional else None for each in (labels, heads_labels)
     )
-    plain = tuple(
-        dataclasses.replace(t, use_predictor=False) if hasattr(t, "use_predictor") else t for t in gan.tasks
-    )
 
     @functools.partial(jax.jit, compiler_options=COMPILE_FAST)
-    def run(d: Any) -> tuple[Any, Any, Any]:
+    def run(d: Any) -> tuple[Any, Any]:
         network = merge_module(gan.d_def, d.params, d.extra)
-        without, given, predicted = (
-            network(x, each, tasks, train=False)
-            for each, tasks in ((y, ()), (y_heads, plain), (y_heads, gan.tasks))
-        )
-        return without, given.logits, predicted.aux
+        return network(x, y, (), train=False), network(x, y_heads, gan.tasks, train=False)
 
-    without, logits, aux = run(state.d)
+    without, headed = run(state.d)
     ours = {"d_logits": without.logits, "d_prob": jax.nn.sigmoid(without.logits)}
     ours["d_features"] = without.features
     if gan.tasks:
-        ours |= {"heads_logits": logits, "heads_prob": jax.nn.sigmoid(logits)}
-        ours |= {f"heads_{name}_logits": value for name, value in aux.items()}
+        ours |= {"heads_logits": headed.logits, "heads_prob": jax.nn.sigmoid(headed.logits)}
+        ours |= {f"heads_{name}_logits": value for name, value in headed.aux.items()}
     for key, reference in fixture.arrays.items():
         if key in ours:
             off = np.abs(np.reshape(ours[key], reference.shape) - reference).max()

@@ -157,9 +157,13 @@ def without(name):
 @pytest.mark.parametrize(
     ("values", "config", "message"),
     [
-        (without("generator/g_dc2/bias"), PLAIN, r"lacks generator's variables .*deconvs/1/bias"),
-        (without("discriminator/d_conv1/kernel/u_var"), PLAIN, "lacks discriminator's variables"),
-        (without("generator/g_fc1/bias/g_opt_1"), PLAIN, "lacks Adam's second moments"),
+        (without("generator/g_dc2/bias"), PLAIN, r"lacks variables of the generator .*deconvs/1/bias"),
+        (without("discriminator/d_conv1/kernel/u_var"), PLAIN, "lacks variables of the discriminator"),
+        (
+            without("generator/g_fc1/bias/g_opt_1"),
+            PLAIN,
+            "lacks variables of Adam's second moments of the generator",
+        ),
         (
             arrays() | {"generator/g_dc9/bias": np.zeros(1, "f4")},
             PLAIN,
@@ -170,7 +174,11 @@ def without(name):
         (arrays() | {"generator/g_fc1/bias": np.zeros(16)}, PLAIN, "g_fc1/bias is float64"),
         (arrays(averaged=True), PLAIN, "g_use_ema is False"),
         (arrays(), CONDITIONAL, "does not have: generator/g_bn1/beta"),
-        (arrays(), "G.batch_norm_fn = None\n", "variables that the configuration does not have"),
+        (
+            arrays(),
+            "G.batch_norm_fn = None\n",
+            "variables of the generator that the configuration does not have",
+        ),
         (arrays() | {"global_step": np.array(-3)}, PLAIN, "counts -3"),
         (arrays(), PLAIN + "import os\n", "os"),
     ],
