@@ -99,7 +99,10 @@ def read_model(
         if step is not None and step != found.step:
             raise UserError(f"{path}: is of step {found.step}, not {step}; leave out the step")
         parsed, spec, notes = _configured(found, gin_config, published, prior, image_size)
-        gan = parsed.gan(spec)
+        try:
+            gan = parsed.gan(spec)
+        except UserError as error:
+            raise UserError(f"{path}: its GAN cannot be built: {error}") from None
         architecture = parsed.options.architecture.removesuffix("_arch")
         imported = read_state(gan, architecture, found.variables, found.filled, found.step, found.is_module)
         yield Model(parsed, spec, imported, found, (*notes, *imported.notes))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from compare_gan.architectures import resnet_biggan, resnet_biggan_deep
 from compare_gan.core.errors import UserError
+from compare_gan.core.records import MAX_CLASSES, MAX_DIM, MAX_SIDE
 from compare_gan.core.types import ImageSpec
 from compare_gan.tf1.names import AVERAGE
 from compare_gan.tf1.saved_model import Graph
@@ -30,6 +31,7 @@ WIDTHS = {  # variables of generator and discriminator, the axis that grows with
 }
 TO_RGB = 128  # channels of the last convolution with `experimental_fast_conv_to_rgb`
 LAST_NORM = "generator/final_norm/"  # always a plain batch norm in BigGAN
+MAX_WIDTH = 2**14
 DEFAULT_EPSILON = 1e-5  # of the original's example configurations
 
 
@@ -51,15 +53,15 @@ def architecture(shapes: Shapes) -> str:
     if has("B1/conv1/"):
         return "resnet_biggan_deep"
     if has("B1/") and has("fc_noise/"):
-        shortcut = shapes.get("generator/B1/up_conv_shortcut/kernel") or shapes.get(
-            "generator/B1/same_conv_shortcut/kernel", (1, 1)
-        )
-        if shortcut[:2] == (1, 1):
+        kernels = (f"generator/B1/{scale}_conv_shortcut/kernel" for scale in ("up", "same"))
+        if not any(_dim(shapes, kernel, 0) > 1 for kernel in kernels):  # 1x1, or there is none
             return "resnet_biggan"
         if has("B5/"):
             return "resnet5"
-        columns = shapes.get("generator/fc_noise/kernel", (0, 0))[-1]
-        return "resnet_stl" if columns == 6 * 6 * 512 else "resnet_cifar"
+        narrows = _dim(shapes, "generator/B1/up_conv1/kernel", 2) > _dim(
+            shapes, "generator/B1/up_conv1/kernel", 3
+        )
+        return "resnet_stl" if narrows else "resnet_cifar"
     raise UserError("its variables are those of no generator of compare_gan")
 
 
@@ -79,11 +81,9 @@ def image_shape(shapes: Shapes, name: str) -> tuple[int, int, int] | None:
             side = next((s for s, widths in BIGGAN[name][0].items() if len(widths) == len(blocks) + 1), 0)
         case _:  # the sides of transposed convolutions are rounded up
             return None
-    first_of_d = "color_conv" if name == "resnet30" else "initial_conv"
-    kernel = shapes.get("generator/final_conv/kernel", (3, 3, 0, 3))
-    colors = kernel[-1]
+    colors = _dim(shapes, "generator/final_conv/kernel", -1, 3)
     if colors == TO_RGB:
-        colors = shapes.get(f"discriminator/{first_of_d}/kernel", (3, 3, 3, 0))[2]
+        colors = _dim(shapes, "discriminator/initial_conv/kernel", 2, 3)
     return (side, side, colors) if side else None
 
 
@@ -100,8 +100,7 @@ def num_classes(shapes: Shapes, name: str) -> int:
     elif name not in BIGGAN:
         kernels += [each for each in shapes if re.fullmatch(r"generator/.*/condition/gamma/kernel", each)]
     rows = next((shapes[each][0] for each in kernels if shapes.get(each)), 0)
-    predictor = shapes.get("discriminator_predictor/predictor_linear/kernel")
-    return rows or (predictor[-1] if predictor else 0)
+    return rows or _dim(shapes, "discriminator_predictor/predictor_linear/kernel", -1)
 
 
 def configuration(
@@ -123,10 +122,18 @@ def configuration(
     if signature is None or "z" not in signature.inputs or not signature.outputs:
         raise UserError("has no signature with an input z; it is no generator of compare_gan")
     z_shape, images = signature.inputs["z"], next(iter(signature.outputs.values()))
-    if len(z_shape) != 2 or len(images) != 4 or min(z_shape[1], *images[1:]) < 1 or max(images[1:]) > 2**13:
+    if (
+        len(z_shape) != 2
+        or len(images) != 4
+        or min(z_shape[1], *images[1:]) < 1
+        or z_shape[1] > MAX_DIM
+        or max(images[1:]) > MAX_SIDE
+    ):
         raise UserError(f"has an input z {list(z_shape)} and images {list(images)}, which is not possible")
     z_dim, conditional = z_shape[1], "labels" in signature.inputs
     classes = int(generator.constants.get("one_hot/depth", num_classes(shapes, name))) if conditional else 0
+    if conditional and not 0 < classes <= MAX_CLASSES:
+        raise UserError(f"has {classes} classes, which is not possible")
     spec = ImageSpec((images[1], images[2], images[3]), classes)
     lines = [
         "options.gan_class = @ModularGAN",
@@ -155,11 +162,12 @@ def _norms(shapes: Shapes, graph: Graph, name: str) -> Iterator[str]:
     if any(each.endswith("/condition/gamma/bias") for each in shapes):
         yield "conditional_batch_norm.use_bias = True"
     if any("/sbn/gamma/kernel" in each for each in shapes):
-        hidden = [shape[-1] for each, shape in shapes.items() if each.endswith("/sbn/hidden/kernel")]
-        yield f"self_modulated_batch_norm.num_hidden = {hidden[0] if hidden else 0}"
+        hidden = (each for each in shapes if each.endswith("/sbn/hidden/kernel"))
+        yield f"self_modulated_batch_norm.num_hidden = {_dim(shapes, next(hidden, ''), -1)}"
     if any(each.endswith("accu_mean") for each in shapes):
         yield "standardize_batch.use_moving_averages = False"
-    epsilons = {value for each, value in graph.constants.items() if each.endswith("/batchnorm/add/y")}
+    found = {each: value for each, value in graph.constants.items() if each.endswith("/batchnorm/add/y")}
+    epsilons = {value for each, value in found.items() if not re.search(r"/ln[12]/", each)}
     if len(epsilons) > 1:
         raise UserError(f"has norms with different epsilons, {sorted(epsilons)}; give --gin_config")
     yield f"standardize_batch.epsilon = {float(f'{next(iter(epsilons), DEFAULT_EPSILON):.6g}')}"
@@ -180,8 +188,8 @@ def _spectral(shapes: Shapes) -> Iterator[str]:
         vectors = [each for each in shapes if each.startswith(scope) and each.endswith("/u_var")]
         if vectors:
             yield f"{side}.spectral_norm = True"
-        left &= all(shapes[each][-1] == 1 for each in vectors)
-        right &= all(shapes[each][0] == 1 for each in vectors)
+        left &= all(_dim(shapes, each, -1) == 1 for each in vectors)
+        right &= all(_dim(shapes, each, 0) == 1 for each in vectors)
     if not left:
         yield f"spectral_norm.singular_value = '{'right' if right else 'auto'}'"
 
@@ -194,20 +202,20 @@ def _generator(shapes: Shapes, graph: Graph, name: str, z_dim: int, images: tupl
     embedded = "generator/embed_y/kernel" in shapes
     yield f"{owner}.embed_y = {embedded}"
     if name != "resnet_biggan_deep":
-        rows = shapes.get("generator/fc_noise/kernel", (z_dim,))[0]
+        rows = _dim(shapes, "generator/fc_noise/kernel", 0)
         yield f"{owner}.embed_z = {'generator/embed_z/kernel' in shapes}"
         yield f"{owner}.hierarchical_z = {rows < z_dim}"
     if name == "resnet_cifar":
         return
     if embedded:
-        yield f"{owner}.embed_y_dim = {shapes['generator/embed_y/kernel'][-1]}"
+        yield f"{owner}.embed_y_dim = {_dim(shapes, 'generator/embed_y/kernel', -1)}"
     if name == "resnet_biggan":
         bias = any(f"generator/embed_{each}/bias" in shapes for each in "yz")
         yield f"{owner}.embed_bias = {bias}"
         yield f"{owner}.blocks_with_attention = '{_attention(graph, 'generator')}'"
         if not any(re.match(r"generator/B\d+/\w+_conv_shortcut/", each) for each in shapes):
             yield "BigGanResNetBlock.add_shortcut = False"
-    elif shapes.get("generator/final_conv/kernel", (0,))[-1] == TO_RGB:
+    elif _dim(shapes, "generator/final_conv/kernel", -1) == TO_RGB:
         yield f"{owner}.experimental_fast_conv_to_rgb = True"
 
 
@@ -237,11 +245,17 @@ def _width(shapes: Shapes, name: str, network: int, images: tuple[int, ...]) -> 
     else:
         table = WIDTHS[name]
     variable, axis, unit = table[network]
-    shape = shapes.get(scope + variable, ())
-    size = shape[axis] if axis < len(shape) else 0
-    if not size or size % unit:
-        raise UserError(f"its variable {scope + variable} is {list(shape)}, which is not possible in {name}")
-    return size // unit
+    ch, rest = divmod(_dim(shapes, scope + variable, axis), unit)
+    if not 0 < ch <= MAX_WIDTH or rest:
+        shape = list(shapes.get(scope + variable, ()))
+        raise UserError(f"its variable {scope + variable} is {shape}, which is not possible in {name}")
+    return ch
+
+
+def _dim(shapes: Shapes, name: str, axis: int, default: int = 0) -> int:
+    """The size of an axis of a variable; the default if it or the variable does not exist."""
+    shape = shapes.get(name, ())
+    return shape[axis] if -len(shape) <= axis < len(shape) else default
 
 
 def _attention(graph: Graph | None, scope: str) -> str:

@@ -67,11 +67,12 @@ def sort_variables(names: Iterable[str], architecture: str) -> Sorted:
             continue
         side, path = "g" if base.startswith(GENERATOR) else "d", place(base, architecture)
         if slot:
-            slots[side][bool(slot[3])][path] = name
-        elif name.endswith(AVERAGE):
-            averages[path] = name
+            places = slots[side][bool(slot[3])]
         else:
-            networks[side][path] = name
+            places = averages if name.endswith(AVERAGE) else networks[side]
+        if path in places:
+            left_over.append(name)
+        places[path] = name
     return Sorted(networks, averages, slots, left_over)
 
 

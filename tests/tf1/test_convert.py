@@ -21,6 +21,7 @@ from compare_gan.tf1.names import current
 from compare_gan.training.checkpoints import Checkpoints
 
 from . import tiny, writer
+from .test_bundle import mutated
 from .tiny import CH, CONDITIONAL, CONFIG, PLAIN, SIDE, STEP, Z, arrays, write_model_dir, write_module
 
 OPTIONS = {"image_size": SIDE}
@@ -321,3 +322,23 @@ def test_memory_of_importing_a_checkpoint_of_a_gigabyte(tmp_path, monkeypatch):
     words = [sys.executable, "-c", MEASURED, str(source), str(tmp_path / "run")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert int(done.stdout.split()[-1]) * 1024 < size + 1.3e9
+
+
+@pytest.mark.slow
+def test_damaged_modules_are_refused_in_one_line(tmp_path):
+    """200 mutations of the files of a module."""
+    values = arrays(True, averaged=True, training=False)
+    module = write_module(tmp_path / "module", values, values, tiny.CLASSES)
+    files = [path for path in sorted(module.rglob("*")) if path.is_file()]
+    good, rng, refused = {path: path.read_bytes() for path in files}, np.random.default_rng(3), 0
+    for i in range(200):
+        path = files[i % len(files)]
+        path.write_bytes(mutated(good[path], rng))
+        try:
+            with read_model(module, prior="normal"):
+                pass
+        except UserError as error:
+            assert "\n" not in str(error) and str(module) in str(error), error
+            refused += 1
+        path.write_bytes(good[path])
+    assert refused > 60
