@@ -55,6 +55,8 @@ if TYPE_CHECKING:  # for type checkers and editors; `_NAMES` is what happens
     from compare_gan.studies import StudyResult as StudyResult
     from compare_gan.studies import study as study
     from compare_gan.tasks import TASKS as TASKS
+    from compare_gan.tf1.bundle import read_tensor_bundle as read_tensor_bundle
+    from compare_gan.tf1.convert import import_tf as import_tf
     from compare_gan.training.divergence import DivergencePolicy as DivergencePolicy
     from compare_gan.training.hooks import Action as Action
     from compare_gan.training.hooks import Hook as Hook
@@ -86,6 +88,8 @@ _NAMES = {  # module -> public names
     "scoring": ("score_images",),
     "studies": ("StudyResult", "study"),
     "tasks": ("TASKS",),
+    "tf1.bundle": ("read_tensor_bundle",),
+    "tf1.convert": ("import_tf",),
     "training.divergence": ("DivergencePolicy",),
     "training.hooks": ("Action", "Hook"),
     "training.schedule": ("TrainSchedule",),

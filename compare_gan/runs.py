@@ -78,6 +78,8 @@ def open_run(
         )
     parsed = parse([run_dir / CONFIG], [], allow_imports=allow_imports)
     gan = dataclasses.replace(parsed.gan(spec), prior=parsed.eval_prior)
+    if "imported" in about and about["data"] is None:
+        about["data"] = parsed.dataset.name
     options = parsed.options
     target = target_of(options.gan_class)
     method = next(name for name in GAN_METHODS if GAN_METHODS[name] is target)

@@ -94,6 +94,7 @@ RUN = named_classes(  # run.json
             "warm_start": optional(
                 record({"run": text(), "from_step": text(20), "step": integer(), "sha256": text(64)})
             ),
+            "imported": record({"source": text(), "step": integer(), "notes": list_of(text())}),
             "class_names": names,
             "fingerprint": optional(FINGERPRINT),
             "versions": strings,

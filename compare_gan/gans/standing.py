@@ -73,12 +73,16 @@ def with_inference_stats(
 ) -> GANState:
     """`with_standing_stats` with the latent vectors and labels that samples, scores and exports use.
 
+    Statistics that the state already has, which is so in an imported model only, are kept.
+
     Raises:
       UserError: `examples` is less than 1.
     """
     if examples < 1:
         raise UserError(f"statistics_examples is {examples}; it must be at least 1")
     if needs_statistics(gan, state):
+        if has_statistics(state.g.extra):
+            return state
         log.warning("accumulating batch statistics over %d generated images", examples)
     return with_standing_stats(gan, state, jax.random.key(STATISTICS_SEED), examples, shard=shard)
 
@@ -86,7 +90,7 @@ def with_inference_stats(
 def describe_statistics(gan: GAN, state: GANState, examples: int) -> str:
     """The source of the generator's batch statistics for inference."""
     if needs_statistics(gan, state):
-        return f"accumulated over {examples}"
+        return "imported" if has_statistics(state.g.extra) else f"accumulated over {examples}"
     moving = any(path[-1].key == "moving_mean" for path, _ in jax.tree.leaves_with_path(state.g.extra))
     return "moving averages" if moving else "none"
 
@@ -99,6 +103,12 @@ def needs_statistics(gan: GAN, state: GANState) -> bool:
 def has_counters(extra: Tree) -> bool:
     """Whether a network has accumulated batch statistics."""
     return any(path[-1].key == "accu_counter" for path, _ in jax.tree.leaves_with_path(extra))
+
+
+def has_statistics(extra: Tree) -> bool:
+    """Whether a network has accumulated batch statistics that are not empty."""
+    counts = [x for path, x in jax.tree.leaves_with_path(extra) if path[-1].key == "accu_counter"]
+    return bool(counts) and all(float(count) >= 1 for count in counts)
 
 
 def accumulate_stats(
@@ -116,6 +126,13 @@ def accumulate_stats(
         return replace_spectral_vectors(state.g.extra, net_state(generator).extra)
 
     return jax.lax.fori_loop(0, batches, add, reset_stats(state.g.extra))
+
+
+def without_statistics(state: GANState) -> GANState:
+    """A state without the accumulated statistics of an imported model, which further training outdates."""
+    if not has_statistics(state.g.extra):
+        return state
+    return dataclasses.replace(state, g=NetState(state.g.params, reset_stats(state.g.extra)))
 
 
 def reset_stats(extra: Tree) -> Tree:

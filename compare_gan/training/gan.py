@@ -19,6 +19,7 @@ from compare_gan.core.types import Array, Batch, GANState, Metrics
 from compare_gan.data.base import Split
 from compare_gan.data.order import spread_rows
 from compare_gan.gans.gan import GAN
+from compare_gan.gans.standing import without_statistics
 from compare_gan.gans.step import ShardFn, train_step
 from compare_gan.nn import kernels
 from compare_gan.nn.images import random_flip as flipped
@@ -118,6 +119,7 @@ def train(
         checkpoints=checkpoints,
         hooks=[*own, *hooks],
         begin=begin,
+        resume=without_statistics,
     )
     if is_main_process():
         (run_dir / DONE).touch()

@@ -62,6 +62,7 @@ def run(
     checkpoints: Checkpoints | None = None,
     hooks: Sequence[Hook] = (),
     begin: Callable[[Any], Any] = lambda state: state,
+    resume: Callable[[Any], Any] = lambda state: state,
 ) -> Any:
     """Trains from step 0, or from the newest checkpoint in the run folder.
 
@@ -79,6 +80,7 @@ def run(
       checkpoints: those of `run_dir`, if a hook shares them.
       hooks: called with step, state and metrics; see `compare_gan.training.hooks`.
       begin: applied to the initial state of a new run, to load pretrained weights for example.
+      resume: applied to the state of a checkpoint from which training goes on.
 
     Returns:
       The state after the last step, or after the step at which a hook stopped training.
@@ -107,7 +109,7 @@ def run(
         def start(rollbacks: int) -> tuple[Any, int, Array, Reports]:
             state = init(init_rng)
             restored = checkpoints.restore(state)
-            state = begin(state) if restored is None else restored
+            state = begin(state) if restored is None else resume(restored)
             step = 0 if restored is None else int(state.step)  # a new state may still be computed
             # Steps that are repeated after a rollback use other random numbers.
             rng = jax.random.fold_in(root, rollbacks) if rollbacks else root

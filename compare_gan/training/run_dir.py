@@ -82,7 +82,8 @@ def describe_run(
     if is_main_process():
         with atomic(run_dir / CONFIG) as file:
             file.write(config.encode())
-        write_json(run_dir / ABOUT, about | ({"changes": noted} if noted else {}))
+        kept = {name: before[name] for name in ("imported",) if name in before}
+        write_json(run_dir / ABOUT, about | kept | ({"changes": noted} if noted else {}))
 
 
 def shorten(text: str, width: int = 100) -> str:

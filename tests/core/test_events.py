@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from compare_gan.core.events import EventFile, crc32c, event_files, picture, scalar
+from compare_gan.core.crc32c import crc32c
+from compare_gan.core.events import EventFile, event_files, picture, scalar
 from compare_gan.core.pictures import encoded
 from tests.helpers.events import events, values
 
@@ -27,7 +28,7 @@ def test_crc32c_of_any_length_agrees_with_tensorboardx():
     from tensorboardX.crc32c import _crc32c
 
     data = np.random.default_rng(0).integers(0, 256, 5000, np.uint8).tobytes()
-    for size in (*range(1, 20), 100, 4999, 5000):
+    for size in (*range(1, 20), 100, 1023, 1024, 1025, 4999, 5000):
         assert crc32c(data[:size]) == _crc32c(data[:size])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from compare_gan.metrics.ms_ssim import downsample, gaussian, mean_ms_ssim, ms_ssim, scales, ssim
+from compare_gan.metrics.ms_ssim import WEIGHTS, downsample, gaussian, mean_ms_ssim, ms_ssim, scales, ssim
 
 
 def images(seed, n=3, h=32, w=32, c=2):
@@ -71,3 +71,21 @@ def test_an_odd_row_is_duplicated():
 
 def test_windows_sum_to_one():
     assert [gaussian(size).sum() for size in (1, 2, 11)] == pytest.approx([1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        (WEIGHTS, [0.9604329466794, 0.9575791907938]),
+        ((1,) * 5, [0.7318457869807, 0.708727746408]),
+    ],
+)
+def test_odd_sizes_agree_with_compare_gan_in_double_precision(weights, expected):
+    """Its own function, run in float64 under TensorFlow 1.15.5; in float32 it is off by up to 4e-5."""
+    x = np.random.RandomState(33).uniform(0, 255, size=(4, 33, 33, 3))
+    for _ in range(3):
+        x = (x + np.roll(x, 1, 1) + np.roll(x, 1, 2) + np.roll(x, (1, 1), (1, 2))) / 4
+    x = x.astype(np.float32)
+    noise = 12 * np.random.RandomState(1).standard_normal(x.shape)
+    y = np.clip(x + noise, 0, 255).astype(np.float32)
+    np.testing.assert_allclose(ms_ssim(x, y, weights)[:2], expected, rtol=1e-11)

@@ -3,6 +3,7 @@
 from compare_gan.config.parse import Parsed, parse
 from compare_gan.core.types import ImageSpec
 from compare_gan.gans.gan import GAN
+from compare_gan.nn.options import NormFactory
 
 from .reference import Case
 
@@ -52,3 +53,23 @@ def spec(case: Case) -> ImageSpec:
     side, meta = case.meta["resolution"], case.meta
     classes = (meta.get("num_classes") or 10) if meta["conditional"] else 0
     return ImageSpec((side, side, meta.get("colors", 3)), classes)
+
+
+def parts(case: Case, *bindings: str) -> GAN:
+    """A GAN of any networks, with the layers, norms and options that a case of single layers binds."""
+    lines = [
+        "options.gan_class = @ModularGAN",
+        "options.architecture = 'resnet_cifar_arch'",
+        "options.batch_size = 4",
+        "options.training_steps = 1",
+        *case.meta.get("gin_bindings", []),
+        *bindings,
+    ]
+    return parse([], lines).unchecked_gan(ImageSpec((32, 32, 3), 10))
+
+
+def norm(case: Case, name: str) -> NormFactory:
+    """A batch norm by its name in compare_gan, with the arguments that a case binds."""
+    chosen = parts(case, f"G.batch_norm_fn = @{name}").g_options.batch_norm_fn
+    assert chosen is not None
+    return chosen

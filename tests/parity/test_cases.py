@@ -43,6 +43,7 @@ SLOW = {  # each takes seconds to compile; a case of the same kind is in the def
     "ssgan_rotation_only",
     "ssgan_sndcgan_32_sn",
     "train_biggan32_ema",
+    "train_dcgan16_split",
     "train_s3gan_biggan32",
 }
 

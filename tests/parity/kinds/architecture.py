@@ -19,7 +19,7 @@ from compare_gan.nn.layers import spectral_normalize
 from compare_gan.nn.state import merge_module, net_state
 
 from .. import build
-from ..names import Path, at, filled, place
+from ..names import LEARNED, SWITCH, Path, Variable, at, filled, place
 from ..reference import Case, Deviation, deviation
 from ..runner import handles
 
@@ -69,11 +69,17 @@ def counts(case: Case, gan: GAN) -> Iterator[Deviation]:
             theirs = case.meta.get(f"{side}_{of}_params")
             if theirs is not None:
                 ours = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(values))
-                unknown = sum(name.endswith("update_accus") for name, _, _ in case.meta[f"{side}_variables"])
-                yield deviation(
-                    f"{side}_{of}_params", theirs, ours + (unknown if of != "trainable" else 0), 0
-                )
+                theirs += differently_counted(case.meta[f"{side}_variables"], of == "trainable")
+                yield deviation(f"{side}_{of}_params", theirs, ours, 0)
         shapes_agree(case, side, state)
+
+
+def differently_counted(variables: list[Variable], trainable: bool) -> int:
+    """What has to be added to compare_gan's number of trainable or other values."""
+    fixed = [(name, int(np.prod(shape))) for name, shape, trained in variables if not trained]
+    learned_here = sum(size for name, size in fixed if name.endswith(LEARNED))
+    unknown_here = sum(size for name, size in fixed if name.endswith(SWITCH))
+    return learned_here if trainable else -learned_here - unknown_here
 
 
 def networks(gan: GAN) -> dict[str, nnx.Module]:

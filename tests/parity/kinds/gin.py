@@ -1,6 +1,7 @@
 """Configurations: what they mean, every parameter that took part, and the networks they make."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -29,7 +30,7 @@ def gin(case: Case) -> Iterable[Deviation]:
     ours = parameters(parsed.operative_config)
     yield from same("options", meta["options"], options(parsed))
     yield from same("gan", meta["gan"], numbers(gan))
-    yield from same("dataset", meta["dataset"], dataset(parsed, ours))
+    yield from same("dataset", splits_as_text(meta["dataset"]), dataset(parsed, ours))
     yield from same("run_config", meta["run_config"], of("run_config", ours))
     yield from same("operative", parameters(meta["operative_config_text"]), ours)
     yield from variables(case, gan)
@@ -85,6 +86,19 @@ def dataset(parsed: Parsed, operative: dict[str, Any]) -> dict[str, Any]:
         "eval_split": facts.eval_split,
         "eval_test_samples_real": facts.eval_images,
     }
+
+
+def splits_as_text(theirs: dict[str, Any]) -> dict[str, Any]:
+    """The description of a data set, with `NamedSplit('train')(tfds.percent[0:99])` as `train[:99%]`."""
+    found = dict(theirs)
+    for key in ("train_split", "eval_split"):
+        match = re.fullmatch(r"NamedSplit\('(\w+)'\)(?:\(tfds\.percent\[(\d*):(\d*)\]\))?", str(found[key]))
+        if match:
+            name, low, high = match.groups()
+            low, high = low if low not in (None, "0") else "", high if high not in (None, "100") else ""
+            part = f"[{low and low + '%'}:{high and high + '%'}]"
+            found[key] = name + (part if low or high else "")
+    return found
 
 
 def parameters(text: str) -> dict[str, Any]:

@@ -20,24 +20,29 @@ from compare_gan.nn.attention import NonLocalBlock
 from compare_gan.nn.blocks import ResNetBlock
 from compare_gan.nn.images import quarter_turns
 from compare_gan.nn.layers import LayerFactory, spectral_normalize
-from compare_gan.nn.options import CondDims, Layers, NormFactory, SpectralNorm
+from compare_gan.nn.options import CondDims, NormFactory
 from compare_gan.nn.rescale import average_pool, unpool
 from compare_gan.nn.state import merge_module, net_state
 
+from .. import build
 from ..names import at, filled, inside
 from ..reference import Case, Deviation, deviation, fill
 from ..runner import handles
 from .architecture import next_vectors
 
-LAYERS = Layers()
 CLOSE = 2e-6  # of the largest value
 NO_RULE = "{}: no rule for an output of this name"
-LEARNED = ("/gamma", "/beta")
 UNEXACT = 5e-6  # compare_gan's variance is a difference of two means, and has an error of its own
 
 
-def factory(spectral_norm: bool = False, **options: Any) -> LayerFactory:
-    return LayerFactory(LAYERS, nnx.Rngs(0), spectral_norm, **options)
+def factory(case: Case, spectral_norm: bool = False, **options: Any) -> LayerFactory:
+    return LayerFactory(build.parts(case).layers, nnx.Rngs(0), spectral_norm, **options)
+
+
+def conditions(case: Case) -> tuple[Any, Any, CondDims]:
+    """The vectors z and y of a case, None if it has none, and their lengths."""
+    z, y = (case.arrays.get(f"input/{name}") for name in "zy")
+    return z, y, CondDims(*(0 if x is None else x.shape[1] for x in (z, y)))
 
 
 @handles("op")
@@ -73,10 +78,7 @@ def built(case: Case, scope: str, module: nnx.Module) -> Any:
         rest = rest.removesuffix("kernel/u_var") + "u" if rest.endswith("kernel/u_var") else rest
         return inside(rest, "op")
 
-    # compare_gan trains a layer norm only if it first builds it for training; ours is always trained.
-    of_scope = [v for v in case.meta["variables"] if scope_of(v[0]) == scope]
-    variables = [(name, shape, learned or name.endswith(LEARNED)) for name, shape, learned in of_scope]
-    state = filled(module, variables, where)
+    state = filled(module, [v for v in case.meta["variables"] if scope_of(v[0]) == scope], where)
     made = merge_module(nnx.graphdef(module), state.params, state.extra)
     made.where = where
     return made
@@ -98,13 +100,13 @@ def convolution(case, layers, waiting, what, stored, number, match) -> Iterator[
     scope, x = next(waiting), case.arrays[f"input/{match['given']}"]
     size, stride = int(match["size"]), int(match["stride"] or 1)
     bias = None if match["nobias"] else 0.0
-    made = factory().conv(x.shape[-1], stored.shape[-1], size=size, stride=stride, bias=bias)
+    made = factory(case).conv(x.shape[-1], stored.shape[-1], size=size, stride=stride, bias=bias)
     yield deviation(what, stored, built(case, scope, made)(x), CLOSE)
 
 
 def deconvolution(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     scope, x = next(waiting), case.arrays[f"input/{match['given']}"]
-    make, size, stride = factory(bool(match["sn"])), int(match["size"]), int(match["stride"])
+    make, size, stride = factory(case, bool(match["sn"])), int(match["size"]), int(match["stride"])
     layer = built(case, scope, make.deconv(x.shape[-1], stored.shape[-1], size=size, stride=stride))
     yield deviation(what, stored, layer(x, stored.shape[1:3], train=True), CLOSE)
     yield from left_behind(case, layer, scope, number)
@@ -113,7 +115,7 @@ def deconvolution(case, layers, waiting, what, stored, number, match) -> Iterato
 def linear(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     x = case.arrays[f"input/{match['given']}"]
     x = x.reshape(len(x), -1)
-    layer = built(case, next(waiting), factory().linear(x.shape[1], stored.shape[1]))
+    layer = built(case, next(waiting), factory(case).linear(x.shape[1], stored.shape[1]))
     yield deviation(what, stored, layer(x), CLOSE)
 
 
@@ -154,7 +156,7 @@ def spectral(case, layers, waiting, what, stored, number, match) -> Iterator[Dev
         raise KeyError(NO_RULE.format(what))
     kernel_name = f"{scope}kernel"
     kernel, start = (fill(name, case_shape(case, name)) for name in (kernel_name, f"{kernel_name}/u_var"))
-    options = SpectralNorm(singular_value=singular_value(case))
+    options = build.parts(case).layers.spectral
     rows, columns = kernel.size // kernel.shape[-1], kernel.shape[-1]
     weight = np.random.RandomState(8).standard_normal(kernel.shape).astype(np.float32)
     u = layers.get(scope, start)
@@ -171,11 +173,6 @@ def case_shape(case: Case, name: str) -> list[int]:
     return next(shape for variable, shape, _ in case.meta["variables"] if variable == name)
 
 
-def singular_value(case: Case) -> str:
-    bound = dict(line.split(" = ") for line in case.meta["gin_bindings"])
-    return bound.get("spectral_norm.singular_value", '"left"').strip("\"'")
-
-
 CANCELS = 3  # channel of x4 whose mean is so large that float32 has no digits left of E[x^2] - E[x]^2
 
 
@@ -186,21 +183,22 @@ def without_cancelling(array: Any) -> np.ndarray:
 
 def norm(
     scope: str,
-    kind: NormFactory,
+    kind: NormFactory | str,
     given: str,
     spectral: bool = False,
     seen: Callable[[np.ndarray], np.ndarray] = lambda stored: stored,
 ) -> Callable[..., Iterator[Deviation]]:
-    """A check of a batch norm or layer norm; `seen` takes what is comparable from what is stored."""
+    """A check of a norm, ours or one of compare_gan by name; `seen` takes what is comparable from what is
+    stored."""
 
     def check(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
-        x = case.arrays[f"input/{given}"]
+        x, (z, labels, dims) = case.arrays[f"input/{given}"], conditions(case)
         if scope not in layers:
-            dims = CondDims(case.arrays["input/z"].shape[1], case.arrays["input/y"].shape[1])
-            layers[scope] = built(case, scope, kind(factory(spectral, dims=dims), x.shape[-1]))
+            make = build.norm(case, kind) if isinstance(kind, str) else kind
+            layers[scope] = built(case, scope, make(factory(case, spectral, dims=dims), x.shape[-1]))
         layer, train = layers[scope], what.startswith("output_pass")
         before = net_state(layer).extra
-        y = layer(x, Cond(case.arrays["input/z"], case.arrays["input/y"], train))
+        y = layer(x, Cond(z, labels, train))
         yield deviation(what, without_cancelling(seen(stored)), without_cancelling(y), UNEXACT)
         if train:
             yield from left_behind(case, layer, scope, number)
@@ -247,18 +245,24 @@ class LayerNorm(norms.LayerNorm):
 def block(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     scope, generates = next(waiting), match["player"] == "gen"
     x = case.arrays["input/x"]
+    gan, (z, y, dims) = build.parts(case), conditions(case)
+    chosen = gan.g_options if generates else gan.d_options
     make = factory(
-        not generates, batch_norm_fn=norms.batch_norm if generates else None, layer_norm=not generates
+        case,
+        chosen.spectral_norm,
+        batch_norm_fn=chosen.batch_norm_fn,
+        layer_norm=chosen.layer_norm,
+        dims=dims,
     )
     made = ResNetBlock(make, x.shape[-1], stored.shape[-1], match["scale"])
     layer = built(case, scope, made)
-    yield deviation(what, stored, layer(x, Cond(train=True)), CLOSE)
+    yield deviation(what, stored, layer(x, Cond(z, y, train=True)), CLOSE)
     yield from left_behind(case, layer, scope, number)
 
 
 def non_local(case, layers, waiting, what, stored, number, match) -> Iterator[Deviation]:
     scope, x = next(waiting), case.arrays["input/x"]
-    made = NonLocalBlock(factory(bool(match["sn"])), x.shape[-1])
+    made = NonLocalBlock(factory(case, bool(match["sn"])), x.shape[-1])
     layer = built(case, scope, made)
     yield deviation(what, stored, layer(x, train=True), CLOSE)
     yield from left_behind(case, layer, scope, number)
@@ -281,17 +285,17 @@ CHECKS: list[tuple[str, Callable[..., Iterator[Deviation]]]] = [
     (r"only123", plain(lambda x, _: quarter_turns(x, (1, 2, 3)), 0)),
     (r"(?P<player>gen|disc)_(?P<scale>up|down|none)", block),
     (r"plain|(?P<sn>sn)", non_local),
-    (r"bn4", norm("generator/bn4/", norms.batch_norm, "x4")),
-    (r"bn2", norm("generator/bn2/", norms.batch_norm, "x2")),
+    (r"bn4", norm("generator/bn4/", "batch_norm", "x4")),
+    (r"bn2", norm("generator/bn2/", "batch_norm", "x2")),
     (r"bn4_noscale", norm("generator/bn4n/", Offset, "x4")),
     (r"standardize", norm("generator/", Bare, "x4")),
-    (r"selfmod", norm("generator/sm/", norms.self_modulated_batch_norm, "x4")),
-    (r"selfmod_sn", norm("generator/smsn/", norms.self_modulated_batch_norm, "x4", True)),
-    (r"cbn", norm("generator/cb/", norms.conditional_batch_norm, "x4")),
-    (r"cbn_sn", norm("generator/cbsn/", norms.conditional_batch_norm, "x4", True)),
+    (r"selfmod", norm("generator/sm/", "self_modulated_batch_norm", "x4")),
+    (r"selfmod_sn", norm("generator/smsn/", "self_modulated_batch_norm", "x4", True)),
+    (r"cbn", norm("generator/cb/", "conditional_batch_norm", "x4")),
+    (r"cbn_sn", norm("generator/cbsn/", "conditional_batch_norm", "x4", True)),
     (
         r"cbn_rank2_input_gives_rank4",
-        norm("generator/cb2/", norms.conditional_batch_norm, "x2", seen=diagonal),
+        norm("generator/cb2/", "conditional_batch_norm", "x2", seen=diagonal),
     ),
     (r"layer_norm4", norm("generator/ln4/", LayerNorm, "x4")),
     (r"layer_norm2", norm("generator/ln2/", LayerNorm, "x2")),

@@ -25,6 +25,7 @@ from compare_gan.core.types import Array, Batch, GANState, Metrics, NetState
 from compare_gan.gans import step
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import Drawn, Latents, as_labeled, train_step
+from compare_gan.nn.state import merge_module, net_state
 
 from .. import build, tensorflow
 from ..names import SCOPES, at, place
@@ -189,7 +190,8 @@ def d_losses() -> Iterator[list[float]]:
 
 def variables(case: Case, gan: GAN, names: list[str], trace: Trace) -> Iterator[Deviation]:
     """Statistics of all after the first and the last call; small ones in full; some after each call."""
-    room = Room(max(gan.g_lr, gan.d_lr or 0.0), allowed_rates(case), racing(case, gan, names))
+    races = racing(case, gan, names) | racing_of_discriminator(case, gan, names)
+    room = Room(max(gan.g_lr, gan.d_lr or 0.0), allowed_rates(case), races, gan.d_has_batch_statistics)
     for key, call in (("first", 1), ("last", len(trace.states))):
         for name, reference in case.meta[f"variables_mean_std_min_max_after_{key}_call"].items():
             if is_network(name):
@@ -222,6 +224,7 @@ class Room:
     lr: float
     rates: list[float]
     racing: dict[str, float]
+    d_has_norms: bool  # so that biases of the discriminator may have no gradient either
 
     def allowed(self, name: str, call: int, largest: float, as_one: bool) -> float:
         """`as_one`: of its mean and deviation, else of single values, of which some signs may differ."""
@@ -230,8 +233,9 @@ class Room:
             near += TIMES * (self.rates[call - 1] - self.rates[0]) * largest + full_step / 100
             near += 2 * full_step if "moving" in name and call > 1 else 0.0
             return near + call * self.racing.get(name, 0.0)
-        untouched = call == 1 and name.startswith("discriminator")  # no updated network came before
-        noise = name.startswith("generator") and name.endswith("/bias")  # a norm may take it out again
+        of_d = name.startswith("discriminator")
+        noise = name.endswith("/bias") and (self.d_has_norms or not of_d)  # a norm may take it out again
+        untouched = call == 1 and of_d and not noise  # no updated network came before
         return near + (full_step / 100 if untouched or (as_one and not noise) else full_step)
 
 
@@ -256,6 +260,41 @@ def racing(case: Case, gan: GAN, names: list[str]) -> dict[str, float]:
     # A run that comes first counts keep**(runs - 1) of what the last does.
     shard = {name: np.ptp(at(moved, place(name, case.meta["architecture"])), axis=0).max() for name in moving}
     return {name: float(value * (1 - keep ** (runs - 1))) for name, value in shard.items()}
+
+
+def racing_of_discriminator(case: Case, gan: GAN, names: list[str]) -> dict[str, float]:
+    """By how much a moving statistic depends on which of two passes of the discriminator moves it first.
+
+    With `deprecated_split_disc_calls` real and generated images pass one after the other here. There the
+    order is a race, decided for each statistic alone and anew in each session: of eight sessions of the
+    same graph, five had different orders in different layers.
+    """
+    moving = [
+        n for n in names if n.startswith("discriminator/") and n.endswith(("moving_mean", "moving_variance"))
+    ]
+    if not gan.deprecated_split_disc_calls or not moving:
+        return {}
+    state, batch = started(case, gan, names), case.meta["batch"]
+    data = jax.tree.map(lambda x: x[:batch], given(case, gan, 1, batch * gan.sub_batches))
+    labels = [jax.nn.one_hot(y, gan.y_dim) if gan.conditional else None for y in (data.labels, data[3])]
+
+    @jax.jit
+    def moved(g: NetState, d: NetState) -> list[Any]:
+        fake, _ = step.generate(gan, g.params, g.extra, data.z, labels[1])
+        found = []
+        for images, y in ((data.images, labels[0]), (fake, labels[1])):
+            network = merge_module(gan.d_def, d.params, d.extra)
+            network(images, y, (), train=True)
+            found.append(net_state(network).extra)
+        return found
+
+    real, fake = moved(state.g, state.d)
+    pairs, other = gan.disc_iters + 1, 1 - gan.layers.batch.decay  # a pair of passes for each update
+    places = {name: place(name, case.meta["architecture"]) for name in moving}
+    return {
+        name: float(pairs * other * np.abs(at(real, path) - at(fake, path)).max())
+        for name, path in places.items()
+    }
 
 
 def find(case: Case, state: GANState, name: str) -> Array:
