@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, refuse_negative
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, LossPair, Metrics, SideOutputs
 from compare_gan.tasks.base import AuxTask
@@ -36,10 +36,7 @@ class OSSGAN(AuxTask):
     name: str = "ossgan"
 
     def __post_init__(self):
-        if self.cross_entropy_lambda < 0:
-            raise UserError(
-                f"OSSGAN.cross_entropy_lambda is {self.cross_entropy_lambda}; it must not be negative"
-            )
+        refuse_negative(self, "cross_entropy_lambda")
 
     @property
     def needs_labels(self) -> bool:
