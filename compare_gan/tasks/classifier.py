@@ -92,6 +92,10 @@ class Classifier(AuxTask):
         return True
 
     @property
+    def predicts_classes(self) -> bool:
+        return self.aux_cls_type != "ADC"  # which has two logits for each class
+
+    @property
     def twin(self) -> str:
         """The entry of TAC's second classifier."""
         return f"{self.name}_twin"
