@@ -495,7 +495,9 @@ def open_study(
         budgets=(*settings["fractions"], *map(PerClass, settings["per_class"])),
         seeds=tuple(settings["seeds"]),
         configured=configured,
-        recipe=dataclasses.replace(inference, **(QUICK if quick else {}) | settings["inference"]),
+        recipe=dataclasses.replace(
+            inference.for_images(dataset.mirror), **(QUICK if quick else {}) | settings["inference"]
+        ),
         schedule=schedule,
         evaluation=EvalSettings(
             images=500 if quick else 5000, statistics_examples=settings["statistics_examples"]
