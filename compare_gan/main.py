@@ -14,12 +14,13 @@ from compare_gan.commands import load_commands
 from compare_gan.commands.shared import Parser
 from compare_gan.core.allocator import keep_freed_memory
 from compare_gan.core.errors import UserError, printable
-from compare_gan.core.files import user_cache
+from compare_gan.core.files import remove_least_recent, user_cache
 from compare_gan.core.follow_up import hide_logged_errors, unraisable
 from compare_gan.core.interrupt import Interrupted
 from compare_gan.core.limits import is_stuck
 from compare_gan.core.progress import bars_removed
 
+CACHE_BYTES = 2 * 2**30  # of compiled programs that are kept between commands
 GARBAGE_THRESHOLDS = 50_000, 20, 20  # Python's own are (700, 10, 10), which take a sixth of tracing a step
 CANNOT_WRITE = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM
 
@@ -80,7 +81,9 @@ def use_compilation_cache() -> None:
     import jax
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(user_cache() / "jax"))
+        folder = user_cache() / "jax"
+        remove_least_recent(folder, CACHE_BYTES)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

@@ -152,6 +152,7 @@ def train(
         raise UserError("train takes either steps or a schedule")
     schedule = schedule or TrainSchedule(steps or 0)
     check_data(gan, data)
+    gan.validate()
     if random_flip:
         refuse_mirror("dataset.random_flip", data.spec, "dataset.random_flip = False")
     check_run_dir(run_dir, schedule.steps)

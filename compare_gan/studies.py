@@ -514,7 +514,9 @@ def open_study(
         seeds=tuple(settings["seeds"]),
         label_sets=tuple(settings["label_sets"]),
         configured=configured,
-        recipe=dataclasses.replace(inference, **(QUICK if quick else {}) | settings["inference"]),
+        recipe=dataclasses.replace(
+            inference.for_images(dataset.mirror), **(QUICK if quick else {}) | settings["inference"]
+        ),
         schedule=schedule,
         evaluation=EvalSettings(
             images, statistics_examples=settings["statistics_examples"], metrics=tuple(metrics)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 MAX_NAMES = 30  # in a message
 MAX_MESSAGE = 2000  # characters; values from a file could be longer
@@ -40,3 +41,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"; did you mean {folded[close[0]]!r}?"
     words, more = list(folded.values()), len(folded) - MAX_NAMES
     return f"; known: {', '.join(words[:MAX_NAMES])}{f' and {more} more' if more > 0 else ''}"
+
+
+def refuse_negative(part: Any, *fields: str) -> None:
+    """Checks fields of a component, such as the weights of a task.
+
+    Raises:
+      UserError: one of them is negative.
+    """
+    for field in fields:
+        if (value := getattr(part, field)) < 0:
+            raise UserError(f"{type(part).__name__}.{field} is {value}; it must not be negative")

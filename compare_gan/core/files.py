@@ -331,6 +331,27 @@ def read_lines(path: Path, kind: Kind) -> list[Any]:
     return found
 
 
+def remove_least_recent(folder: Path, max_bytes: int) -> None:
+    """Removes the files of a cache that were not used for longest, until the others have at most `max_bytes`.
+
+    Processes that use the cache at the same time do no harm. JAX's own limit needs a second file for each
+    entry: where one is missing, from a killed process or an earlier version, nothing is cached any more.
+    """
+    found = list[tuple[float, int, Path]]()
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):  # removed meanwhile
+                status = path.stat()
+                found.append((max(status.st_atime, status.st_mtime), status.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+        total -= size
+
+
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows as a CSV table. Its columns are all names in `rows`; missing values are empty cells."""
     names = list(dict.fromkeys(name for row in rows for name in row))

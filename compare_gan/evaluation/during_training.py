@@ -10,7 +10,7 @@ from compare_gan.core.types import GANState
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.evaluation.evaluate import check_settings, evaluate
 from compare_gan.evaluation.options import EvalOptions, eval_extractor, eval_settings
-from compare_gan.evaluation.scores import higher_is_better, score, write_scores
+from compare_gan.evaluation.scores import discard_later_scores, higher_is_better, score, write_scores
 from compare_gan.gans.gan import GAN
 
 
@@ -38,6 +38,8 @@ def scorer(
     scoring: Scoring, gan: GAN, dataset: ImageDataset, validation: Split | None, run_dir: Path
 ) -> Callable[[GANState, int], float | None]:
     """A function that scores a state, adds a row to `scores.csv`, and returns a value to minimise.
+
+    It removes rows of later steps: the run was rolled back, and their checkpoints do not exist.
 
     Args:
       scoring: how to score.
@@ -70,6 +72,7 @@ def scorer(
 
     def call(state: GANState, step: int) -> float | None:
         row = evaluate(gan, state, dataset, extractor, settings) | {"split": split}
+        discard_later_scores(run_dir, step, options.score_filename)
         write_scores(run_dir, row, options.score_filename)
         value = score(row, best)
         print(f"{run_dir}: step {step}, {best} {value} ({split} images)", flush=True)

@@ -104,8 +104,6 @@ def write_scores(run_dir: Path, row: Row, filename: str = SCORES) -> None:
       row: step, protocol and scores.
       filename: name of the CSV file in the run folder.
     """
-    from compare_gan.evaluation.events import mirror_scores  # it needs the names of scores
-
     if not is_main_process():
         return
     new = _format_row({**row, "fingerprint": fingerprint(row)})
@@ -119,9 +117,25 @@ def write_scores(run_dir: Path, row: Row, filename: str = SCORES) -> None:
                 new = old | new | {"scored": " ".join(dict.fromkeys(scored))}
             else:
                 rows.append(old)
-        rows = sorted([*rows, new], key=lambda each: int(each["step"]))
-        mirror_scores(run_dir / filename, rows)  # first: what the table holds is not scored again
-        write_csv(run_dir / filename, [each | {SIGNATURE: _signature(each)} for each in rows])
+        _replace_rows(run_dir / filename, sorted([*rows, new], key=lambda each: int(each["step"])))
+
+
+def discard_later_scores(run_dir: Path, step: int, filename: str = SCORES) -> None:
+    """Removes the rows of later steps, which a run at `step` discarded when it was rolled back."""
+    if not is_main_process():
+        return
+    with exclusive(run_dir / filename):
+        rows = read_scores(run_dir, filename)
+        kept = [row for row in rows if int(row["step"]) <= step]
+        if len(kept) < len(rows):
+            _replace_rows(run_dir / filename, kept)
+
+
+def _replace_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    from compare_gan.evaluation.events import mirror_scores  # it needs the names of scores
+
+    mirror_scores(path, rows)  # first: what the table holds is not scored again
+    write_csv(path, [row | {SIGNATURE: _signature(row)} for row in rows])
 
 
 def read_scores(run_dir: Path, filename: str = SCORES) -> list[dict[str, str]]:

@@ -170,7 +170,7 @@ def facts_of_dataset(dataset: ImageDataset, platform: str | None = None) -> Fact
 def fitting_recipe(dataset: ImageDataset) -> LabelRecipe:
     """The label recipe for the images of an opened data set on this device."""
     facts = facts_of_dataset(dataset)
-    return choose(facts, facts.side).recipe
+    return choose(facts, facts.side).recipe.for_images(dataset.mirror)
 
 
 def _facts(

@@ -70,6 +70,15 @@ class LabelRecipe:
         if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise UserError(f"confidence is {self.confidence}; it must be a probability between 0 and 1")
 
+    def for_images(self, mirror: bool) -> "LabelRecipe":
+        """The recipe, without mirrored images if these mean something else: `mirror` is False."""
+        if mirror:
+            return self
+        augmentation = dataclasses.replace(self.training.augmentation, mirror=False)
+        return dataclasses.replace(
+            self, training=dataclasses.replace(self.training, augmentation=augmentation)
+        )
+
 
 def fitted(recipe: LabelRecipe, dataset: ImageDataset) -> LabelRecipe:
     """The recipe for a data set: it mirrors no images that must not be mirrored."""

@@ -222,9 +222,11 @@ class GAN:
         """Returns self after creating both networks abstractly, so that incompatible parts fail early.
 
         Raises:
-          UserError: a network does not support the images, labels or its options; or a schedule, the prior
-            or the number of frozen blocks is invalid.
+          UserError: a network does not support the images, labels or its options; a task lacks another one;
+            or a schedule, the prior or the number of frozen blocks is invalid.
         """
+        for task in self.tasks:
+            task.check_tasks(self.tasks)
         check_prior(self.prior, self.z_dim)
         _ = self.g_def, self.d_def, self.d_frozen, self.microbatch_tasks, self.g_tx(), self.d_tx()
         _ = self.penalty_weight_at(0), self.ema_decay_at(jnp.asarray(0))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from compare_gan.core.adaptive import Regularizer, State
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, refuse_negative
 from compare_gan.core.registry import REGULARIZERS
 from compare_gan.core.types import Logits, LossPair
 
@@ -32,8 +32,7 @@ class LeCam(Regularizer):
     def __post_init__(self):
         if not 0 <= self.decay < 1:
             raise UserError(f"LeCam.decay is {self.decay}; it must be in [0, 1)")
-        if self.weight < 0 or self.start_step < 0:
-            raise UserError("LeCam.weight and LeCam.start_step must not be negative")
+        refuse_negative(self, "weight", "start_step")
 
     def init(self) -> State:
         return {"real": jnp.zeros(()), "fake": jnp.zeros(())}

@@ -1,6 +1,7 @@
 """The interface of auxiliary tasks of the discriminator. Most methods do nothing by default."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 from flax import nnx
@@ -54,6 +55,19 @@ class AuxTask(abc.ABC):
           UserError: it does not.
         """
         del gan
+
+    @property
+    def predicts_classes(self) -> bool:
+        """Whether the head's output `aux[name]` has a logit for each class, [B, K]."""
+        return False
+
+    def check_tasks(self, tasks: Sequence["AuxTask"]) -> None:
+        """Checks that the task works with those of the complete GAN, to which a method may have added some.
+
+        Raises:
+          UserError: it does not.
+        """
+        del tasks
 
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
         """Creates the task's head, which becomes a part of the discriminator; by default an empty one."""

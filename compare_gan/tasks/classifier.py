@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, refuse_negative
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, DiscriminatorOut, LossPair, Metrics, SideOutputs
 from compare_gan.nn.layers import LayerFactory
@@ -61,9 +61,7 @@ class Classifier(AuxTask):
         owner = type(self).__name__
         if self.aux_cls_type not in AUX_CLS_TYPES:
             raise UserError(f"{owner}.aux_cls_type is {self.aux_cls_type!r}; use W/O, TAC or ADC")
-        for weight in ("cond_lambda", "fake_lambda", "tac_gen_lambda", "tac_dis_lambda"):
-            if getattr(self, weight) < 0:
-                raise UserError(f"{owner}.{weight} is {getattr(self, weight)}; it must not be negative")
+        refuse_negative(self, "cond_lambda", "fake_lambda", "tac_gen_lambda", "tac_dis_lambda")
         if self.fake_lambda and self.aux_cls_type != "W/O":
             raise UserError(
                 f"{owner}.fake_lambda is {self.fake_lambda}; it must be 0 with {owner}.aux_cls_type = "
@@ -92,6 +90,10 @@ class Classifier(AuxTask):
     @property
     def needs_labels(self) -> bool:
         return True
+
+    @property
+    def predicts_classes(self) -> bool:
+        return self.aux_cls_type != "ADC"  # which has two logits for each class
 
     @property
     def twin(self) -> str:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from compare_gan.core.augmentation import refuse_mirror
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, refuse_negative
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, ImageSpec, Labeled, LossPair, Metrics, Side, SideOutputs
 from compare_gan.nn.images import random_flip
@@ -35,11 +35,9 @@ class Consistency(AuxTask):
     name: str = "consistency"
 
     def __post_init__(self):
-        weights = (self.real_weight, self.fake_weight)
-        if min(weights) < 0 or not any(weights):
-            raise UserError(
-                "Consistency.real_weight and Consistency.fake_weight must not be negative, nor both 0"
-            )
+        refuse_negative(self, "real_weight", "fake_weight")
+        if self.real_weight == self.fake_weight == 0:
+            raise UserError("Consistency.real_weight and Consistency.fake_weight must not both be 0")
 
     def check(self, spec: ImageSpec) -> None:
         if self.mirror:

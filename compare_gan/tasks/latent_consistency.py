@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, refuse_negative
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, Labeled, LossPair, Metrics, Side, SideOutputs
 from compare_gan.tasks.base import AuxTask
@@ -32,8 +32,7 @@ class LatentConsistency(AuxTask):
     def __post_init__(self):
         if self.sigma <= 0:
             raise UserError(f"LatentConsistency.sigma is {self.sigma}; it must be more than 0")
-        if min(self.d_weight, self.g_weight) < 0:
-            raise UserError("LatentConsistency.d_weight and LatentConsistency.g_weight must not be negative")
+        refuse_negative(self, "d_weight", "g_weight")
 
     @property
     def uses_origin(self) -> bool:

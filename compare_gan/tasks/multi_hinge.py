@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, refuse_negative
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, DiscriminatorOut, LossPair, Metrics, SideOutputs
 from compare_gan.losses.standard import hinge
@@ -37,8 +37,7 @@ class MH(AuxTask):
     name: str = "mh"
 
     def __post_init__(self):
-        if self.mh_lambda < 0:
-            raise UserError(f"MH.mh_lambda is {self.mh_lambda}; it must not be negative")
+        refuse_negative(self, "mh_lambda")
 
     @property
     def needs_labels(self) -> bool:

@@ -1,12 +1,13 @@
 """Entropy of predicted classes: Katsumata et al., https://arxiv.org/abs/2204.14249."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, refuse_negative
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import Array, LossPair, Metrics, SideOutputs
 from compare_gan.tasks.base import AuxTask
@@ -36,30 +37,24 @@ class OSSGAN(AuxTask):
     name: str = "ossgan"
 
     def __post_init__(self):
-        if self.cross_entropy_lambda < 0:
-            raise UserError(
-                f"OSSGAN.cross_entropy_lambda is {self.cross_entropy_lambda}; it must not be negative"
-            )
+        refuse_negative(self, "cross_entropy_lambda")
 
     @property
     def needs_labels(self) -> bool:
         return True
 
-    def predictions(self, side: SideOutputs, y: Array) -> Array:
-        """The classifier's logits [B, K]."""
-        logits = side.batch.aux.get(self.classifier)
-        if logits is None or logits.shape != y.shape:
+    def check_tasks(self, tasks: Sequence[AuxTask]) -> None:
+        if not any(task.predicts_classes and task.name == self.classifier for task in tasks):
             raise UserError(
-                f"OSSGAN.classifier is {self.classifier!r}, but no task of this name predicts {y.shape[1]} "
-                "classes; set S3GAN.use_predictor = True, or OSSGAN.classifier = 'ac' with the task AC"
+                f"OSSGAN.classifier is {self.classifier!r}, but no task of this name predicts the classes; "
+                "set S3GAN.use_predictor = True, or OSSGAN.classifier = 'ac' with the task AC"
             )
-        return logits
 
     def loss(
         self, real: SideOutputs, fake: SideOutputs, real_y: Array | None, fake_y: Array | None
     ) -> tuple[LossPair, Metrics]:
         assert real_y is not None and fake_y is not None
-        real_logits, fake_logits = self.predictions(real, real_y), self.predictions(fake, fake_y)
+        real_logits, fake_logits = real.batch.aux[self.classifier], fake.batch.aux[self.classifier]
         share = is_labelled(real_y).mean()
         fake_loss = mean_over(optax.softmax_cross_entropy(fake_logits, fake_y), is_labelled(fake_y))
         real_entropy, fake_entropy = (entropy(logits).mean() for logits in (real_logits, fake_logits))

@@ -61,6 +61,10 @@ class Projection(AuxTask):
     def needs_labels(self) -> bool:
         return True
 
+    @property
+    def predicts_classes(self) -> bool:
+        return self.use_predictor
+
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
         return _Heads(make, feature_dim, num_classes, predict=self.use_predictor, project=self.project_y)
 

@@ -253,3 +253,14 @@ def test_the_first_write_of_a_process_removes_what_a_killed_one_left(tmp_path, m
     assert left.exists()
     run_folder(tmp_path)
     assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_files_of_a_cache_that_were_not_used_for_longest_are_removed(tmp_path):
+    for name, used in (("a", 3), ("b", 1), ("c", 2), ("d", 4)):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (used, 0))
+    files.remove_least_recent(tmp_path, 40)
+    assert len(list(tmp_path.iterdir())) == 4
+    files.remove_least_recent(tmp_path, 25)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "d"]
+    files.remove_least_recent(tmp_path / "none", 0)

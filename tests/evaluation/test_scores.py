@@ -10,6 +10,7 @@ from compare_gan.evaluation.compare import load_rows, notes, table, text
 from compare_gan.evaluation.scores import (
     PROTOCOL_FIELDS,
     differences,
+    discard_later_scores,
     find_scores,
     fingerprint,
     has_scores,
@@ -33,6 +34,17 @@ def test_a_row_replaces_one_with_the_same_protocol(tmp_path):
         (r["step"], r["frechet_distance"], r["class_agreement"], r["data"]) for r in read_scores(tmp_path)
     ]
     assert rows == [("5", "2.0", "", "x"), ("10", "1.5", "", "x"), ("10", "2.0", "", "other")]
+
+
+def test_scores_of_steps_that_a_rollback_discarded_are_removed(tmp_path):
+    for step in (5, 10, 15):
+        write_scores(tmp_path, ROW | {"step": step})
+    discard_later_scores(tmp_path, 10)
+    assert [row["step"] for row in read_scores(tmp_path)] == ["5", "10"]
+    discard_later_scores(tmp_path, 0)
+    assert read_scores(tmp_path) == []
+    write_scores(tmp_path, ROW)
+    assert [row["step"] for row in read_scores(tmp_path)] == ["10"]
 
 
 def test_further_scores_with_the_same_protocol_join_the_row(tmp_path):

@@ -10,9 +10,18 @@ from compare_gan.core.defaults import STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import ImageSpec
 from compare_gan.data import LoadOptions, open_dataset
-from compare_gan.fewlabels.choices import Choices, Facts, choose, describe, facts_of_dataset, facts_of_source
+from compare_gan.data.base import ImageDataset, Split
+from compare_gan.fewlabels.choices import (
+    Choices,
+    Facts,
+    choose,
+    describe,
+    facts_of_dataset,
+    facts_of_source,
+    fitting_recipe,
+)
 from compare_gan.fewlabels.recipe import RECIPE_SIDES, RECIPES, label_recipe
-from compare_gan.studies import configurations
+from compare_gan.studies import StudyRequest, configurations, open_study, settings_of
 
 ALL = ("image_size", "gin_config", "label_recipe", "steps", "extractor")
 CPU = Facts(side=32, uniform=True, channels=3, num_images=50_000, platform="cpu")
@@ -51,6 +60,27 @@ def test_grey_images_of_28_pixels_in_folders(tmp_path):
     assert choose(many) == Choices(None, "small.gin", "grey", 5_000, None, 20_480)
     assert choose(of(many, platform="gpu")) == Choices(None, "small.gin", "grey", 30_000, None)
     assert not RECIPES["grey"].training.augmentation.mirror
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_images_that_must_not_be_mirrored_are_not(tmp_path, mirror):
+    """svhn has the size and colours of photographs, but a reading direction."""
+    split = Split(np.zeros((40, 32, 32, 3), np.uint8), np.arange(40, dtype=np.int32) % 2)
+    dataset = ImageDataset("svhn", split, split, ("2", "5"), mirror=mirror)
+    recipe = fitting_recipe(dataset)
+    assert recipe.training.augmentation.mirror == mirror
+    assert recipe.training.augmentation.max_shift == RECIPES["photos"].training.augmentation.max_shift
+    request = StudyRequest(
+        dataset,
+        ("single_label",),
+        fractions=(0.5,),
+        gin_config="small32.gin",
+        label_recipe="photos",
+        steps=1,
+        statistics_examples=64,
+    )
+    study = open_study(settings_of(request, dataset), tmp_path, False, dataset)
+    assert study.recipe.training.augmentation.mirror == mirror
 
 
 def test_photographs_of_32_pixels(tmp_path):

@@ -13,12 +13,14 @@ from scipy.special import log_softmax, softmax
 from compare_gan.config.parse import parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import DiscriminatorOut, ImageSpec, Labeled, SideOutputs
+from compare_gan.data.base import ImageDataset, Split
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.ssgan import ssgan
 from compare_gan.gans.step import both_losses
 from compare_gan.losses.standard import hinge
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers, Weights
+from compare_gan.runs import train
 from compare_gan.tasks.classifier import AC, double
 from compare_gan.tasks.d2d_ce import D2DCE
 from compare_gan.tasks.multi_hinge import MH
@@ -137,12 +139,25 @@ def test_ossgan():
     np.testing.assert_allclose(entropy(jnp.array([[7.0, 7, 7], [1e3, 0, 0]])), [1, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize("classifier", [AC(aux_cls_type="ADC"), D2DCE(name="another")])
-def test_ossgan_refuses_a_classifier_of_other_classes(classifier):
-    with pytest.raises(
-        UserError, match="OSSGAN.classifier is 'ac', but no task of this name predicts 3 classes"
-    ):
-        OSSGAN(classifier="ac").loss(*sides(classifier), REAL_Y, FAKE_Y)
+@pytest.mark.parametrize("others", [(), (AC(aux_cls_type="ADC"),), (D2DCE(name="another"),)])
+def test_ossgan_refuses_a_gan_without_its_classifier(others, tmp_path):
+    """Before training; a GAN may be made before a method adds the classifier."""
+    gan = tiny_gan(conditional=True, tasks=(OSSGAN(classifier="ac"), *others))
+    message = "OSSGAN.classifier is 'ac', but no task of this name predicts the classes; set S3GAN"
+    with pytest.raises(UserError, match=message):
+        gan.validate()
+    split = Split(np.zeros((8, *gan.spec.image_shape), np.uint8), np.zeros(8, np.int32))
+    data = ImageDataset("zeros", split, split, tuple(map(str, range(gan.spec.num_classes))))
+    with pytest.raises(UserError, match=message):
+        train(gan, data, tmp_path / "run", steps=1)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "others", [(Projection(use_predictor=True, name="ac"),), (AC(),), (D2DCE(name="ac"),)]
+)
+def test_ossgan_finds_its_classifier(others):
+    tiny_gan(conditional=True, tasks=(OSSGAN(classifier="ac"), *others)).validate()
 
 
 @pytest.mark.parametrize("task", HEADS, ids=short)
