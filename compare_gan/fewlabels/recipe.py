@@ -5,7 +5,6 @@ from typing import Literal, get_args
 
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.words import listed
-from compare_gan.data.base import ImageDataset
 from compare_gan.features.resnet import BODIES
 from compare_gan.fewlabels.calibration import NUM_FOLDS
 from compare_gan.training.augment import Augmentation
@@ -78,16 +77,6 @@ class LabelRecipe:
         return dataclasses.replace(
             self, training=dataclasses.replace(self.training, augmentation=augmentation)
         )
-
-
-def fitted(recipe: LabelRecipe, dataset: ImageDataset) -> LabelRecipe:
-    """The recipe for a data set: it mirrors no images that must not be mirrored."""
-    if dataset.mirror:
-        return recipe
-    augmentation = dataclasses.replace(recipe.training.augmentation, mirror=False)
-    return dataclasses.replace(
-        recipe, training=dataclasses.replace(recipe.training, augmentation=augmentation)
-    )
 
 
 def photos(side: int) -> LabelRecipe:

@@ -36,7 +36,7 @@ from compare_gan.fewlabels.cluster import cluster
 from compare_gan.fewlabels.fine_tune import fine_tune
 from compare_gan.fewlabels.inferred import Inferred, read_predictions
 from compare_gan.fewlabels.linear import classify_linear
-from compare_gan.fewlabels.recipe import LabelRecipe, fitted
+from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.fewlabels.representation import Features, extract
 
 NOISE_KEY = 1  # tells the random numbers of `match_noise` from those of `keep_labels`
@@ -131,7 +131,7 @@ def infer_labels(
         confidence; the source does not match the data set or the recipe; or the folder holds labels inferred
         from other inputs.
     """
-    recipe = fitted(recipe, dataset)
+    recipe = recipe.for_images(dataset.mirror)
     train, names = dataset.train, dataset.train.names
     run_folder(folder)
     uses_labels = recipe.classifier != "clusters"
