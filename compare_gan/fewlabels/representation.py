@@ -14,7 +14,7 @@ from compare_gan.data.arrays import plain_arrays
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import EncoderSpec, TrainedEncoder, load_encoder
-from compare_gan.fewlabels.recipe import LabelRecipe, fitted
+from compare_gan.fewlabels.recipe import LabelRecipe
 from compare_gan.training.encoder import train_encoder
 from compare_gan.training.objectives import PRETRAINING
 from compare_gan.training.schedule import TrainSchedule
@@ -39,7 +39,7 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
       UserError: the images are not square, or the folder holds an encoder of other images, another recipe or
         another seed.
     """
-    recipe = fitted(recipe, dataset)
+    recipe = recipe.for_images(dataset.mirror)
     h, w, _ = dataset.spec.image_shape
     if h != w:
         raise UserError(
