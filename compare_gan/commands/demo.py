@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 METHODS = ("all_labels", "s3gan", "ssgan", "no_labels")
 QUICK_METHODS = ("all_labels", "s3gan", "no_labels")
-# Everything together takes five minutes on two CPU cores; for the same images a study chooses wider networks,
-# larger batches and more steps.
+# All stages together are sized for five minutes on two CPU cores; for the same images a study chooses wider
+# networks, larger batches and more steps.
 STEPS = 1600
 LABEL_RECIPE = "fashion"
 

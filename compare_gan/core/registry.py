@@ -48,17 +48,20 @@ class Registry:
     True
     """
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, *, configurable: bool = True):
         self.kind = kind
+        self.configurable = configurable  # by gin
         self._items: dict[str, Any] = {}
 
     def register(self, name: str, *, module: str | None = None) -> Callable[[T], T]:
-        """Decorator: registers an item here under `name`, and for gin under `module.name`."""
+        """Decorator: registers an item here under `name`, and for gin, if configurable, under `module.name`."""
 
         def decorate(item: Any) -> Any:
             if name in self._items:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
-            self._items[name] = expose(name, module=module)(item) if callable(item) else item
+            self._items[name] = item
+            if self.configurable and callable(item):
+                expose(name, module=module)(item)
             return item
 
         return decorate
@@ -94,4 +97,4 @@ SCHEDULES = Registry("schedule")
 DATASETS = Registry("data set")
 EXTRACTORS = Registry("feature extractor")
 METRICS = Registry("metric")
-PRETRAINING = Registry("pre-training of encoders")
+PRETRAINING = Registry("pre-training of encoders", configurable=False)

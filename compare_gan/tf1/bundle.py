@@ -76,6 +76,10 @@ class Entry(NamedTuple):
 def read_tensor_bundle(path: str | Path) -> "TensorBundle":
     """Opens a checkpoint of TensorFlow 1 or 2; only its index is read.
 
+    >>> tensors = cg.read_tensor_bundle("model_dir/model.ckpt-1000")  # doctest: +SKIP
+    >>> tensors["generator/fc_noise/kernel"].shape  # doctest: +SKIP
+    (128, 4096)
+
     Args:
       path: the prefix of the files, as in `model.ckpt-1000`, or one of them.
 

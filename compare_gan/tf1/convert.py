@@ -56,6 +56,10 @@ def import_tf(
     The run can be sampled, scored, exported and compared like any other, and training goes on from it. What
     is missing in the files is said in a line each.
 
+    >>> run = cg.import_tf("model_dir", "runs/imported")  # doctest: +SKIP
+    >>> run.sample(8).shape  # doctest: +SKIP
+    (8, 32, 32, 3)
+
     Args:
       source: a module folder, a .tar.gz or .tar.xz of one, the prefix of a checkpoint, a `model_dir`, or the
         name of a published module, such as google/compare_gan/s3gan_10_128x128.

@@ -55,8 +55,8 @@ def test_training_images(tmp_path):
 
 def test_training_images_of_a_study(tmp_path):
     study = small.small_study(tmp_path, "no_labels")
-    recipe = study.methods[0].recipe
-    flipping = {recipe: dataclasses.replace(study.configured[recipe], random_flip=True)}
+    recipes = study.methods[0].recipes
+    flipping = {recipes: dataclasses.replace(study.configured[recipes], random_flip=True)}
     dataclasses.replace(study, configured=flipping)
     with pytest.raises(UserError, match="dataset.random_flip mirrors images"):
         dataclasses.replace(

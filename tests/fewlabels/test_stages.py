@@ -28,7 +28,6 @@ from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.fewlabels import LabelRecipe, extract, infer_labels, keep_labels, pretrain, read_features
 from compare_gan.fewlabels.fine_tune import calibration_folds, class_logits
-from compare_gan.fewlabels.recipe import fitted
 from compare_gan.training.augment import Augmentation
 from compare_gan.training.encoder import EncoderTraining, train_classifier
 from tests.helpers.tiers import slow_unless
@@ -284,9 +283,9 @@ def test_invalid_recipes_are_refused(change, words):
 
 def test_images_that_must_not_be_mirrored_are_not(dataset, tmp_path):
     mirroring = dataclasses.replace(S4L, training=EncoderTraining(8, augmentation=Augmentation(mirror=True)))
-    assert fitted(mirroring, dataset) is mirroring
+    assert mirroring.for_images(dataset.mirror) is mirroring
     digits = dataclasses.replace(dataset, mirror=False)
-    assert fitted(mirroring, digits) == S4L
+    assert mirroring.for_images(digits.mirror) == S4L
     found, expected = (
         pretrain(digits, mirroring, 5, tmp_path / "a"),
         pretrain(dataset, S4L, 5, tmp_path / "b"),
