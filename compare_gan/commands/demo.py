@@ -46,7 +46,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def shortened(request: "StudyRequest") -> "StudyRequest":
     """The request with the demo's choices for what it leaves open."""
-    steps = request.steps or STEPS
+    steps = STEPS if request.steps is None else request.steps
     request = dataclasses.replace(request, steps=steps, label_recipe=request.label_recipe or LABEL_RECIPE)
     if request.gin_config is not None:
         return request
@@ -62,5 +62,5 @@ def training(steps: int) -> tuple[str, ...]:
         "ModularGAN.g_lr = 2e-3",
         "ModularGAN.d_lr = 2e-3",
         "ModularGAN.lr_schedule = @cosine_decay",
-        f"cosine_decay.decay_steps = {steps}",
+        f"cosine_decay.decay_steps = {max(1, steps)}",  # other numbers are refused as `steps`
     )

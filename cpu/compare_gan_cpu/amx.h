@@ -2,8 +2,9 @@
 // float32 sums.
 //
 // Images are copied with zeros around them, so that all pixels of some images are one sequence at equal
-// distances; zeros after a row, or an image, are those before the next. A tile has 16 pixels of this sequence,
-// whatever the width of an image; outputs that lie among the zeros are dropped.
+// distances; zeros after a row, or an image, are those before the next. A tile has 16 pixels of this
+// sequence, whatever the width of an image; outputs that lie among the zeros are dropped. No output is a sum
+// over what belongs to another image, so it has the same bits in any batch.
 
 #pragma once
 
@@ -77,8 +78,8 @@ inline void store_sums(float* to, int64_t row_step, int64_t column_step, int64_t
   if constexpr (kRows * kColumns > 3) _tile_stored(3, at(3), bytes);
 }
 
-// Adds the products of kRows by kColumns tiles, up to four by one or two by two. `a(i)` is where left tile `i`
-// begins, with rows `a_bytes` apart.
+// Adds the products of kRows by kColumns tiles, up to four by one or two by two. `a(i)` is where left tile
+// `i` begins, with rows `a_bytes` apart.
 template <int kRows, int kColumns, class Left>
 inline void add_products(Left a, int64_t a_bytes, const uint16_t* b, int64_t b_step) {
   static_assert(kRows * kColumns <= 4 && kColumns <= 2);
