@@ -54,7 +54,7 @@ class Registry:
         self._items: dict[str, Any] = {}
 
     def register(self, name: str, *, module: str | None = None) -> Callable[[T], T]:
-        """Decorator: registers an item here under `name`, and for gin, if configurable, under `module.name`."""
+        """Decorator: registers an item here, and for gin, if configurable, under `module.name`."""
 
         def decorate(item: Any) -> Any:
             if name in self._items:
