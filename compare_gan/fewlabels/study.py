@@ -10,7 +10,7 @@ Besides settings and results, a study folder holds:
 
 A label set is what a seed selects and infers: the label files of a `fraction-` folder. By default the GAN of
 seed 0 trains on label set 0, and so on. If label sets are chosen apart from seeds, each is combined with each
-seed: `seed-0/fraction-0.1/<method>-seed-1/` trains on label set 0 with the GAN's random numbers of seed 1.
+seed: `seed-0/fraction-0.1/<method>-seed-1/` is the GAN of seed 1 on label set 0.
 
 With one seed and one budget (`few-labels`), everything except the clusters is in the study folder itself.
 """
@@ -19,6 +19,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from compare_gan.core.augmentation import refuse_mirror
 from compare_gan.core.errors import UserError
@@ -68,6 +70,17 @@ class Task:
     def label_seed(self) -> int:
         """The seed of the label files that the task reads or writes."""
         return self.seed if self.label_set is None else self.label_set
+
+    @property
+    def gan_seed(self) -> int:
+        """The seed of the GAN's random numbers.
+
+        It is another one on each label set: otherwise a good seed would be good on all of them, and intervals
+        over label sets would not cover the choice of seeds.
+        """
+        if self.label_seed == self.seed:
+            return self.seed
+        return int(np.random.SeedSequence((self.seed, self.label_seed)).generate_state(1)[0])
 
 
 @dataclasses.dataclass(frozen=True)

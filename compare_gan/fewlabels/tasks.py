@@ -204,7 +204,7 @@ def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
     """
     method, run_dir = task.method, study.task_dir(task)
     assert method is not None
-    origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.seed}
+    origin = {"data": study.settings["data"], "reading": study.settings["reading"], "seed": task.gan_seed}
     origin |= {"method": method.name} | budget_columns(task.budget)
     origin |= {} if task.label_seed == task.seed else {"label_set": task.label_seed}
     describe_run(run_dir, dataset, study.configured[method.recipes].operative_config, origin)
@@ -214,7 +214,7 @@ def train_gan(study: Study, task: Task, dataset: ImageDataset) -> GANState:
             dataset.train,
             run_dir=run_dir,
             schedule=study.schedule,
-            seed=task.seed,
+            seed=task.gan_seed,
             random_flip=study.configured[method.recipes].random_flip,
         )
 

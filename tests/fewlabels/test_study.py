@@ -233,8 +233,11 @@ def test_gans_of_a_label_set_share_its_labels(tmp_path):
     np.testing.assert_array_equal(kept, budget.choose(study.dataset.train.labels, 0.2, 7))
     (line,) = results.method_lines(rows)
     assert (line["seeds"], line["label_sets"]) == (4, 2)
-    about = json.loads((tmp_path / rows[0]["folder"] / "run.json").read_text())
-    assert (about["seed"], about["label_set"]) == (0, 7)
+    abouts = [json.loads((tmp_path / row["folder"] / "run.json").read_text()) for row in rows]
+    assert [about["label_set"] for about in abouts] == [7, 8, 7, 8]
+    assert len({about["seed"] for about in abouts}) == 4  # so that label sets are independent repetitions
+    again = Task("gan", 0, 0.2, LABEL_METHODS["s2gan_co"], 7)
+    assert again.gan_seed == abouts[0]["seed"] and Task("gan", 7, 0.2, again.method, 7).gan_seed == 7
 
 
 def test_one_label_per_class_is_the_least():
