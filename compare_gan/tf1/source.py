@@ -111,7 +111,7 @@ def _module(path: Path, folder: Path) -> Source:
         variables=Variables(read_tensor_bundle(folder / VARIABLES)),
         filled=Variables(read_tensor_bundle(filled)) if Path(f"{filled}.index").exists() else None,
         graphs=folder / SAVED_MODEL,
-        config=None,
+        config=_configuration(folder.parents[1], int(folder.name)) if numbered else None,
         step=int(folder.name) if numbered else 0,
     )
 

@@ -145,6 +145,8 @@ def test_statistics_of_a_checkpoint_are_those_of_its_module(tmp_path):
     write_module(source / "tfhub" / str(STEP), arrays(True, training=False), filled, tiny.CLASSES)
     with read_model(source, **OPTIONS) as model:
         found = flat(model.imported.state.g.extra) | flat(model.imported.state.g.params)
+    with read_model(source / "tfhub" / str(STEP), **OPTIONS) as model:  # configured by that of the model_dir
+        assert int(model.imported.state.step) == STEP and model.parsed.dataset.name == "mine"
     for name, value in values.items():
         if name.startswith("generator") and "opt" not in name and not name.endswith("update_accus"):
             expected = filled[name] if "/accu/" in name else value
