@@ -38,6 +38,7 @@ from compare_gan.fewlabels.budget import PerClass  # noqa: E402
 from compare_gan.fewlabels.recipe import RECIPES  # noqa: E402
 
 SETTINGS, SECONDS = "settings.json", "seconds.json"
+STEPS = ("pretrain_steps", "classify_steps")
 
 
 def main() -> None:
@@ -53,7 +54,8 @@ def main() -> None:
     kept.add_argument("--label_fraction", type=float, help="share of the labels that are kept")
     kept.add_argument("--labels_per_class", type=int, help="number of labels of each class that are kept")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
-    parser.add_argument("--share", type=float, default=1.0, help="of the steps, for a first look")
+    for name in STEPS:
+        parser.add_argument(f"--{name}", type=int, help="in place of those of the recipe")
     arguments = parser.parse_args()
     try:
         result = measure(arguments)
@@ -70,10 +72,7 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> dict[str, object]:
     recipe = RECIPES[arguments.label_recipe]
-    steps = {
-        name: max(1, round(arguments.share * getattr(recipe, name)))
-        for name in ("pretrain_steps", "classify_steps")
-    }
+    steps = {name: value for name in STEPS if (value := getattr(arguments, name)) is not None}
     recipe, folder, seed = dataclasses.replace(recipe, **steps), run_folder(arguments.out), arguments.seed
     settings = {name: str(value) for name, value in vars(arguments).items() if name != "out"}
     settings["recipe"] = repr(recipe)
