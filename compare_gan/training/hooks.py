@@ -120,9 +120,9 @@ class SampleHook:
     def __call__(self, step: int, state: Any, metrics: dict[str, float] | None) -> None:
         if self.initial is not None:
             self.writer.write(self.initial, 0)
-        self.initial = self.writer.draw(state) if step == 0 else None
+        self.initial = self.writer.draw(state, step) if step == 0 else None
         drawn = self.schedule.due(self.schedule.sample_every, step)
-        self.std = self.writer.write(self.writer.draw(state), step) if drawn else None
+        self.std = self.writer.write(self.writer.draw(state, step), step) if drawn else None
 
 
 class BestCheckpointHook:

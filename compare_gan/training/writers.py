@@ -47,7 +47,7 @@ class SampleWriter:
     """Writes image grids of the same latent vectors at every step, so that steps can be compared.
 
     `samples/<step>.png`: independent latent vectors; one row per class if there are at least two.
-    `interpolations/<step>.png`: each row interpolates between two latent vectors.
+    `interpolations/<step>.png`: each row interpolates between two latent vectors; none at step 0.
     """
 
     def __init__(self, gan: GAN, run_dir: Path, seed: int, placement: Placement):
@@ -71,14 +71,15 @@ class SampleWriter:
 
         return inputs(jax.random.key(self.seed))
 
-    def draw(self, state: GANState) -> dict[str, Array]:
+    def draw(self, state: GANState, step: int) -> dict[str, Array]:
         """Generates the images of each folder, [N, H, W, C] in [0, 1], without waiting for the devices.
 
         All processes must call it, since the state may be sharded over them; each generates all images.
         """
         rng, latents = self.inputs
         state = with_standing_stats(self.gan, self.placement.gather(inference_state(state)), rng, PREVIEW)
-        return {folder: compiled_sample(self.gan, state, z, self.y) for folder, z in latents.items()}
+        folders = latents if step else (SAMPLES,)
+        return {folder: compiled_sample(self.gan, state, latents[folder], self.y) for folder in folders}
 
     def write(self, drawn: Mapping[str, Array], step: int) -> float:
         """Writes the images from `draw` as the grids of a step. Returns `sample_std` of the samples.

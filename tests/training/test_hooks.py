@@ -79,7 +79,7 @@ class Writer:
     def __init__(self, run_dir):
         self.checkpoints, self.written = Checkpoints(run_dir), []
 
-    def draw(self, state):
+    def draw(self, state, step):
         return {"samples": state.step * 1}
 
     def write(self, drawn, step):
