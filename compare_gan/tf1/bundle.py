@@ -6,6 +6,7 @@ shapes and places, and the data `P.data-00000-of-00001`, ... Index and tensors h
 verified. All lengths and offsets are checked before they are used.
 """
 
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from compare_gan.tf1.wire import Damaged, Message, fixed32, message, number, par
 MAGIC, FOOTER, HANDLES, TRAILER = 0xDB4775248B80FB57, 48, 40, 5  # the sizes in bytes
 PLAIN = 0  # the kind of an uncompressed block
 MAX_INDEX, MAX_TENSORS, MAX_NAME, MAX_RANK, MAX_SHARDS = 2**26, 200_000, 1000, 32, 100_000
+MAX_ELEMENTS = 2**48  # of a tensor, not counting axes of size 0
 STRING = 7
 DTYPES: dict[int, np.dtype] = {
     code: np.dtype(name)
@@ -89,9 +91,9 @@ def read_tensor_bundle(path: str | Path) -> "TensorBundle":
     """
     path = Path(path)
     if path.name.endswith(".index"):
-        path = path.with_name(path.name.removesuffix(".index"))
+        path = path.parent / path.name.removesuffix(".index")
     elif ".data-" in path.name and not Path(f"{path}.index").exists():
-        path = path.with_name(path.name.partition(".data-")[0])
+        path = path.parent / path.name.partition(".data-")[0]
     file = Path(f"{path}.index")
     if not file.exists():
         raise UserError(f"{path}: no checkpoint of TensorFlow here (there is no {file.name})")
@@ -148,14 +150,14 @@ def _tensor(file: Path, entry: Entry) -> np.ndarray:
     if entry.dtype not in DTYPES:
         raise Damaged(f"is of TensorFlow's type {entry.dtype}, which is not supported")
     dtype = DTYPES[entry.dtype]
-    count = 1
-    for dim in entry.shape:
-        count *= dim
+    count = math.prod(entry.shape)
     if count * dtype.itemsize != entry.size:
         raise Damaged(
             f"has {entry.size} bytes, but its shape {list(entry.shape)} and type take "
             f"{count * dtype.itemsize}: the index is damaged"
         )
+    if math.prod(max(dim, 1) for dim in entry.shape) > MAX_ELEMENTS:  # NumPy refuses these, too
+        raise Damaged(f"has the shape {list(entry.shape)}, which is impossible: the index is damaged")
     present = regular(file).stat().st_size
     if entry.offset + entry.size > present:
         raise Damaged(

@@ -13,12 +13,13 @@ from compare_gan import __version__
 from compare_gan.config.parse import Parsed, parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, atomic_folder, read_text, write_json
-from compare_gan.core.records import MAX_SIDE
+from compare_gan.core.records import MAX_CLASSES, MAX_SIDE
 from compare_gan.core.run_files import ABOUT, CONFIG
 from compare_gan.core.types import ImageSpec
 from compare_gan.data.facts import DATASET_INFO
 from compare_gan.runs import Run, open_run
 from compare_gan.tf1 import infer
+from compare_gan.tf1.names import ARCHITECTURE_RULES
 from compare_gan.tf1.published import PUBLISHED, Published, published_name
 from compare_gan.tf1.saved_model import read_graph
 from compare_gan.tf1.source import Source, open_source
@@ -108,6 +109,11 @@ def read_model(
         except UserError as error:
             raise UserError(f"{path}: its GAN cannot be built: {error}") from None
         architecture = parsed.options.architecture.removesuffix("_arch")
+        if architecture not in ARCHITECTURE_RULES:
+            raise UserError(
+                f"{path}: the original has no {parsed.options.architecture}; give the configuration of its "
+                "training with --gin_config"
+            )
         imported = read_state(gan, architecture, found.variables, found.filled, found.step, found.is_module)
         yield Model(parsed, spec, imported, found, (*notes, *imported.notes))
 
@@ -197,7 +203,7 @@ def _spec(source: Source, parsed: Parsed, image_size: int | None) -> ImageSpec:
     """The shape of the images and the number of classes of a configured model.
 
     Raises:
-      UserError: nothing tells the shape.
+      UserError: nothing tells the shape, or it is impossible.
     """
     shapes = source.variables.shapes
     facts = DATASET_INFO.get(parsed.dataset.name or "")
@@ -220,6 +226,11 @@ def _spec(source: Source, parsed: Parsed, image_size: int | None) -> ImageSpec:
             "give --image_size"
         )
     classes = infer.num_classes(shapes, architecture) or (facts.num_classes if facts else 0)
+    if not all(0 < size <= MAX_SIDE for size in shape) or not 0 <= classes <= MAX_CLASSES:
+        raise UserError(
+            f"{source.path}: its variables are for images with more than {MAX_SIDE:,} pixels a side, or for "
+            f"more than {MAX_CLASSES:,} classes; give another file"
+        )
     return ImageSpec(shape, classes)
 
 

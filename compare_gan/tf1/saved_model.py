@@ -20,7 +20,7 @@ from compare_gan.tf1.wire import (
     text,
 )
 
-MAX_BYTES = 2**31  # of a message of Protocol Buffers
+MAX_BYTES = 2**28  # eight times the largest file that the original is known to write
 FLOAT32, INT32 = 1, 3
 TENSOR_SHAPE: Message = {
     2: message("dims", {1: number("size")}, repeated=True),

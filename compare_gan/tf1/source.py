@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 
@@ -26,7 +26,14 @@ MEMBERS = re.compile(  # a folder around them, and the file
 CONFIGURATION = re.compile(r"operative_config-(\d+)\.gin")
 CHECKPOINT = re.compile(r"model\.ckpt-(\d+)\.index")
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
-MAX_UNPACKED = 2**36  # bytes
+MAX_UNPACKED, MAX_HEADER = 2**36, 2**20  # bytes
+HEADERS = (  # types of members that describe the next one
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 class Variables(Mapping[str, np.ndarray]):
@@ -92,7 +99,7 @@ def open_source(path: Path, step: int | None = None) -> Iterator[Source]:
     elif path.is_dir():
         yield _checkpoint(path, *_newest(path, step))
     elif Path(f"{path}.index").exists() or path.name.endswith(".index"):
-        prefix = path.with_name(path.name.removesuffix(".index"))
+        prefix = path.parent / path.name.removesuffix(".index")
         match = re.search(r"-(\d+)$", prefix.name)
         yield _checkpoint(path, prefix, int(match[1]) if match else 0)
     else:
@@ -105,7 +112,7 @@ def open_source(path: Path, step: int | None = None) -> Iterator[Source]:
 
 def _module(path: Path, folder: Path) -> Source:
     filled = folder / FILLED
-    numbered = folder.parent.name == "tfhub" and folder.name.isdigit()
+    numbered = folder.parent.name == "tfhub" and folder.name.isdecimal()
     return Source(
         path=path,
         variables=Variables(read_tensor_bundle(folder / VARIABLES)),
@@ -148,6 +155,17 @@ def _configuration(folder: Path, step: int) -> Path | None:
     return found[max(before, default=min(found))] if found else None
 
 
+class _Member(tarfile.TarInfo):
+    """A member of an archive. Headers that tarfile reads into memory as a whole must be small."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in HEADERS and member.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size} bytes")
+        return member
+
+
 def _unpack(path: Path, folder: Path) -> None:
     """Unpacks the files of a module; all others, and all that are not regular files, are left out.
 
@@ -156,7 +174,7 @@ def _unpack(path: Path, folder: Path) -> None:
     """
     count, around, room = 0, None, min(MAX_UNPACKED, shutil.disk_usage(folder).free)
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, tarinfo=_Member) as archive:
             for member in archive:
                 match = MEMBERS.fullmatch(posixpath.normpath(member.name))
                 if match is None or not member.isfile() or around not in (None, match[1]):
@@ -165,8 +183,8 @@ def _unpack(path: Path, folder: Path) -> None:
                 room -= member.size
                 if room < 0:
                     raise UserError(
-                        f"{path}: does not fit on the disk of {folder.parent}; unpack it elsewhere and give "
-                        "the folder"
+                        f"{path}: does not fit on the disk of {folder.parent}, or has more than "
+                        f"{MAX_UNPACKED:,} bytes; unpack it elsewhere and give the folder"
                     )
                 data = archive.extractfile(member)
                 assert data is not None  # a regular file
@@ -178,8 +196,10 @@ def _unpack(path: Path, folder: Path) -> None:
     except (tarfile.TarError, EOFError, ValueError, OSError, ArithmeticError) as error:
         if isinstance(error, UserError):
             raise
+        if isinstance(error, OSError) and error.errno:  # of the system, not of a decompressor
+            raise UserError(f"{path}: cannot be unpacked ({error.strerror})") from None
         raise _damaged(path) from None
-    except Exception as error:  # zlib and lzma have their own
+    except Exception as error:  # zlib and lzma have their own exceptions
         if type(error).__module__ not in ("zlib", "_lzma", "lzma"):
             raise
         raise _damaged(path) from None

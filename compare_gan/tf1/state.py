@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import traverse_util
 
@@ -164,13 +165,29 @@ def _without_heads(net: NetState) -> NetState:
 
 
 def _updates(gan: GAN, variables: Variables, step: int) -> tuple[int, int]:
-    """How often generator and discriminator were updated."""
-    g, d = (int(variables[name]) if name in variables else None for name in COUNTERS)
+    """The numbers of updates of generator and discriminator.
+
+    Raises:
+      UserError: a counter is not an integer, or out of range.
+    """
+    g, d = (_counter(variables, name) for name in COUNTERS)
     g = step if g is None else g
     d = g * gan.disc_iters if d is None else d
     if not (0 <= g < 2**31 and 0 <= d < 2**31):
         raise UserError(f"{variables.prefix}: counts {g} and {d} updates, which is not possible")
     return g, d
+
+
+def _counter(variables: Variables, name: str) -> int | None:
+    """The value of a counter; None if it does not exist."""
+    if name not in variables:
+        return None
+    value = variables[name]
+    if value.shape or not np.issubdtype(value.dtype, np.integer):
+        raise UserError(
+            f"{variables.prefix}: {name} is {value.dtype} {list(value.shape)}; it must be one integer"
+        )
+    return int(value)
 
 
 def _optimizers(

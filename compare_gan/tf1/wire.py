@@ -1,7 +1,8 @@
 """Parses messages in the wire format of Protocol Buffers, https://protobuf.dev/programming-guides/encoding.
 
 A message is described by a table from field numbers to fields, and parsed into a dictionary. Fields that are
-not in the table are skipped. Nothing is allocated that is larger than the data.
+not in the table are skipped. The values of a repeated field take more memory than their bytes, so their
+number is limited.
 """
 
 import struct
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 MAX_VARINT = 10  # bytes
+MAX_REPEATED = 2**20  # values of a repeated field
 
 
 class Damaged(ValueError):
@@ -54,7 +56,7 @@ def parse(data: memoryview, table: Message) -> dict[str, Any]:
     """The fields of a message by name; a list for repeated ones. Absent fields are absent.
 
     Raises:
-      Damaged: it is not a message, or a field has another wire type than in the table.
+      Damaged: it is not a message, a field has another wire type than in the table, or too many values.
     """
     found: dict[str, Any] = {field.name: [] for field in table.values() if field.repeated}
     for key, wire, value in _fields(data):
@@ -64,6 +66,8 @@ def parse(data: memoryview, table: Message) -> dict[str, Any]:
         if wire != field.wire:
             raise Damaged(f"its field {field.name!r} is not of its type")
         if field.repeated:
+            if len(found[field.name]) == MAX_REPEATED:
+                raise Damaged(f"has more than {MAX_REPEATED:,} values of its field {field.name!r}")
             found[field.name].append(field.read(value))
         else:
             found[field.name] = field.read(value)

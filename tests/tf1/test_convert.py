@@ -183,6 +183,9 @@ def without(name):
             "variables of the generator that the configuration does not have",
         ),
         (arrays() | {"global_step": np.array(-3)}, PLAIN, "counts -3"),
+        (arrays() | {"global_step": np.array([1, 2])}, PLAIN, r"global_step is int64 \[2\]"),
+        (arrays() | {"global_step": np.array(1.5)}, PLAIN, "global_step is float64"),
+        (arrays(), PLAIN + "options.architecture = 'r3gan_arch'\n", "the original has no r3gan_arch"),
         (arrays(), PLAIN + "import os\n", "os"),
     ],
 )
@@ -221,12 +224,15 @@ def test_sources_that_are_none(tmp_path):
     outside = tmp_path / "outside"
     link = named("saved_model.pb", type=tarfile.SYMTYPE, linkname=str(module / "saved_model.pb"))
     tar(tmp_path / "evil.tar.gz", [(named("../outside"), b"x"), (named(str(outside)), b"x"), (link, b"")])
+    long = named("./pax", type=tarfile.XHDTYPE)
+    tar(tmp_path / "header.tar.gz", [(long, b"0" * 2**21)])
     damaged = write_module(tmp_path / "damaged", arrays(training=False))
     (damaged / "saved_model.pb").write_bytes(b"\x12\xff\xff\xff\x7f")
     cases = {
         "cut.tar.gz": "cannot be unpacked",
         "none.tar.gz": "cannot be unpacked",
         "evil.tar.gz": "is no module of TF-Hub",
+        "header.tar.gz": "cannot be unpacked",
         "empty": "no checkpoints",
         "nothing": "does not exist",
         "damaged": r"saved_model.pb: has a field that is longer than its message",
