@@ -57,13 +57,13 @@ HEADER = (b"", writer.field(1, 1))
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"shape": (2, 4)}, r"has 24 bytes, but its shape \[2, 4\] and type take 32"),
+        ({"shape": (2, 4)}, r"has 24 bytes, but its shape \[2, 4\] and type need 32"),
         ({"shape": (2**40, 2**40)}, "but its shape"),
         ({"shape": (0, 2**47, 2**47), "size": 0}, "which is impossible"),
         ({"offset": 8}, "the file is cut off"),
         ({"offset": 2**40}, "the file is cut off"),
-        ({"dtype": 7}, "is of strings"),
-        ({"dtype": 8}, "TensorFlow's type 8"),
+        ({"dtype": 7}, "holds strings"),
+        ({"dtype": 8}, "TensorFlow's dtype 8"),
         ({"slices": b"x"}, "is partitioned"),
         ({"crc": 1}, "CRC-32C"),
     ],
@@ -122,7 +122,7 @@ def test_a_damaged_index(tmp_path, what):
 
 
 def test_no_checkpoint(tmp_path):
-    with pytest.raises(UserError, match="no checkpoint of TensorFlow here"):
+    with pytest.raises(UserError, match="no TensorFlow checkpoint here"):
         read_tensor_bundle(tmp_path / "model.ckpt-1")
 
 

@@ -130,7 +130,7 @@ def test_filled_statistics_are_used_and_empty_ones_are_filled(tmp_path):
     source = write_model_dir(tmp_path / "a", values, config)
     with read_model(source, **OPTIONS) as model:
         gan, state = model.parsed.gan(model.spec), model.imported.state
-        assert any("accumulated over 5 batches, are taken over" in note for note in model.notes)
+        assert any("accumulated over 5 batches, are used" in note for note in model.notes)
     prepared = prepare_for_inference(gan, state, 1)
     jax.tree.map(np.testing.assert_array_equal, prepared.g.extra, state.g.extra)
     emptied = flat(without_statistics(state).g.extra)
@@ -231,7 +231,7 @@ def test_sources_that_are_none(tmp_path):
     cases = {
         "cut.tar.gz": "cannot be unpacked",
         "none.tar.gz": "cannot be unpacked",
-        "evil.tar.gz": "is no module of TF-Hub",
+        "evil.tar.gz": "is not a TF-Hub module",
         "header.tar.gz": "cannot be unpacked",
         "empty": "no checkpoints",
         "nothing": "does not exist",
@@ -256,9 +256,9 @@ def test_sources_that_are_none(tmp_path):
 
 def test_published_modules_are_not_downloaded(tmp_path):
     for name in ("google/compare_gan/ssgan_128x128", "https://tfhub.dev/google/compare_gan/ssgan_128x128/1"):
-        with pytest.raises(UserError, match="is not downloaded.*--archive"):
+        with pytest.raises(UserError, match="are not downloaded.*--archive"):
             cg.import_tf(name, tmp_path / "run")
-    with pytest.raises(UserError, match="no published module of compare_gan; known: s3gan_2_5"):
+    with pytest.raises(UserError, match="not a published module of compare_gan; known: s3gan_2_5"):
         cg.import_tf("google/compare_gan/s3gan_11_128x128", tmp_path / "run")
     module = write_module(tmp_path / "module", arrays(training=False))
     archive = archived(module, tmp_path / "x.tar.gz")

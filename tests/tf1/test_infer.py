@@ -75,8 +75,8 @@ def test_networks_are_those_of_the_case(name):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        ({"vae/kernel": (3, 3)}, "no generator of compare_gan"),
-        ({"generator/g_fc1/kernel": (4, 16)}, r"g_dc1/kernel is \[\], which is not possible in dcgan"),
+        ({"vae/kernel": (3, 3)}, "not belong to any generator of compare_gan"),
+        ({"generator/g_fc1/kernel": (4, 16)}, r"g_dc1/kernel is \[\], which is impossible in dcgan"),
         ({"generator/g_fc1/kernel": (), "generator/g_dc1/kernel": (5, 5, 3, 9)}, r"\[5, 5, 3, 9\], which"),
         ({"generator/B1/x": (), "generator/fc_noise/kernel": ()}, "has images of 7 pixels"),
     ],
