@@ -131,10 +131,10 @@ def configuration(
     ):
         raise UserError(f"has an input z {list(z_shape)} and images {list(images)}, which is impossible")
     z_dim, conditional = z_shape[1], "labels" in signature.inputs
-    classes = int(generator.constants.get("one_hot/depth", num_classes(shapes, name))) if conditional else 0
-    if conditional and not 0 < classes <= MAX_CLASSES:
+    classes = generator.constants.get("one_hot/depth", num_classes(shapes, name)) if conditional else 0
+    if conditional and not 0 < classes <= MAX_CLASSES:  # or NaN
         raise UserError(f"has {classes} classes, which is impossible")
-    spec = ImageSpec((images[1], images[2], images[3]), classes)
+    spec = ImageSpec((images[1], images[2], images[3]), int(classes))
     lines = [
         "options.gan_class = @ModularGAN",
         f"options.architecture = '{name}_arch'",
@@ -170,7 +170,10 @@ def _norms(shapes: Shapes, graph: Graph, name: str) -> Iterator[str]:
     epsilons = {value for each, value in found.items() if not re.search(r"/ln[12]/", each)}
     if len(epsilons) > 1:
         raise UserError(f"has norms with different epsilons, {sorted(epsilons)}; give --gin_config")
-    yield f"standardize_batch.epsilon = {float(f'{next(iter(epsilons), DEFAULT_EPSILON):.6g}')}"
+    epsilon = next(iter(epsilons), DEFAULT_EPSILON)
+    if not 0 <= epsilon < 1:  # or NaN
+        raise UserError(f"has norms with the epsilon {epsilon}, which is impossible")
+    yield f"standardize_batch.epsilon = {float(f'{epsilon:.6g}')}"
 
 
 def _norm(names: list[str]) -> str | None:
