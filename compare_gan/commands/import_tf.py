@@ -20,7 +20,7 @@ def add(commands) -> None:
         "published module, such as google/compare_gan/s3gan_10_128x128",
     )
     parser.add_argument("--out", required=True, help="run folder")
-    parser.add_argument("--archive", help="the file of a published module, which is not downloaded")
+    parser.add_argument("--archive", help="the downloaded file of a published module")
     parser.add_argument("--step", type=int, help="checkpoint in a model_dir; default: the newest")
     parser.add_argument(
         "--gin_config",
@@ -28,16 +28,16 @@ def add(commands) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="configuration of the training; default: operative_config-*.gin beside the checkpoint, or what "
-        "a module tells of itself",
+        help="training configuration; default: operative_config-*.gin beside the checkpoint, or for a module "
+        "one inferred from its variables and graph",
     )
     parser.add_argument(
         "--prior",
         choices=("normal", "uniform"),
-        help="distribution of z of a module without a configuration, which does not tell it",
+        help="distribution of z, for a module without a configuration",
     )
     parser.add_argument(
-        "--image_size", type=int, help="side length of the images, if the configuration does not tell it"
+        "--image_size", type=int, help="side length of the images, if the configuration does not determine it"
     )
 
 

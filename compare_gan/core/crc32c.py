@@ -5,11 +5,11 @@ import functools
 import numpy as np
 
 POLYNOMIAL = np.uint32(0x82F63B78)  # with its bits reversed
-LANES = (2**13, 2**9, 2**5, 1)  # words whose checksums are computed together
+LANES = (2**13, 2**9, 2**5, 1)  # words per row, in successive passes
 
 
 def masked_crc32c(data: bytes | np.ndarray) -> int:
-    """The checksum as TensorFlow stores it, so that a checksum of data with checksums is a good one."""
+    """The checksum as TensorFlow stores it: masked, so that data may contain their own checksums."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -17,9 +17,9 @@ def masked_crc32c(data: bytes | np.ndarray) -> int:
 def crc32c(data: bytes | np.ndarray) -> int:
     """The checksum of bytes, or of the bytes of an array.
 
-    A checksum is linear, and appending zeros is a linear map of its 32 bits. So the data, as words of 32
-    bits, is folded: rows of words are added to the first row, each time after it has been moved to the end of
-    the next. The one row that remains has the same checksum as the data.
+    A CRC is linear over GF(2), and appending zeros is a linear map of its 32 bits. So the data is split into
+    rows of 32-bit words, which are folded: the sum so far, advanced by the length of a row, is XORed with the
+    next row. The one row that remains has the same checksum as the data.
     """
     values = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data.reshape(-1).view(np.uint8)
     crc = 0xFFFFFFFF
@@ -29,7 +29,7 @@ def crc32c(data: bytes | np.ndarray) -> int:
     if head == len(values):
         return crc ^ 0xFFFFFFFF
     words = values[head:].view("<u4")
-    carried, rest = np.uint32(crc), words  # `carried` belongs to the first word
+    carried, rest = np.uint32(crc), words  # `carried` is XORed into the first word
     for lanes in (lanes for lanes in LANES if lanes <= len(words)):
         row = np.zeros(lanes, np.uint32)
         first = len(rest) % lanes or lanes
@@ -55,7 +55,7 @@ def _byte_table() -> np.ndarray:
 
 @functools.cache
 def _shift_tables(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """What becomes of the lower and of the upper half of a checksum when `count` zeros are appended."""
+    """Where appending `count` zero bytes maps the lower and upper 16 bits of a checksum: [65536] each."""
     images = np.uint32(1) << np.arange(32, dtype=np.uint32)  # of the 32 bits
     for digit in bin(count)[2:]:  # the map for twice as many zeros is the map applied twice
         images = _apply(images, images)

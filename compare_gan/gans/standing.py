@@ -73,7 +73,7 @@ def with_inference_stats(
 ) -> GANState:
     """`with_standing_stats` with the latent vectors and labels that samples, scores and exports use.
 
-    Statistics that the state already has, which is so in an imported model only, are kept.
+    Statistics that the state already has are kept; only imported models have them.
 
     Raises:
       UserError: `examples` is less than 1.
@@ -129,7 +129,7 @@ def accumulate_stats(
 
 
 def without_statistics(state: GANState) -> GANState:
-    """A state without the accumulated statistics of an imported model, which further training outdates."""
+    """The state without the accumulated statistics of an imported model, which training invalidates."""
     if not has_statistics(state.g.extra):
         return state
     return dataclasses.replace(state, g=NetState(state.g.params, reset_stats(state.g.extra)))

@@ -55,7 +55,7 @@ def supports(dtype: Any) -> bool:
 
 
 def has_tiles(dtype: Any) -> bool:
-    """Whether programs here multiply arrays of this type in AMX tiles, so products cost next to nothing."""
+    """Whether programs here multiply arrays of this type in AMX tiles, where products are cheap."""
     if dtype != jnp.bfloat16 or jax.default_backend() != "cpu":
         return False
     return supports(dtype) and level_in_use() == "v4_amx"

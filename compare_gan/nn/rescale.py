@@ -3,7 +3,8 @@
 A convolution after zero-insertion multiplies by zeros, and one before average pooling computes four numbers
 of which only the mean is used. The fused convolutions give the same result, up to rounding, with a quarter
 of the products: means and sums of neighbours commute with a convolution, which leaves a convolution of
-stride 2 or its transpose. Where products cost less than sums over images, the sums are taken over the kernel.
+stride 2 or its transpose. Where products cost less than sums over images, the neighbours of the kernel are
+summed instead.
 """
 
 from typing import Literal
@@ -135,7 +136,7 @@ def _before(kernel: Array) -> tuple[int, int]:
 
 
 def _products_are_cheap(x: Array) -> bool:
-    """Whether 16 products in place of 9 take less time than a sum over an image of this type."""
+    """Whether a 4x4 kernel in place of a 3x3 one takes less time than sums over an image of this type."""
     return on_cpu.value is not False and kernels.has_tiles(x.dtype)
 
 
@@ -155,7 +156,7 @@ def _spread(x: Array, kernel: Array, more: int, before: tuple[int, int]) -> Arra
 
 
 def _over_squares(kernel: Array) -> Array:
-    """[kh, kw, C, O] -> [kh+1, kw+1, C, O]: the kernel of `convolve` and the sums of `_neighbours` in one."""
+    """[kh, kw, C, O] -> [kh+1, kw+1, C, O]: a kernel that includes the sums of `_neighbours`."""
     kh, kw, c, o = kernel.shape
     padded = jnp.pad(kernel.reshape(1, kh, kw, c * o), ((0, 0), (1, 1), (1, 1), (0, 0)))
     return _neighbours(padded).reshape(kh + 1, kw + 1, c, o)

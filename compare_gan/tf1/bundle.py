@@ -1,11 +1,12 @@
 """Reads checkpoints of TensorFlow ("TensorBundle", its V2 format) without TensorFlow.
 
 A checkpoint with the prefix P is the index `P.index`, a table of LevelDB
-(https://github.com/google/leveldb/blob/main/doc/table_format.md) from the names of tensors to their types,
-shapes and places, and the data `P.data-00000-of-00001`, ... Index and tensors have checksums, which are
+(https://github.com/google/leveldb/blob/main/doc/table_format.md) that maps tensor names to types, shapes and
+locations, and the data `P.data-00000-of-00001`, ... The index and each tensor have a checksum, which is
 verified. All lengths and offsets are checked before they are used.
 """
 
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from compare_gan.tf1.wire import Damaged, Message, fixed32, message, number, par
 MAGIC, FOOTER, HANDLES, TRAILER = 0xDB4775248B80FB57, 48, 40, 5  # the sizes in bytes
 PLAIN = 0  # the kind of an uncompressed block
 MAX_INDEX, MAX_TENSORS, MAX_NAME, MAX_RANK, MAX_SHARDS = 2**26, 200_000, 1000, 32, 100_000
+MAX_ELEMENTS = 2**48  # of a tensor, not counting axes of size 0
 STRING = 7
 DTYPES: dict[int, np.dtype] = {
     code: np.dtype(name)
@@ -74,7 +76,7 @@ class Entry(NamedTuple):
 
 
 def read_tensor_bundle(path: str | Path) -> "TensorBundle":
-    """Opens a checkpoint of TensorFlow 1 or 2; only its index is read.
+    """Opens a TensorFlow 1 or 2 checkpoint; only its index is read.
 
     >>> tensors = cg.read_tensor_bundle("model_dir/model.ckpt-1000")  # doctest: +SKIP
     >>> tensors["generator/fc_noise/kernel"].shape  # doctest: +SKIP
@@ -89,28 +91,28 @@ def read_tensor_bundle(path: str | Path) -> "TensorBundle":
     """
     path = Path(path)
     if path.name.endswith(".index"):
-        path = path.with_name(path.name.removesuffix(".index"))
+        path = path.parent / path.name.removesuffix(".index")
     elif ".data-" in path.name and not Path(f"{path}.index").exists():
-        path = path.with_name(path.name.partition(".data-")[0])
+        path = path.parent / path.name.partition(".data-")[0]
     file = Path(f"{path}.index")
     if not file.exists():
-        raise UserError(f"{path}: no checkpoint of TensorFlow here (there is no {file.name})")
+        raise UserError(f"{path}: no TensorFlow checkpoint here (there is no {file.name})")
     try:
         return TensorBundle(path, *_read_index(memoryview(read_bytes(file, MAX_INDEX))))
     except Damaged as error:
         raise UserError(
-            f"{file}: {error}; it is damaged or no index of a TensorFlow checkpoint: copy it again"
+            f"{file}: {error}; it is damaged or not the index of a TensorFlow checkpoint: copy it again"
         ) from None
 
 
 class TensorBundle(Mapping[str, np.ndarray]):
-    """The tensors of a checkpoint by name: read-only arrays, memory-mapped when they are asked for.
+    """The tensors of a checkpoint by name: read-only arrays, memory-mapped when they are accessed.
 
-    Each access checks the bytes against their checksum. bfloat16 is the type of `ml_dtypes`.
+    Each access checks the bytes against their checksum. Tensors of bfloat16 have the dtype of `ml_dtypes`.
 
     Raises:
-      UserError: from an access: the data is missing, cut off or damaged, or the tensor is partitioned, or of
-        strings. The message names file and tensor.
+      UserError: on access: the data is missing, cut off or damaged, or the tensor is partitioned or holds
+        strings. The message names the file and the tensor.
     """
 
     def __init__(self, prefix: Path, shards: int, entries: dict[str, Entry]):
@@ -144,18 +146,18 @@ def _tensor(file: Path, entry: Entry) -> np.ndarray:
     if entry.sliced:
         raise Damaged("is partitioned, which is not supported; save it unpartitioned")
     if entry.dtype == STRING:
-        raise Damaged("is of strings, which are not supported")
+        raise Damaged("holds strings, which are not supported")
     if entry.dtype not in DTYPES:
-        raise Damaged(f"is of TensorFlow's type {entry.dtype}, which is not supported")
+        raise Damaged(f"has TensorFlow's dtype {entry.dtype}, which is not supported")
     dtype = DTYPES[entry.dtype]
-    count = 1
-    for dim in entry.shape:
-        count *= dim
+    count = math.prod(entry.shape)
     if count * dtype.itemsize != entry.size:
         raise Damaged(
-            f"has {entry.size} bytes, but its shape {list(entry.shape)} and type take "
+            f"has {entry.size} bytes, but its shape {list(entry.shape)} and type need "
             f"{count * dtype.itemsize}: the index is damaged"
         )
+    if math.prod(max(dim, 1) for dim in entry.shape) > MAX_ELEMENTS:  # NumPy refuses these, too
+        raise Damaged(f"has the shape {list(entry.shape)}, which is impossible: the index is damaged")
     present = regular(file).stat().st_size
     if entry.offset + entry.size > present:
         raise Damaged(
@@ -169,14 +171,14 @@ def _tensor(file: Path, entry: Entry) -> np.ndarray:
         except OSError as error:
             raise Damaged(f"cannot be read ({error.strerror})") from None
     if masked_crc32c(data) != entry.crc:
-        raise Damaged("does not have the bytes that were written (CRC-32C): the file is damaged")
+        raise Damaged("does not match its checksum (CRC-32C): the file is damaged")
     return data.view(dtype).reshape(entry.shape)
 
 
 def _read_index(data: memoryview) -> tuple[int, dict[str, Entry]]:
     """The number of data files, and all tensors."""
     if len(data) < FOOTER or struct.unpack("<Q", data[-8:])[0] != MAGIC:
-        raise Damaged("does not end as an index does")
+        raise Damaged("does not end like an index")
     footer = data[-FOOTER:-8]
     _, at = _handle(footer, 0)
     top, _ = _handle(footer, at)
@@ -193,9 +195,9 @@ def _read_index(data: memoryview) -> tuple[int, dict[str, Entry]]:
         raise Damaged("has no header")
     header = parse(found.pop(b""), HEADER)
     if header.get("endianness", 0) != 0:
-        raise Damaged("is of a big-endian machine, which is not supported")
+        raise Damaged("was written on a big-endian machine, which is not supported")
     if header.get("version", {}).get("min_consumer", 0) > 1:
-        raise Damaged("is of a newer format")
+        raise Damaged("has a newer format")
     shards = header.get("shards", 0)
     if not 0 < shards <= MAX_SHARDS:
         raise Damaged(f"has {shards} data files")
@@ -206,7 +208,7 @@ def _read_index(data: memoryview) -> tuple[int, dict[str, Entry]]:
         try:
             name = key.decode()
         except UnicodeDecodeError:
-            raise Damaged("has a name that is not text") from None
+            raise Damaged("has a name that is not UTF-8") from None
         try:
             entries[name] = _entry(value, shards)
         except Damaged as error:
@@ -227,7 +229,7 @@ def _entry(data: memoryview, shards: int) -> Entry:
 
 
 def _handle(data: memoryview, at: int) -> tuple[tuple[int, int], int]:
-    """Offset and size of a block, and the position after them."""
+    """The offset and size of a block, and the position after them in the data."""
     offset, at = varint(data, at)
     size, at = varint(data, at)
     return (offset, size), at
@@ -240,14 +242,16 @@ def _block(data: memoryview, handle: tuple[int, int]) -> memoryview:
         raise Damaged("has a block beyond its end")
     stored = struct.unpack("<I", data[offset + size + 1 : offset + size + TRAILER])[0]
     if masked_crc32c(bytes(data[offset : offset + size + 1])) != stored:
-        raise Damaged("does not have the bytes that were written (CRC-32C)")
+        raise Damaged("does not match a checksum (CRC-32C)")
     if data[offset + size] != PLAIN:
-        raise Damaged("is compressed, which TensorFlow itself does not do, and which is not supported")
+        raise Damaged(
+            "has a compressed block, which TensorFlow itself does not write, and which is not supported"
+        )
     return data[offset : offset + size]
 
 
 def _pairs(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """The keys and values of a block; a key is stored as what differs from the one before."""
+    """The keys and values of a block; of each key only what differs from the previous one is stored."""
     if len(block) < 4:
         raise Damaged("has a block without an end")
     restarts = struct.unpack("<I", block[-4:])[0]

@@ -13,12 +13,13 @@ from compare_gan import __version__
 from compare_gan.config.parse import Parsed, parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic, atomic_folder, read_text, write_json
-from compare_gan.core.records import MAX_SIDE
+from compare_gan.core.records import MAX_CLASSES, MAX_SIDE
 from compare_gan.core.run_files import ABOUT, CONFIG
 from compare_gan.core.types import ImageSpec
 from compare_gan.data.facts import DATASET_INFO
 from compare_gan.runs import Run, open_run
 from compare_gan.tf1 import infer
+from compare_gan.tf1.names import ARCHITECTURE_RULES
 from compare_gan.tf1.published import PUBLISHED, Published, published_name
 from compare_gan.tf1.saved_model import read_graph
 from compare_gan.tf1.source import Source, open_source
@@ -32,7 +33,7 @@ RUNS = Path("runs")
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A model that was read: how its GAN is configured, its state, and what is to be said."""
+    """A model that was read: the configuration of its GAN, its state, and notes for the user."""
 
     parsed: Parsed
     spec: ImageSpec
@@ -53,8 +54,8 @@ def import_tf(
 ) -> Run:
     """Imports a model or checkpoint of the original compare_gan (TensorFlow 1) as a run, without TensorFlow.
 
-    The run can be sampled, scored, exported and compared like any other, and training goes on from it. What
-    is missing in the files is said in a line each.
+    The run can be sampled, scored, exported and compared like any other, and training can continue from it.
+    One line is printed for each part that the files lack.
 
     >>> run = cg.import_tf("model_dir", "runs/imported")  # doctest: +SKIP
     >>> run.sample(8).shape  # doctest: +SKIP
@@ -63,17 +64,20 @@ def import_tf(
     Args:
       source: a module folder, a .tar.gz or .tar.xz of one, the prefix of a checkpoint, a `model_dir`, or the
         name of a published module, such as google/compare_gan/s3gan_10_128x128.
-      folder: the run folder; None: one with the name of the source, in `runs`.
+      folder: the run folder; None: `runs/NAME`, where NAME is that of the source.
       step: of the checkpoint in a `model_dir`; None: the newest.
-      gin_config: the configuration of the training; by default the one beside the checkpoint, or what a
-        module tells of itself.
-      prior: the distribution of z of a module without configuration: normal or uniform.
-      archive: the file of a published module. It is not downloaded.
-      image_size: side length of the images, where neither configuration nor variables tell it.
+      gin_config: the training configuration; by default the one beside the checkpoint, or for a module the
+        one inferred from its variables and graph.
+      prior: the distribution of z, normal or uniform, for a module without a configuration.
+      archive: the downloaded file of a published module.
+      image_size: side length of the images, if neither the configuration nor the variables determine it.
+
+    Returns:
+      The run.
 
     Raises:
-      UserError: the source is not such a model or damaged, does not match the configuration, or the folder
-        holds something else.
+      UserError: the source is not such a model, is damaged, or does not match the configuration, or the
+        folder is not empty.
     """
     out = _checked_folder(Path(folder) if folder is not None else RUNS / default_name(str(source)))
     with read_model(
@@ -101,13 +105,18 @@ def read_model(
     published, path = _locate(source, archive)
     with open_source(path, step) as found:
         if step is not None and step != found.step:
-            raise UserError(f"{path}: is of step {found.step}, not {step}; leave out the step")
+            raise UserError(f"{path}: has step {found.step}, not {step}; leave out the step")
         parsed, spec, notes = _configured(found, gin_config, published, prior, image_size)
         try:
             gan = parsed.gan(spec)
         except UserError as error:
             raise UserError(f"{path}: its GAN cannot be built: {error}") from None
         architecture = parsed.options.architecture.removesuffix("_arch")
+        if architecture not in ARCHITECTURE_RULES:
+            raise UserError(
+                f"{path}: the original has no {parsed.options.architecture}; give the configuration of its "
+                "training with --gin_config"
+            )
         imported = read_state(gan, architecture, found.variables, found.filled, found.step, found.is_module)
         yield Model(parsed, spec, imported, found, (*notes, *imported.notes))
 
@@ -123,14 +132,14 @@ def _locate(source: str | Path, archive: str | Path | None) -> tuple[Published |
     name = published_name(str(source))
     if name is None or Path(source).exists():
         if archive is not None:
-            raise UserError(f"{source}: is no name of a published module; leave out the archive")
+            raise UserError(f"{source}: is not the name of a published module; leave out the archive")
         return None, Path(source)
     if name not in PUBLISHED:
-        raise UserError(f"{source}: no published module of compare_gan; known: {', '.join(PUBLISHED)}")
+        raise UserError(f"{source}: not a published module of compare_gan; known: {', '.join(PUBLISHED)}")
     if archive is None:
         raise UserError(
-            f"{source}: is not downloaded; get its .tar.gz (docs/import.md says where to look) and give it "
-            "with --archive"
+            f"{source}: published modules are not downloaded; get its .tar.gz (docs/import.md says where to "
+            "look) and pass it with --archive"
         )
     return PUBLISHED[name], Path(archive)
 
@@ -142,7 +151,7 @@ def _configured(
     prior: str | None,
     image_size: int | None,
 ) -> tuple[Parsed, ImageSpec, list[str]]:
-    """The configuration, the shape of the images and the number of classes, and where they are from."""
+    """The configuration, the image shape with the number of classes, and notes for the user."""
     shapes = source.variables.shapes
     files = list(gin_config) or ([source.config] if source.config else [])
     if files:
@@ -161,8 +170,8 @@ def _configured(
     chosen = prior or (published.prior if published else None)
     if chosen is None:
         raise UserError(
-            f"{source.path}: a module does not tell the distribution of z; give --prior normal (S3GAN, SSGAN "
-            "and BigGAN) or --prior uniform (all others), or --gin_config"
+            f"{source.path}: a module does not contain the distribution of z; give --prior normal (S3GAN, "
+            "SSGAN and BigGAN) or --prior uniform (all others), or --gin_config"
         )
     discriminator = None
     if any(name.startswith("discriminator/") for name in shapes):
@@ -174,13 +183,13 @@ def _configured(
     dataset = [f"dataset.name = '{published.data}'"] if published else []
     training = ["options.batch_size = 64", f"options.training_steps = {max(source.step, 1)}"]
     parsed = parse([], [*lines, *dataset, *training])
-    return parsed, spec, ["the settings of its training are not known and have their defaults"]
+    return parsed, spec, ["its training settings are unknown; the defaults are used"]
 
 
 def _eval_prior(texts: Sequence[str]) -> list[str]:
-    """Bindings that make the prior of evaluation that of training.
+    """Bindings that make the evaluation prior the same as the training prior.
 
-    The operative configuration of a training has no eval_z, which did not take part in it.
+    The operative configuration of a training run has no eval_z, since training does not use it.
     """
     lines = [line.strip() for text in texts for line in text.splitlines()]
     if any(line.startswith("eval_z.") for line in lines):
@@ -197,7 +206,7 @@ def _spec(source: Source, parsed: Parsed, image_size: int | None) -> ImageSpec:
     """The shape of the images and the number of classes of a configured model.
 
     Raises:
-      UserError: nothing tells the shape.
+      UserError: the shape cannot be determined, or is impossible.
     """
     shapes = source.variables.shapes
     facts = DATASET_INFO.get(parsed.dataset.name or "")
@@ -220,14 +229,19 @@ def _spec(source: Source, parsed: Parsed, image_size: int | None) -> ImageSpec:
             "give --image_size"
         )
     classes = infer.num_classes(shapes, architecture) or (facts.num_classes if facts else 0)
+    if not all(0 < size <= MAX_SIDE for size in shape) or not 0 <= classes <= MAX_CLASSES:
+        raise UserError(
+            f"{source.path}: its variables are for images with more than {MAX_SIDE:,} pixels a side, or for "
+            f"more than {MAX_CLASSES:,} classes; give another file"
+        )
     return ImageSpec(shape, classes)
 
 
 def _checked_folder(folder: Path) -> Path:
-    """Returns a folder that does not exist, or is empty.
+    """Returns the folder if it does not exist or is empty.
 
     Raises:
-      UserError: it holds something.
+      UserError: it is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not empty; choose another --out")
@@ -235,7 +249,7 @@ def _checked_folder(folder: Path) -> Path:
 
 
 def _write(model: Model, source: str, folder: Path) -> None:
-    """Writes the run folder, which appears when it is complete."""
+    """Writes the run folder; it appears only when it is complete."""
     state = model.imported.state
     step = int(state.step)
     about = {

@@ -1,7 +1,7 @@
-"""A configuration from the names and shapes of variables and the graph of a module.
+"""Infers a configuration from the names and shapes of a module's variables and from its graph.
 
-They tell networks and their sizes, conditioning, norms, spectral norms and the moving average. They do not
-tell the prior of z, which is an argument, and the settings of training, which keep their defaults.
+They determine the networks and their sizes, conditioning, norms, spectral norms and the moving average, but
+not the prior of z, which is an argument, nor the training settings, which keep their defaults.
 """
 
 import re
@@ -39,7 +39,7 @@ def architecture(shapes: Shapes) -> str:
     """The name of the networks' architecture, without `_arch`.
 
     Raises:
-      UserError: the variables are those of no known generator.
+      UserError: the variables do not belong to any known generator.
     """
     names = [name.removeprefix("generator/") for name in shapes if name.startswith("generator/")]
 
@@ -62,11 +62,11 @@ def architecture(shapes: Shapes) -> str:
             shapes, "generator/B1/up_conv1/kernel", 3
         )
         return "resnet_stl" if narrows else "resnet_cifar"
-    raise UserError("its variables are those of no generator of compare_gan")
+    raise UserError("its variables do not belong to any generator of compare_gan")
 
 
 def image_shape(shapes: Shapes, name: str) -> tuple[int, int, int] | None:
-    """Height, width and channels of the images of an architecture, or None if variables do not tell."""
+    """Height, width and channels of an architecture's images; None if the variables do not determine them."""
     blocks = {match[1] for each in shapes if (match := re.match(r"generator/(B\d+)/", each))}
     match name:
         case "resnet_cifar":
@@ -88,7 +88,7 @@ def image_shape(shapes: Shapes, name: str) -> tuple[int, int, int] | None:
 
 
 def num_classes(shapes: Shapes, name: str) -> int:
-    """The number of classes that the variables of an architecture tell; 0 if they tell none."""
+    """The number of classes according to an architecture's variables; 0 if they do not determine it."""
     kernels = [
         "generator/embed_y/kernel",
         "discriminator/embedding_fc/kernel",
@@ -106,7 +106,7 @@ def num_classes(shapes: Shapes, name: str) -> int:
 def configuration(
     shapes: Shapes, generator: Graph, discriminator: Graph | None, prior: str
 ) -> tuple[list[str], ImageSpec]:
-    """The bindings of a module, and the shape of its images with its number of classes.
+    """The bindings that describe a module, its image shape and its number of classes.
 
     Args:
       shapes: of its variables; those of the discriminator may be missing.
@@ -115,12 +115,12 @@ def configuration(
       prior: the distribution of z: normal or uniform.
 
     Raises:
-      UserError: the module is none of compare_gan.
+      UserError: it is not a module of compare_gan.
     """
     name = architecture(shapes)
     signature = generator.signatures.get("default") or generator.signatures.get("generator")
     if signature is None or "z" not in signature.inputs or not signature.outputs:
-        raise UserError("has no signature with an input z; it is no generator of compare_gan")
+        raise UserError("has no signature with an input z; it is not a generator of compare_gan")
     z_shape, images = signature.inputs["z"], next(iter(signature.outputs.values()))
     if (
         len(z_shape) != 2
@@ -129,12 +129,12 @@ def configuration(
         or z_shape[1] > MAX_DIM
         or max(images[1:]) > MAX_SIDE
     ):
-        raise UserError(f"has an input z {list(z_shape)} and images {list(images)}, which is not possible")
+        raise UserError(f"has an input z {list(z_shape)} and images {list(images)}, which is impossible")
     z_dim, conditional = z_shape[1], "labels" in signature.inputs
-    classes = int(generator.constants.get("one_hot/depth", num_classes(shapes, name))) if conditional else 0
-    if conditional and not 0 < classes <= MAX_CLASSES:
-        raise UserError(f"has {classes} classes, which is not possible")
-    spec = ImageSpec((images[1], images[2], images[3]), classes)
+    classes = generator.constants.get("one_hot/depth", num_classes(shapes, name)) if conditional else 0
+    if conditional and not 0 < classes <= MAX_CLASSES:  # or NaN
+        raise UserError(f"has {classes} classes, which is impossible")
+    spec = ImageSpec((images[1], images[2], images[3]), int(classes))
     lines = [
         "options.gan_class = @ModularGAN",
         f"options.architecture = '{name}_arch'",
@@ -170,11 +170,14 @@ def _norms(shapes: Shapes, graph: Graph, name: str) -> Iterator[str]:
     epsilons = {value for each, value in found.items() if not re.search(r"/ln[12]/", each)}
     if len(epsilons) > 1:
         raise UserError(f"has norms with different epsilons, {sorted(epsilons)}; give --gin_config")
-    yield f"standardize_batch.epsilon = {float(f'{next(iter(epsilons), DEFAULT_EPSILON):.6g}')}"
+    epsilon = next(iter(epsilons), DEFAULT_EPSILON)
+    if not 0 <= epsilon < 1:  # or NaN
+        raise UserError(f"has norms with the epsilon {epsilon}, which is impossible")
+    yield f"standardize_batch.epsilon = {float(f'{epsilon:.6g}')}"
 
 
 def _norm(names: list[str]) -> str | None:
-    """The kind of batch norm that variables of a network belong to."""
+    """The kind of batch norm that a network has, by the names of its variables."""
     for part, kind in (("/condition/", "conditional_batch_norm"), ("/sbn/", "self_modulated_batch_norm")):
         if any(part in name for name in names):
             return kind
@@ -222,7 +225,7 @@ def _generator(shapes: Shapes, graph: Graph, name: str, z_dim: int, images: tupl
 def _discriminator(shapes: Shapes, graph: Graph | None, name: str, images: tuple[int, ...]) -> Iterator[str]:
     owner = f"{name}.Discriminator"
     there = any(each.startswith("discriminator/") for each in shapes)
-    if there or name in BIGGAN:  # without one, any will do: as wide as the generator
+    if there or name in BIGGAN:  # without one any width will do; take the generator's
         yield f"{owner}.ch = {_width(shapes, name, int(there), images)}"
     if name in ("resnet_cifar", *BIGGAN):
         yield f"{owner}.project_y = {'discriminator/embedding_fc/kernel' in shapes}"
@@ -234,13 +237,13 @@ def _width(shapes: Shapes, name: str, network: int, images: tuple[int, ...]) -> 
     """`ch` of a generator (0) or discriminator (1).
 
     Raises:
-      UserError: the variable that tells it is not there, or no multiple of what it should be.
+      UserError: the variable that determines it is missing or has an impossible size.
     """
     scope = ("generator/", "discriminator/")[network]
     if name in BIGGAN:
         widths = BIGGAN[name][network].get(images[1])
         if widths is None:
-            raise UserError(f"has images of {images[1]} pixels, which {name} does not make")
+            raise UserError(f"has images of {images[1]} pixels, which {name} does not generate")
         table = (("fc_noise/kernel", 1, SMALLEST * widths[0]), ("final_fc/kernel", 0, widths[-1]))
     else:
         table = WIDTHS[name]
@@ -248,7 +251,7 @@ def _width(shapes: Shapes, name: str, network: int, images: tuple[int, ...]) -> 
     ch, rest = divmod(_dim(shapes, scope + variable, axis), unit)
     if not 0 < ch <= MAX_WIDTH or rest:
         shape = list(shapes.get(scope + variable, ()))
-        raise UserError(f"its variable {scope + variable} is {shape}, which is not possible in {name}")
+        raise UserError(f"its variable {scope + variable} is {shape}, which is impossible in {name}")
     return ch
 
 

@@ -1,4 +1,4 @@
-"""From the names of the original compare_gan's variables to places in a `NetState`.
+"""Maps the variable names of the original compare_gan to paths in a `NetState`.
 
 A name is translated part by part. Rules of an architecture come before those that all share; to add an
 architecture, add an entry to `ARCHITECTURE_RULES`.
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 Path = tuple[str | int, ...]
-SWITCH = "update_accus"  # a variable there, an argument here
+SWITCH = "update_accus"  # a variable in the original, an argument here
 AVERAGE = "/ExponentialMovingAverage"  # after the name of a variable
 Rule = tuple[str, Callable[[re.Match], Path]]
 
@@ -118,9 +118,9 @@ def inside(rest: str, architecture: str) -> Path:
 
 
 def current(name: str) -> str:
-    """The name in the last version of compare_gan of a variable of any version or prefix.
+    """The name that a variable of any version, with or without a prefix, has in the last version.
 
-    Those of 2018 (branch v2) are translated as its source says; no file of it has been tried.
+    Names of 2018 are translated according to the source of branch v2; none of its files has been tried.
     """
     name = name.removeprefix(PREFIX)
     scope, _, last = name.rpartition("/")

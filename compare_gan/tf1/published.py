@@ -1,6 +1,6 @@
 """The modules that Google published, by name.
 
-Sources are their pages in the repository tensorflow/tfhub.dev. The files themselves have not been tried.
+The data is from their pages in the repository tensorflow/tfhub.dev. The files themselves have not been tried.
 """
 
 import re
@@ -52,6 +52,6 @@ PUBLISHED = {
 
 
 def published_name(source: str) -> str | None:
-    """The name of a published module in `google/compare_gan/NAME`, its address, or with `/1`; else None."""
+    """NAME of `google/compare_gan/NAME`, with or without `https://tfhub.dev/` and `/1`, or None."""
     match = HANDLE.fullmatch(source)
     return match[1] if match else None

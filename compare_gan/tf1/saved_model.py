@@ -1,5 +1,5 @@
-"""Reads what an importer needs to know of a SavedModel (a TF-Hub module of TensorFlow 1): its signatures and
-a few nodes of its graph. The graph is never run."""
+"""Reads what an importer needs from a SavedModel (a TF-Hub module of TensorFlow 1): its signatures and a few
+nodes of its graph. The graph is never run."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from compare_gan.tf1.wire import (
     text,
 )
 
-MAX_BYTES = 2**31  # of a message of Protocol Buffers
+MAX_BYTES = 2**28  # eight times the largest file that the original is known to write
 FLOAT32, INT32 = 1, 3
 TENSOR_SHAPE: Message = {
     2: message("dims", {1: number("size")}, repeated=True),
@@ -48,7 +48,7 @@ ATTRIBUTE: Message = {8: message("tensor", TENSOR)}
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """Names and shapes of the inputs and outputs of a graph; -1 is any size."""
+    """Names and shapes of the inputs and outputs of a graph; -1 stands for any size."""
 
     inputs: dict[str, tuple[int, ...]]
     outputs: dict[str, tuple[int, ...]]
@@ -66,7 +66,7 @@ class Graph:
 
 
 def read_graph(path: Path, wanted: frozenset[str] = frozenset(), default: bool = False) -> Graph:
-    """The graph of `saved_model.pb` with these tags; with `default` the one without tags if there is none.
+    """The graph of `saved_model.pb` with these tags; with `default`, the one without tags if there is none.
 
     Raises:
       UserError: the file cannot be read or is damaged, or has no such graph.
@@ -80,11 +80,11 @@ def read_graph(path: Path, wanted: frozenset[str] = frozenset(), default: bool =
                 return _graph(tags, found)
     except Damaged as error:
         raise UserError(
-            f"{path}: {error}; it is damaged or no SavedModel of TensorFlow: copy it again"
+            f"{path}: {error}; it is damaged or not a TensorFlow SavedModel: copy it again"
         ) from None
     if default and wanted:
         return read_graph(path)
-    raise UserError(f"{path}: has no graph without tags; it is no TF-Hub module of TensorFlow 1")
+    raise UserError(f"{path}: has no graph without tags; it is not a TF-Hub module of TensorFlow 1")
 
 
 def _graph(tags: frozenset[str], found: dict[str, Any]) -> Graph:
@@ -118,7 +118,7 @@ def _shape(info: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _scalar(attributes: list[memoryview]) -> float | None:
-    """The value of a constant of one float or integer; None for others."""
+    """The value of a constant that is a single float32 or int32; None for other constants."""
     tensor = None
     for each in attributes:
         attribute = parse(each, ENTRY)

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 
@@ -19,24 +19,33 @@ from compare_gan.tf1.bundle import TensorBundle, read_tensor_bundle
 from compare_gan.tf1.names import current
 
 SAVED_MODEL, VARIABLES, FILLED = "saved_model.pb", "variables/variables", "model-with-accu.ckpt"
-MEMBERS = re.compile(  # a folder around them, and the file
+MEMBERS = re.compile(  # the folder that contains them, if any, and the file
     r"((?:[^/]+/)?)"
     r"(saved_model\.pb|(?:variables/variables|model-with-accu\.ckpt)\.(?:index|data-\d{5}-of-\d{5}))"
 )
 CONFIGURATION = re.compile(r"operative_config-(\d+)\.gin")
 CHECKPOINT = re.compile(r"model\.ckpt-(\d+)\.index")
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
-MAX_UNPACKED = 2**36  # bytes
+MAX_UNPACKED, MAX_HEADER = 2**36, 2**20  # bytes
+HEADERS = (  # types of members that describe the next one
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 class Variables(Mapping[str, np.ndarray]):
-    """The tensors of a checkpoint by the names of compare_gan's last version, see `names.current`."""
+    """The tensors of a checkpoint, by their names in the last version of compare_gan; see `names.current`."""
 
     def __init__(self, bundle: TensorBundle):
         self.bundle = bundle
         self.stored = {current(name): name for name in bundle}
         if len(self.stored) < len(bundle):
-            raise UserError(f"{bundle.prefix}: two of its variables have the same name in compare_gan")
+            raise UserError(
+                f"{bundle.prefix}: two of its variables correspond to the same variable of compare_gan"
+            )
 
     @property
     def prefix(self) -> Path:
@@ -62,7 +71,7 @@ class Source:
 
     path: Path  # what the user gave
     variables: Variables
-    filled: Variables | None  # after the batch statistics were accumulated
+    filled: Variables | None  # `model-with-accu.ckpt`: with accumulated batch statistics
     graphs: Path | None  # `saved_model.pb`; None for a checkpoint
     config: Path | None  # the configuration that was written with the checkpoint
     step: int
@@ -81,7 +90,7 @@ def open_source(path: Path, step: int | None = None) -> Iterator[Source]:
       step: of a `model_dir`; None: the newest.
 
     Raises:
-      UserError: there is none, or its files are damaged.
+      UserError: there is no model, or its files are damaged.
     """
     if path.is_file() and path.name.endswith(SUFFIXES):
         with tempfile.TemporaryDirectory(prefix="compare_gan-") as folder:
@@ -92,11 +101,11 @@ def open_source(path: Path, step: int | None = None) -> Iterator[Source]:
     elif path.is_dir():
         yield _checkpoint(path, *_newest(path, step))
     elif Path(f"{path}.index").exists() or path.name.endswith(".index"):
-        prefix = path.with_name(path.name.removesuffix(".index"))
+        prefix = path.parent / path.name.removesuffix(".index")
         match = re.search(r"-(\d+)$", prefix.name)
         yield _checkpoint(path, prefix, int(match[1]) if match else 0)
     else:
-        kind = "does not exist" if not path.exists() else "is no module, archive or checkpoint"
+        kind = "does not exist" if not path.exists() else "is not a module, archive or checkpoint"
         raise UserError(
             f"{path}: {kind}; give a folder with {SAVED_MODEL}, a {', '.join(SUFFIXES[1:3])} or "
             f"{SUFFIXES[3]} of one, the prefix of a checkpoint (model.ckpt-1000), or a model_dir"
@@ -105,7 +114,7 @@ def open_source(path: Path, step: int | None = None) -> Iterator[Source]:
 
 def _module(path: Path, folder: Path) -> Source:
     filled = folder / FILLED
-    numbered = folder.parent.name == "tfhub" and folder.name.isdigit()
+    numbered = folder.parent.name == "tfhub" and folder.name.isdecimal()
     return Source(
         path=path,
         variables=Variables(read_tensor_bundle(folder / VARIABLES)),
@@ -129,7 +138,8 @@ def _checkpoint(path: Path, prefix: Path, step: int) -> Source:
 
 
 def _newest(folder: Path, step: int | None) -> tuple[Path, int]:
-    """The prefix of a checkpoint in a `model_dir`, and its step. The file `checkpoint` may name lost ones."""
+    """The prefix of a checkpoint in a `model_dir`, and its step. The file `checkpoint` is
+    ignored, since it may name checkpoints that no longer exist."""
     steps = sorted(int(match[1]) for path in folder.iterdir() if (match := CHECKPOINT.fullmatch(path.name)))
     if not steps:
         raise UserError(f"{folder}: no checkpoints (model.ckpt-*.index) and no {SAVED_MODEL} here")
@@ -140,7 +150,7 @@ def _newest(folder: Path, step: int | None) -> tuple[Path, int]:
 
 
 def _configuration(folder: Path, step: int) -> Path | None:
-    """The configuration with the largest number that is not after the step; the first one if all are."""
+    """The newest configuration that is not later than the step; the oldest if all are later."""
     found = {
         int(match[1]): path for path in folder.iterdir() if (match := CONFIGURATION.fullmatch(path.name))
     }
@@ -148,15 +158,26 @@ def _configuration(folder: Path, step: int) -> Path | None:
     return found[max(before, default=min(found))] if found else None
 
 
+class _Member(tarfile.TarInfo):
+    """A member of an archive. Headers that tarfile reads into memory as a whole must be small."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in HEADERS and member.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size} bytes")
+        return member
+
+
 def _unpack(path: Path, folder: Path) -> None:
-    """Unpacks the files of a module; all others, and all that are not regular files, are left out.
+    """Unpacks the files of a module; other files, and anything that is not a regular file, are skipped.
 
     Raises:
-      UserError: it is damaged or too large, or holds no module.
+      UserError: it is damaged or too large, or does not contain a module.
     """
     count, around, room = 0, None, min(MAX_UNPACKED, shutil.disk_usage(folder).free)
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, tarinfo=_Member) as archive:
             for member in archive:
                 match = MEMBERS.fullmatch(posixpath.normpath(member.name))
                 if match is None or not member.isfile() or around not in (None, match[1]):
@@ -165,11 +186,11 @@ def _unpack(path: Path, folder: Path) -> None:
                 room -= member.size
                 if room < 0:
                     raise UserError(
-                        f"{path}: does not fit on the disk of {folder.parent}; unpack it elsewhere and give "
-                        "the folder"
+                        f"{path}: does not fit on the disk of {folder.parent}, or has more than "
+                        f"{MAX_UNPACKED:,} bytes; unpack it elsewhere and give the folder"
                     )
                 data = archive.extractfile(member)
-                assert data is not None  # a regular file
+                assert data is not None  # it is a regular file
                 target = folder / match[2]
                 target.parent.mkdir(exist_ok=True)
                 with open(target, "wb") as file:
@@ -178,14 +199,16 @@ def _unpack(path: Path, folder: Path) -> None:
     except (tarfile.TarError, EOFError, ValueError, OSError, ArithmeticError) as error:
         if isinstance(error, UserError):
             raise
+        if isinstance(error, OSError) and error.errno:  # of the system, not of a decompressor
+            raise UserError(f"{path}: cannot be unpacked ({error.strerror})") from None
         raise _damaged(path) from None
-    except Exception as error:  # zlib and lzma have their own
+    except Exception as error:  # zlib and lzma have their own exceptions
         if type(error).__module__ not in ("zlib", "_lzma", "lzma"):
             raise
         raise _damaged(path) from None
     if not (folder / SAVED_MODEL).exists():
         raise UserError(
-            f"{path}: is no module of TF-Hub: it has {counted(count, 'file')} of one, but no {SAVED_MODEL}"
+            f"{path}: is not a TF-Hub module: it has {counted(count, 'file')} of one, but no {SAVED_MODEL}"
         )
 
 
@@ -196,4 +219,4 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
 
 
 def _damaged(path: Path) -> UserError:
-    return UserError(f"{path}: cannot be unpacked; it is damaged or no tar archive: download it again")
+    return UserError(f"{path}: cannot be unpacked; it is damaged or not a tar archive: download it again")

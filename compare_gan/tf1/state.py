@@ -1,4 +1,4 @@
-"""From the variables of a checkpoint to the state of a GAN."""
+"""Makes the state of a GAN from the variables of a checkpoint."""
 
 import dataclasses
 import re
@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import traverse_util
 
@@ -21,7 +22,7 @@ from compare_gan.tf1.source import Variables
 
 GENERATOR = "generator/"
 SLOTS = re.compile(r"(.+)/([gd]_opt)(_1)?")  # Adam's first and second moment of a variable
-COUNTERS = ("global_step", "global_step_disc")  # updates of the generator, of the discriminator
+COUNTERS = ("global_step", "global_step_disc")  # numbers of updates of the generator and of the discriminator
 KNOWN = re.compile(r"(gen_step|disc_step)(_\d+)?/(.+/)?beta[12]_power(_\d+)?")  # follow from the counters
 SHOWN = 6  # names in a message
 MIN_COUNT = 1  # batches: a counter of accumulated statistics starts at 1e-12
@@ -40,7 +41,7 @@ class Sorted:
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """The state of a GAN, and what is to be said of where it comes from."""
+    """The state of a GAN, and notes for the user on what was missing."""
 
     state: GANState
     notes: tuple[str, ...]
@@ -85,13 +86,14 @@ def read_state(
       gan: the GAN.
       architecture: the name of its networks, without `_arch`.
       variables: of the checkpoint, or of a module, which may lack the discriminator.
-      filled: those of the generator after its batch statistics were accumulated. In a module everything is
-        taken from them, since the original scored that; in a checkpoint only the statistics.
-      step: the number of generator updates if the variables do not tell.
-      module: whether it is a module.
+      filled: variables of the generator after its batch statistics were accumulated. For a module the whole
+        generator is read from them, since it is the one that the original scored; for a checkpoint only the
+        statistics are.
+      step: the number of generator updates, if the variables do not include it.
+      module: whether `variables` are those of a module.
 
     Raises:
-      UserError: variables are missing, left over, of another shape or type, or damaged.
+      UserError: variables are missing, unknown, damaged, or of another shape or type.
     """
     found = sort_variables(variables, architecture)
     if found.left_over:
@@ -122,7 +124,7 @@ def read_state(
 def _average(
     gan: GAN, variables: Variables, shapes: NetState, g: NetState, places: Places
 ) -> tuple[Tree | None, list[str]]:
-    """The moving average of the generator's weights, and what is to be said of it."""
+    """The moving average of the generator's weights, and notes on it."""
     if not gan.g_use_ema:
         if places:
             raise UserError(
@@ -131,7 +133,7 @@ def _average(
             )
         return None, []
     if not places:
-        note = "it has no moving average of the generator's weights, which starts as their copy"
+        note = "it has no moving average of the generator's weights; the average starts as a copy of them"
         return jax.tree.map(jnp.copy, g.params), [note]
     return _tree(variables, shapes.params, places, "of the generator's average"), []
 
@@ -139,11 +141,11 @@ def _average(
 def _discriminator(
     gan: GAN, variables: Variables, shapes: NetState, places: Places
 ) -> tuple[NetState, list[str]]:
-    """The discriminator, and what is to be said of it. Without heads, or as a whole, it may be absent."""
+    """The discriminator, and notes on it. Without heads, or as a whole, it may be absent."""
     if not places:
         note = (
-            "it has no discriminator, which gets initial weights: the run can generate and be scored, but "
-            "training would start the discriminator anew"
+            "it has no discriminator; an untrained one takes its place: the run can generate and be scored, "
+            "but training would start with that discriminator"
         )
         return _initial_discriminator(gan), [note]
     if "heads" not in shapes.params or any(path[0] == "heads" for path in places):
@@ -154,7 +156,7 @@ def _discriminator(
         tree | {"heads": fresh["heads"]} if "heads" in fresh else tree
         for tree, fresh in ((d.params, initial.params), (d.extra, initial.extra))
     )
-    note = "it has no heads of the discriminator's tasks, which get initial weights"
+    note = "it has no heads for the discriminator's tasks; untrained ones take their place"
     return NetState(*with_heads), [note]
 
 
@@ -164,13 +166,29 @@ def _without_heads(net: NetState) -> NetState:
 
 
 def _updates(gan: GAN, variables: Variables, step: int) -> tuple[int, int]:
-    """How often generator and discriminator were updated."""
-    g, d = (int(variables[name]) if name in variables else None for name in COUNTERS)
+    """The numbers of updates of generator and discriminator.
+
+    Raises:
+      UserError: a counter is not an integer, or out of range.
+    """
+    g, d = (_counter(variables, name) for name in COUNTERS)
     g = step if g is None else g
     d = g * gan.disc_iters if d is None else d
     if not (0 <= g < 2**31 and 0 <= d < 2**31):
-        raise UserError(f"{variables.prefix}: counts {g} and {d} updates, which is not possible")
+        raise UserError(f"{variables.prefix}: counts {g} and {d} updates, which is impossible")
     return g, d
+
+
+def _counter(variables: Variables, name: str) -> int | None:
+    """The value of a counter; None if it does not exist."""
+    if name not in variables:
+        return None
+    value = variables[name]
+    if value.shape or not np.issubdtype(value.dtype, np.integer):
+        raise UserError(
+            f"{variables.prefix}: {name} is {value.dtype} {list(value.shape)}; it must be one integer"
+        )
+    return int(value)
 
 
 def _optimizers(
@@ -181,7 +199,7 @@ def _optimizers(
     d_params: Tree,
     updates: tuple[int, int],
 ) -> tuple[optax.OptState, optax.OptState, list[str]]:
-    """The states of both optimisers, and what is to be said of them."""
+    """The states of both optimisers, and notes on them."""
     states, notes = [], []
     for side, player, tx, params, count in (
         ("g", "generator", gan.g_tx(), g_params, updates[0]),
@@ -191,7 +209,7 @@ def _optimizers(
         if not any(slots):
             states.append(tx.init(params))
             if jax.tree.leaves(fresh):
-                notes.append(f"it has no state of the {player}'s optimiser, which starts again")
+                notes.append(f"it has no state of the {player}'s optimiser, which starts anew")
         elif isinstance(fresh, optax.ScaleByAdamState):
             first, second = (
                 _tree(variables, params, places, f"of Adam's {which} moments of the {player}")
@@ -200,7 +218,7 @@ def _optimizers(
             states.append(optax.ScaleByAdamState(jnp.asarray(count, jnp.int32), first, second))
         else:
             states.append(tx.init(params))
-            notes.append(f"the {player}'s optimiser is not Adam; its state starts again")
+            notes.append(f"the {player}'s optimiser is not Adam; it starts from its initial state")
     return states[0], states[1], notes
 
 
@@ -224,10 +242,10 @@ def _filled(variables: Variables, flat: Mapping[Path, Any], places: Places) -> T
 
 
 def _check(variables: Variables, expected: Mapping[Path, Any], places: Places, what: str) -> None:
-    """Checks that variables are there for all arrays, and for no others.
+    """Checks that every array has a variable, and every variable an array.
 
     Raises:
-      UserError: they are not.
+      UserError: one of them does not.
     """
     if more := [name for path, name in places.items() if path not in expected]:
         raise _mismatch(variables, f"has variables {what} that the configuration does not have", more)
@@ -243,7 +261,7 @@ def _array(variables: Variables, name: str, like: Any) -> jax.Array:
             f"{variables.prefix}: {name} is {value.dtype} {list(value.shape)}, but {like.dtype} "
             f"{list(like.shape)} in the configuration"
         )
-    return jnp.array(value)  # a copy, so that the file can be closed
+    return jnp.array(value)  # a copy, so that the file is not kept mapped
 
 
 def _with_statistics(extra: Tree, filled: Variables, architecture: str) -> Tree:
@@ -259,15 +277,15 @@ def _with_statistics(extra: Tree, filled: Variables, architecture: str) -> Tree:
 
 
 def _statistics(extra: Tree) -> Iterator[str]:
-    """What is to be said of the accumulated statistics."""
+    """A note on the accumulated statistics."""
     counts = [
         float(value) for path, value in jax.tree.leaves_with_path(extra) if path[-1].key == "accu_counter"
     ]
     if counts and min(counts) >= MIN_COUNT:
         batches = counted(int(min(counts)), "batch", "batches")
-        yield f"its batch statistics, accumulated over {batches}, are taken over"
+        yield f"its batch statistics, accumulated over {batches}, are used"
     elif counts:
-        yield "its batch statistics are empty; they are accumulated anew from generated images at each use"
+        yield "its batch statistics are empty; they are accumulated from generated images at each use"
 
 
 def _initial_discriminator(gan: GAN) -> NetState:

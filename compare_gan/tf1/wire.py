@@ -1,7 +1,8 @@
 """Parses messages in the wire format of Protocol Buffers, https://protobuf.dev/programming-guides/encoding.
 
 A message is described by a table from field numbers to fields, and parsed into a dictionary. Fields that are
-not in the table are skipped. Nothing is allocated that is larger than the data.
+not in the table are skipped. The values of a repeated field take more memory than their bytes, so their
+number is limited.
 """
 
 import struct
@@ -10,10 +11,11 @@ from typing import Any, NamedTuple
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 MAX_VARINT = 10  # bytes
+MAX_REPEATED = 2**20  # values of a repeated field
 
 
 class Damaged(ValueError):
-    """The data is not what its format says. The message is a clause without a subject or a file name."""
+    """The data does not follow its format. The message is a clause without a subject."""
 
 
 class Field(NamedTuple):
@@ -29,7 +31,7 @@ Message = Mapping[int, Field]
 
 
 def number(name: str) -> Field:
-    """An integer; negative ones are those of two's complement."""
+    """A signed 64-bit integer in two's complement."""
     return Field(name, VARINT, lambda value: value - (1 << 64) if value >> 63 else value)
 
 
@@ -38,7 +40,7 @@ def text(name: str, repeated: bool = False) -> Field:
 
 
 def raw(name: str, repeated: bool = False) -> Field:
-    """Bytes, or a message that is parsed later."""
+    """Bytes, or a message to be parsed later."""
     return Field(name, BYTES, lambda data: data, repeated)
 
 
@@ -51,10 +53,10 @@ def message(name: str, table: Message, repeated: bool = False) -> Field:
 
 
 def parse(data: memoryview, table: Message) -> dict[str, Any]:
-    """The fields of a message by name; a list for repeated ones. Absent fields are absent.
+    """The fields of a message by name; repeated fields are lists. Absent fields are left out.
 
     Raises:
-      Damaged: it is not a message, or a field has another wire type than in the table.
+      Damaged: it is not a message, a field has another wire type than in the table, or too many values.
     """
     found: dict[str, Any] = {field.name: [] for field in table.values() if field.repeated}
     for key, wire, value in _fields(data):
@@ -62,8 +64,10 @@ def parse(data: memoryview, table: Message) -> dict[str, Any]:
         if field is None:
             continue
         if wire != field.wire:
-            raise Damaged(f"its field {field.name!r} is not of its type")
+            raise Damaged(f"its field {field.name!r} has the wrong wire type")
         if field.repeated:
+            if len(found[field.name]) == MAX_REPEATED:
+                raise Damaged(f"has more than {MAX_REPEATED:,} values of its field {field.name!r}")
             found[field.name].append(field.read(value))
         else:
             found[field.name] = field.read(value)
@@ -87,6 +91,11 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def packed_varints(data: memoryview) -> list[int]:
+    """The unsigned integers of a packed field.
+
+    Raises:
+      Damaged: the last one has no end, or one has more than 64 bits.
+    """
     values, at = [], 0
     while at < len(data):
         value, at = varint(data, at)
@@ -95,8 +104,13 @@ def packed_varints(data: memoryview) -> list[int]:
 
 
 def packed_floats(data: memoryview) -> tuple[float, ...]:
+    """The float32 values of a packed field.
+
+    Raises:
+      Damaged: its size is not a multiple of 4 bytes.
+    """
     if len(data) % 4:
-        raise Damaged("has a list of numbers of an odd size")
+        raise Damaged("has a list of floats whose size is not a multiple of 4 bytes")
     return struct.unpack(f"<{len(data) // 4}f", data)
 
 

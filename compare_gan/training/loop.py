@@ -80,7 +80,7 @@ def run(
       checkpoints: those of `run_dir`, if a hook shares them.
       hooks: called with step, state and metrics; see `compare_gan.training.hooks`.
       begin: applied to the initial state of a new run, to load pretrained weights for example.
-      resume: applied to the state of a checkpoint from which training goes on.
+      resume: applied to the state of a checkpoint from which training continues.
 
     Returns:
       The state after the last step, or after the step at which a hook stopped training.

@@ -82,7 +82,7 @@ def describe_run(
     if is_main_process():
         with atomic(run_dir / CONFIG) as file:
             file.write(config.encode())
-        kept = {name: before[name] for name in ("imported",) if name in before}
+        kept = {"imported": before["imported"]} if "imported" in before else {}
         write_json(run_dir / ABOUT, about | kept | ({"changes": noted} if noted else {}))
 
 

@@ -17,7 +17,7 @@ import jax
 
 __version__ = "0.1.0"
 
-# Sets of instructions, of which v3 and v4 are those of x86-64, and those with products of bfloat16.
+# Instruction sets, from the oldest; v3 and v4 are levels of x86-64. Those in BFLOAT16 multiply bfloat16.
 LEVELS = ("generic", "v3", "v4", "v4_bf16", "v4_amx")
 BFLOAT16 = ("v4_bf16", "v4_amx")
 MAPS = ("convolve", "convolve_transpose", "kernel_gradient")
@@ -37,7 +37,7 @@ def register(level: str) -> dict[str, str]:
     Raises:
       ValueError: the level is not one of `levels()`.
     """
-    if level not in levels():  # which also asks the system for what the level needs
+    if level not in levels():  # for AMX this also requests permission from the system
         raise ValueError(f"{level!r} is not one of {levels()}")
     targets = {}
     for name in MAPS:

@@ -1,10 +1,10 @@
-// Convolutions of bfloat16 as products of AMX tiles: 16 rows of 16 pairs by 16 pairs of 16 columns, with
-// float32 sums.
+// Convolutions of bfloat16 as products of AMX tiles: a tile of 16 rows of 16 pairs times a tile of 16 pairs
+// of 16 columns, accumulated in float32.
 //
-// Images are copied with zeros around them, so that all pixels of some images are one sequence at equal
-// distances; zeros after a row, or an image, are those before the next. A tile has 16 pixels of this
-// sequence, whatever the width of an image; outputs that lie among the zeros are dropped. No output is a sum
-// over what belongs to another image, so it has the same bits in any batch.
+// Images are copied with zero padding, so that the pixels of several images form one sequence with a constant
+// stride; the zeros after a row, or an image, are also those before the next. A tile has 16 pixels of this
+// sequence, whatever the width of an image; outputs at padding positions are discarded. No output depends on
+// another image, so it has the same bits in any batch.
 
 #pragma once
 
@@ -49,7 +49,7 @@ class TileRegisters {
   }
 };
 
-// The compiler does not see what tiles read.
+// The compiler does not know that tile instructions read and write memory.
 inline void before_tiles() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 template <int kRows, int kColumns>
@@ -110,7 +110,7 @@ inline void add_products(Left a, int64_t a_bytes, const uint16_t* b, int64_t b_s
   }
 }
 
-// Pairs of the first `count` numbers of two rows, zeros after them.
+// Interleaves the first `count` numbers of two rows; zeros follow.
 inline void store_pairs(const uint16_t* first, const uint16_t* second, int64_t count, uint16_t* to) {
   const __mmask16 mask = count < kTile ? (1u << count) - 1 : 0xffff;
   const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, first));

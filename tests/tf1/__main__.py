@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only fixtures whose name contains this")
     arguments = parser.parse_args()
     if not arguments.folder.is_dir():
-        print(f"tests.tf1: {arguments.folder}: is no folder", file=sys.stderr)
+        print(f"tests.tf1: {arguments.folder}: is not a folder", file=sys.stderr)
         return 2
     return int(run_all(arguments.folder, arguments.only, lambda line: print(line, flush=True)) > 0)
 

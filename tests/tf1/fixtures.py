@@ -178,7 +178,7 @@ def prior(fixture: Fixture) -> str:
 
 
 def images(fixture: Fixture) -> Iterator[Deviation]:
-    """Of the module: configured by what it tells of itself, and by the configuration of its training."""
+    """Of the module, with its inferred configuration and with its training configuration."""
     suffix = "_filled" if "generated_8_filled" in fixture.arrays else ""
     for label, options in (
         ("", {"prior": prior(fixture)}),

@@ -57,12 +57,13 @@ HEADER = (b"", writer.field(1, 1))
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"shape": (2, 4)}, r"has 24 bytes, but its shape \[2, 4\] and type take 32"),
+        ({"shape": (2, 4)}, r"has 24 bytes, but its shape \[2, 4\] and type need 32"),
         ({"shape": (2**40, 2**40)}, "but its shape"),
+        ({"shape": (0, 2**47, 2**47), "size": 0}, "which is impossible"),
         ({"offset": 8}, "the file is cut off"),
         ({"offset": 2**40}, "the file is cut off"),
-        ({"dtype": 7}, "is of strings"),
-        ({"dtype": 8}, "TensorFlow's type 8"),
+        ({"dtype": 7}, "holds strings"),
+        ({"dtype": 8}, "TensorFlow's dtype 8"),
         ({"slices": b"x"}, "is partitioned"),
         ({"crc": 1}, "CRC-32C"),
     ],
@@ -104,6 +105,7 @@ INDICES = {
     "no text": writer.table([HEADER, (b"\xff", b"")]),
     "no message": writer.table([HEADER, (b"a", b"\xff\xff\xff")]),
     "a field beyond its message": writer.table([HEADER, (b"a", b"\x12\x7f")]),
+    "too many axes": writer.table(entry(shape=(0,) * (2**20 + 1))),
     "a field of another type": writer.table([HEADER, (b"a", writer.field(1, b"x"))]),
     "block beyond the end": b"\xff\x7f\xff\x7f".ljust(40, b"\0") + writer.MAGIC.to_bytes(8, "little"),
     "one bit": bytes([writer.table(entry())[0] ^ 4]) + writer.table(entry())[1:],
@@ -120,7 +122,7 @@ def test_a_damaged_index(tmp_path, what):
 
 
 def test_no_checkpoint(tmp_path):
-    with pytest.raises(UserError, match="no checkpoint of TensorFlow here"):
+    with pytest.raises(UserError, match="no TensorFlow checkpoint here"):
         read_tensor_bundle(tmp_path / "model.ckpt-1")
 
 

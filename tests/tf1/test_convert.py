@@ -130,7 +130,7 @@ def test_filled_statistics_are_used_and_empty_ones_are_filled(tmp_path):
     source = write_model_dir(tmp_path / "a", values, config)
     with read_model(source, **OPTIONS) as model:
         gan, state = model.parsed.gan(model.spec), model.imported.state
-        assert any("accumulated over 5 batches, are taken over" in note for note in model.notes)
+        assert any("accumulated over 5 batches, are used" in note for note in model.notes)
     prepared = prepare_for_inference(gan, state, 1)
     jax.tree.map(np.testing.assert_array_equal, prepared.g.extra, state.g.extra)
     emptied = flat(without_statistics(state).g.extra)
@@ -183,6 +183,9 @@ def without(name):
             "variables of the generator that the configuration does not have",
         ),
         (arrays() | {"global_step": np.array(-3)}, PLAIN, "counts -3"),
+        (arrays() | {"global_step": np.array([1, 2])}, PLAIN, r"global_step is int64 \[2\]"),
+        (arrays() | {"global_step": np.array(1.5)}, PLAIN, "global_step is float64"),
+        (arrays(), PLAIN + "options.architecture = 'r3gan_arch'\n", "the original has no r3gan_arch"),
         (arrays(), PLAIN + "import os\n", "os"),
     ],
 )
@@ -221,12 +224,15 @@ def test_sources_that_are_none(tmp_path):
     outside = tmp_path / "outside"
     link = named("saved_model.pb", type=tarfile.SYMTYPE, linkname=str(module / "saved_model.pb"))
     tar(tmp_path / "evil.tar.gz", [(named("../outside"), b"x"), (named(str(outside)), b"x"), (link, b"")])
+    long = named("./pax", type=tarfile.XHDTYPE)
+    tar(tmp_path / "header.tar.gz", [(long, b"0" * 2**21)])
     damaged = write_module(tmp_path / "damaged", arrays(training=False))
     (damaged / "saved_model.pb").write_bytes(b"\x12\xff\xff\xff\x7f")
     cases = {
         "cut.tar.gz": "cannot be unpacked",
         "none.tar.gz": "cannot be unpacked",
-        "evil.tar.gz": "is no module of TF-Hub",
+        "evil.tar.gz": "is not a TF-Hub module",
+        "header.tar.gz": "cannot be unpacked",
         "empty": "no checkpoints",
         "nothing": "does not exist",
         "damaged": r"saved_model.pb: has a field that is longer than its message",
@@ -250,9 +256,9 @@ def test_sources_that_are_none(tmp_path):
 
 def test_published_modules_are_not_downloaded(tmp_path):
     for name in ("google/compare_gan/ssgan_128x128", "https://tfhub.dev/google/compare_gan/ssgan_128x128/1"):
-        with pytest.raises(UserError, match="is not downloaded.*--archive"):
+        with pytest.raises(UserError, match="are not downloaded.*--archive"):
             cg.import_tf(name, tmp_path / "run")
-    with pytest.raises(UserError, match="no published module of compare_gan; known: s3gan_2_5"):
+    with pytest.raises(UserError, match="not a published module of compare_gan; known: s3gan_2_5"):
         cg.import_tf("google/compare_gan/s3gan_11_128x128", tmp_path / "run")
     module = write_module(tmp_path / "module", arrays(training=False))
     archive = archived(module, tmp_path / "x.tar.gz")

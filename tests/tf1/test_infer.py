@@ -15,6 +15,8 @@ from tests.helpers.tiers import slow_unless
 from tests.parity import build
 from tests.parity.reference import CASES, Case
 
+from . import tiny
+
 EPSILON = 2e-4
 FAST = {"dcgan_32_cbn_sn", "infogan_28_gray", "resnet_stl_48_selfmod_gray", "resnet_biggan_32_ch16_cond10"}
 DEFAULT_ATTENTION = {"generator": "B4", "discriminator": "B1"}
@@ -75,8 +77,8 @@ def test_networks_are_those_of_the_case(name):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        ({"vae/kernel": (3, 3)}, "no generator of compare_gan"),
-        ({"generator/g_fc1/kernel": (4, 16)}, r"g_dc1/kernel is \[\], which is not possible in dcgan"),
+        ({"vae/kernel": (3, 3)}, "not belong to any generator of compare_gan"),
+        ({"generator/g_fc1/kernel": (4, 16)}, r"g_dc1/kernel is \[\], which is impossible in dcgan"),
         ({"generator/g_fc1/kernel": (), "generator/g_dc1/kernel": (5, 5, 3, 9)}, r"\[5, 5, 3, 9\], which"),
         ({"generator/B1/x": (), "generator/fc_noise/kernel": ()}, "has images of 7 pixels"),
     ],
@@ -85,6 +87,17 @@ def test_what_is_no_generator(shapes, message):
     signature = Signature({"z": (-1, 4)}, {"generated": (-1, 7, 7, 3)}, {"generated": ""})
     graph = Graph(frozenset(), {"default": signature}, {}, {})
     with pytest.raises(UserError, match=message):
+        infer.configuration(shapes, graph, None, "normal")
+
+
+@pytest.mark.parametrize("name", ["one_hot/depth", "generator/g_bn1/batchnorm/add/y"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_impossible_constants(name, value):
+    shapes = dict(tiny.variables(conditional=True))
+    inputs = {"z": (-1, tiny.Z), "labels": (-1,)}
+    signature = Signature(inputs, {"generated": (-1, tiny.SIDE, tiny.SIDE, tiny.COLORS)}, {"generated": ""})
+    graph = Graph(frozenset(), {"default": signature}, {}, {name: value})
+    with pytest.raises(UserError, match=f"{value}.*, which is impossible"):
         infer.configuration(shapes, graph, None, "normal")
 
 
