@@ -26,6 +26,8 @@ from compare_gan.core.errors import UserError  # noqa: E402
 from compare_gan.core.files import read_json, run_folder, write_json  # noqa: E402
 from compare_gan.core.interrupt import Interrupted  # noqa: E402
 from compare_gan.data import open_dataset  # noqa: E402
+from compare_gan.data.base import UNLABELLED, hard_labels  # noqa: E402
+from compare_gan.data.fingerprint import nothing_held_out  # noqa: E402
 from compare_gan.fewlabels import (  # noqa: E402
     extract,
     infer_labels,
@@ -82,6 +84,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     full = open_dataset(arguments.data)
     count = arguments.labels_per_class
     few = keep_labels(full, arguments.label_fraction if count is None else PerClass(count), seed, folder)
+    known = [hard_labels(split) != UNLABELLED for split in (full.train, full.test)]
+    hidden = known[0].sum() > (few.train.labels != UNLABELLED).sum()
+    if not hidden or not known[1].any() or nothing_held_out(full):
+        raise UserError(f"{arguments.data}: has no hidden labels, or no labelled test images, to measure on")
     with counted(folder, "pretrain"):
         encoder = pretrain(few, recipe, seed, folder)
     with counted(folder, "probe"):

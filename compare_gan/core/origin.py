@@ -108,14 +108,40 @@ def check(path: Path, note: Path, origin: Origin) -> None:
     """Compares the record in the file `note` with `origin`.
 
     Raises:
-      UserError: they differ; the message names `path` and each entry that differs.
+      UserError: they differ; the message names `path` and each entry that differs. If the record
+        only lacks entries, the message names these, and an older version as the likely cause.
     """
     noted, wanted = read_json(note, records.ORIGIN), json.loads(json.dumps(origin))
     noted.pop(FILES, None)
+    if (added := list(new_entries(noted, wanted))) and noted == without_new(noted, wanted):
+        raise UserError(
+            f"{path}: has no record of {', '.join(added)}, probably because an older version of compare_gan "
+            "created it; remove it or choose another folder"
+        )
     if found := list(differences(noted, wanted)):
         raise UserError(
             f"{path}: was created from other inputs ({'; '.join(found)}); remove it or choose another folder"
         )
+
+
+def new_entries(noted: Origin, wanted: Origin) -> Iterator[str]:
+    """The names of the entries of `wanted`, also nested ones, that the record does not have."""
+    for key, value in wanted.items():
+        if key not in noted:
+            yield key
+        elif isinstance(value, dict) and isinstance(noted[key], dict):
+            yield from new_entries(noted[key], value)
+
+
+def without_new(noted: Origin, wanted: Origin) -> dict[str, Any]:
+    """`wanted` without its `new_entries`."""
+    return {
+        key: without_new(noted[key], value)
+        if isinstance(value, dict) and isinstance(noted[key], dict)
+        else value
+        for key, value in wanted.items()
+        if key in noted
+    }
 
 
 def differences(noted: Any, wanted: Any, name: str = "") -> Iterator[str]:

@@ -32,8 +32,8 @@ class Features:
 def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path) -> TrainedEncoder:
     """Trains an encoder on all training images without labels, by the objective `recipe.pretraining`.
 
-    Writes `pretrained.npz`, or reads it if it exists. The
-    encoder does not depend on the label budget, so all budgets of a study share it.
+    Writes `pretrained.npz`, or reads it if it exists. The encoder does not depend on the label budget, so all
+    budgets of a study share it.
 
     Raises:
       UserError: the images are not square, or the folder holds an encoder of other images, another recipe or

@@ -247,7 +247,9 @@ def results_table(summary: dict[str, Any]) -> str:
         rows.append(("Real training images", "", "", mean, "", "", "", "", agreement_text))
     output: list[str | tables.Table] = [tables.Table(rows)]
     reference = "held-out" if summary["data"]["held_out"] else "the training"
-    output.append(f"distance: Fréchet distance to {reference} images, mean over runs; lower is better")
+    output.append(
+        f"distance: Fréchet distance to {reference} images, mean over label sets or runs; lower is better"
+    )
     for sentence in [*accuracy_sentences(summary), *summary["findings"]]:
         output += tables.wrapped(sentence)
     for note in summary["notes"]:

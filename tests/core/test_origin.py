@@ -25,7 +25,7 @@ def test_a_file_is_made_once_from_one_origin(tmp_path):
         ({"seed": 7}, "seed 0, not 7"),
         ({"images": "b" * 64}, "other images"),
         ({"recipe": {"width": 8, "steps": (1, 2)}}, "width 4, not 8"),
-        ({"fraction": 0.1}, "fraction None, not 0.1"),
+        ({"seed": 7, "fraction": 0.1}, "seed 0, not 7; fraction None, not 0.1"),
         ({"seed": 7, "images": "b" * 64}, "other images; seed 0, not 7"),
     ],
 )
@@ -39,6 +39,19 @@ def test_what_differs_is_named(tmp_path, change, words):
         with pytest.raises(UserError, match=f"was created from other inputs .{words}.; remove it") as caught:
             check()
         assert "\n" not in str(caught.value)
+
+
+def test_a_record_of_an_older_version_is_refused_in_one_line(tmp_path):
+    """Records of older versions lack entries, here and in a nested record."""
+    path = tmp_path / "features.npz"
+    is_made(path, ORIGIN)
+    path.write_text("features")
+    now = ORIGIN | {"recipe": {**ORIGIN["recipe"], "decay": 0.5}, "pretraining": "rotation"}
+    with pytest.raises(
+        UserError, match="has no record of decay, pretraining, probably because an older"
+    ) as caught:
+        is_made(path, now)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
 def test_a_file_from_elsewhere_is_used_with_a_warning(tmp_path, caplog):
