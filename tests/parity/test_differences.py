@@ -13,6 +13,7 @@ from compare_gan.core.types import Cond
 from compare_gan.gans.ssgan import ssgan
 from compare_gan.gans.step import apply_to_real_and_fake, both_losses, views
 from compare_gan.nn import norms
+from compare_gan.nn.kernels import plain
 from compare_gan.nn.layers import LayerFactory, spectral_normalize
 from compare_gan.nn.options import CondDims, CrossReplicaMoments, Layers, StandardizeBatch
 from compare_gan.nn.state import merge_module
@@ -134,10 +135,12 @@ def test_s3gan_flattens_image_shaped_features():
 
 @pytest.mark.slow
 def test_second_derivatives_of_layer_norm_are_exact(monkeypatch):
+    """Without the C++ kernels, whose rounding moves the penalty itself."""
     case = load("penalty_wgangp_resnet_cifar_layernorm")
-    assert all(d.found <= d.allowed for d in penalty(case))
-    monkeypatch.setattr(tensorflow, "layer_norm_moments", contextlib.nullcontext)
-    off = {d.what for d in penalty(case) if d.found > d.allowed}
+    with plain(True):
+        assert all(d.found <= d.allowed for d in penalty(case))
+        monkeypatch.setattr(tensorflow, "layer_norm_moments", contextlib.nullcontext)
+        off = {d.what for d in penalty(case) if d.found > d.allowed}
     assert off and "penalty" not in off
 
 
