@@ -98,7 +98,7 @@ SCHEDULE = TrainSchedule(6, log_every=1, sample_every=100, save_every=2)
 def trained(run_dir, bad, seed=0, schedule=SCHEDULE, hooks=(), **choices):
     run_dir.mkdir(exist_ok=True)
     checkpoints = Checkpoints(run_dir)
-    methods = {"draw": lambda self, state: {}, "write": lambda self, drawn, step: None}
+    methods = {"draw": lambda self, state, step: {}, "write": lambda self, drawn, step: None}
     samples = SampleHook(type("Writer", (), methods)(), schedule)
     divergence = DivergenceHook(monitor(**choices), run_dir, checkpoints, samples)
     return run(
