@@ -30,7 +30,11 @@ def listing() -> str:
     lines += ["", "Methods, which say what labels are used:", ""]
     for name, title in methods().items():
         lines += wrapped(title, f"{name:<15}")
-    lines += ["", "Parts, which can be added to every method:", ""]
+    lines += [
+        "",
+        "Parts, added to a method as in `s3gan+diffaugment` (`oversampled` only to co-training):",
+        "",
+    ]
     for name, title in parts().items():
         lines += wrapped(title, f"{name:<15}")
     lines += ["", "`compare-gan configs NAME` prints a file; `compare-gan explain NAME` says what it does."]

@@ -43,7 +43,7 @@ def table() -> str:
         "|---|---|",
         *(f"| `{name}` | {title} |" for name, title in methods().items()),
         "",
-        "Parts, which can be added to every method:",
+        "Parts, added to a method as in `s3gan+diffaugment` (`oversampled` only to co-training):",
         "",
         "| part | what |",
         "|---|---|",
