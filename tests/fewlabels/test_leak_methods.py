@@ -122,6 +122,7 @@ def test_verify_finds_no_leak(original):
     assert not (original.folder / LEAK_CHECK).exists()
 
 
+@pytest.mark.slow
 def test_gans_are_verified_on_request(original):
     study = dataclasses.replace(
         original, methods=(LABEL_METHODS["s3gan"], LABEL_METHODS["s2gan_co"], LABEL_METHODS["all_labels"])
