@@ -378,6 +378,7 @@ def test_task_names_and_folders(tmp_path):
     assert not is_done(study, gan)
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed():
     """Otherwise they would hold the folders of their tasks, which a restarted study needs."""
     lines = """
