@@ -209,7 +209,9 @@ def _optimizers(
         if not any(slots):
             states.append(tx.init(params))
             if jax.tree.leaves(fresh):
-                notes.append(f"it has no state of the {player}'s optimiser, which starts anew")
+                notes.append(
+                    f"it has no state of the {player}'s optimiser, which starts from its initial state"
+                )
         elif isinstance(fresh, optax.ScaleByAdamState):
             first, second = (
                 _tree(variables, params, places, f"of Adam's {which} moments of the {player}")

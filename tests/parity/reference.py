@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compare_gan.tf1.names import AVERAGE
+
 CASES = Path(__file__).parent / "cases"
 
 
@@ -82,8 +84,8 @@ def one_hot(labels: Iterable[int], count: int) -> np.ndarray:
 
 
 def fill(name: str, shape: Iterable[int]) -> np.ndarray:
-    """The value of a variable, which hangs on its name and shape only."""
-    shape, last = tuple(shape), name.split("/")[-1]
+    """The value of a variable, or of its moving average: a function of its name and shape."""
+    shape, last = tuple(shape), name.removesuffix(AVERAGE).split("/")[-1]
     normal = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     match last:
         case "kernel":

@@ -93,12 +93,17 @@ def run(path: Path) -> Outcome:
         return Outcome(
             case.name, kind, trouble=f"no handler for kind {kind!r}; known: {', '.join(sorted(HANDLERS))}"
         )
+    return outcome(case.name, kind, lambda: worst(HANDLERS[kind](case)))
+
+
+def outcome(name: str, kind: str, compare: Callable[[], Iterable[Deviation]]) -> Outcome:
+    """The outcome of a comparison, whatever goes wrong in it."""
     try:
-        deviations = tuple(worst(HANDLERS[kind](case)))
+        deviations = tuple(compare())
     except Exception as error:
         reason = (str(error).strip().splitlines() or [""])[0]
-        return Outcome(case.name, kind, trouble=f"{type(error).__name__}: {reason}")
-    return Outcome(case.name, kind, deviations, None if deviations else "nothing was compared")
+        return Outcome(name, kind, trouble=f"{type(error).__name__}: {reason}")
+    return Outcome(name, kind, deviations, None if deviations else "nothing was compared")
 
 
 def worst(deviations: Iterable[Deviation]) -> Iterator[Deviation]:
@@ -113,14 +118,19 @@ def worst(deviations: Iterable[Deviation]) -> Iterator[Deviation]:
 
 def run_folder(folder: Path, only: str = "", say: Callable[[str], None] = print) -> int:
     """Checks all cases whose name contains `only`; returns how many failed."""
-    outcomes = []
-    for path in cases(folder):
-        if only in path.stem:
-            outcomes.append(run(path))
-            for line in outcomes[-1].lines():
-                say(line)
-    failed = [o.name for o in outcomes if not o.passed]
+    outcomes = summarized((run(path) for path in cases(folder) if only in path.stem), say)
+    return sum(not each.passed for each in outcomes)
+
+
+def summarized(outcomes: Iterable[Outcome], say: Callable[[str], None]) -> list[Outcome]:
+    """Prints each outcome as it comes, then the names of those that failed and the counts."""
+    found = []
+    for each in outcomes:
+        found.append(each)
+        for line in each.lines():
+            say(line)
+    failed = [each.name for each in found if not each.passed]
     for name in failed:
         say(f"failed: {name}")
-    say(f"{len(outcomes) - len(failed)} passed, {len(failed)} failed")
-    return len(failed)
+    say(f"{len(found) - len(failed)} passed, {len(failed)} failed")
+    return found

@@ -11,34 +11,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.parity.runner import Outcome
+from tests.parity.runner import Outcome, outcome, summarized
 
 from . import fixtures
 
 
-def run(folder: Path) -> Outcome:
-    """Checks one fixture; whatever goes wrong is an outcome."""
-    try:
-        deviations = tuple(fixtures.checked(folder))
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        return Outcome(folder.name, "tf1", trouble=f"{type(error).__name__}: {reason}")
-    return Outcome(folder.name, "tf1", deviations, None if deviations else "nothing was compared")
-
-
 def run_all(root: Path, only: str = "", say: Callable[[str], None] = print) -> int:
     """Checks all fixtures whose name contains `only`; returns how many failed, or 1 if there are none."""
-    outcomes = []
-    for folder in fixtures.folders(root):
-        if only in folder.name:
-            outcomes.append(run(folder))
-            for line in outcomes[-1].lines():
-                say(line)
-    failed = [outcome.name for outcome in outcomes if not outcome.passed]
-    for name in failed:
-        say(f"failed: {name}")
-    say(f"{len(outcomes) - len(failed)} passed, {len(failed)} failed")
-    return len(failed) if outcomes else 1
+    folders = (folder for folder in fixtures.folders(root) if only in folder.name)
+    outcomes = summarized((run(folder) for folder in folders), say)
+    return sum(not each.passed for each in outcomes) if outcomes else 1
+
+
+def run(folder: Path) -> Outcome:
+    """Checks one fixture; whatever goes wrong is an outcome."""
+    return outcome(folder.name, "tf1", lambda: fixtures.checked(folder))
 
 
 def main() -> int:

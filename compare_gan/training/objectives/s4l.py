@@ -4,11 +4,11 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from compare_gan.core.types import Array, Metrics
 from compare_gan.nn.images import TURNS, quarter_turns
 from compare_gan.training.encoder import Objective, cross_entropy
+from compare_gan.training.objectives.fixmatch import pseudo_label_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +52,7 @@ class S4L(Objective):
             weak = dataclasses.replace(self.training.augmentation, color=0.0, cutout=0)
             weak_logits = encoder(weak(weak_rng, images[self.labelled :])).classes
             p = jax.nn.softmax(jax.lax.stop_gradient(weak_logits))
-            confident = p.max(-1) >= self.pseudo_confidence
             upright = out.classes[num_classified : num_classified + len(others)]
-            losses = optax.softmax_cross_entropy_with_integer_labels(upright, p.argmax(-1))
-            loss += self.pseudo_weight * jnp.mean(confident * losses)
-            metrics["pseudo/share"] = confident.mean()
+            pseudo_loss, metrics["pseudo/share"] = pseudo_label_loss(upright, p, self.pseudo_confidence)
+            loss += self.pseudo_weight * pseudo_loss
         return loss, metrics | {"loss": loss}

@@ -265,9 +265,9 @@ def racing(case: Case, gan: GAN, names: list[str]) -> dict[str, float]:
 def racing_of_discriminator(case: Case, gan: GAN, names: list[str]) -> dict[str, float]:
     """By how much a moving statistic depends on which of two passes of the discriminator moves it first.
 
-    With `deprecated_split_disc_calls` real and generated images pass one after the other here. There the
-    order is a race, decided for each statistic alone and anew in each session: of eight sessions of the
-    same graph, five had different orders in different layers.
+    With `deprecated_split_disc_calls` real and generated images pass one after the other here. TensorFlow
+    does not determine the order, which may differ between statistics and between sessions: of eight sessions
+    of the same graph, five had different orders in different layers.
     """
     moving = [
         n for n in names if n.startswith("discriminator/") and n.endswith(("moving_mean", "moving_variance"))
