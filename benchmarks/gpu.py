@@ -53,7 +53,7 @@ class Scale:
     turn_seconds: float
     environment: Mapping[str, str]  # of contenders, where that of this process says nothing else
     speed_share: float  # of the time; the rest is for the study
-    study: Sequence[str]  # options of `benchmarks.cifar10_study`
+    study: Sequence[str]  # options of `benchmarks.study`
 
 
 INITIALIZER = "weights.initializer = 'normal'"  # compiles in less time than orthogonal kernels
@@ -64,7 +64,7 @@ GPU = Scale(
     turn_seconds=1.0,
     environment={"CUDA_VISIBLE_DEVICES": "0"},
     speed_share=0.45,
-    study=("--budget", "gpu", "--seeds", "0", "--fractions", "0.1"),
+    study=("--protocol", "cifar10", "--budget", "gpu"),
 )
 
 
@@ -90,7 +90,7 @@ SMOKE = Scale(
         "XLA_FLAGS": QUICK,
     },
     speed_share=0.65,
-    study=("--budget", "look", "--seeds", "0", "--fractions", "0.5", "--methods", "no_labels"),
+    study=("--protocol", "smoke", "--budget", "look"),
 )
 
 
@@ -370,7 +370,7 @@ def run_study(run: Run, data: Path) -> None:
     if minutes <= 0:
         run.results.add("failed", model="study", why="no time left")
         return
-    command = [sys.executable, "-m", "benchmarks.cifar10_study", "--data", str(data), "--out", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.study", "--data", str(data), "--out", str(folder)]
     command += [*run.scale.study, "--minutes", str(minutes), "--grace", str(SPARE_SECONDS / 2)]
     began, before = time.monotonic(), None
     with log.open("a") as file:

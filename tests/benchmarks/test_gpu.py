@@ -190,6 +190,6 @@ def test_a_killed_smoke_run_keeps_its_results_and_a_second_start_goes_on(tmp_pat
     assert set(written["products"]) == {"bfloat16", "float32"}
     (piece,) = Results(results).of("study_piece")
     assert piece["code"] == 0
-    assert piece["steps"]["seed-0/no_labels"] == 20
+    assert piece["steps"]["study/seed-0/no_labels"] == 20
     with tarfile.open(out / "trace.tar.gz") as archive:
         assert any(name.endswith(".xplane.pb") for name in archive.getnames())
