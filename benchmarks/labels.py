@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn at random")
     for name in STEPS:
         parser.add_argument(f"--{name}", type=int, help="in place of those of the recipe")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     arguments = parser.parse_args()
     try:
         result = measure(arguments)
@@ -75,7 +76,8 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> dict[str, object]:
     recipe = RECIPES[arguments.label_recipe]
     steps = {name: value for name in STEPS if (value := getattr(arguments, name)) is not None}
-    recipe, folder, seed = dataclasses.replace(recipe, **steps), run_folder(arguments.out), arguments.seed
+    recipe = dataclasses.replace(recipe, **steps, precision=arguments.precision)
+    folder, seed = run_folder(arguments.out), arguments.seed
     settings = {name: str(value) for name, value in vars(arguments).items() if name != "out"}
     settings["recipe"] = repr(recipe)
     if (folder / SETTINGS).exists() and read_json(folder / SETTINGS) != settings:

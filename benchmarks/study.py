@@ -99,14 +99,14 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {  # by protocol
     "fashion": {
         "cpu": Budget(
             4000,
-            ["--steps", "4000", "--encoder", "halved"],
-            ["--label_recipe", "grey_fixmatch", "--classify_steps", "2500"],
+            ["--steps", "4000", "--encoder", "halved", "--precision", "bfloat16"],
+            ["--label_recipe", "grey_fixmatch", "--encoder_precision", "bfloat16"],
             [BFLOAT16, *narrow(16, 32), *AVERAGE],
         ),
         "gpu": Budget(
             50_000,
-            ["--steps", "10000", "--encoder", "wide28"],
-            ["--label_recipe", "grey_fixmatch", *WIDE],
+            ["--steps", "10000", "--encoder", "wide28", "--precision", "bfloat16"],
+            ["--label_recipe", "grey_fixmatch", "--encoder_precision", "bfloat16", *WIDE],
             [BFLOAT16],
         ),
         "look": LOOK,
@@ -114,8 +114,8 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {  # by protocol
     "cifar10": {
         "cpu": Budget(
             20_000,
-            ["--steps", "4000", "--width", "24"],
-            ["--label_recipe", "photos", *WIDE],
+            ["--steps", "4000", "--width", "24", "--precision", "bfloat16"],
+            ["--label_recipe", "photos_fixmatch", "--encoder_precision", "bfloat16", *WIDE],
             [
                 BFLOAT16,
                 *narrow(16, 32),
@@ -126,8 +126,8 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {  # by protocol
         ),
         "gpu": Budget(
             50_000,
-            ["--steps", "20000", "--encoder", "wide28"],
-            ["--label_recipe", "photos_gpu", *WIDE],
+            ["--steps", "20000", "--encoder", "wide28", "--precision", "bfloat16"],
+            ["--label_recipe", "photos_gpu", "--encoder_precision", "bfloat16", *WIDE],
             [BFLOAT16, "dataset.random_flip = True"],
         ),
         "look": LOOK,

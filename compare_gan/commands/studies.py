@@ -91,6 +91,11 @@ def add_inference(parser: Parser) -> None:
         help="small, halved, wide28 or resnet50; this and the following options override the recipe",
     )
     parser.add_argument("--encoder_width", type=int, help="channels of the first layer of the encoder")
+    parser.add_argument(
+        "--encoder_precision",
+        choices=["float32", "bfloat16"],
+        help="of the convolutions in training; bfloat16 is faster on GPUs and processors with AMX",
+    )
     parser.add_argument("--pretrain_steps", type=int, help="pre-training steps of the encoder")
     parser.add_argument("--classify_steps", type=int, help="training steps of the classifier")
     parser.add_argument("--clusters", type=int, help="number of clusters, for the method clustering")

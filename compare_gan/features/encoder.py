@@ -26,6 +26,7 @@ from compare_gan.features.base import on_all_devices
 from compare_gan.features.resnet import BODIES, LAYERS, Body, ResNet
 from compare_gan.nn.images import TURNS
 from compare_gan.nn.layers import LayerFactory
+from compare_gan.nn.options import Layers
 from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import merge_module, net_state
 
@@ -65,9 +66,9 @@ class EncoderOut(NamedTuple):
 class Encoder(ResNet):
     """Maps images [B, H, W, C] in [0, 1] to features and the logits of two linear heads."""
 
-    def __init__(self, spec: EncoderSpec, rngs: nnx.Rngs):
-        super().__init__(spec.image_shape[-1], spec.layout, rngs)
-        make = LayerFactory(LAYERS, rngs)
+    def __init__(self, spec: EncoderSpec, rngs: nnx.Rngs, layers: Layers = LAYERS):
+        super().__init__(spec.image_shape[-1], spec.layout, rngs, layers)
+        make = LayerFactory(layers, rngs)
         self.turns = make.linear(spec.feature_dim, TURNS)
         outputs = max(1, len(spec.classes))  # checkpoints cannot store empty arrays
         self.classes = make.linear(spec.feature_dim, outputs)

@@ -7,6 +7,7 @@ images to ResNet-50.
 import dataclasses
 from collections.abc import Callable
 
+import jax.numpy as jnp
 from flax import nnx
 
 from compare_gan.core.types import Array, Cond
@@ -98,8 +99,8 @@ class Block(nnx.Module):
 
     def __init__(self, make: LayerFactory, c_in: int, c_out: int, stride: int, bottleneck: bool):
         c_mid = c_out // 4 if bottleneck else c_out
-        self.norm1, self.norm2 = BatchNorm(c_in, LAYERS), BatchNorm(c_mid, LAYERS)
-        self.norm3 = BatchNorm(c_mid, LAYERS) if bottleneck else None
+        self.norm1, self.norm2 = BatchNorm(c_in, make.layers), BatchNorm(c_mid, make.layers)
+        self.norm3 = BatchNorm(c_mid, make.layers) if bottleneck else None
         if bottleneck:
             self.conv1 = make.conv(c_in, c_mid, size=1, bias=None)
             self.conv2 = make.conv(c_mid, c_mid, stride=stride, bias=None)
@@ -123,8 +124,8 @@ class Block(nnx.Module):
 class ResNet(nnx.Module):
     """Maps images [B, H, W, C] to features [B, F]."""
 
-    def __init__(self, channels: int, body: Body, rngs: nnx.Rngs):
-        make = LayerFactory(LAYERS, rngs, initializer=nnx.initializers.he_normal())
+    def __init__(self, channels: int, body: Body, rngs: nnx.Rngs, layers: Layers = LAYERS):
+        make = LayerFactory(layers, rngs, initializer=nnx.initializers.he_normal())
         self.stem = make.conv(
             channels, body.stem_width, size=body.stem_size, stride=body.stem_stride, bias=None
         )
@@ -134,7 +135,7 @@ class ResNet(nnx.Module):
                 stride = stage.stride if i == 0 else 1
                 blocks.append(Block(make, width, stage.width, stride, body.bottleneck))
                 width = stage.width
-        self.blocks, self.norm = nnx.List(blocks), BatchNorm(width, LAYERS)
+        self.blocks, self.norm = nnx.List(blocks), BatchNorm(width, layers)
 
     def features(self, x: Array, cond: Cond) -> Array:
         x = self.stem(x, train=cond.train)
@@ -142,4 +143,4 @@ class ResNet(nnx.Module):
             x = nnx.max_pool(x, (3, 3), (2, 2), "SAME")
         for block in self.blocks:
             x = block(x, cond)
-        return activate(x, self.norm, cond).mean((1, 2))
+        return activate(x, self.norm, cond).mean((1, 2), dtype=jnp.float32)

@@ -7,6 +7,7 @@ from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.words import listed
 from compare_gan.features.resnet import BODIES
 from compare_gan.fewlabels.calibration import NUM_FOLDS
+from compare_gan.nn.options import Precision
 from compare_gan.training.augment import Augmentation
 from compare_gan.training.encoder import EncoderTraining
 from compare_gan.training.objectives import PRETRAINING
@@ -40,6 +41,7 @@ class LabelRecipe:
     clusters: int = 50
     confidence: float | None = None  # images with a lower predicted probability stay unlabelled
     training: EncoderTraining = EncoderTraining()
+    precision: str = "float32"  # of the encoder's convolutions in training, see `nn.options.Precision`
 
     @property
     def fine_tunes(self) -> bool:
@@ -50,7 +52,8 @@ class LabelRecipe:
         if self.classifier not in get_args(Classifier):
             known = did_you_mean(self.classifier, get_args(Classifier))
             raise UserError(f"no classifier is called {self.classifier!r}{known}")
-        PRETRAINING[self.pretraining]  # raises a UserError for an unknown name
+        Precision(self.precision)  # these two raise a UserError for an unknown name
+        PRETRAINING[self.pretraining]
         if self.encoder not in BODIES:
             raise UserError(f"no encoder is called {self.encoder!r}{did_you_mean(self.encoder, BODIES)}")
         for name in ("width", "pretrain_steps", "classify_steps", "labelled_batch", "clusters"):

@@ -53,6 +53,7 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
         "pretraining": recipe.pretraining,
         "training": dataclasses.asdict(recipe.training),
         "pretrain_steps": recipe.pretrain_steps,
+        "precision": recipe.precision,
         "seed": seed,
     }
     path = run_folder(folder) / PRETRAINED
@@ -66,6 +67,7 @@ def pretrain(dataset: ImageDataset, recipe: LabelRecipe, seed: int, folder: Path
             run_dir=folder / PRETRAIN_RUN,
             schedule=TrainSchedule(recipe.pretrain_steps, log_every=25, save_every=500),
             seed=seed,
+            precision=recipe.precision,
         )
         encoder.save(path, dict(task=recipe.pretraining, seed=seed))
         seal(path)

@@ -27,6 +27,7 @@ RECIPE_OPTIONS = {  # option of the command line -> field of a label recipe
     "pretraining": "pretraining",
     "encoder": "encoder",
     "encoder_width": "width",
+    "encoder_precision": "precision",
     "pretrain_steps": "pretrain_steps",
     "classify_steps": "classify_steps",
     "clusters": "clusters",

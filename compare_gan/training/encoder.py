@@ -18,6 +18,8 @@ from compare_gan.core.types import Array, Batch, Metrics, NetState, Tree
 from compare_gan.data.base import UNLABELLED, ImageDataset, Split
 from compare_gan.data.fingerprint import fingerprint
 from compare_gan.features.encoder import Encoder, EncoderOut, EncoderSpec, TrainedEncoder
+from compare_gan.features.resnet import LAYERS
+from compare_gan.nn.options import Precision
 from compare_gan.nn.rngs import random_streams
 from compare_gan.nn.state import digest, merge_module, net_state
 from compare_gan.training.augment import Augmentation
@@ -54,8 +56,8 @@ class EncoderTraining:
 class Learner(nnx.Module):
     """The encoder, and the module of its own that an objective may have."""
 
-    def __init__(self, spec: EncoderSpec, objective: "Objective", rngs: nnx.Rngs):
-        self.encoder = Encoder(spec, rngs)
+    def __init__(self, spec: EncoderSpec, objective: "Objective", precision: str, rngs: nnx.Rngs):
+        self.encoder = Encoder(spec, rngs, dataclasses.replace(LAYERS, precision=Precision(precision)))
         self.head = objective.make_head(spec, rngs)
 
 
@@ -135,6 +137,7 @@ def train_encoder(
     seed: int,
     start: NetState | None = None,
     labelled: int = 0,
+    precision: str = "float32",
 ) -> TrainedEncoder:
     """Trains an encoder with an objective, from random weights or from `start`.
 
@@ -153,6 +156,7 @@ def train_encoder(
       start: initial weights; None for random ones.
       labelled: labelled images at the start of each batch, in addition to `training.batch_size` images drawn
         from all.
+      precision: of the convolutions in training, see `nn.options.Precision`; the result computes in float32.
 
     Raises:
       UserError: the run folder holds a run with other images, labels, settings or seed.
@@ -167,9 +171,10 @@ def train_encoder(
             "steps": schedule.steps,
             "seed": seed,
             "start": None if start is None else digest(start),
+            "precision": precision,
         },
     )
-    job = dataclasses.replace(_job(spec, objective, training, schedule.steps, labelled), name=name)
+    job = dataclasses.replace(_job(spec, objective, training, schedule.steps, labelled, precision), name=name)
 
     def begin(state: EncoderState) -> EncoderState:
         if start is None:
@@ -204,16 +209,21 @@ def moved(average: Tree, new: Tree, decay: float, step: Array) -> Tree:
 
 @functools.lru_cache(maxsize=8)
 def _job(
-    spec: EncoderSpec, objective: Objective, training: EncoderTraining, steps: int, labelled: int
+    spec: EncoderSpec,
+    objective: Objective,
+    training: EncoderTraining,
+    steps: int,
+    labelled: int,
+    precision: str = "float32",
 ) -> Job:
     """The training job; cached, so that equal arguments share compiled programs."""
-    definition = nnx.graphdef(nnx.eval_shape(lambda: Learner(spec, objective, random_streams(0))))
+    definition = nnx.graphdef(nnx.eval_shape(lambda: Learner(spec, objective, precision, random_streams(0))))
     rate = optax.cosine_decay_schedule(training.learning_rate, steps)
     tx = optax.adamw(rate, weight_decay=training.weight_decay)
     decay = training.average_decay
 
     def init(rng: Array) -> EncoderState:
-        net = net_state(Learner(spec, objective, random_streams(rng)))
+        net = net_state(Learner(spec, objective, precision, random_streams(rng)))
         return EncoderState(jnp.zeros((), jnp.int32), net, tx.init(net.params), net if decay else None)
 
     def step(state: EncoderState, batch: Batch, rng: Array, shard: Callable) -> tuple[EncoderState, Metrics]:
@@ -240,7 +250,13 @@ def _job(
 
 
 def train_classifier(
-    dataset: ImageDataset, width: int, steps: int, seed: int, run_dir: Path, body: str = "small"
+    dataset: ImageDataset,
+    width: int,
+    steps: int,
+    seed: int,
+    run_dir: Path,
+    body: str = "small",
+    precision: str = "float32",
 ) -> TrainedEncoder:
     """Trains a classifier on all labels of a data set, as a feature extractor for scores, not for GANs.
 
@@ -260,4 +276,5 @@ def train_classifier(
         run_dir=run_dir,
         schedule=TrainSchedule(steps),
         seed=seed,
+        precision=precision,
     )

@@ -12,7 +12,8 @@ from jax import lax
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Cond
 from compare_gan.features.encoder import Encoder, EncoderSpec
-from compare_gan.features.resnet import BODIES, Body, ResNet, Stage
+from compare_gan.features.resnet import BODIES, LAYERS, Body, ResNet, Stage
+from compare_gan.nn.options import Precision
 from compare_gan.nn.state import net_state
 
 
@@ -124,3 +125,14 @@ def test_blocks_match_the_paper(body):
 def test_an_unknown_network_is_refused():
     with pytest.raises(UserError, match="did you mean 'resnet50'"):
         dataclasses.replace(EncoderSpec((8, 8, 1), ("a",)), body="resnet_50")
+
+
+def test_bfloat16_changes_features_by_its_rounding_only():
+    """The same weights; features and logits are float32, rounded only inside the network."""
+    spec, images = EncoderSpec((8, 8, 3), ("a", "b"), width=4), np.random.default_rng(0).random((4, 8, 8, 3))
+    coarse = dataclasses.replace(LAYERS, precision=Precision("bfloat16"))
+    exact, rounded = (Encoder(spec, nnx.Rngs(0), layers)(jnp.float32(images)) for layers in (LAYERS, coarse))
+    for expected, actual in zip(exact, rounded, strict=True):
+        assert actual.dtype == jnp.float32
+        scale = np.abs(expected).max()
+        assert 0 < np.abs(actual - expected).max() < 0.03 * scale

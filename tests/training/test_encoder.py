@@ -215,9 +215,13 @@ def test_an_encoder_starts_from_the_weights_of_another(tmp_path):
         pairs = zip(*map(jax.tree.leaves, (first.net.params, again.net.params)), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs) == same
     other = dataclasses.replace(split, labels=(split.labels + 1) % 4)
-    for images, seed, words in ((split, 2, "seed 0, not 2"), (other, 0, "other labels")):
+    changes = (
+        (split, {"seed": 2}, "seed 0, not 2"),
+        (other, {}, "other labels"),
+        (split, {"precision": "bfloat16"}, "precision float32, not bfloat16"),
+    )
+    for images, change, words in changes:
         with pytest.raises(UserError, match=f"a: was created from other inputs .{words}"):
-            options["seed"] = seed
             train_encoder(
                 "c",
                 spec,
@@ -225,7 +229,7 @@ def test_an_encoder_starts_from_the_weights_of_another(tmp_path):
                 ByClass(PLAIN),
                 run_dir=tmp_path / "a",
                 schedule=TrainSchedule(2),
-                **options,
+                **(options | {"seed": 0} | change),
             )
 
 
