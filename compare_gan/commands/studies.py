@@ -98,6 +98,12 @@ def add_inference(parser: Parser) -> None:
     )
     parser.add_argument("--pretrain_steps", type=int, help="pre-training steps of the encoder")
     parser.add_argument("--classify_steps", type=int, help="training steps of the classifier")
+    parser.add_argument(
+        "--balanced",
+        action="store_const",
+        const=True,
+        help="train the classifier on labelled images of each class equally often, for uneven label files",
+    )
     parser.add_argument("--clusters", type=int, help="number of clusters, for the method clustering")
     parser.add_argument(
         "--confidence",

@@ -146,6 +146,7 @@ def _fine_tune(
         seed=seed,
         start=encoder.net,
         labelled=recipe.labelled_batch,
+        balanced=recipe.balanced,
         precision=recipe.precision,
     )
 

@@ -30,6 +30,7 @@ RECIPE_OPTIONS = {  # option of the command line -> field of a label recipe
     "encoder_precision": "precision",
     "pretrain_steps": "pretrain_steps",
     "classify_steps": "classify_steps",
+    "balanced": "balanced",
     "clusters": "clusters",
     "confidence": "confidence",
 }

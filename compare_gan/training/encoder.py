@@ -137,6 +137,7 @@ def train_encoder(
     seed: int,
     start: NetState | None = None,
     labelled: int = 0,
+    balanced: bool = False,
     precision: str = "float32",
 ) -> TrainedEncoder:
     """Trains an encoder with an objective, from random weights or from `start`.
@@ -156,6 +157,7 @@ def train_encoder(
       start: initial weights; None for random ones.
       labelled: labelled images at the start of each batch, in addition to `training.batch_size` images drawn
         from all.
+      balanced: whether these images are drawn from each class equally often.
       precision: of the convolutions in training, see `nn.options.Precision`; the result computes in float32.
 
     Raises:
@@ -171,10 +173,13 @@ def train_encoder(
             "steps": schedule.steps,
             "seed": seed,
             "start": None if start is None else digest(start),
+            "balanced": balanced,
             "precision": precision,
         },
     )
-    job = dataclasses.replace(_job(spec, objective, training, schedule.steps, labelled, precision), name=name)
+    job = dataclasses.replace(
+        _job(spec, objective, training, schedule.steps, labelled, balanced, precision), name=name
+    )
 
     def begin(state: EncoderState) -> EncoderState:
         if start is None:
@@ -214,6 +219,7 @@ def _job(
     training: EncoderTraining,
     steps: int,
     labelled: int,
+    balanced: bool = False,
     precision: str = "float32",
 ) -> Job:
     """The training job; cached, so that equal arguments share compiled programs."""
@@ -246,7 +252,7 @@ def _job(
         return EncoderState(state.step + 1, net, opt, average), metrics
 
     size, rows = labelled + training.batch_size, tuple(range(labelled))
-    return Job("encoder", init, step, size, shown=objective.shown, labelled_rows=rows)
+    return Job("encoder", init, step, size, shown=objective.shown, labelled_rows=rows, balanced=balanced)
 
 
 def train_classifier(

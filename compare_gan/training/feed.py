@@ -155,6 +155,19 @@ def labelled_images(labels: np.ndarray) -> np.ndarray:
     return index
 
 
+def evenly(index: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Indices of labelled images, those of smaller classes repeated until each class has as many as the largest.
+
+    Args:
+      index: indices of labelled images [M].
+      labels: class indices [N], or soft labels [N, K], which count as their most probable class.
+    """
+    classes = labels[index] if labels.ndim == 1 else labels[index].argmax(1)
+    members = [index[classes == k] for k in np.unique(classes)]
+    largest = max(map(len, members))
+    return np.concatenate([np.resize(each, largest) for each in members])
+
+
 class BatchSpec(Protocol):
     """The fields of a job that a feed uses, see `compare_gan.training.loop.Job`."""
 
@@ -164,6 +177,8 @@ class BatchSpec(Protocol):
     def sub_batches(self) -> int: ...
     @property
     def labelled_rows(self) -> tuple[int, ...]: ...
+    @property
+    def balanced(self) -> bool: ...
 
 
 def open_feed(
@@ -173,8 +188,8 @@ def open_feed(
 
     Args:
       split: the images; their storage decides which feed is used.
-      job: batch size (over all processes), batches per step, and the rows of each batch that are drawn from
-        the labelled images only.
+      job: batch size (over all processes), batches per step, the rows of each batch that are drawn from the
+        labelled images only, and whether these draw each class equally often.
       steps: number of steps of the training.
       seed: of the order and of random crops.
       placement: the devices.
@@ -187,8 +202,11 @@ def open_feed(
     if not len(split):
         raise UserError("there are no images to train on")
     order = Order(len(split), job.batch_size, seed)
-    if job.labelled_rows and len(few := labelled_images(split.labels)) < len(split):
-        order = dataclasses.replace(order, few=few, few_rows=job.labelled_rows)
+    if job.labelled_rows:
+        few = labelled_images(split.labels)
+        if job.balanced or len(few) < len(split):
+            few = evenly(few, split.labels) if job.balanced else few
+            order = dataclasses.replace(order, few=few, few_rows=job.labelled_rows)
     arguments = (order, job.sub_batches, placement)
     if isinstance(split.images, Streamed):
         return StreamingFeed(split, *arguments, total=steps, workers=workers)

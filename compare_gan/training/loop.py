@@ -48,6 +48,7 @@ class Job:
     sub_batches: int = 1  # S, batches per step
     shown: tuple[str, ...] = ()  # metrics in the progress line
     labelled_rows: tuple[int, ...] = ()  # rows of each batch that are drawn from the labelled images only
+    balanced: bool = False  # whether these rows draw each class equally often
 
 
 def run(

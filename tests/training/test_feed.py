@@ -20,7 +20,7 @@ from compare_gan.data.order import Order, batch_indices
 from compare_gan.data.records import Pixels
 from compare_gan.data.streamed import Streamed
 from compare_gan.nn.images import random_flip
-from compare_gan.training.feed import DeviceFeed, HostFeed, StreamingFeed, open_feed
+from compare_gan.training.feed import DeviceFeed, HostFeed, StreamingFeed, evenly, labelled_images, open_feed
 from compare_gan.training.gan import job_of, train
 from compare_gan.training.loop import Job
 from compare_gan.training.schedule import TrainSchedule
@@ -34,8 +34,9 @@ def streamed(split, fit=CropResize()):  # noqa: B008  (a constant)
     return dataclasses.replace(split, images=Streamed(Pixels(split.images), fit, shape))
 
 
-def feed_of(split, batch_size=16, sub_batches=2, steps=40, labelled_rows=(), **more):
-    job = Job("job", None, None, batch_size, sub_batches, labelled_rows=tuple(labelled_rows))
+def feed_of(split, batch_size=16, sub_batches=2, steps=40, labelled_rows=(), balanced=False, **more):
+    rows = tuple(labelled_rows)
+    job = Job("job", None, None, batch_size, sub_batches, labelled_rows=rows, balanced=balanced)
     return open_feed(split, job, steps=steps, seed=7, placement=Placement.create(), **more)
 
 
@@ -73,6 +74,23 @@ def test_a_part_of_each_batch_is_drawn_from_the_labelled_images():
         (images, seen), batches(feed_of(streamed(split), labelled_rows=range(6)), 5, 8), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_labelled_images_are_drawn_from_each_class_equally_often_if_asked():
+    split = blobs().train
+    labels = np.where(np.arange(len(split)) % 3 > 0, split.labels, -1)
+    labels[np.flatnonzero(labels == 2)[2:]] = -1  # two images of this class are left
+    counts = np.bincount(labels[labels >= 0])
+    assert counts.min() == 2 and len(set(counts)) > 1
+    uneven = dataclasses.replace(split, labels=labels)
+    epoch = 4 * counts.max()
+    feed = feed_of(uneven, labelled_rows=range(16), balanced=True, steps=epoch)
+    _, seen = batches(feed, 0, epoch // 2)
+    assert (np.bincount(seen.reshape(-1)) == seen.size // 4).all()  # whole epochs
+    soft = np.where(labels[:, None] >= 0, np.eye(4, dtype=np.float32)[labels], 0)
+    np.testing.assert_array_equal(
+        evenly(labelled_images(soft), soft), evenly(labelled_images(labels), labels)
+    )
 
 
 def test_a_gan_draws_labelled_images_more_often_if_asked():
