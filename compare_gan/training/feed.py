@@ -156,7 +156,7 @@ def labelled_images(labels: np.ndarray) -> np.ndarray:
 
 
 def evenly(index: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Indices of labelled images, those of smaller classes repeated until each class has as many as the largest.
+    """Indices of labelled images, repeated where a class has fewer than the largest one.
 
     Args:
       index: indices of labelled images [M].
