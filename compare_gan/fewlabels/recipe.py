@@ -34,9 +34,7 @@ class LabelRecipe:
     pretrain_steps: int = 300
     classify_steps: int = 300
     labelled_batch: int = 32  # labelled images per step, in addition to `training.batch_size` of all images
-    balanced: bool = (
-        False  # draw labelled images of each class equally often, for uneven label files
-    )
+    balanced: bool = False  # draw labelled images of each class equally often, for uneven label files
     rotation_weight: float = 1.0  # of the rotation loss, relative to the class loss
     class_rotations: bool = False  # class loss on all four rotations; not for digits: a rotated 6 is a 9
     pseudo_weight: float = 0.0  # of a loss of s4l on confident pseudo-labels; fixmatch has its own
