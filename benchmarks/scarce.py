@@ -1,6 +1,7 @@
 """GANs trained on few images: plain, and with each remedy.
 
   python -m benchmarks.scarce --setting digits --data digits --out runs/digits
+  python -m benchmarks.scarce --setting fashion --data fashion --out runs/fashion
   python -m benchmarks.scarce --setting photos32 --data FOLDER --extractor cifar10.npz --out runs/photos
 
 For each share of the training images, seed and part, an unconditional GAN is trained and scored on all
@@ -65,6 +66,19 @@ SETTINGS = {
         "small",
         8000,
         ["ModularGAN.ema_decay = 0.999", "ModularGAN.ema_start_step = 1000"],
+        {"ADA": ["ADA.kimg = 50"]},
+        5000,
+    ),
+    "fashion": Setting(
+        "small",
+        8000,
+        [
+            "precision.compute = 'bfloat16'",  # for a CPU with AMX
+            "resnet_small.Generator.ch = 16",
+            "resnet_small.Discriminator.ch = 16",
+            "ModularGAN.ema_decay = 0.999",
+            "ModularGAN.ema_start_step = 1000",
+        ],
         {"ADA": ["ADA.kimg = 50"]},
         5000,
     ),
@@ -161,10 +175,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--setting", required=True, choices=list(SETTINGS), help="networks and training")
     parser.add_argument(
-        "--data", required=True, help="digits, or CIFAR-10: a parquet folder, or an .npz file"
+        "--data", required=True, help="digits, fashion, or CIFAR-10: a parquet folder, or an .npz file"
     )
     parser.add_argument(
-        "--extractor", help="of the scores: a file of `compare-gan classifier`; not for digits"
+        "--extractor", help="of the scores: a file of `compare-gan classifier`; digits and fashion have one"
     )
     parser.add_argument("--out", required=True, type=Path, help="where everything is written")
     parser.add_argument(
