@@ -153,6 +153,22 @@ def test_statistics_of_a_checkpoint_are_those_of_its_module(tmp_path):
             np.testing.assert_array_equal(found[place(name)], expected)
 
 
+@pytest.mark.parametrize("source", [str(STEP), ".", f"../tfhub/{STEP}"])
+def test_a_module_may_be_named_from_inside_its_folder(tmp_path, monkeypatch, source):
+    folder = write_model_dir(tmp_path / "a", arrays(), CONFIG + PLAIN) / "tfhub" / str(STEP)
+    write_module(folder, arrays(training=False))
+    monkeypatch.chdir(folder if source == "." else folder.parent)
+    with read_model(source, **OPTIONS) as model:  # configured by that of the model_dir
+        assert int(model.imported.state.step) == STEP and model.parsed.dataset.name == "mine"
+
+
+def test_a_warning_about_the_configuration_is_given_once(tmp_path, caplog):
+    config = CONFIG + PLAIN + "run_config.iterations_per_loop = 500\n"
+    source = write_model_dir(tmp_path / "a", arrays(), config)
+    cg.import_tf(source, tmp_path / "run", image_size=SIDE)
+    assert caplog.text.count("run_config.iterations_per_loop changes nothing here") == 1
+
+
 def without(name):
     return {key: value for key, value in arrays().items() if key != name}
 
