@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compare_gan.config.parse import parse
+from compare_gan.config.parse import parse_again
 from compare_gan.config.write import architecture_of, network_classes, write_config
 from compare_gan.core.augmentation import refuse_mirror
 from compare_gan.core.errors import UserError
@@ -76,7 +76,7 @@ def open_run(
             f"{run_dir}: parts of its GAN have no gin name ({', '.join(unnamed)}); open it in Python, with "
             "compare_gan.open_run(path, gan=gan)"
         )
-    parsed = parse([run_dir / CONFIG], [], allow_imports=allow_imports)
+    parsed = parse_again(run_dir / CONFIG, allow_imports)
     gan = dataclasses.replace(parsed.gan(spec), prior=parsed.eval_prior)
     if "imported" in about and about["data"] is None:
         about["data"] = parsed.dataset.name

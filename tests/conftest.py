@@ -2,7 +2,8 @@
 
 Tests run small programs once or twice, so compiling is what takes long. The first flag says how hard
 LLVM tries; the second, which jaxlib 0.11 no longer has, takes XLA's older code generator, which compiles a
-training step three times faster in older versions. They are read when JAX starts, and inherited by the
+training step three times faster in older versions; the third compiles a program as a whole, since taking it
+apart for several threads costs a tenth of the time. They are read when JAX starts, and inherited by the
 processes that tests start.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 QUICK = "--xla_backend_optimization_level=0"
 if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
-    QUICK += " --xla_cpu_use_fusion_emitters=false"
+    QUICK += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 # Workers share the cores: threads of one that wait for each other would take the time of another.
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK} {ONE_THREAD}"

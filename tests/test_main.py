@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -275,6 +276,14 @@ def test_a_run_can_be_scored_and_sampled_again(demo, capsys):
     assert main(["sample", str(folder / "s3gan"), "--out", str(folder / "x.png"), "--columns", "4"]) == 0
     with Image.open(folder / "x.png") as picture:
         assert picture.size == (4 * 8, 10 * 8)
+
+
+def test_the_package_runs_as_a_module(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["compare_gan", "--version"])
+    monkeypatch.setattr("compare_gan.main.run", lambda: main(["--version"]))
+    with pytest.raises(SystemExit):
+        runpy.run_module("compare_gan", run_name="__main__")
+    assert capsys.readouterr().out.startswith("compare-gan ")
 
 
 def test_unraisable_errors_are_printed_except_a_closed_event_loop():

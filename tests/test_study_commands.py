@@ -447,6 +447,6 @@ def test_label_sets_are_part_of_the_command_that_repeats_a_study():
     arguments = parser().parse_args(words[1:])
     assert (arguments.seeds, arguments.label_sets) == ([0, 1], [4, 5])
     before = {name: value for name, value in settings.items() if name != "label_sets"}  # an older version
-    assert merge_settings(before, settings)["label_sets"] == [4, 5]
+    assert merge_settings(before, settings)["label_sets"] == [0, 1, 4, 5]  # it had one for each seed
     again = merge_settings(settings, settings | {"label_sets": [5, 6]})
     assert again["label_sets"] == [4, 5, 6]

@@ -183,6 +183,17 @@ class ParseResult:
     parsed: Parsed | None  # None if the values are invalid
     mistakes: tuple[UserError, ...]
 
+    def without_mistakes(self) -> Parsed:
+        """What was parsed.
+
+        Raises:
+          UserError: the first mistake.
+        """
+        if self.mistakes:
+            raise self.mistakes[0]
+        assert self.parsed is not None
+        return self.parsed
+
 
 def parse(
     files: Sequence[Path | str],
@@ -205,13 +216,16 @@ def parse(
         modules; the message has one line.
     """
     result = parse_all(files, bindings, allow_imports=allow_imports)
-    if result.mistakes:
-        raise result.mistakes[0]
-    assert result.parsed is not None
+    parsed = result.without_mistakes()
     ignored = {f"{label(r.item)}.{name}": why for r in result.reads for name, why in r.ignored().items()}
     for name, why in ignored.items():
         log.warning("%s changes nothing here: %s", name, why)
-    return result.parsed
+    return parsed
+
+
+def parse_again(file: Path, allow_imports: Collection[str] | None = None) -> Parsed:
+    """Like `parse`, for the configuration of a run, without the warnings that were given when it was made."""
+    return parse_all([file], allow_imports=allow_imports).without_mistakes()
 
 
 def parse_all(

@@ -5,6 +5,8 @@ import abc
 from compare_gan.core.errors import UserError
 from compare_gan.core.types import Array, ImageSpec
 
+DIFFAUGMENT = {"color": 3, "translation": 2, "cutout": 2}  # operation -> number of its parameters
+
 
 class CheckedAugment(abc.ABC):
     """An `Augment` with a check. Subclasses are frozen dataclasses."""

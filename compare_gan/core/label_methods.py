@@ -60,10 +60,12 @@ class Method:
         return self.name.partition("+")[0]
 
 
+# Methods that others are compared with.
+ALL_LABELS, NO_LABELS, LABELLED_ONLY = "all_labels", "no_labels", "labelled_only"
 LABEL_METHODS = {
     method.name: method
     for method in (
-        Method("all_labels", "All labels", "true", "conditional"),
+        Method(ALL_LABELS, "All labels", "true", "conditional"),
         Method("all_labels_rotation", "All labels, rotation", "true", "s3gan"),
         Method("noise_matched", "Noise-matched labels", "noisy", "conditional"),
         Method("s3gan", "S3GAN", "inferred", "s3gan"),
@@ -74,15 +76,15 @@ LABEL_METHODS = {
         Method("s3gan_co_soft", "S3GAN-CO, soft labels", "few", "s3gan_co_soft"),
         Method("s2gan_co", "S2GAN-CO", "few", "s2gan_co"),
         Method("s2gan_co_soft", "S2GAN-CO, soft labels", "few", "s2gan_co_soft"),
-        Method("labelled_only", "Labelled images only", "few_only", "conditional"),
+        Method(LABELLED_ONLY, "Labelled images only", "few_only", "conditional"),
         Method("clustering", "Clustering", "clusters", "conditional"),
         Method("ssgan", "SSGAN", "none", "ssgan"),
         Method("random_label", "Random label", "random", "conditional"),
         Method("single_label", "Single label", "single", "conditional"),
-        Method("no_labels", "No labels", "none", "no_labels"),
+        Method(NO_LABELS, "No labels", "none", "no_labels"),
     )
 }
-OVERSAMPLED = "oversampled"  # the part that needs unlabelled images
+OVERSAMPLED = "oversampled"  # the part that only co-training can have
 PARTS = {  # name -> title
     "diffaugment": "DiffAugment",
     "ada": "ADA",
@@ -113,9 +115,7 @@ def method(name: str) -> Method:
         raise UserError(f"method {name}: names a part twice")
     if OVERSAMPLED in parts and found.labels != "few":
         co = [other.name for other in LABEL_METHODS.values() if other.labels == "few"]
-        raise UserError(
-            f"method {name}: {OVERSAMPLED} is for methods with unlabelled images: {', '.join(co)}"
-        )
+        raise UserError(f"method {name}: {OVERSAMPLED} is only for co-training: {', '.join(co)}")
     if not parts:
         return found
     ordered = tuple(part for part in PARTS if part in parts)

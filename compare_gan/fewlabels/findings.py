@@ -7,10 +7,10 @@ as all labels only if the whole interval lies below 1 + MARGIN.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compare_gan.core.label_methods import Method, method
+from compare_gan.core.label_methods import ALL_LABELS, LABELLED_ONLY, Method, method
 from compare_gan.core.statistics import MARGIN, decimals
 from compare_gan.core.words import listed
-from compare_gan.fewlabels.lines import BASELINES, LABELLED_ONLY
+from compare_gan.fewlabels.lines import BASELINES
 
 MAX_LISTED = 10  # class names in a note
 SATURATED = 0.01  # a class agreement within this margin of that of real images is saturated
@@ -87,7 +87,7 @@ def ratio_sentence(line: Record, other: str) -> str:
     if bounds is None:
         return f"That is {size:.2f} times the distance of {title}; these runs give no interval."
     start = f"That is {size:.2f} times the distance of {title} ({format_interval(bounds, 2)})"
-    if other == "all_labels":
+    if other == ALL_LABELS:
         return f"{start}: {VERDICTS[line['verdict']]}."
     if bounds[0] <= 1 <= bounds[1]:
         return f"{start}, not significantly different."
@@ -95,12 +95,13 @@ def ratio_sentence(line: Record, other: str) -> str:
 
 
 def matching(ours: Sequence[Record]) -> list[str]:
-    """With how many labels a method is as good as all labels; empty with a single number of labels.
+    """With how many labels a method is as good as all labels; empty without two known numbers of labels.
 
     Args:
       ours: the lines of the method.
     """
-    judged = sorted((line for line in ours if line.get("verdict")), key=lambda line: line["labels"])
+    known = (line for line in ours if line.get("verdict") and line["labels"])
+    judged = sorted(known, key=lambda line: line["labels"])
     if len(judged) < 2:
         return []
     title, good = method(judged[0]["method"]).title, list[Record]()
@@ -214,7 +215,7 @@ def class_shares_note(lines: Sequence[Record]) -> str:
     matched = [
         f"{line_name(line)} {score['mean']:.3g}"
         for line in lines
-        if line["method"] == "all_labels" or method(line["method"]).labels == "none"
+        if line["method"] == ALL_LABELS or method(line["method"]).labels == "none"
         if (score := line["scores"].get("class_matched_distance"))
     ]
     return (

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from compare_gan.core.label_methods import method
+from compare_gan.core.label_methods import ALL_LABELS, LABELLED_ONLY, NO_LABELS, method
 from compare_gan.core.statistics import MARGIN, mean_interval, paired_ratio_interval, ratio_interval
 from compare_gan.evaluation.scores import NOT_FINITE
 
@@ -23,8 +23,7 @@ SCORES = (
     "precision",
     "recall",
 )
-BASELINES = ("all_labels", "no_labels")  # methods that the others are compared with
-LABELLED_ONLY = "labelled_only"  # the same, at the same label budget
+BASELINES = (ALL_LABELS, NO_LABELS)  # besides these, LABELLED_ONLY at the same label budget
 Row = Mapping[str, Any]
 Group = tuple[str, float | None, int | None]  # method, fraction, labels per class
 
@@ -45,7 +44,7 @@ def method_lines(rows: Sequence[Row]) -> list[dict[str, Any]]:
             baselines.append((LABELLED_ONLY, fraction, per_class))
         known = [group for group in baselines if group[0] != name and group in groups]
         ratios = {group[0]: ratio(members, groups[group]) for group in known}
-        all_labels = ratios.get("all_labels")
+        all_labels = ratios.get(ALL_LABELS)
         lines.append(
             {
                 "method": name,

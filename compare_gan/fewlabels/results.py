@@ -16,7 +16,7 @@ from compare_gan.core import records as kinds
 from compare_gan.core import tables
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_json, write_csv, write_json
-from compare_gan.core.label_methods import find_method, method, rank
+from compare_gan.core.label_methods import ALL_LABELS, find_method, method, rank
 from compare_gan.core.origin import SIGNATURE, is_intact, warn_once
 from compare_gan.core.run_files import (
     CLUSTERS,
@@ -259,7 +259,7 @@ def results_table(summary: dict[str, Any]) -> str:
 
 def ratio_text(line: dict[str, Any]) -> str:
     """The ratio to all labels with its interval, such as `"0.95 (0.85-1.06)"`; empty without all labels."""
-    found = line["ratios"].get("all_labels")
+    found = line["ratios"].get(ALL_LABELS)
     if found is None:
         return ""
     if (interval := found.get("interval")) is None:

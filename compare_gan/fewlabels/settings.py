@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,7 +118,11 @@ def _fixed(settings: Settings, varying: Sequence[str]) -> Settings:
 
 def merge_settings(old: Settings, new: Settings) -> Settings:
     """The settings of a folder after a study with settings `new` is added to one with `old`."""
-    return new | {name: list(dict.fromkeys([*old.get(name, ()), *new[name]])) for name in EXTENDABLE}
+    merged = {name: list(dict.fromkeys([*old.get(name, ()), *new[name]])) for name in EXTENDABLE}
+    if merged["label_sets"]:  # a study without them has a label set for each seed
+        each = (settings.get("label_sets") or settings.get("seeds", ()) for settings in (old, new))
+        merged["label_sets"] = list(dict.fromkeys(itertools.chain(*each)))
+    return new | merged
 
 
 def command_line(command: str, settings: Settings) -> list[str] | None:

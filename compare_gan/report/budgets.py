@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compare_gan.core.label_methods import find_method
+from compare_gan.core.label_methods import ALL_LABELS, find_method
 from compare_gan.core.statistics import MARGIN
 from compare_gan.report.charts import COLOURS, px
 from compare_gan.report.collect import Record, number
@@ -22,10 +22,9 @@ WIDTH, HEIGHT = 760, 420
 LEFT, TOP, RIGHT, BOTTOM = 52, 26, 178, 56
 LABEL_SPACING = 13  # minimum pixels between curve labels
 DODGE = 4  # horizontal pixels between whiskers of different methods, so they do not overlap
-BASELINE = "all_labels"
 REAL = "Real training images"
 MARGIN_NAME = f"All labels + {MARGIN:.0%}"
-LEVELS = {BASELINE: "level baseline", MARGIN_NAME: "level margin"}  # CSS classes of horizontal lines
+LEVELS = {ALL_LABELS: "level baseline", MARGIN_NAME: "level margin"}  # CSS classes of horizontal lines
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def curves_of(lines: Sequence[Record], real: float | None) -> list[Curve]:
         few = known is not None and known.from_few
         curves.append(Curve(method, labels if few else labels[:0], mean, low, high))
     levels = {
-        MARGIN_NAME: next((float(c.mean[0]) * (1 + MARGIN) for c in curves if c.method == BASELINE), None),
+        MARGIN_NAME: next((float(c.mean[0]) * (1 + MARGIN) for c in curves if c.method == ALL_LABELS), None),
         REAL: real,
     }
     for name, value in levels.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
-from compare_gan.core.label_methods import find_method
+from compare_gan.core.label_methods import ALL_LABELS, NO_LABELS, find_method
 from compare_gan.core.outputs import GENERATOR
 from compare_gan.core.words import listed
 from compare_gan.report import panels, tables, worth
@@ -171,7 +171,7 @@ def comparison(study: StudyReport) -> str:
         return (
             f"This study compares {listed([name_of(name) for name in methods])}." if len(methods) > 1 else ""
         )
-    words = {"all_labels": "all labels", "no_labels": "no labels"}
+    words = {ALL_LABELS: "all labels", NO_LABELS: "no labels"}
     baselines = [text for name, text in words.items() if name in methods]
     return f"It compares them with GANs trained with {listed(baselines, 'or')}." if baselines else ""
 

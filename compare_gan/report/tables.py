@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from compare_gan.core.label_methods import ALL_LABELS
 from compare_gan.core.statistics import MARGIN, decimals
 from compare_gan.report.budgets import REAL
 from compare_gan.report.charts import px
@@ -10,7 +11,7 @@ from compare_gan.report.collect import Record, StudyReport, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.words import ABSENT, count, duration, heading, name_of, plain
 
-DISTANCE, AGREEMENT, BASELINE = "frechet_distance", "class_agreement", "all_labels"
+DISTANCE, AGREEMENT = "frechet_distance", "class_agreement"
 RATIO = "Ratio to all labels"
 SHORT_VERDICTS = {"as good": "as good", "worse": "worse", "open": "not shown"}
 STRIP_WIDTH, STRIP_HEIGHT, STRIP_MARGIN = 160, 16, 5  # pixels of a dot plot
@@ -147,7 +148,7 @@ def interval(line: Record, name: str) -> tuple[float, float] | None:
     return bounds(score(line, name).get("interval"))
 
 
-def ratio(line: Record, other: str = BASELINE) -> tuple[float, tuple[float, float] | None] | None:
+def ratio(line: Record, other: str = ALL_LABELS) -> tuple[float, tuple[float, float] | None] | None:
     """The distance over that of another method, with its 95% interval or None; None if unknown."""
     by_baseline = line.get("ratios")
     record = by_baseline.get(other) if isinstance(by_baseline, Mapping) else None
@@ -176,14 +177,14 @@ def estimate(line: Record, name: str, show: Callable[[float], str]) -> Markup:
     return tag("td", text, data_label=heading(name), title=tooltip)
 
 
-def ratio_cell(line: Record, other: str = BASELINE, label: str = RATIO) -> Markup:
+def ratio_cell(line: Record, other: str = ALL_LABELS, label: str = RATIO) -> Markup:
     """A cell with the ratio to another method, its interval, and for all labels the verdict."""
     result = ratio(line, other)
     if result is None:
         return tag("td", ABSENT, data_label=label)
     size, ends = result
     note = "" if ends is None else f" {ends[0]:.2f} to {ends[1]:.2f}"
-    judged = SHORT_VERDICTS.get(str(line.get("verdict"))) if other == BASELINE else None
+    judged = SHORT_VERDICTS.get(str(line.get("verdict"))) if other == ALL_LABELS else None
     words = f"{note}, {judged}" if note and judged else note
     return tag("td", tag("span", f"{size:.2f}", tag("small", words)), data_label=label)
 

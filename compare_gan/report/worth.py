@@ -1,13 +1,11 @@
 """What the unlabelled images were worth: labelled images alone, all images, and all labels."""
 
-from compare_gan.core.label_methods import find_method
+from compare_gan.core.label_methods import ALL_LABELS, LABELLED_ONLY, find_method
 from compare_gan.core.statistics import decimals
 from compare_gan.report.collect import Record, StudyReport, number
 from compare_gan.report.markup import Markup, join, tag
-from compare_gan.report.tables import BASELINE, DISTANCE, cell, estimate, mean, ratio, ratio_cell
+from compare_gan.report.tables import DISTANCE, cell, estimate, mean, ratio, ratio_cell
 from compare_gan.report.words import count, heading, name_of
-
-LABELLED_ONLY = "labelled_only"
 
 
 def unlabelled_images(study: StudyReport) -> Markup:
@@ -52,7 +50,7 @@ def worth(alone: Record, same: list[Record], full: list[Record]) -> str:
         size, ends = against
         text += f", {size:.2f} times as much"
         text += "" if ends is None else f" (95% interval {ends[0]:.2f} to {ends[1]:.2f})"
-    best = next((line for line in full if line.get("method") == BASELINE), None)
+    best = next((line for line in full if line.get("method") == ALL_LABELS), None)
     goal = None if best is None else mean(best, DISTANCE)
     if goal is not None and max(goal, end) < start:
         share = (start - end) / (start - goal)
@@ -63,7 +61,7 @@ def worth(alone: Record, same: list[Record], full: list[Record]) -> str:
 def table(lines: list[Record]) -> Markup:
     """A table of the methods of one label budget."""
     places = decimals([value for line in lines if (value := mean(line, DISTANCE)) is not None])
-    columns = {"labelled images only": LABELLED_ONLY, "all labels": BASELINE}
+    columns = {"labelled images only": LABELLED_ONLY, "all labels": ALL_LABELS}
     heads = ["Method", "Labels", "Images", heading(DISTANCE), *(f"Ratio to {name}" for name in columns)]
     rows = [
         tag(

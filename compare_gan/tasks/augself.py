@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from compare_gan.core.augmentation import DIFFAUGMENT
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import (
@@ -22,8 +23,6 @@ from compare_gan.core.types import (
 )
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.tasks.base import AuxTask
-
-SIZES = {"color": 3, "translation": 2, "cutout": 2}  # parameters of each operation
 
 
 @TASKS.register("AugSelf")
@@ -47,9 +46,9 @@ class AugSelf(AuxTask):
 
     def __post_init__(self):
         for name in self.operations:
-            if name not in SIZES:
+            if name not in DIFFAUGMENT:
                 raise UserError(
-                    f"AugSelf.policy has an unknown operation {name!r}{did_you_mean(name, SIZES)}"
+                    f"AugSelf.policy has an unknown operation {name!r}{did_you_mean(name, DIFFAUGMENT)}"
                 )
 
     @property
@@ -74,7 +73,7 @@ class AugSelf(AuxTask):
 
     def make_head(self, make: LayerFactory, feature_dim: int, num_classes: int) -> nnx.Module:
         del num_classes
-        return nnx.Dict({name: make.linear(feature_dim, SIZES[name]) for name in self.operations})
+        return nnx.Dict({name: make.linear(feature_dim, DIFFAUGMENT[name]) for name in self.operations})
 
     def extra_views(self, x: Labeled, side: Side, keys: Array | None) -> Labeled:
         """The images before the augmentation."""
@@ -107,5 +106,6 @@ class AugSelf(AuxTask):
         seen, before = side.batch.aux[self.name], side.task_views.aux[self.name]
         predicted = seen - before + side.batch.aux[f"{self.name}_bias"]  # the layers, applied to a difference
         parameters = jnp.concatenate([side.origin.augmentation[name] for name in self.operations], -1)
-        shares = np.concatenate([np.full(SIZES[name], 1 / SIZES[name]) for name in self.operations])
+        sizes = [DIFFAUGMENT[name] for name in self.operations]
+        shares = np.concatenate([np.full(size, 1 / size) for size in sizes])
         return jnp.mean((predicted - sign * parameters) ** 2 @ shares)

@@ -113,6 +113,7 @@ def open_source(path: Path, step: int | None = None) -> Iterator[Source]:
 
 
 def _module(path: Path, folder: Path) -> Source:
+    folder = folder.absolute()  # which has parents, even if it was given as a number or a dot
     filled = folder / FILLED
     numbered = folder.parent.name == "tfhub" and folder.name.isdecimal()
     return Source(

@@ -106,7 +106,10 @@ def read_state(
     if filled is not None and not module:
         g = NetState(g.params, _with_statistics(g.extra, filled, architecture))
     ema, notes_of_average = _average(gan, generator, shapes.g, g, of_g.averages)
-    d, notes_of_d = _discriminator(gan, variables, shapes.d, found.networks["d"])
+    idle = _idle_heads(found, shapes.d)
+    places = {path: name for path, name in found.networks["d"].items() if path[:2] not in idle}
+    d, notes_of_d = _discriminator(gan, variables, shapes.d, places)
+    notes_of_d += [f"its head for {task} was never trained; it is left out" for _, task in sorted(idle)]
     updates = _updates(gan, variables, step)
     g_opt, d_opt, notes_of_opt = _optimizers(gan, variables, found, g.params, d.params, updates)
     state = GANState(
@@ -119,6 +122,17 @@ def read_state(
         adaptive={name: part.init() for name, part in gan.adaptive.items()},
     )
     return Imported(state, (*notes_of_average, *notes_of_d, *notes_of_opt, *_statistics(g.extra)))
+
+
+def _idle_heads(found: Sorted, shapes: NetState) -> set[Path]:
+    """Heads that the configuration does not have, and that the optimiser of the others did not train.
+
+    SSGAN makes its head with `self_supervision = "none"`, too.
+    """
+    trained = {path[:2] for path in found.slots["d"][0]}
+    heads = {path[:2] for path in found.networks["d"] if path[0] == "heads"}
+    known = {("heads", name) for name in shapes.params.get("heads", {})}
+    return heads - known - trained if trained else set()
 
 
 def _average(

@@ -9,6 +9,7 @@ import pytest
 
 from compare_gan.augmentations.diffaugment import DiffAugment, color, cutout, translation
 from compare_gan.config.parse import parse
+from compare_gan.core.augmentation import DIFFAUGMENT
 from compare_gan.core.errors import UserError
 
 KEYS = jax.random.split(jax.random.key(0), 200)
@@ -99,3 +100,11 @@ def test_configurations_of_the_fork_need_only_the_policy():
     assert parsed.base.keywords["augment"] == DiffAugment("translation", "zero_one")
     again = parse([], parsed.operative_config.splitlines())
     assert again.base.keywords["augment"] == parsed.base.keywords["augment"]
+
+
+def test_the_numbers_of_parameters_are_those_that_a_task_predicts():
+    image = jax.ShapeDtypeStruct((8, 8, 3), jnp.float32)
+    drawn = jax.eval_shape(DiffAugment(",".join(DIFFAUGMENT)).parameters, jax.random.key(0), image)
+    assert {name: parameters.shape for name, parameters in drawn.items()} == {
+        name: (count,) for name, count in DIFFAUGMENT.items()
+    }

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from compare_gan.augmentations.diffaugment import OPERATIONS, PARAMETERS
+from compare_gan.core.augmentation import DIFFAUGMENT
 from compare_gan.core.types import DiscriminatorOut, Origin, SideOutputs
-from compare_gan.tasks.augself import SIZES, AugSelf
+from compare_gan.tasks.augself import AugSelf
 from tests.authors.recording import CASES
 
 CASE = np.load(CASES / "augself_gan.npz")
@@ -42,7 +43,7 @@ def test_parameters_are_scaled_as_theirs(given):
 
 def test_losses_and_their_gradients():
     task = AugSelf(d_weight=0.7, g_weight=0.3)
-    ends = np.cumsum(list(SIZES.values()))[:-1]
+    ends = np.cumsum(list(DIFFAUGMENT.values()))[:-1]
 
     def side(predicted, parameters):
         zero = jnp.zeros_like(predicted)
@@ -50,7 +51,7 @@ def test_losses_and_their_gradients():
             DiscriminatorOut(zero[:, 0], zero, {"augself": x, "augself_bias": zero})
             for x in (predicted, zero)
         )
-        split = dict(zip(SIZES, jnp.split(jnp.asarray(parameters), ends, 1), strict=True))
+        split = dict(zip(DIFFAUGMENT, jnp.split(jnp.asarray(parameters), ends, 1), strict=True))
         return SideOutputs(seen, before, Origin(augmentation=split))
 
     fake, real, generated = jnp.asarray(CASE["predictions"])

@@ -69,6 +69,7 @@ def test_a_run_on_a_table_of_soft_labels(tmp_path, command, capsys):
     refused(capsys, [*command, "--labels", str(path), "--labelled_only"], "(labels {")
 
 
+@pytest.mark.slow
 def test_a_run_on_one_class_has_no_class_agreement(tmp_path, command):
     extractor = tmp_path / "blobs.npz"
     words = ["classifier", "--data", "blobs", "--out", str(extractor), "--width", "2", "--steps", "1"]

@@ -118,7 +118,7 @@ class Recorder:
         return self.extractor(images)
 
 
-@pytest.mark.parametrize("truncation", [None, 0.7])
+@pytest.mark.parametrize("truncation", [None, pytest.param(0.7, marks=pytest.mark.slow)])
 def test_samples_are_the_scored_images_and_those_of_the_export(truncation, run_dir, exported, tmp_path):
     """Statistics are accumulated in this run, so they too must be the same. There are two scored sets."""
     run, recorder = open_run(run_dir), Recorder()

@@ -192,6 +192,13 @@ def test_the_smallest_number_of_labels_that_is_as_good_is_named():
     assert "even with" not in findings({"lines": method_lines(rows(1.5))})[-1]
 
 
+def test_unknown_numbers_of_labels_are_not_told():
+    """With the user's label file the number of true labels is not known."""
+    rows = [run("all_labels", 0.4 + 0.01 * i, i) for i in range(4)]
+    rows += [few(0.41 + 0.01 * i, i, fraction=part, labels=0) for part in (0.1, 0.2) for i in range(4)]
+    assert "0 labels" not in " ".join(summary(rows)["findings"])
+
+
 def test_a_control_is_explained_and_is_not_the_finding():
     noisy = [run("noise_matched", 0.4, i, fraction=0.1, labels=135, label_set=str(i)) for i in range(2)]
     alone = [run("labelled_only", 0.9, i, fraction=0.1, labels=135, label_set=str(i)) for i in range(2)]

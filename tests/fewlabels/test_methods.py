@@ -173,7 +173,7 @@ def test_parts_are_added_to_a_method():
     [
         ("s3gan+difaugment", "unknown part 'difaugment'; did you mean 'diffaugment'"),
         ("s3gan+r1+r1", "names a part twice"),
-        ("s3gan+oversampled", "oversampled is for methods with unlabelled images: s3gan_co"),
+        ("s3gan+oversampled", "oversampled is only for co-training: s3gan_co"),
         ("s3gan+", "unknown part ''"),
     ],
 )

@@ -30,6 +30,11 @@ KEY = jax.random.key(0)
 FULL = DiffAugment("color,translation,cutout")
 
 
+def brighter(key, image, p):
+    """An augmentation that takes no time to compile."""
+    return 0.5 * image + 0.25
+
+
 def close(found, expected, tolerance):
     for (path, a), b in zip(jax.tree.leaves_with_path(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, err_msg=jax.tree_util.keystr(path))
@@ -76,11 +81,7 @@ def test_players_and_sides_are_augmented_apart():
 
 def test_everything_that_the_discriminator_sees_is_augmented():
     """A constant augmentation: the losses are those of a GAN that is given such images."""
-
-    def paint(key, image, p):
-        return 0.5 * image + 0.25
-
-    gan = tiny_gan(augment=paint, penalty=r1_r2_penalty, tasks=(Consistency(),))
+    gan = tiny_gan(augment=brighter, penalty=r1_r2_penalty, tasks=(Consistency(),))
     plain = dataclasses.replace(gan, augment=None)
     state, real, fake = gan.init(KEY), *(Labeled(batch(seed).images[0] / 255.0, None) for seed in (1, 2))
     keys = image_keys(gan, KEY, "d")
@@ -217,7 +218,7 @@ def test_a_scheduled_probability_counts_updates():
     """Of the discriminator, two in each step; the loss may be one whose logits have no sign."""
     rising = functools.partial(cosine_annealing, decay_steps=4, start=0.0, end=0.6)
     control = ScheduledProbability(rising)
-    gan = tiny_gan(loss=relativistic, augment=FULL, augment_probability=control, disc_iters=2)
+    gan = tiny_gan(loss=relativistic, augment=brighter, augment_probability=control, disc_iters=2)
     state, step = gan.init(KEY), jax.jit(functools.partial(train_step, gan))
     for i, expected in enumerate((0.3, 0.6, 0.6)):
         state, metrics = step(state, batch(i, 2), jax.random.fold_in(KEY, i))

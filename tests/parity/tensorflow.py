@@ -12,9 +12,11 @@ from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from compare_gan.core.types import Array, NetState, Tree
 from compare_gan.gans import step
+from compare_gan.metrics import ms_ssim
 from compare_gan.nn.norms import LayerNorm
 
 from .names import at, place
@@ -101,3 +103,65 @@ def generator_runs_again() -> Iterator[None]:
 
     with patch.object(step, "generate_with_vjp", remember), patch.object(step, "update_generator", again):
         yield
+
+
+@contextlib.contextmanager
+def single_precision_similarity() -> Iterator[None]:
+    """SSIM in float32, in the order in which TensorFlow computes it on a CPU.
+
+    A variance is a small difference of two means under a window, so rounding counts. The means are added up
+    from one place of the window to the next, and that of x^2 + y^2 is taken at once. The graph optimiser
+    moves the constant c of the denominator d - (a + b) + c inwards: to d + ((c - b) - a), or to
+    d + (c - (a + b)) where the luminance needs a + b, too.
+    """
+
+    def scales(images: np.ndarray, count: int) -> list[ms_ssim.Scale]:
+        found = [images.astype(np.float32)]
+        while len(found) < count:
+            found.append(ms_ssim.downsample(found[-1]))
+        return [ms_ssim.Scale(each, window_mean(each), each * each) for each in found]
+
+    def ssim(x: ms_ssim.Scale, y: ms_ssim.Scale) -> tuple[np.ndarray, np.ndarray]:
+        c1, c2 = np.float32(ms_ssim.C1), np.float32(ms_ssim.C2)
+        a, b, product = x.mean * x.mean, y.mean * y.mean, 2 * (x.mean * y.mean)
+        numerator = 2 * window_mean(x.images * y.images) + (c2 - product)
+        mean_of_squares = window_mean(x.square + y.square)
+        luminance = (product + c1) / ((a + b) + c1)
+        similarity = luminance * (numerator / (mean_of_squares + (c2 - (a + b))))
+        contrast_structure = numerator / (mean_of_squares + ((c2 - b) - a))
+        return similarity.mean((1, 2)), contrast_structure.mean((1, 2))
+
+    with patch.object(ms_ssim, "scales", scales), patch.object(ms_ssim, "ssim", ssim):
+        yield
+
+
+def window_mean(images: np.ndarray) -> np.ndarray:
+    size = min(ms_ssim.WINDOW, *images.shape[1:3])
+    places = np.lib.stride_tricks.sliding_window_view(images, (size, size), (1, 2))
+    total = np.zeros(places.shape[:4], np.float32)
+    for at_window, weight in np.ndenumerate(window(size)):
+        total += places[..., *at_window] * weight
+    return total
+
+
+@functools.cache
+def window(size: int) -> np.ndarray:
+    """Gaussian weights by a softmax, whose terms are computed and added up eight at a time, then the rest."""
+    line = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
+    line = line**2 * (np.float32(-0.5) / np.float32(ms_ssim.SIGMA**2))
+    logits = (line[:, None] + line).ravel()
+    eights, rest = np.split(logits - logits.max(), [len(logits) // 8 * 8])
+    eights, rest = exp_of_eights(eights), np.exp(rest, dtype=np.float64).astype(np.float32)
+    parts = sum(eights.reshape(-1, 8), np.zeros(8, np.float32))
+    four = parts[:4] + parts[4:]
+    total = ((four[0] + four[2]) + (four[1] + four[3])) + sum(rest, np.float32(0))
+    return (np.concatenate((eights, rest)) * (1 / total)).reshape(size, size)
+
+
+def exp_of_eights(x: np.ndarray) -> np.ndarray:
+    """exp in float32 by the polynomial of the Cephes library, which may be off by a unit."""
+    coefficients = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
+    power = np.floor(x * np.float32(1 / np.log(2)) + np.float32(0.5))
+    r = (x - power * np.float32(0.693359375)) - power * np.float32(-2.12194440e-4)  # less power * log(2)
+    y = functools.reduce(lambda y, c: y * r + np.float32(c), coefficients, np.float32(0))
+    return ((y * (r * r) + r) + 1) * np.exp2(power)

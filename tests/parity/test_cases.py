@@ -35,6 +35,7 @@ SLOW = {  # each takes seconds to compile; a case of the same kind is in the def
     "s3gan_predictor_soft_missing",
     "s3gan_soft_labels",
     "sndcgan_128_celebahq_gin",
+    "sndcgan_32_cbn",
     "sndcgan_28_gray_nosn",
     "ssgan_cond_projection_sn",
     "ssgan_dcgan_4d_features",
@@ -43,7 +44,7 @@ SLOW = {  # each takes seconds to compile; a case of the same kind is in the def
     "ssgan_rotation_only",
     "ssgan_sndcgan_32_sn",
     "train_biggan32_ema",
-    "train_dcgan16_split",
+    "train_resnet_cifar_disc1",
     "train_s3gan_biggan32",
 }
 

@@ -8,12 +8,12 @@ from flax import nnx
 from scipy.special import log_softmax, softmax
 
 import compare_gan.tasks  # noqa: F401  registers
+from compare_gan.core.augmentation import DIFFAUGMENT
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import TASKS
 from compare_gan.core.types import DiscriminatorOut, Labeled, Origin, SideOutputs
 from compare_gan.nn.layers import LayerFactory
 from compare_gan.nn.options import Layers, Weights
-from compare_gan.tasks.augself import SIZES
 from compare_gan.tasks.minibatch_std import MinibatchStd
 from compare_gan.tasks.projection import Projection, is_labelled
 from compare_gan.tasks.rotation import Rotation
@@ -41,7 +41,7 @@ def labelled_images(seed=0):
 def with_origin(task, x):
     """As a step gives it to tasks with `uses_origin`."""
     others = {task.name: 0.5 * x.images}
-    parameters = {name: jnp.full((BATCH, size), 0.25) for name, size in SIZES.items()}
+    parameters = {name: jnp.full((BATCH, size), 0.25) for name, size in DIFFAUGMENT.items()}
     return Labeled(x.images, x.y, others, Origin(jnp.ones((BATCH, 20)), x.images, others, parameters))
 
 

@@ -92,6 +92,31 @@ def test_a_checkpoint_becomes_a_run(tmp_path, capsys):
     assert "is not empty; choose another --out" in capsys.readouterr().err
 
 
+def rotation_head(trained):
+    """As SSGAN makes it, also with `self_supervision = "none"`, where it is never trained."""
+    name, features = "discriminator_rotation/score_classify", 2 * 2 * 8 * CH
+    head = {f"{name}/kernel": (features, 4), f"{name}/bias": (4,), f"{name}/kernel/u_var": (features, 1)}
+    if trained:
+        head |= {
+            f"{name}/{part}/d_opt{i}": head[f"{name}/{part}"]
+            for part in ("kernel", "bias")
+            for i in ("", "_1")
+        }
+    return {name: np.ones(shape, np.float32) for name, shape in head.items()}
+
+
+def test_a_head_that_was_never_trained_is_left_out(tmp_path):
+    values = arrays()
+    source = write_model_dir(tmp_path / "a", values | rotation_head(trained=False))
+    with read_model(source, **OPTIONS) as model:
+        assert "its head for rotation was never trained; it is left out" in model.notes
+        assert_has(model.imported.state, values)
+    source = write_model_dir(tmp_path / "b", values | rotation_head(trained=True))
+    with pytest.raises(UserError, match="configuration does not have: discriminator_rotation"):
+        with read_model(source, **OPTIONS):
+            pass
+
+
 def archived(folder, archive):
     with tarfile.open(archive, "w:gz") as file:
         for path in sorted(folder.rglob("*")):
@@ -151,6 +176,22 @@ def test_statistics_of_a_checkpoint_are_those_of_its_module(tmp_path):
         if name.startswith("generator") and "opt" not in name and not name.endswith("update_accus"):
             expected = filled[name] if "/accu/" in name else value
             np.testing.assert_array_equal(found[place(name)], expected)
+
+
+@pytest.mark.parametrize("source", [str(STEP), ".", f"../tfhub/{STEP}"])
+def test_a_module_may_be_named_from_inside_its_folder(tmp_path, monkeypatch, source):
+    folder = write_model_dir(tmp_path / "a", arrays(), CONFIG + PLAIN) / "tfhub" / str(STEP)
+    write_module(folder, arrays(training=False))
+    monkeypatch.chdir(folder if source == "." else folder.parent)
+    with read_model(source, **OPTIONS) as model:  # configured by that of the model_dir
+        assert int(model.imported.state.step) == STEP and model.parsed.dataset.name == "mine"
+
+
+def test_a_warning_about_the_configuration_is_given_once(tmp_path, caplog):
+    config = CONFIG + PLAIN + "run_config.iterations_per_loop = 500\n"
+    source = write_model_dir(tmp_path / "a", arrays(), config)
+    cg.import_tf(source, tmp_path / "run", image_size=SIDE)
+    assert caplog.text.count("run_config.iterations_per_loop changes nothing here") == 1
 
 
 def without(name):

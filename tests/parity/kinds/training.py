@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from compare_gan.core.types import Array, Batch, GANState, Metrics, NetState
+from compare_gan.core.types import Array, Batch, GANState, Metrics, NetState, Tree
 from compare_gan.gans import step
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import Drawn, Latents, as_labeled, train_step
@@ -191,7 +191,8 @@ def d_losses() -> Iterator[list[float]]:
 def variables(case: Case, gan: GAN, names: list[str], trace: Trace) -> Iterator[Deviation]:
     """Statistics of all after the first and the last call; small ones in full; some after each call."""
     races = racing(case, gan, names) | racing_of_discriminator(case, gan, names)
-    room = Room(max(gan.g_lr, gan.d_lr or 0.0), allowed_rates(case), races, gan.d_has_batch_statistics)
+    cancelled = cancelled_biases(case, gan, names)
+    room = Room(max(gan.g_lr, gan.d_lr or 0.0), allowed_rates(case), races, cancelled)
     for key, call in (("first", 1), ("last", len(trace.states))):
         for name, reference in case.meta[f"variables_mean_std_min_max_after_{key}_call"].items():
             if is_network(name):
@@ -224,7 +225,7 @@ class Room:
     lr: float
     rates: list[float]
     racing: dict[str, float]
-    d_has_norms: bool  # so that biases of the discriminator may have no gradient either
+    cancelled: frozenset[str]  # biases of the discriminator whose gradient is zero in exact arithmetic, too
 
     def allowed(self, name: str, call: int, largest: float, as_one: bool) -> float:
         """`as_one`: of its mean and deviation, else of single values, of which some signs may differ."""
@@ -234,7 +235,7 @@ class Room:
             near += 2 * full_step if "moving" in name and call > 1 else 0.0
             return near + call * self.racing.get(name, 0.0)
         of_d = name.startswith("discriminator")
-        noise = name.endswith("/bias") and (self.d_has_norms or not of_d)  # a norm may take it out again
+        noise = name in self.cancelled if of_d else name.endswith("/bias")  # a norm may take it out again
         untouched = call == 1 and of_d and not noise  # no updated network came before
         return near + (full_step / 100 if untouched or (as_one and not noise) else full_step)
 
@@ -295,6 +296,33 @@ def racing_of_discriminator(case: Case, gan: GAN, names: list[str]) -> dict[str,
         name: float(pairs * other * np.abs(at(real, path) - at(fake, path)).max())
         for name, path in places.items()
     }
+
+
+def cancelled_biases(case: Case, gan: GAN, names: list[str]) -> frozenset[str]:
+    """Biases of the discriminator that a batch norm directly after them takes out again.
+
+    Their gradients are nothing but rounding errors, which are far below the gradients of the kernels beside
+    them.
+    """
+    if not gan.d_has_batch_statistics:
+        return frozenset()
+    d = started(case, gan, names).d
+    images = given(case, gan, 1, case.meta["batch"] * gan.sub_batches).images[: case.meta["batch"]]
+    y = jnp.zeros((len(images), gan.y_dim)) if gan.conditional else None
+
+    @jax.jit
+    @jax.grad
+    def gradient(params: Tree) -> Array:
+        logits = merge_module(gan.d_def, params, d.extra)(images, y, (), train=True).logits
+        return jnp.vdot(logits, jnp.arange(1.0, logits.size + 1).reshape(logits.shape))
+
+    found, architecture = gradient(d.params), case.meta["architecture"]
+
+    def size(name: str) -> float:
+        return float(np.abs(at(found, place(name, architecture))).max())
+
+    biases = [name for name in names if name.startswith("discriminator/") and name.endswith("/bias")]
+    return frozenset(name for name in biases if size(name) < 1e-4 * size(name.replace("/bias", "/kernel")))
 
 
 def find(case: Case, state: GANState, name: str) -> Array:
