@@ -23,14 +23,15 @@ def add(commands) -> None:
         commands,
         export,
         "export",
-        "Export a run's generator and discriminator as programs that need only JAX, with a model card; or its "
-        "generator as an ONNX file, or as an HTML page that draws images in a browser.",
+        "Export a run's generator and discriminator as programs that need only JAX, with a model card; or "
+        "its generator as an ONNX file, or as a page that draws images in a browser.",
         "runs/demo/s3gan --out digits-s3gan",
     )
     parser.add_argument("run", help="run folder")
     parser.add_argument(
         "--out",
-        help="output folder of the programs; default: export, in the run folder, unless --onnx or --page is given",
+        help="output folder of the programs; default: export, in the run folder, or no programs if --onnx or "
+        "--page is given",
     )
     parser.add_argument("--onnx", metavar="FILE", help="output file of the generator: .onnx; needs jax2onnx")
     parser.add_argument(

@@ -63,7 +63,7 @@ def page(model: OnnxModel, runtime: ort_web.Runtime) -> str:
     embedded = {name: packed(data) for name, data in (("model", model.content), *runtime._asdict().items())}
     if len(embedded["model"]) > MAX_TEXT:
         raise UserError(
-            f"--page: the generator has {len(model.content) / 1e6:.0f} MB, more than a page can hold; use --onnx"
+            f"--page: the generator has {len(model.content) / 1e6:.0f} MB, too much for a page; use --onnx"
         )
     policy = POLICY.format(script=_source(script), style=_source(style))
     return Template(_file("page.html")).substitute(
@@ -95,7 +95,7 @@ def _source(text: str) -> str:
 
 def _rows(metadata: ExportMetadata) -> str:
     return "\n".join(
-        f"<tr><th scope=\"row\">{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>'
         for name, value in facts(metadata).items()
     )
 
