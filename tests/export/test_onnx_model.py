@@ -36,7 +36,7 @@ READY = "body[data-state=ready]"
 
 @pytest.mark.usefixtures("shallow_resnet30")
 @pytest.mark.parametrize("method", ["unconditional", "conditional"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_every_architecture_is_converted(architecture, method):
     """With batch statistics of their own and wide kernels, untrained networks too have images of contrast."""
     norm = "@conditional_batch_norm" if method == "conditional" else "@batch_norm"
