@@ -157,7 +157,8 @@ function arrange() {
       const heading = document.createElement("h2");
       heading.textContent = classes[label];
       section.append(heading);
-    } else section.className = "alone";
+    }
+    section.classList.toggle("alone", shown.length === 1);
     for (let index = 0; index < count; index++) {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [width, height];
