@@ -28,6 +28,7 @@ from compare_gan.gans.sampling import latents
 from compare_gan.gans.standing import describe_statistics, prepare_for_inference
 from compare_gan.nn import kernels
 from compare_gan.nn.convolution import on_cpu
+from compare_gan.nn.options import Precision
 
 NEEDED = ("jax2onnx", "onnx", "onnx_ir")
 # jax2onnx 0.17.1 forbids the orbax-checkpoint that training needs, although it never imports it.
@@ -77,8 +78,14 @@ def onnx_model(
     statistics = describe_statistics(gan, state, statistics_examples)
     metadata = describe(gan, state, run, statistics)
     state = prepare_for_inference(gan, state, statistics_examples)
+    gan = in_float32(gan)
     content = convert(gan, state, metadata)
     return OnnxModel(title(metadata, run), content, metadata, difference(content, gan, state))
+
+
+def in_float32(gan: GAN) -> GAN:
+    """The GAN with convolutions in float32; onnxruntime has none in bfloat16 on a CPU or in a browser."""
+    return dataclasses.replace(gan, layers=dataclasses.replace(gan.layers, precision=Precision()))
 
 
 def convert(gan: GAN, state: GANState, metadata: ExportMetadata) -> bytes:
@@ -128,7 +135,7 @@ def difference(content: bytes, gan: GAN, state: GANState) -> float | None:
     """The largest difference between our images and those of a file in onnxruntime; None without onnxruntime.
 
     Raises:
-      UserError: onnxruntime cannot run the file, or the difference is more than `TOLERANCE`.
+      UserError: onnxruntime cannot read the file, or the difference is more than `TOLERANCE`.
     """
     generate = in_onnxruntime(content)
     if generate is None:
@@ -150,14 +157,24 @@ def difference(content: bytes, gan: GAN, state: GANState) -> float | None:
 
 
 def in_onnxruntime(content: bytes) -> Callable[..., np.ndarray] | None:
-    """A file as a function of z, and y if conditional, on the CPU; None if onnxruntime is not installed."""
+    """A file as a function of z, and y if conditional, on the CPU; None if onnxruntime is not installed.
+
+    Raises:
+      UserError: onnxruntime cannot read the file.
+    """
     try:
         import onnxruntime
     except ImportError:
         return None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime errors have no common base class
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"not written: onnxruntime {onnxruntime.__version__} cannot read it ({reason})"
+        ) from None
 
     def generate(*inputs: Array) -> np.ndarray:
         names = [each.name for each in session.get_inputs()]

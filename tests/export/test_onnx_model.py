@@ -18,11 +18,13 @@ from scipy.special import ndtr, ndtri
 from compare_gan.core.errors import UserError
 from compare_gan.core.registry import ARCHITECTURES
 from compare_gan.export import ort_web
-from compare_gan.export.onnx_model import convert, difference, in_onnxruntime
+from compare_gan.export.onnx_model import convert, difference, in_onnxruntime, onnx_model
 from compare_gan.export.write import describe
 from compare_gan.gans.standing import with_inference_stats
 from compare_gan.main import main
+from compare_gan.nn.options import Precision
 from compare_gan.runs import open_run
+from tests.gans.tiny import LAYERS, random_state, tiny_gan
 from tests.helpers.browser import opened, overflows
 from tests.helpers.combinations import combination
 from tests.helpers.commands import bindings, config
@@ -54,6 +56,13 @@ def test_every_architecture_is_converted(architecture, method):
     found = difference(content, gan, state)
     print(f"{architecture} {method}: {found:.1e}, standard deviation {images.std():.2f}")
     assert found < 1e-4
+
+
+def test_a_generator_in_bfloat16_is_converted_in_float32():
+    layers = dataclasses.replace(LAYERS, precision=Precision("bfloat16"))
+    gan = tiny_gan(layers=layers)
+    run = {"architecture": "tiny", "method": "GAN", "data": "noise"}
+    assert onnx_model(gan, random_state(gan), run).difference < 1e-5
 
 
 @pytest.fixture(scope="module")
