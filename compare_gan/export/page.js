@@ -173,8 +173,8 @@ function arrange() {
   }));
 }
 
-async function draw() {
-  if (!generate) return;
+/** Draws all images. A later call stops an earlier one. */
+async function drawAll() {
   const mine = ++drawing, seed = numberOf(element("seed")), threshold = truncation();
   arrange();
   document.body.dataset.state = "drawing";
@@ -197,6 +197,16 @@ async function draw() {
   const seconds = (performance.now() - begin) / 1000;
   element("status").textContent = `${tiles.length.toLocaleString("en")} images in ${seconds.toFixed(1)} s`;
   document.body.dataset.state = "ready";
+  element("save").disabled = false;
+}
+
+function draw() {
+  return generate && drawAll().catch(fail);
+}
+
+function fail(error) {
+  document.body.dataset.state = "failed";
+  element("status").textContent = `This browser cannot run the generator (${error.message}).`;
 }
 
 /** Saves the images at their own size: a row per class, or about a square of images of one class. */
@@ -262,11 +272,13 @@ function prepareControls() {
     showThreshold();
     draw();
   });
-  for (const id of ["seed", "count"]) element(id).addEventListener("change", draw);
-  element("controls").addEventListener("submit", (event) => {
-    event.preventDefault();
-    draw();
-  });
+  for (const id of ["seed", "count"]) {
+    element(id).addEventListener("change", (event) => {
+      event.target.value = numberOf(event.target);
+      draw();
+    });
+  }
+  element("controls").addEventListener("submit", (event) => event.preventDefault());
   element("resample").addEventListener("click", () => {
     element("seed").value = (numberOf(element("seed")) + 1) % 2 ** 32;
     draw();
@@ -274,17 +286,12 @@ function prepareControls() {
   element("save").addEventListener("click", save);
 }
 
-async function start() {
-  prepareControls();
-  arrange();
-  await pause();
-  try {
-    generate = await openGenerator();
-    await draw();
-  } catch (error) {
-    document.body.dataset.state = "failed";
-    element("status").textContent = `This browser cannot run the generator (${error.message}).`;
-  }
-}
-
-start();
+prepareControls();
+arrange();
+openGenerator()
+  .then((opened) => {
+    generate = opened;
+    element("resample").disabled = false;
+    return draw();
+  })
+  .catch(fail);
