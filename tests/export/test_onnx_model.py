@@ -36,26 +36,40 @@ ROOT = Path(__file__).parents[2]
 READY = "body[data-state=ready]"
 
 
+def balanced_state(gan):
+    """Random weights with He et al.'s variance (https://arxiv.org/abs/1502.01852), so that activations of all
+    layers have about the same size; with other weights rounding may grow from layer to layer."""
+    rng = np.random.RandomState(0)
+
+    def draw(path, x):
+        n, name = rng.standard_normal(x.shape), path[-1].key if hasattr(path[-1], "key") else ""
+        if name == "kernel":
+            n *= np.sqrt(2 / np.prod(x.shape[:-1]))
+        elif name in ("gamma", "moving_variance"):
+            n = 1 + 0.1 * np.abs(n)
+        else:
+            n *= 0.1
+        return np.asarray(n, x.dtype)
+
+    return jax.tree.map_with_path(draw, jax.eval_shape(gan.init, jax.random.key(0)))
+
+
 @pytest.mark.usefixtures("shallow_resnet30")
 @pytest.mark.parametrize("method", ["unconditional", "conditional"])
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_every_architecture_is_converted(architecture, method):
-    """With batch statistics of their own and wide kernels, untrained networks too have images of contrast."""
     norm = "@conditional_batch_norm" if method == "conditional" else "@batch_norm"
     gan = combination(architecture, norm, method)()
-    batch = dataclasses.replace(gan.layers.batch, use_moving_averages=False)
-    weights = dataclasses.replace(gan.layers.weights, initializer="normal", stddev=0.2)
-    gan = dataclasses.replace(gan, layers=dataclasses.replace(gan.layers, batch=batch, weights=weights))
-    state = with_inference_stats(gan, jax.jit(gan.init)(jax.random.key(0)), 64)
+    state = balanced_state(gan)
     run = {"architecture": architecture, "method": method, "class_names": ["a", "b", "c"]}
     content = convert(gan, state, describe(gan, state, run, ""))
     z = np.random.RandomState(0).standard_normal((5, gan.z_dim)).astype(np.float32)
     y = [np.eye(gan.y_dim, dtype=np.float32)[[0, 1, 2, 0, 1]]] if gan.conditional else []
     images = in_onnxruntime(content)(z, *y)
-    assert images.shape == (5, *gan.spec.image_shape) and images.std((0, 1, 2)).min() > 0.02
+    assert images.shape == (5, *gan.spec.image_shape) and images.std() > 0.02
     found = difference(content, gan, state)
     print(f"{architecture} {method}: {found:.1e}, standard deviation {images.std():.2f}")
-    assert found < 1e-4
+    assert found < 1e-5
 
 
 def test_a_generator_in_bfloat16_is_converted_in_float32():
