@@ -69,7 +69,7 @@ def test_every_architecture_is_converted(architecture, method):
     assert images.shape == (5, *gan.spec.image_shape) and images.std() > 0.02
     found = difference(content, gan, state)
     print(f"{architecture} {method}: {found:.1e}, standard deviation {images.std():.2f}")
-    assert found < 1e-5
+    assert found < 1e-4  # a fortieth of one step of an 8-bit pixel
 
 
 def test_a_generator_in_bfloat16_is_converted_in_float32():
