@@ -29,6 +29,7 @@ from compare_gan.evaluation.run_data import (
 from compare_gan.evaluation.scores import read_scores, validate_score_filename
 from compare_gan.evaluation.steps import Evaluation, select_steps
 from compare_gan.export.folder import ExportMetadata
+from compare_gan.export.onnx_model import OnnxModel, check_converter, onnx_model
 from compare_gan.export.write import validate_output_dir, write_export
 from compare_gan.features.base import Extractor, on_all_devices
 from compare_gan.gans.gan import GAN
@@ -285,6 +286,25 @@ class Run:
         out = validate_output_dir(self.run_dir / EXPORT if out is None else Path(out))
         config, rows = read_text(self.run_dir / CONFIG), read_scores(self.run_dir)
         return write_export(out, self.gan, self.restore(step), self.about, config, rows, statistics_examples)
+
+    def onnx_model(
+        self, *, step: str | int = "latest", statistics_examples: int = STATISTICS_EXAMPLES
+    ) -> OnnxModel:
+        """The generator as an ONNX file, for `onnxruntime` and for `compare_gan.export.page.page`.
+
+        Needs jax2onnx. The images of the file are compared with ours, if onnxruntime is installed.
+
+        Args:
+          step: "latest", "best", or a step number.
+          statistics_examples: number of generated images for accumulated batch statistics, if the generator
+            needs any.
+
+        Raises:
+          UserError: there is no such checkpoint, jax2onnx is missing or cannot convert the generator, or
+            images of the file differ from ours by more than one step of an 8-bit pixel.
+        """
+        check_converter()
+        return onnx_model(self.gan, self.restore(step), self.about, statistics_examples)
 
     def discriminator_features(self, images: np.ndarray, *, step: str | int = "latest") -> np.ndarray:
         """Features of images from the last layer of the discriminator before its outputs.

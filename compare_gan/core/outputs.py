@@ -34,6 +34,7 @@ from compare_gan.core.run_files import (
 MARK = "compare_gan"
 SOFTWARE = 0x0131  # EXIF tag: the program that wrote a picture
 GENERATOR = f'<meta name="generator" content="{MARK}">'  # in the head of a page
+PRODUCER = f"\x12{chr(len(MARK))}{MARK}"  # near the start of an ONNX file: its field `producer_name`
 WRITTEN_BY = "written_by"  # array of an .npz file of images
 ABOUT_ARRAY = "about"  # array of an .npz file of an encoder
 ROW_KEYS = frozenset({"scored", "fingerprint"})  # of scores
@@ -73,7 +74,7 @@ def check_output(path: Path, option: str, inputs: Iterable[Path], overwrite: boo
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is a page, picture, table or array file that a command of this library wrote."""
+    """Whether a file is a page, picture, table, array or ONNX file that a command of this library wrote."""
     try:
         match path.suffix.lower():
             case ".html":
@@ -92,6 +93,8 @@ def is_ours(path: Path) -> bool:
                 with zipfile.ZipFile(path) as file:
                     members = file.namelist()
                     return f"{WRITTEN_BY}.npy" in members or f"{ABOUT_ARRAY}.npy" in members
+            case ".onnx":
+                return PRODUCER in _head(path)[:64]
             case _:
                 with Image.open(path) as image:
                     return str(image.getexif().get(SOFTWARE, "")).startswith(MARK)

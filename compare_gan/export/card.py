@@ -106,7 +106,7 @@ def card(
     )
     heads = "".join(f", heads/{name}" for name in metadata.heads)
     return TEXT.format(
-        title=f"{metadata.method} ({metadata.architecture.removesuffix('_arch')}) of {source(run)}",
+        title=title(metadata, run),
         version=metadata.versions["compare_gan"],
         by_class=f", one row for each of {min(metadata.num_classes, SHOWN)} classes"
         if metadata.num_classes
@@ -120,6 +120,11 @@ def card(
         loader=LOADER.read_text(),
         example=example(metadata),
     )
+
+
+def title(metadata: ExportMetadata, run: Mapping[str, Any]) -> str:
+    """Such as "S3GAN (resnet_small) of digits"."""
+    return f"{metadata.method} ({metadata.architecture.removesuffix('_arch')}) of {source(run)}"
 
 
 def facts(metadata: ExportMetadata) -> dict[str, Any]:

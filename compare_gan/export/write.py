@@ -36,6 +36,34 @@ def validate_output_dir(out: Path) -> Path:
     return out
 
 
+def describe(
+    gan: GAN, state: GANState, run: Mapping[str, Any], statistics: str, heads: tuple[str, ...] = ()
+) -> ExportMetadata:
+    """The metadata of an export.
+
+    Args:
+      gan: the GAN with its evaluation prior.
+      state: its weights.
+      run: the contents of `run.json`.
+      statistics: `gans.standing.describe_statistics`.
+      heads: names of the heads of the discriminator, if it is part of the export.
+    """
+    return ExportMetadata(
+        architecture=run["architecture"],
+        method=run["method"],
+        step=int(state.step),
+        image_shape=gan.spec.image_shape,
+        z_dim=gan.z_dim,
+        num_classes=gan.y_dim,
+        class_names=tuple(run["class_names"]) if gan.conditional else (),
+        averaged_weights=state.g_ema is not None,
+        batch_statistics=statistics,
+        heads=heads,
+        prior=describe_prior(gan.prior),
+        versions={"compare_gan": __version__, "jax": jax.__version__, "flax": flax.__version__},
+    )
+
+
 def write_export(
     out: Path,
     gan: GAN,
@@ -67,20 +95,7 @@ def write_export(
             "discriminator": programs.discriminator(gan, state),
             "sampler": programs.sampler(gan),
         }
-        metadata = ExportMetadata(
-            architecture=run["architecture"],
-            method=run["method"],
-            step=int(state.step),
-            image_shape=gan.spec.image_shape,
-            z_dim=gan.z_dim,
-            num_classes=gan.y_dim,
-            class_names=tuple(run["class_names"]) if gan.conditional else (),
-            averaged_weights=state.g_ema is not None,
-            batch_statistics=statistics,
-            heads=programs.heads(parts["discriminator"]),
-            prior=describe_prior(gan.prior),
-            versions={"compare_gan": __version__, "jax": jax.__version__, "flax": flax.__version__},
-        )
+        metadata = describe(gan, state, run, statistics, programs.heads(parts["discriminator"]))
         for name, (code, weights) in parts.items():
             (folder / f"{name}.jax").write_bytes(code)
             if weights:

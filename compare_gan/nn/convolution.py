@@ -172,9 +172,11 @@ def _slide(x: Array, kernel: Array, stride: int, padding: Padding, spread: int) 
     """XLA's convolution with input dilation `spread`, or on a CPU Winograd's where that is faster.
 
     For images smaller than the kernel XLA's CPU backend falls back to a loop that is ten times slower. There
-    the image is padded explicitly, behind a barrier that keeps XLA from folding the padding back.
+    the image is padded explicitly, behind a barrier that keeps XLA from folding the padding back; not in
+    programs for other platforms.
     """
-    if x.shape[1] < kernel.shape[0] or x.shape[2] < kernel.shape[1]:
+    small = x.shape[1] < kernel.shape[0] or x.shape[2] < kernel.shape[1]
+    if small and on_cpu.value is not False:
         around = [(0, 0, 0), *((low, high, spread - 1) for low, high in padding), (0, 0, 0)]
         x = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), around))
         padding, spread = ((0, 0), (0, 0)), 1

@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 from scipy import signal
 
-from compare_gan.nn import convolution
+from compare_gan.nn import convolution, kernels
 from compare_gan.nn.convolution import convolve, convolve_transpose, kernel_gradient
 
 SHAPES = [
@@ -164,6 +164,19 @@ def test_programs_for_one_platform_are_shorter_and_compute_the_same(stride):
     assert "platform_index" not in here + elsewhere
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     jax.tree.map(lambda a, b: close(a, b, 4e-6), other, expected)
+
+
+def test_small_images_are_padded_explicitly_only_for_a_cpu():
+    y, kernel = jnp.arange(24.0).reshape(2, 2, 2, 3), jnp.sin(jnp.arange(5 * 5 * 4 * 3.0)).reshape(5, 5, 4, 3)
+
+    def transposed(on_cpu):
+        with convolution.on_cpu(on_cpu), kernels.plain(True):
+            run = functools.partial(convolve_transpose, size=(4, 4), stride=2)
+            return str(jax.make_jaxpr(run)(y, kernel)), run(y, kernel)
+
+    (here, found), (elsewhere, other) = map(transposed, (True, False))
+    assert "optimization_barrier" in here and "optimization_barrier" not in elsewhere
+    close(other, found)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
