@@ -8,7 +8,7 @@ import io
 import math
 import pickle
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -34,8 +34,33 @@ MAX_PICKLE_BYTES = 2**23  # of names and shapes
 OLD_PYTORCH = 0x1950A86A20F9469CFC6C  # magic number of PyTorch files before version 1.6
 
 
+Shapes = Mapping[str, tuple[int, ...]]  # of weights, by name
+
+
+def checked(
+    weights: Mapping[str, np.ndarray], shapes: Shapes, what: str, source: str
+) -> dict[str, np.ndarray]:
+    """The weights of `shapes` in float32. Others are ignored.
+
+    Args:
+      what: the network, and `source`: the file, for error messages.
+
+    Raises:
+      UserError: weights are missing or differ in shape.
+    """
+    for name, shape in shapes.items():
+        found = weights[name].shape if name in weights else None
+        if found != shape:
+            mismatch = (
+                f"has no {name}" if found is None else f"{name} is {list(found)} instead of {list(shape)}"
+            )
+            raise UserError(f"{source}: not {what}: {mismatch}")
+    return {name: weights[name].astype(np.float32, copy=False) for name in shapes}
+
+
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """The named arrays of a `.safetensors`, `.npz`, or PyTorch file (`.pth`, `.pt`) of a state_dict.
+    """The named arrays of a `.safetensors`, `.npz`, or PyTorch file (`.pth`, `.pt`,
+    `.pth.tar`, `.bin`) of a state_dict.
 
     Raises:
       UserError: the file cannot be read, or contains anything else.
@@ -193,6 +218,8 @@ KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
     ".pth": _pytorch,
     ".pt": _pytorch,
+    ".tar": _pytorch,  # of .pth.tar
+    ".bin": _pytorch,
     ".safetensors": _safetensors,
     ".npz": plain_arrays,
 }
