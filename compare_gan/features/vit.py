@@ -194,7 +194,14 @@ class Network(nnx.Module):
         rngs, size = nnx.Rngs(0), (spec.patch, spec.patch)
         self.unit_length = spec.unit_length
         self.patch = nnx.Conv(
-            3, spec.width, size, size, "VALID", use_bias=spec.patch_bias, precision=PRECISION, rngs=rngs
+            3,
+            spec.width,
+            size,
+            strides=size,
+            padding="VALID",
+            use_bias=spec.patch_bias,
+            precision=PRECISION,
+            rngs=rngs,
         )
         self.tokens = nnx.Param(jnp.zeros((1 + spec.grid**2, spec.width), jnp.float32))
         self.norm_first = layer_norm(spec, rngs) if spec.norm_first else None
