@@ -1,6 +1,9 @@
 """Feature extractors. Importing this package imports its modules so that their @register decorators run."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from compare_gan.core.errors import UserError, did_you_mean
 from compare_gan.core.registry import EXTRACTORS, load_siblings
@@ -52,9 +55,20 @@ def open_extractor(source: str) -> Extractor:
     if path.suffix in READERS:
         weights = read_weights(path)
         if "about" not in weights:
-            found = next((recipe for recipe in RECIPES if recipe.architecture.recognises(weights)), None)
-            return found.extractor(weights, source) if found else inception_of(weights, source)
+            return _recognised(weights, source)
     return load_encoder(path)
+
+
+def _recognised(weights: Mapping[str, np.ndarray], source: str) -> Extractor:
+    for recipe in RECIPES:
+        if recipe.architecture.recognises(weights):
+            return recipe.extractor(weights, source)
+    if "fc.weight" in weights:
+        return inception_of(weights, source)
+    raise UserError(
+        f"{source}: its weights are of no known network; give weights of inception or "
+        f"{', '.join(recipe.name for recipe in RECIPES)}, an .onnx file, or one of compare-gan classifier"
+    )
 
 
 def default_extractor(dataset: str, image_shape: tuple[int, ...]) -> Extractor:

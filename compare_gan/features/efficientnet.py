@@ -81,7 +81,7 @@ class Network(nnx.Module):
 
     def __init__(self, spec: "EfficientNet"):
         self.stem = FoldedConv(("_conv_stem", "_bn0"), 3, 32, 3, 2, "SAME", epsilon=EPSILON)
-        blocks, c_in = [], 32
+        blocks, c_in = list[Block](), 32
         for stage in spec.stages:
             for i in range(stage.blocks):
                 stride = stage.stride if i == 0 else 1

@@ -66,32 +66,31 @@ class ViT:
 
     def shapes(self) -> Shapes:
         """Names and shapes of the weights that `params` reads, in PyTorch layout."""
-        d, norm = self.width, {"weight": (self.width,), "bias": (self.width,)}
-        block = {
-            "norm1": norm,
-            "qkv": {"weight": (3 * d, d), "bias": (3 * d,)},
-            "out": {"weight": (d, d), "bias": (d,)},
-            "norm2": norm,
-            "fc1": {"weight": (4 * d, d), "bias": (4 * d,)},
-            "fc2": {"weight": (d, 4 * d), "bias": (d,)},
-        }
-        parts: dict[str, dict[str, tuple[int, ...]]] = {
-            "patch": {"weight": (d, 3, self.patch, self.patch)} | ({"bias": (d,)} if self.patch_bias else {}),
-            **({"norm_first": norm} if self.norm_first else {}),
-            **{f"blocks.{i}.{part}": found for i in range(self.depth) for part, found in block.items()},
-            "norm": norm,
-            **({"outputs": {"weight": (self.outputs, d)}} if self.outputs else {}),
-        }
-        shapes = {f"{part}.{name}": shape for part, found in parts.items() for name, shape in found.items()}
-        scales = (
-            [f"blocks.{i}.scale{j}" for i in range(self.depth) for j in (1, 2)] if self.layer_scale else []
-        )
-        return {
-            "token": (d,),
-            "positions": (1 + self.trained_grid**2, d),
-            **shapes,
-            **dict.fromkeys(scales, (d,)),
-        }
+        d = self.width
+        shapes: dict[str, tuple[int, ...]] = {"token": (d,), "positions": (1 + self.trained_grid**2, d)}
+
+        def add(part: str, *weight: int, bias: bool = True) -> None:
+            shapes[f"{part}.weight"] = weight
+            if bias:
+                shapes[f"{part}.bias"] = weight[:1]
+
+        add("patch", d, 3, self.patch, self.patch, bias=self.patch_bias)
+        if self.norm_first:
+            add("norm_first", d)
+        for i in range(self.depth):
+            at = f"blocks.{i}."
+            add(at + "norm1", d)
+            add(at + "qkv", 3 * d, d)
+            add(at + "out", d, d)
+            add(at + "norm2", d)
+            add(at + "fc1", 4 * d, d)
+            add(at + "fc2", d, 4 * d)
+            if self.layer_scale:
+                shapes[at + "scale1"] = shapes[at + "scale2"] = (d,)
+        add("norm", d)
+        if self.outputs:
+            add("outputs", self.outputs, d, bias=False)
+        return shapes
 
     def params(self, weights: Mapping[str, np.ndarray]) -> Tree:
         """The parameters of `Network` from weights of the names and shapes of `shapes`.

@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -121,12 +122,12 @@ def swav_reference(
     spec: swav.ResNet, weights: Mapping[str, np.ndarray], x: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """dgm-eval. Only the file of the network, without torchvision, which it does not need."""
-    sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))
-    sys.modules["torchvision"].transforms = None  # type: ignore[attr-defined]
     folder = next(Path(found) for found in sys.path if Path(found, "dgm_eval").is_dir())
-    package = sys.modules["dgm_eval.models"] = types.ModuleType("dgm_eval.models")
+    package, torchvision = types.ModuleType("dgm_eval.models"), types.ModuleType("torchvision")
     package.__path__ = [str(folder / "dgm_eval" / "models")]
-    module = importlib.import_module("dgm_eval.models.swav")
+    torchvision.transforms = None  # type: ignore[attr-defined]
+    with mock.patch.dict(sys.modules, {"dgm_eval.models": package, "torchvision": torchvision}):
+        module = importlib.import_module("dgm_eval.models.swav")
     network = module.ResNet(module.Bottleneck, list(spec.blocks), width_per_group=spec.width)
     network.forward = network.forward_backbone
     return (_run(network, weights, x),)
