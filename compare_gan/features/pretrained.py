@@ -13,6 +13,7 @@ from compare_gan.core.types import Array, Tree
 from compare_gan.data.base import Images
 from compare_gan.features.base import FeaturesAndClasses, check_channels, digest, on_all_devices
 from compare_gan.features.preprocessing import Preprocessing, Resized
+from compare_gan.features.weights import Shapes
 from compare_gan.nn.state import merge_module
 
 
@@ -27,8 +28,12 @@ class Architecture(Hashable, Protocol):
         """Whether a file seems to be of this network."""
         ...
 
+    def shapes(self) -> Shapes:
+        """Names and shapes of the weights that `params` reads."""
+        ...
+
     def used(self, weights: Mapping[str, np.ndarray], what: str, source: str) -> dict[str, np.ndarray]:
-        """Those weights of a file that the network uses, under names that are the same for all files.
+        """The weights of `shapes` from a file, whatever their names are there.
 
         Args:
           what: the network, and `source`: the file, for error messages.

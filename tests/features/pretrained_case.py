@@ -13,7 +13,6 @@ import sys
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
@@ -126,8 +125,13 @@ def swav_reference(
     package, torchvision = types.ModuleType("dgm_eval.models"), types.ModuleType("torchvision")
     package.__path__ = [str(folder / "dgm_eval" / "models")]
     torchvision.transforms = None  # type: ignore[attr-defined]
-    with mock.patch.dict(sys.modules, {"dgm_eval.models": package, "torchvision": torchvision}):
+    stubs = {"dgm_eval.models": package, "torchvision": torchvision}
+    sys.modules.update(stubs)
+    try:
         module = importlib.import_module("dgm_eval.models.swav")
+    finally:
+        for name in stubs:
+            del sys.modules[name]
     network = module.ResNet(module.Bottleneck, list(spec.blocks), width_per_group=spec.width)
     network.forward = network.forward_backbone
     return (_run(network, weights, x),)
