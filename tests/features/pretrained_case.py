@@ -10,11 +10,13 @@ import importlib
 import math
 import os
 import sys
+import tempfile
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from compare_gan.features import clip, dinov2, efficientnet, swav
 from compare_gan.features.vit import ViT
@@ -95,8 +97,8 @@ def dinov2_hugging_face(
         patch_size=spec.patch,
     )
     state = stored(weights, DINOV2_HUGGING_FACE)
-    mask = {"embeddings.mask_token": np.zeros((1, spec.width), np.float32)}
-    return (_run(transformers.Dinov2Model(config), state | mask, x, lambda out: out.pooler_output),)
+    state["embeddings.mask_token"] = np.zeros((1, spec.width), np.float32)
+    return (_run_hugging_face(transformers.Dinov2Model, config, state, x, "pooler_output"),)
 
 
 def clip_reference(spec: ViT, weights: Mapping[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -112,8 +114,8 @@ def clip_reference(spec: ViT, weights: Mapping[str, np.ndarray], x: np.ndarray) 
         patch_size=spec.patch,
         projection_dim=spec.outputs,
     )
-    network = transformers.CLIPVisionModelWithProjection(config)
-    found = _run(network, stored(weights, CLIP_HUGGING_FACE), x, lambda out: out.image_embeds)
+    network, state = transformers.CLIPVisionModelWithProjection, stored(weights, CLIP_HUGGING_FACE)
+    found = _run_hugging_face(network, config, state, x, "image_embeds")
     return (found / np.linalg.norm(found, axis=1, keepdims=True),)
 
 
@@ -168,13 +170,7 @@ def efficientnet_reference(
     return features, logits
 
 
-def _run(
-    network,
-    weights: Mapping[str, np.ndarray],
-    x: np.ndarray,
-    output: Callable = lambda out: out,
-    forward=None,
-) -> np.ndarray:
+def _run(network, weights: Mapping[str, np.ndarray], x: np.ndarray, forward=None) -> np.ndarray:
     """Loads all weights, by the names of the network, and applies it to images [B, H, W, 3]."""
     import torch
 
@@ -185,7 +181,23 @@ def _run(
     network.load_state_dict(state | counters)
     network.eval()
     with torch.no_grad():
-        return output((forward or network)(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()))).numpy()
+        return (forward or network)(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).numpy()
+
+
+def _run_hugging_face(
+    network, config, weights: Mapping[str, np.ndarray], x: np.ndarray, output: str
+) -> np.ndarray:
+    """Like `_run`, from a file with the names of public ones, which differ from those in the newest versions."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        config.save_pretrained(folder)
+        contiguous = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+        save_file(contiguous, Path(folder, "model.safetensors"), {"format": "pt"})
+        loaded, about = network.from_pretrained(folder, output_loading_info=True)
+    assert not any(about.values()), about
+    with torch.no_grad():
+        return loaded.eval()(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()))[output].numpy()
 
 
 def small_vit(recipe, **changes) -> ViT:
