@@ -187,7 +187,7 @@ def _run(network, weights: Mapping[str, np.ndarray], x: np.ndarray, forward=None
 def _run_hugging_face(
     network, config, weights: Mapping[str, np.ndarray], x: np.ndarray, output: str
 ) -> np.ndarray:
-    """Like `_run`, from a file with the names of public ones, which differ from those in the newest versions."""
+    """Like `_run`, from a file with the public names, which are not those inside the newest versions."""
     import torch
 
     with tempfile.TemporaryDirectory() as folder:
