@@ -1,5 +1,6 @@
 """Scoring commands: during training, afterwards, on features, and the comparison of runs."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,10 @@ from PIL import Image
 
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores, write_scores
+from compare_gan.features import dinov2
+from compare_gan.features.vit_names import DINOV2
 from compare_gan.main import main
+from tests.features.pretrained_case import SMALL, random_weights, stored
 from tests.helpers.commands import bindings, config
 
 
@@ -48,6 +52,30 @@ def test_evaluate_adds_scores_and_does_not_repeat_them(run_dir, capsys):
     assert "coverage:" not in run_command(capsys, 0, *words)
     rows = read_scores(run_dir)
     assert len(rows) == 2 and rows[1]["coverage"] and rows[1]["kid_score"] and not rows[0]["coverage"]
+
+
+def test_a_network_with_public_weights_scores_a_run(run_dir, tmp_path, capsys, monkeypatch):
+    """A small version of it, in a file with the public names."""
+    architecture, side, _ = SMALL["dinov2"]
+    preprocessing = dataclasses.replace(dinov2.LARGE.preprocessing, side=side)
+    small = dataclasses.replace(dinov2.LARGE, architecture=architecture, preprocessing=preprocessing)
+    monkeypatch.setattr(dinov2, "LARGE", small)
+    np.savez(tmp_path / "w.npz", **stored(random_weights(architecture.shapes(), 0), DINOV2))
+    monkeypatch.setenv("COMPARE_GAN_DINOV2_VITL14", str(tmp_path / "w.npz"))
+    words = [
+        "evaluate",
+        run_dir,
+        "--extractor",
+        "dinov2_vitl14",
+        "--images",
+        20,
+        "--score_filename",
+        "dinov2.csv",
+    ]
+    words += ["--metrics", "frechet_distance", "--num_eval_averaging_runs", 1]
+    assert "frechet_distance" in run_command(capsys, 0, *words)
+    (row,) = read_scores(run_dir, "dinov2.csv")
+    assert row["extractor"] == "dinov2_vitl14" and float(row["frechet_distance"]) > 0
 
 
 def test_another_file_of_scores_and_truncated_latent_vectors(run_dir, capsys):

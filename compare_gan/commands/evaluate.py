@@ -69,9 +69,10 @@ def add_settings(parser: Parser) -> None:
     """Adds the arguments of the evaluation protocol, which `eval_options` reads."""
     parser.add_argument(
         "--extractor",
-        help="digits, fashion, inception (downloaded once), inception_clean, or a file: a classifier of "
-        "compare-gan classifier, Inception weights, or an .onnx model; default: the packaged classifier of "
-        "the data set, else inception if its weights are on this machine",
+        help="digits, fashion; for photographs inception, inception_clean, dinov2_vitb14, dinov2_vitl14, "
+        "clip_vitl14_336, resnet50_swav (each downloaded once), or efficientnet_lite0 (from a package); or a "
+        "file: a classifier of compare-gan classifier, weights of one of these networks, or an .onnx model; "
+        "default: the packaged classifier of the data set, else inception if its weights are on this machine",
     )
     parser.add_argument(
         "--metrics",

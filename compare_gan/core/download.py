@@ -1,4 +1,4 @@
-"""Downloads of files with a known SHA-256."""
+"""Downloads of files, verified by their SHA-256."""
 
 import hashlib
 import http.client
@@ -14,16 +14,18 @@ CHUNK = 1 << 20
 TIMEOUT_S = 30  # seconds without an answer
 
 
-def download(url: str, sha256: str, path: Path, instead: str = "") -> None:
+def download(url: str, sha256: str | None, path: Path, instead: str = "") -> None:
     """Downloads a file to `path`, which appears only once the file is complete and its SHA-256 matches.
 
     Args:
+      sha256: None if it is not known; then only the size that the server gives is checked.
       instead: an alternative for the user, appended to error messages.
 
     Raises:
-      UserError: the download fails, or the file has another SHA-256.
+      UserError: the download fails, or the file has another size or SHA-256.
     """
-    by_hand = f"download it elsewhere and put it at {path} (SHA-256 {sha256}){instead}"
+    content = f" (SHA-256 {sha256})" if sha256 else ""
+    by_hand = f"download it elsewhere and put it at {path}{content}{instead}"
     total = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,9 @@ def download(url: str, sha256: str, path: Path, instead: str = "") -> None:
                 total.update(chunk)
                 done += len(chunk)
                 progress.update(done, {})
-            if total.hexdigest() != sha256:
+            if done < size:
+                raise UserError(f"{url}: ended after {done} of {size} bytes; try again, or {by_hand}")
+            if sha256 not in (None, total.hexdigest()):
                 raise UserError(f"{url}: unexpected content (SHA-256 {total.hexdigest()}); {by_hand}")
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):

@@ -10,15 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from compare_gan.core.errors import UserError
 from compare_gan.core.registry import EXTRACTORS
 from compare_gan.core.types import Array, Tree
 from compare_gan.data.base import Images
 from compare_gan.features.base import FeaturesAndClasses, check_channels, digest, on_all_devices
 from compare_gan.features.inception_network import Network
-from compare_gan.features.public import inception_file
+from compare_gan.features.public import INCEPTION
 from compare_gan.features.resize import RESIZES
-from compare_gan.features.weights import read_weights
+from compare_gan.features.weights import checked, read_weights
 from compare_gan.nn.state import merge_module, net_state
 
 SIDE = 299  # input size of the network
@@ -64,15 +63,7 @@ def inception_of(weights: Mapping[str, np.ndarray], source: str, resize: str = "
       UserError: weights are missing or differ in shape.
     """
     net = nnx.eval_shape(Network)
-    shapes = net.shapes()
-    for name, shape in shapes.items():
-        found = weights[name].shape if name in weights else None
-        if found != shape:
-            mismatch = (
-                f"has no {name}" if found is None else f"{name} is {list(found)} instead of {list(shape)}"
-            )
-            raise UserError(f"{source}: not the Inception network of 2015: {mismatch}")
-    used = {name: weights[name].astype(np.float32) for name in shapes}
+    used = checked(weights, net.shapes(), "the Inception network of 2015", source)
     net.load(used)
     return Inception(net_state(net).params, digest(used, resize), resize)
 
@@ -80,13 +71,13 @@ def inception_of(weights: Mapping[str, np.ndarray], source: str, resize: str = "
 @EXTRACTORS.register("inception")
 def inception() -> Inception:
     """Features [N, 2048] and logits [N, 1008] of images of any size, resized as TensorFlow 1 does."""
-    return open_inception(inception_file())
+    return open_inception(INCEPTION.path())
 
 
 @EXTRACTORS.register("inception_clean")
 def inception_clean() -> Inception:
     """Like `inception`, with the resize of clean-fid: Parmar et al., https://arxiv.org/abs/2104.11222."""
-    return open_inception(inception_file(), "clean")
+    return open_inception(INCEPTION.path(), "clean")
 
 
 def open_inception(path: Path, resize: str = "tf1") -> Inception:

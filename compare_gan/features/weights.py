@@ -8,7 +8,7 @@ import io
 import math
 import pickle
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -34,8 +34,33 @@ MAX_PICKLE_BYTES = 2**23  # of names and shapes
 OLD_PYTORCH = 0x1950A86A20F9469CFC6C  # magic number of PyTorch files before version 1.6
 
 
+Shapes = Mapping[str, tuple[int, ...]]  # of weights, by name
+
+
+def checked(
+    weights: Mapping[str, np.ndarray], shapes: Shapes, what: str, source: str
+) -> dict[str, np.ndarray]:
+    """The weights of `shapes` in float32. Others are ignored.
+
+    Args:
+      what: the network, and `source`: the file, for error messages.
+
+    Raises:
+      UserError: weights are missing or differ in shape.
+    """
+    for name, shape in shapes.items():
+        found = weights[name].shape if name in weights else None
+        if found != shape:
+            mismatch = (
+                f"has no {name}" if found is None else f"{name} is {list(found)} instead of {list(shape)}"
+            )
+            raise UserError(f"{source}: not {what}: {mismatch}")
+    return {name: weights[name].astype(np.float32, copy=False) for name in shapes}
+
+
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """The named arrays of a `.safetensors`, `.npz`, or PyTorch file (`.pth`, `.pt`) of a state_dict.
+    """The named arrays of a `.safetensors`, `.npz`, or PyTorch file (`.pth`, `.pt`, `.pth.tar`,
+    `.bin`) of a state_dict or a TorchScript module.
 
     Raises:
       UserError: the file cannot be read, or contains anything else.
@@ -84,6 +109,8 @@ def _new_pytorch(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     if archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
         raise ValueError("not a state_dict")
     tensors = _TensorUnpickler(io.BytesIO(archive.read(name))).load()
+    if isinstance(tensors, _Module):
+        tensors = tensors.tensors()
     keys = {tensor.key for tensor in tensors.values()}
     data = {key: archive.read(f"{folder}data/{key}") for key in keys}  # tensors may share a storage
     return {name: tensor.values(data[tensor.key]) for name, tensor in tensors.items()}
@@ -125,6 +152,27 @@ class _Tensor(NamedTuple):
         return np.lib.stride_tricks.as_strided(flat, self.shape, [n * flat.itemsize for n in self.strides])
 
 
+class _Module:
+    """A module of a TorchScript file. Its class is in the file, as code, and is not read."""
+
+    def tensors(self) -> dict[str, _Tensor]:
+        """The tensors of this and all inner modules, by the names that a state_dict has."""
+        found, seen = dict[str, _Tensor](), set[int]()
+
+        def collect(module: _Module, prefix: str) -> None:
+            if id(module) in seen:  # shared modules once: else the number of names could grow without limit
+                return
+            seen.add(id(module))
+            for name, value in vars(module).items():
+                if isinstance(value, _Module):
+                    collect(value, f"{prefix}{name}.")
+                elif isinstance(value, _Tensor):
+                    found[f"{prefix}{name}"] = value
+
+        collect(self, "")
+        return found
+
+
 class _TensorUnpickler(PYTHON_UNPICKLER):
     """Resolves only the functions in `KNOWN`, so a pickle cannot call any other.
 
@@ -155,6 +203,8 @@ class _TensorUnpickler(PYTHON_UNPICKLER):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in PYTORCH:
             return PYTORCH[name]
+        if module.partition(".")[0] == "__torch__":
+            return _Module
         if (module, name) not in KNOWN:
             raise Refused(f"it refers to {module}.{name}")
         return KNOWN[module, name]
@@ -181,18 +231,30 @@ def _rebuild_tensor(
     return _Tensor(*storage, offset, shape, strides)
 
 
-def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
-    return tensor
+def _first(value: Any, *_: Any) -> Any:
+    return value
 
 
 KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): _ordered_dict,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter"): _first,
+    **{
+        ("torch.jit._pickle", name): _first
+        for name in (
+            "build_boollist",
+            "build_doublelist",
+            "build_intlist",
+            "build_tensorlist",
+            "restore_type_tag",
+        )
+    },
 }
 READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
     ".pth": _pytorch,
     ".pt": _pytorch,
+    ".tar": _pytorch,  # of .pth.tar
+    ".bin": _pytorch,
     ".safetensors": _safetensors,
     ".npz": plain_arrays,
 }

@@ -21,7 +21,7 @@ from compare_gan.data.base import ImageDataset
 from compare_gan.data.loading import LoadOptions
 from compare_gan.data.records import StoredSplit
 from compare_gan.data.source import FAKE, Source, find, open_dataset, with_preset
-from compare_gan.features.public import local_inception_file
+from compare_gan.features.public import INCEPTION
 from compare_gan.fewlabels.recipe import RECIPES, LabelRecipe
 from compare_gan.fewlabels.settings import packaged_extractor
 
@@ -182,7 +182,7 @@ def _facts(
     platform: str | None,
 ) -> Facts:
     platform = platform or jax.default_backend()
-    inception = platform != "cpu" and local_inception_file() is not None  # reads the whole file
+    inception = platform != "cpu" and INCEPTION.local() is not None  # reads the whole file
     return Facts(side, uniform, channels, num_images, platform, packaged_extractor(source), inception)
 
 

@@ -104,7 +104,7 @@ def test_inception_weights_are_opened_by_path_or_by_name(tmp_path, monkeypatch):
     path = tmp_path / "mine.npz"
     np.savez(path, **weights, **{"fc.bias": np.zeros(1008, np.float32)})
     opened = open_extractor(str(path))
-    monkeypatch.setenv(public.VARIABLE, str(path))
+    monkeypatch.setenv(public.INCEPTION.variable, str(path))
     named, clean = open_extractor("inception"), open_extractor("inception_clean")
     assert opened.name == named.name == "inception" and clean.name == "inception_clean"
     assert opened.sha256 == named.sha256 != clean.sha256

@@ -1,5 +1,6 @@
 """Where the weights of the Inception network are looked for, and how they are fetched."""
 
+import dataclasses
 import functools
 import hashlib
 import http.server
@@ -22,8 +23,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("COMPARE_GAN_INCEPTION", "TORCH_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(public, "SHA256", SHA256)
-    monkeypatch.setattr(public, "URL", (tmp_path / "nowhere.pth").as_uri())
+    url = (tmp_path / public.INCEPTION.names[0]).as_uri()
+    monkeypatch.setattr(public, "INCEPTION", dataclasses.replace(public.INCEPTION, url=url, sha256=SHA256))
 
 
 @pytest.fixture
@@ -74,45 +75,64 @@ def test_without_the_file_the_error_gives_instructions(served, tmp_path, url):
 
 
 def test_the_file_is_downloaded_once(served, monkeypatch, tmp_path):
-    monkeypatch.setattr(public, "URL", f"{served}/weights.pth")
-    path = public.inception_file()
-    assert path == tmp_path / "cache" / "compare_gan" / public.FILES[0] and path.read_bytes() == CONTENT
-    monkeypatch.setattr(public, "URL", f"{served}/missing.pth")
-    assert public.inception_file() == path
+    file = dataclasses.replace(public.INCEPTION, url=f"{served}/weights.pth")
+    path = file.path()
+    assert path == tmp_path / "cache" / "compare_gan" / "weights.pth" and path.read_bytes() == CONTENT
+    (tmp_path / "served" / "weights.pth").unlink()
+    assert file.path() == path
 
 
 def test_the_pytorch_cache_is_found(monkeypatch, tmp_path):
     for home in (tmp_path / "cache" / "torch", tmp_path / "mine"):
-        path = home / "hub" / "checkpoints" / public.FILES[1]
+        path = home / "hub" / "checkpoints" / public.INCEPTION.names[1]
         path.parent.mkdir(parents=True)
         path.write_bytes(CONTENT)
-        assert public.inception_file() == path
+        assert public.INCEPTION.path() == path
         monkeypatch.setenv("TORCH_HOME", str(tmp_path / "mine"))
         path.unlink() if home.name == "torch" else path.write_bytes(CONTENT[1:])
     with pytest.raises(UserError, match="damaged, its SHA-256 is .*; delete it"):
-        public.inception_file()
+        public.INCEPTION.path()
+
+
+def test_the_cache_of_clip_is_found(tmp_path, served):
+    file = dataclasses.replace(public.CLIP_VITL14_336, sha256=SHA256)
+    path = tmp_path / "cache" / "clip" / "ViT-L-14-336px.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert file.path() == path
+
+
+def test_without_a_known_hash_only_the_size_is_checked(served, tmp_path):
+    file = public.PublicFile("any", f"{served}/weights.pth", None)
+    assert file.path().read_bytes() == CONTENT
+    with pytest.raises(
+        UserError, match=f"ended after {len(CONTENT)} of {len(CONTENT) + 10} bytes; try again, or"
+    ):
+        download(f"{served}/weights.pth?cut", None, tmp_path / "into" / "x.pth")
+    assert not list((tmp_path / "into").iterdir())
 
 
 def test_the_environment_variable_takes_precedence(monkeypatch, tmp_path):
     mine = tmp_path / "mine.safetensors"
     monkeypatch.setenv("COMPARE_GAN_INCEPTION", str(mine))
     with pytest.raises(UserError, match="COMPARE_GAN_INCEPTION is '.*mine.safetensors', which is not a file"):
-        public.inception_file()
+        public.INCEPTION.path()
     mine.write_bytes(b"any")
-    assert public.inception_file() == mine
+    assert public.INCEPTION.path() == mine
 
 
 def test_offline_the_error_gives_the_path(tmp_path):
     with pytest.raises(UserError) as error:
-        public.inception_file()
+        public.INCEPTION.path()
     words = str(error.value)
-    assert f"put it at {tmp_path}/cache/compare_gan/{public.FILES[0]} (SHA-256 {SHA256})" in words
+    assert f"put it at {tmp_path}/cache/compare_gan/{public.INCEPTION.names[0]} (SHA-256 {SHA256})" in words
     assert words.endswith("or set $COMPARE_GAN_INCEPTION to a weights file") and "\n" not in words
 
 
 def test_the_name_of_the_public_file_contains_its_hash(monkeypatch):
     monkeypatch.undo()
-    assert all(public.SHA256[:8] in name for name in public.FILES) and public.URL.endswith(public.FILES[0])
+    assert all(public.INCEPTION.sha256[:8] in name for name in public.INCEPTION.names)
+    assert public.CLIP_VITL14_336.sha256 in public.CLIP_VITL14_336.url
 
 
 def test_hashes(tmp_path):

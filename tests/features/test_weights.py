@@ -72,6 +72,31 @@ def test_pytorch_files_of_both_formats(version):
     assert_same(found, expected)
 
 
+def test_a_torchscript_module_is_read_without_its_classes():
+    """Written by PyTorch, then the code of its classes was removed."""
+    found = read_weights(Path(__file__).parent / "weights" / "of_torchscript.pt")
+    expected = {
+        "w": np.ones((2, 3), np.float32),
+        "visual.p": np.array([1, 2, 3], np.float32),
+        "visual.linear.weight": np.arange(6, dtype=np.float16).reshape(2, 3),
+        "visual.linear.bias": np.zeros(2, np.float16),
+        "steps.1.weight": np.full((2, 2), 2, np.float32),
+        "steps.1.bias": np.full(2, 3, np.float32),
+    }
+    assert_same(found, expected)
+
+
+def test_modules_that_contain_each_other_many_times(tmp_path):
+    """Names for every path between them would fill the memory."""
+    pickled = b"\x80\x02" + b"c__torch__\nM\n)\x81" + b"q\x00"
+    for _ in range(60):
+        pickled += b"c__torch__\nM\n)\x81}(X\x01\x00\x00\x00ah\x00X\x01\x00\x00\x00bh\x00ubq\x00"
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x/data.pkl", pickled + b".")
+    assert read_weights(path) == {}
+
+
 def test_pytorch_files_match_pytorch(tmp_path):
     if importlib.util.find_spec("torch") is None:
         pytest.skip("compares with torch")
@@ -129,5 +154,7 @@ def test_inconsistent_safetensors(tmp_path):
         path = safetensors(tmp_path / "x.safetensors", {"a": np.ones(3, np.float32)}, **change)
         with pytest.raises(UserError, match="damaged, or not a safetensors file"):
             read_weights(path)
-    with pytest.raises(UserError, match="weights must be a file with suffix .pth, .pt, .safetensors, .npz"):
+    with pytest.raises(
+        UserError, match="weights must be a file with suffix .pth, .pt, .tar, .bin, .safetensors, .npz"
+    ):
         read_weights(tmp_path / "x.h5")
