@@ -1,6 +1,6 @@
 """The graphical sections of the page: labels, samples, their evolution, interpolations, training curves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -201,10 +201,17 @@ def evolution(study: StudyReport) -> Markup:
             name, first, last = name_of(m.key), min(m.samples), max(m.samples)
             alt = f"{name}: the same latent vectors (rows) at {len(grids)} steps, {first} to {last}."
             pixels = figures.evolution(grids)
-            pictures.append(
-                picture(pixels, grids[0], name, THREE_COLUMNS, alt, below=step_axis(list(m.samples)))
-            )
+            note = tag("span", f", steps {count(first)} to {count(last)}", class_="at")
+            axis = step_axis(list(m.samples))
+            layout = (*grids[0].tile, figures.gap_of(grids[0].tile[0]))
+            data = {"data_steps": words(m.samples), "data_tile": words(layout)}  # for the slider of page.js
+            pictures.append(picture(pixels, grids[0], name, THREE_COLUMNS, alt, note, axis, **data))
     return gallery("Each row is a fixed latent vector, each column a training step.", pictures)
+
+
+def words(numbers: Iterable[int]) -> str:
+    """Numbers with spaces in between."""
+    return " ".join(map(str, numbers))
 
 
 def step_axis(steps: Sequence[int]) -> Markup:
@@ -238,7 +245,14 @@ def gallery(caption: str, pictures: Sequence[Markup]) -> Markup:
 
 
 def picture(
-    pixels: np.ndarray, grid: Grid, name: str, width: int, alt: str, note: str = "", below: str = ""
+    pixels: np.ndarray,
+    grid: Grid,
+    name: str,
+    width: int,
+    alt: str,
+    note: str = "",
+    below: str = "",
+    **data: str,
 ) -> Markup:
     """An image with a caption, magnified by an integer factor to at most `width` CSS pixels."""
     h, w = pixels.shape[:2]
@@ -246,7 +260,7 @@ def picture(
     sizes = f"--wide:{wide}px;--phone:{phone}px"
     crisp = "crisp" if max(grid.tile) < figures.CRISP_BELOW else None
     image = tag("img", src=figures.data_uri(pixels), width=w, height=h, alt=alt, class_=crisp)
-    return tag("figure", image, below, tag("figcaption", tag("strong", name), note), style=sizes)
+    return tag("figure", image, below, tag("figcaption", tag("strong", name), note), style=sizes, **data)
 
 
 def training(study: StudyReport) -> Markup:

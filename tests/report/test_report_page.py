@@ -1,6 +1,7 @@
 """The report page, parsed as HTML."""
 
 import base64
+import hashlib
 import io
 import json
 import shutil
@@ -28,6 +29,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.rows: list[list[str]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.feed(html)
         self.close()
         assert self.open == []
@@ -45,6 +47,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+            return
         self.text += data
         if {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
@@ -88,10 +93,17 @@ def test_a_complete_study_has_every_section_in_order(study):
     assert "S3GAN.seed = 1  # <&>" in page.text
 
 
-def test_the_page_loads_nothing_and_runs_no_script(study):
+def test_the_page_loads_nothing_and_runs_only_the_script_in_its_policy(study):
     page = report(study)
+    (script,) = page.scripts
+    assert page.all("script") == [{}] and "<" + "/script" not in script and "<!--" not in script
+    (policy,) = [each["content"] for each in page.all("meta") if "http-equiv" in each]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.split("; ") == [
+        "default-src 'none'", "img-src data:", "style-src 'unsafe-inline'", f"script-src 'sha256-{digest}'"
+    ]  # fmt: skip
     for tag, attrs in page.elements:
-        assert tag not in ("script", "link", "iframe", "object", "base")
+        assert tag not in ("link", "iframe", "object", "base")
         assert not any(name.startswith("on") for name in attrs)
         assert attrs.get("href", "#").startswith("#")
         assert attrs.get("src", "data:").startswith("data:image/png;base64,") or tag != "img"
@@ -273,7 +285,7 @@ def test_hostile_names_are_escaped(study):
     with (study / "s3gan/metrics.jsonl").open("a") as file:
         file.write(json.dumps(record) + "\n")
     page = report(study)
-    assert not page.all("script")
+    assert page.all("script") == [{}] and "alert" not in page.scripts[0]
     assert evil in [row[0] for row in page.rows]
     assert page.text.count(evil) > 10
 
