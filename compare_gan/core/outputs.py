@@ -92,6 +92,9 @@ def is_ours(path: Path) -> bool:
                 with zipfile.ZipFile(path) as file:
                     members = file.namelist()
                     return f"{WRITTEN_BY}.npy" in members or f"{ABOUT_ARRAY}.npy" in members
+            case ".gif":
+                with Image.open(path) as image:
+                    return image.info.get("comment") == MARK.encode()
             case _:
                 with Image.open(path) as image:
                     return str(image.getexif().get(SOFTWARE, "")).startswith(MARK)
