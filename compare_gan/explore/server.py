@@ -106,13 +106,13 @@ class Server(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(24)
         self.page, self.policy = page()
         self.waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self.drawing, self.searching = Worker(), Worker()
         try:
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
             raise UserError(
                 f"--port {port}: {error.strerror}; choose another port, or 0 for any free one"
             ) from None
-        self.drawing, self.searching = Worker(), Worker()
 
     @property
     def url(self) -> str:

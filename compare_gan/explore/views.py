@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from compare_gan.core.errors import UserError
@@ -168,12 +168,15 @@ def images_between(explorer: Explorer, parameters: Parameters) -> tuple[np.ndarr
     ends = [
         np.asarray(sampler.vectors(each.seed, np.array([each.index], np.int32), threshold)) for each in (a, b)
     ]
-    z = np.tile(path(*ends, across, sampler.prior), (len(down), 1))
+    z = np.tile(path(ends[0], ends[1], across, sampler.prior), (len(down), 1))
     y = None
     if a.label is not None and b.label is not None:
         first, last = one_hot(np.array([a.label, b.label]), sampler.num_classes)
         y = np.repeat((1 - down)[:, None] * first + down[:, None] * last, len(across), 0)
     return sampler.draw(z, y), len(down), len(across)
+
+
+compiled_spherical = jax.jit(spherical)
 
 
 def path(a: np.ndarray, b: np.ndarray, t: np.ndarray, prior: Mapping[str, Any]) -> np.ndarray:
@@ -183,9 +186,7 @@ def path(a: np.ndarray, b: np.ndarray, t: np.ndarray, prior: Mapping[str, Any]) 
     """
     gaussian = prior.get("name", "normal").endswith("normal")
     straight = (1 - t)[:, None] * a + t[:, None] * b
-    points = (
-        np.asarray(spherical(jnp.asarray(a), jnp.asarray(b), jnp.asarray(t)))[0] if gaussian else straight
-    )
+    points = np.asarray(compiled_spherical(a, b, t))[0] if gaussian else straight
     inner = (t > 0) & (t < 1)
     return np.where(inner[:, None], points, straight)
 
@@ -193,7 +194,7 @@ def path(a: np.ndarray, b: np.ndarray, t: np.ndarray, prior: Mapping[str, Any]) 
 def check_count(explorer: Explorer, count: int) -> None:
     """Raises a `UserError` if there are too many images."""
     if not 0 < count <= explorer.most:
-        raise UserError(f"{count} images of this size; ask for 1 to {explorer.most}")
+        raise UserError(f"{count} images; ask for 1 to {explorer.most}")
 
 
 def integer(parameters: Parameters, name: str, low: int = 0, high: int = 2**32 - 1) -> int:

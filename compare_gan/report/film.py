@@ -3,8 +3,8 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from compare_gan.core.errors import UserError
@@ -59,7 +59,7 @@ def film(grids: Mapping[int, Grid], suffix: str, frame_s: float = FRAME_S) -> by
     durations = [round(1000 * frame_s)] * (len(frames) - 1) + [round(1000 * (frame_s + LAST_S))]
     exif = Image.Exif()
     exif[SOFTWARE] = MARK
-    options = {
+    options: dict[str, Any] = {
         ".webp": {"format": "WEBP", "exif": exif, "quality": 85, "method": 4},
         ".gif": {"format": "GIF", "comment": MARK, "disposal": 1},
     }[suffix.lower()]
