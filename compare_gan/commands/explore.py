@@ -29,6 +29,8 @@ def add(commands) -> None:
 
 
 def explore(arguments: argparse.Namespace) -> None:
+    import webbrowser
+
     from compare_gan.explore.server import Server
     from compare_gan.export.folder import is_export
 
@@ -36,14 +38,11 @@ def explore(arguments: argparse.Namespace) -> None:
         raise UserError(f"--port is {arguments.port}; it must be 0 to {2**16 - 1}")
     source = Path(arguments.run)
     explorer = (of_export if is_export(source) else of_run)(source, arguments)
-    server = Server(explorer, arguments.port)
-    with server:
-        print(f"{server.url}\nCtrl-C ends it", flush=True)
-        if not arguments.no_browser and has_display():
-            import webbrowser
-
-            webbrowser.open(server.url)
+    with Server(explorer, arguments.port) as server:
         try:
+            print(f"{server.url}\nCtrl-C ends it", flush=True)
+            if not arguments.no_browser and has_display():
+                webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:
             print("\nended")

@@ -18,6 +18,7 @@ from compare_gan.report.words import count
 FORMATS = (".webp", ".gif")
 FRAMES = 100  # at most
 FRAME_S, LAST_S = 0.4, 2.5  # seconds for which a frame and the last one are shown
+EXCERPT_SIDE, EXCERPT_BYTES = 180, 150_000  # pixels, before they are magnified
 SIDE = 480  # the width to which pictures are magnified, about, by an integer factor
 MARGIN, TEXT = 8, 15  # pixels around the caption, and its height
 PAPER, INK, SOFT = "#fdfdfb", "#1b1c1e", "#d9d9d4"
@@ -67,6 +68,12 @@ def film(grids: Mapping[int, Grid], suffix: str, frame_s: float = FRAME_S) -> by
     first, *others = frames
     first.save(buffer, save_all=True, append_images=others, duration=durations, loop=0, **options)
     return buffer.getvalue()
+
+
+def excerpt(grids: Mapping[int, Grid]) -> bytes | None:
+    """A small film for a page, of the upper left samples; None if it would make the page much larger."""
+    content = film({step: crop(grid, EXCERPT_SIDE) for step, grid in grids.items()}, ".webp")
+    return content if len(content) <= EXCERPT_BYTES else None
 
 
 def frame(grid: Grid, step: int, last: int) -> Image.Image:

@@ -73,7 +73,6 @@
   // Values of all curves at the point nearest to the pointer, or at the one that the arrow keys chose.
   const tip = make("div", { class: "tip", role: "status" });
   document.body.append(tip);
-  const hide = () => tip.replaceChildren();
   for (const chart of all("svg.chart")) {
     const split = (text) => (text ? text.split(";") : []);
     const curves = all("polyline[data-values]", chart).map((line) => ({
@@ -116,7 +115,11 @@
       chosen = nearest(places.map((place) => place.x), ((event.clientX - box.left) * chart.viewBox.baseVal.width) / box.width);
       show();
     };
-    const leave = () => { marks.replaceChildren(); hide(); };
+    const leave = () => {
+      chosen = places.length - 1;
+      marks.replaceChildren();
+      tip.replaceChildren();
+    };
     chart.setAttribute("tabindex", "0");
     chart.addEventListener("pointermove", point);
     chart.addEventListener("pointerdown", point);

@@ -106,7 +106,8 @@ def test_the_page_loads_nothing_and_runs_only_the_script_in_its_policy(study):
         assert tag not in ("link", "iframe", "object", "base")
         assert not any(name.startswith("on") for name in attrs)
         assert attrs.get("href", "#").startswith("#")
-        assert attrs.get("src", "data:").startswith("data:image/png;base64,") or tag != "img"
+        kinds = ("data:image/png;base64,", "data:image/webp;base64,")
+        assert attrs.get("src", "data:").startswith(kinds) or tag != "img"
     ids = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
     assert {attrs["href"][1:] for attrs in page.all("a")} <= ids
     style = (Path(__file__).parents[2] / "compare_gan/report/style.css").read_text()
@@ -117,9 +118,10 @@ def test_images_have_the_declared_sizes_and_alt_texts(study):
     page = report(study)
     images = page.all("img")
     sheet, strip, walk = (5 * 5 - 1, 3 * 5 - 1), (10 * 5 - 1, 3 * 5 - 1), (7 * 5 - 1, 2 * 5 - 1)
-    assert image_sizes(page) == [(4, 4)] * 2 + [sheet] * 4 + [strip] * 3 + [walk] * 3
+    film = (20 * 24 + 2 * 8, 20 * 14 + 15 + 5 * 8)  # magnified, with margins and the step
+    assert image_sizes(page) == [(4, 4)] * 2 + [sheet] * 4 + [strip] * 3 + [film] * 3 + [walk] * 3
     assert [(int(i["width"]), int(i["height"])) for i in images][2:] == image_sizes(page)[2:]
-    assert all(i["alt"] and i["class"] == "crisp" for i in images)
+    assert all(i["alt"] and (i.get("class") == "crisp" or "film" in i["alt"]) for i in images)
 
 
 def test_the_score_table_equals_the_summary(study):
