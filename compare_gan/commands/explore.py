@@ -25,6 +25,10 @@ def add(commands) -> None:
     parser.add_argument("run", help="run folder, or output folder of compare-gan export")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
     parser.add_argument("--no_browser", action="store_true", help="print the URL, and open no browser")
+    parser.add_argument(
+        "--extractor", help="features that decide which training images are nearest; default: as in evaluate"
+    )
+    parser.add_argument("--data", help="the training images, if they have moved")
     add_choice(parser)
 
 
@@ -58,6 +62,7 @@ def of_run(run_dir: Path, arguments: argparse.Namespace) -> Any:
     """The `Explorer` of a run folder."""
     import functools
 
+    from compare_gan.evaluation.neighbours import TrainingImages
     from compare_gan.explore.views import Explorer
     from compare_gan.runs import open_run
 
@@ -69,12 +74,18 @@ def of_run(run_dir: Path, arguments: argparse.Namespace) -> Any:
     if arguments.allow_imports:
         words += ["--allow_imports", *arguments.allow_imports]
     sampler = run.sampler(arguments.step, statistics_examples=arguments.statistics_examples)
+
+    @functools.cache
+    def training() -> TrainingImages:
+        data = run.open_data(arguments.data) if arguments.data else None
+        return run.training_images(arguments.extractor, data)
+
     return Explorer(
         sampler,
         run_dir.resolve().name,
         facts(sampler, run.about["method"], run.about["architecture"], step),
         words,
-        functools.cache(run.training_images),
+        training,
         run.about["class_names"],
     )
 
@@ -84,6 +95,9 @@ def of_export(folder: Path, arguments: argparse.Namespace) -> Any:
     from compare_gan.explore.views import Explorer
     from compare_gan.export.folder import read_metadata
 
+    for option in ("extractor", "data"):
+        if getattr(arguments, option):
+            raise UserError(f"{folder}: an export has no training images; --{option} applies only to runs")
     sampler, about = sampler_from_export(folder, arguments), read_metadata(folder)
     return Explorer(
         sampler,

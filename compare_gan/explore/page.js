@@ -12,13 +12,17 @@
 
   // Requests. Of each view one is under way; when it is answered, the newest one that came meanwhile follows.
   const problem = find(".problem");
+  const report = (message) => {
+    problem.textContent = message;
+    problem.hidden = !message;
+  };
   const ask = async (view, parameters) => {
     const answer = await fetch(`/${view}?${new URLSearchParams({ ...parameters, token })}`);
     const value = await answer.json();
     if (!answer.ok) throw new Error(value.error);
     return value;
   };
-  const view = (name, parameters, show, place) => {
+  const view = (name, parameters, show, place, fail = report) => {
     let running = false;
     let again = false;
     const update = async () => {
@@ -30,11 +34,10 @@
         do {
           again = false;
           show(await ask(name, parameters()));
-          problem.hidden = true;
+          report("");
         } while (again);
       } catch (error) {
-        problem.textContent = error instanceof TypeError ? "compare-gan explore has ended; start it again." : error.message;
-        problem.hidden = false;
+        fail(error instanceof TypeError ? "compare-gan explore has ended; start it again." : error.message);
       }
       running = false;
       place?.classList.remove("busy");
@@ -47,8 +50,7 @@
   try {
     about = await ask("about", {});
   } catch (error) {
-    problem.textContent = error.message;
-    problem.hidden = false;
+    report(error.message);
     return;
   }
   const conditional = about.classes.length > 0;
@@ -170,7 +172,12 @@
         magnified(picture);
         return make("li", {}, picture, make("span", {}, each.distance.toPrecision(3)), make("span", {}, each.class ?? ""));
       }));
-    }, find(".near"));
+    }, find(".near"), (message) => {
+      nearby = false;
+      find("#find").hidden = false;
+      find("#near-note").textContent = message;
+      find(".near").replaceChildren();
+    });
   if (about.training) {
     find("#find").hidden = true;
     find("#near-note").textContent = about.training;
