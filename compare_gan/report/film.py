@@ -18,7 +18,8 @@ from compare_gan.report.words import count
 FORMATS = (".webp", ".gif")
 FRAMES = 100  # at most
 FRAME_S, LAST_S = 0.4, 2.5  # seconds for which a frame and the last one are shown
-EXCERPT_SIDE, EXCERPT_BYTES = 180, 150_000  # pixels, before they are magnified
+EXCERPT_SIDE, EXCERPT_TILES = 120, 3  # pixels before they are magnified, but at least so many samples
+EXCERPT_BYTES = 200_000
 SIDE = 480  # the width to which pictures are magnified, about, by an integer factor
 MARGIN, TEXT = 8, 15  # pixels around the caption, and its height
 PAPER, INK, SOFT = "#fdfdfb", "#1b1c1e", "#d9d9d4"
@@ -72,7 +73,9 @@ def film(grids: Mapping[int, Grid], suffix: str, frame_s: float = FRAME_S) -> by
 
 def excerpt(grids: Mapping[int, Grid]) -> bytes | None:
     """A small film for a page, of the upper left samples; None if it would make the page much larger."""
-    content = film({step: crop(grid, EXCERPT_SIDE) for step, grid in grids.items()}, ".webp")
+    height, width = next(iter(grids.values())).tile
+    side = max(EXCERPT_SIDE, EXCERPT_TILES * max(height, width))
+    content = film({step: crop(grid, side) for step, grid in grids.items()}, ".webp")
     return content if len(content) <= EXCERPT_BYTES else None
 
 
