@@ -150,7 +150,7 @@ def distance_figure(lines: Sequence[Record], real: float | None = None) -> Marku
         role="img",
         aria_label=f"Fréchet distance against the number of labels; at the largest number: {summary}.",
         data_x="labels:",
-        data_columns="mean;interval",
+        data_columns="mean;whisker",
     )
 
 

@@ -53,8 +53,9 @@
   for (const figure of all(".budgets")) {
     const lines = all("polyline[data-series]", figure);
     const items = lines.map((line) => {
-      const colour = line.getAttribute("class").split(" ").filter((word) => /^[cd]\d$/.test(word));
-      return make("li", {}, make("span", { class: ["key", ...colour].join(" ") }), line.dataset.series);
+      const swatch = make("span", { class: line.getAttribute("class").replace("smooth", "key") });
+      swatch.classList.add("key");
+      return make("li", {}, swatch, line.dataset.series);
     });
     figure.parentElement.before(make("ul", { class: "legend" }, ...items));
   }

@@ -93,8 +93,10 @@ def test_values_under_the_pointer_and_by_keyboard(url):
         plot.focus()
         page.keyboard.press("ArrowRight")
         text = " ".join(page.locator(".tip").inner_text().split())
-        assert text.startswith("labels: 12 mean interval")
-        assert "S3GAN 3.5 2.8 to 4.2" in text and "All labels 3.2 All labels" in text and "Real" in text
+        assert text.startswith(
+            "labels: 12 mean whisker All labels 3.2 2.88 to 3.52 S3GAN 3.5 2.8 to 4.2 No labels"
+        )
+        assert text.endswith("All labels + 10% 3.52 Real training images 1.8")
 
 
 def test_the_slider_shows_a_column_of_the_picture(url):
