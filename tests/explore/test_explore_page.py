@@ -143,7 +143,7 @@ def test_the_nearest_training_images():
         page.locator("#find").click()
         page.wait_for_selector(".near li >> nth=6")
         assert page.locator(".near li").count() == 7
-        assert page.locator(".near li >> nth=0").inner_text().split("\n") == ["0.00", "cat"]
+        assert page.locator(".near li >> nth=0").inner_text().split("\n") == ["0.00", "<b>dog</b>"]
         assert "the extractor “red”. 0.0% of held-out images" in page.locator("#near-note").inner_text()
 
 

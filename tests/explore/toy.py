@@ -13,7 +13,7 @@ def sampler(side=4, names=NAMES, prior="uniform"):
     """Images of one colour: the sum of z, the weight of class 1, and that of the last class."""
 
     def latents(seed, numbers):
-        return np.stack([np.full(len(numbers), seed % 100), numbers], 1).astype(np.float32) / 255
+        return np.stack([np.full(len(numbers), seed % 100), numbers + 1], 1).astype(np.float32) / 255
 
     def generator(z, y=None):
         y = np.zeros((len(z), 2)) if y is None else y
