@@ -58,12 +58,12 @@ def test_classes_seeds_and_columns():
         before = loaded(page, "#grid", before)
         page.locator("#columns").fill("3")
         loaded(page, "#grid", before)
-        page.wait_for_function("document.querySelectorAll('#samples .tiles button').length === 9")
+        page.wait_for_function("() => document.querySelectorAll('#samples .tiles button').length === 9")
         words = shlex.split(page.locator("#command").inner_text())
         assert words[3:-2] == ["--classes", "<b>dog</b>", "2", "it's", "--columns", "3", "--seed", "17"]
         for name in NAMES[1:]:  # the last class cannot be switched off
             page.get_by_role("button", name=name, exact=True).click()
-        page.wait_for_function("document.querySelectorAll('#samples .tiles button').length === 3")
+        page.wait_for_function("() => document.querySelectorAll('#samples .tiles button').length === 3")
         assert page.locator(".chips [aria-pressed=true]").count() == 1
 
 
@@ -78,7 +78,7 @@ def test_two_images_are_chosen_and_what_lies_between_is_shown():
         tiles.nth(10 * 3).focus()
         page.keyboard.press("ArrowRight")  # class 3, column 1: image 1 * 4 + 3
         page.keyboard.press("Enter")
-        page.wait_for_function("document.querySelector('#b + span').textContent.endsWith('image 7')")
+        page.wait_for_function("() => document.querySelector('#b + span').textContent.endsWith('image 7')")
         assert page.locator("[for=z]").inner_text() == "1.00" == page.locator("[for=y]").inner_text()
         before = page.locator("#image").get_attribute("src")
         page.locator("#z").fill("0.25")
@@ -98,9 +98,11 @@ def test_a_link_shows_the_same():
             page.locator("#seed").fill("5")
             page.locator("#samples .tiles button").nth(11).click()
             page.locator("#z").fill("0.5")
-            page.wait_for_function("document.querySelector('#command').textContent.includes('--seed 5')")
+            page.wait_for_function(
+                "() => document.querySelector('#command').textContent.includes('--seed 5')"
+            )
             link, image = page.url, loaded(page, "#image")
-            page.wait_for_function("!document.querySelector('.busy')")
+            page.wait_for_function("() => !document.querySelector('.busy')")
             image = page.locator("#image").get_attribute("src")
         assert server.token in link
         with opened(link, wait=READY) as page:
@@ -113,9 +115,13 @@ def test_the_truncation_of_gaussian_vectors():
     with served(explorer(prior="normal")) as server, opened(server.url, wait=READY) as page:
         assert page.locator("#truncation").is_disabled()
         page.locator("#truncated").check()
-        page.wait_for_function("document.querySelector('#command').textContent.includes('--truncation 1 ')")
+        page.wait_for_function(
+            "() => document.querySelector('#command').textContent.includes('--truncation 1 ')"
+        )
         page.locator("#truncation").fill("0.5")
-        page.wait_for_function("document.querySelector('#command').textContent.includes('--truncation 0.5 ')")
+        page.wait_for_function(
+            "() => document.querySelector('#command').textContent.includes('--truncation 0.5 ')"
+        )
     with served(explorer()) as server, opened(server.url, wait=READY) as page:
         assert not page.locator("#truncated").is_visible()
 
