@@ -368,6 +368,7 @@ def test_the_explorer_shows_the_pictures_of_sample(run_dir, exported, tmp_path, 
     refused(capsys, ["explore", exported, "--data", "blobs"], "--data applies only to runs")
 
 
+@pytest.mark.slow
 def test_the_explorer_finds_the_nearest_training_images(run_dir):
     arguments = parser().parse_args(["explore", str(run_dir), *FEW, "--extractor", "random"])
     shown = VIEWS["nearest"](of_run(run_dir, arguments), {"a": "0.0.1", "b": "0.1.0", "z": "0.5"})
