@@ -62,11 +62,13 @@
   // The state, and its form in the URL.
   const most = (rows) => Math.max(1, Math.floor(about.most / rows));
   const rows = () => (conditional ? state.classes.length : about.rows);
-  const state = { seed: 0, columns: 0, classes: about.classes.slice(0, 10).map((_, k) => k), truncation: "", a: "", b: "", z: 0, y: 0 };
+  const first = about.classes.slice(0, 10).map((_, k) => k);
+  const state = { seed: 0, columns: 0, classes: first, truncation: "", a: "", b: "", z: 0, y: 0 };
   const known = new URLSearchParams(location.hash.slice(1));
   for (const name of ["seed", "columns", "z", "y"]) if (known.has(name)) state[name] = Number(known.get(name)) || 0;
   for (const name of ["truncation", "a", "b"]) if (known.has(name)) state[name] = known.get(name);
-  const chosen = (known.get("classes") ?? "").split(",").filter((word) => /^\d+$/.test(word) && word < about.classes.length);
+  const words = (known.get("classes") ?? "").split(",");
+  const chosen = words.filter((word) => /^\d+$/.test(word) && word < about.classes.length);
   if (chosen.length) state.classes = chosen.map(Number);
   if (conditional && rows() > about.most) state.classes.length = about.most;
   if (!state.columns) state.columns = Math.min(10, most(rows()));
@@ -119,8 +121,10 @@
       find("#grid").alt = `${shown.rows * shown.columns} generated images, ${shown.rows} rows of ${shown.columns}`;
       find("#command").textContent = shown.command;
       if (shown.rows * shown.columns !== rows() * state.columns) return; // a newer request follows
-      tiles(grid, shown.rows * shown.columns, shown.columns, (i) => describe(pointOf(i)), (i) => select(find("[name=end]:checked").value, pointOf(i)));
-      find(".names").replaceChildren(...(conditional ? state.classes.map((k) => make("span", { title: about.classes[k] }, about.classes[k])) : []));
+      const choose = (i) => select(find("[name=end]:checked").value, pointOf(i));
+      tiles(grid, shown.rows * shown.columns, shown.columns, (i) => describe(pointOf(i)), choose);
+      const names = conditional ? state.classes.map((k) => about.classes[k]) : [];
+      find(".names").replaceChildren(...names.map((name) => make("span", { title: name }, name)));
       mark();
     }, find("#samples .picture"));
 
@@ -128,11 +132,14 @@
   const steps = (count) => Array.from({ length: count }, (_, i) => Math.round((100 * i) / (count - 1)) / 100);
   const small = about.most < 60;
   const columns = small ? 5 : 9;
-  const downwards = () => (conditional && state.a.split(".")[2] !== state.b.split(".")[2] ? steps(small ? 2 : 5) : [0]);
+  const label = (point) => point.split(".")[2];
+  const downwards = () => (label(state.a) !== label(state.b) ? steps(small ? 2 : 5) : [0]);
   const across = steps(columns);
   const ends = () => ({ a: state.a, b: state.b, truncation: state.truncation });
-  const image = view("between", () => ({ ...ends(), z: state.z, y: state.y }), (shown) => { find("#image").src = shown.picture; });
-  const closest = (list, value) => list.reduce((best, each, i) => (Math.abs(each - value) < Math.abs(list[best] - value) ? i : best), 0);
+  const place = () => ({ ...ends(), z: state.z, y: state.y });
+  const image = view("between", place, (shown) => { find("#image").src = shown.picture; });
+  const closest = (list, value) =>
+    list.reduce((best, each, i) => (Math.abs(each - value) < Math.abs(list[best] - value) ? i : best), 0);
   const here = () => {
     const tile = closest(downwards(), state.y) * columns + closest(across, state.z);
     [...find("#between .tiles").children].forEach((each, i) => {
@@ -144,11 +151,14 @@
     (shown) => {
       const picture = find("#map");
       picture.src = shown.picture;
-      picture.alt = `${shown.columns} steps of the latent vector from A to B` + (shown.rows > 1 ? ` in each row, ${shown.rows} steps of the class` : "");
+      const down = shown.rows > 1 ? `, ${shown.rows} steps of the class from top to bottom` : "";
+      picture.alt = `${shown.columns} steps of the latent vector from A to B, from left to right${down}`;
       if (shown.rows !== downwards().length) return; // a newer request follows
-      const label = (i) => `latent vector ${across[i % columns]}, class ${downwards()[Math.floor(i / columns)]}`;
-      tiles(find("#between .tiles"), shown.rows * columns, columns, label, (i) => move(across[i % columns], downwards()[Math.floor(i / columns)]));
-      find("#map-note").textContent = shown.rows > 1 ? "The latent vector changes from left to right, the class from top to bottom." : "The latent vector changes from left to right.";
+      const at = (i) => [across[i % columns], downwards()[Math.floor(i / columns)]];
+      const name = (i) => `latent vector ${at(i)[0]}, class ${at(i)[1]}`;
+      tiles(find("#between .tiles"), shown.rows * columns, columns, name, (i) => move(...at(i)));
+      const note = shown.rows > 1 ? ", the class from top to bottom" : "";
+      find("#map-note").textContent = `The latent vector changes from left to right${note}.`;
       here();
     }, find("#between .picture"));
   const thumbnails = Object.fromEntries(["a", "b"].map((end) => [end, view("between",
@@ -163,14 +173,17 @@
   // The nearest training images, once they have been asked for.
   let nearby = false;
   let timer;
-  const near = view("nearest", () => ({ ...ends(), z: state.z, y: state.y }),
+  const near = view("nearest", place,
     ({ neighbours, extractor, share_nearer: share }) => {
-      const real = share === null ? "" : ` ${(100 * share).toFixed(share < 0.1 ? 1 : 0)}% of held-out images are nearer to a training image than this one is.`;
-      find("#near-note").textContent = `Distances between features of the extractor \u201c${extractor}\u201d.${real}`;
+      const percent = share === null ? "" : (100 * share).toFixed(share < 0.1 ? 1 : 0);
+      const real = percent && ` ${percent}% of held-out images are nearer to a training image than this one is.`;
+      const note = `Distances between features of the extractor \u201c${extractor}\u201d.${real}`;
+      find("#near-note").textContent = note;
       find(".near").replaceChildren(...neighbours.map((each) => {
         const picture = make("img", { src: each.picture, alt: `training image ${each.index}` });
         magnified(picture);
-        return make("li", {}, picture, make("span", {}, each.distance.toPrecision(3)), make("span", {}, each.class ?? ""));
+        const lines = [each.distance.toPrecision(3), each.class ?? ""].map((text) => make("span", {}, text));
+        return make("li", {}, picture, ...lines);
       }));
     }, find(".near"), (message) => {
       nearby = false;
@@ -249,9 +262,15 @@
   find("#truncated").checked = state.truncation !== "";
   find("#truncation").value = state.truncation || 1;
   truncate();
-  for (const name of ["#truncated", "#truncation"]) find(name).addEventListener("input", () => { truncate(); everything(); });
-  for (const name of ["z", "y"]) find(`#${name}`).addEventListener("input", () => move(Number(find("#z").value), Number(find("#y").value)));
-  for (const radio of all("[name=end]")) radio.addEventListener("click", () => move(...(radio.value === "a" ? [0, 0] : [1, 1])));
+  for (const name of ["#truncated", "#truncation"])
+    find(name).addEventListener("input", () => {
+      truncate();
+      everything();
+    });
+  for (const name of ["#z", "#y"])
+    find(name).addEventListener("input", () => move(Number(find("#z").value), Number(find("#y").value)));
+  for (const radio of all("[name=end]"))
+    radio.addEventListener("click", () => move(...(radio.value === "a" ? [0, 0] : [1, 1])));
 
   // Classes: buttons that are on or off; rows are in the order of the classes.
   const chips = about.classes.map((name, k) => {

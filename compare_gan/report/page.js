@@ -87,7 +87,8 @@
     places.sort((a, b) => a.x - b.x);
     if (!places.length) continue;
     const marks = chart.appendChild(make("g", { class: "marks" }));
-    const nearest = (list, x) => list.reduce((best, one, i) => (Math.abs(one - x) < Math.abs(list[best] - x) ? i : best), 0);
+    const nearest = (list, x) =>
+      list.reduce((best, one, i) => (Math.abs(one - x) < Math.abs(list[best] - x) ? i : best), 0);
     let chosen = places.length - 1;
     const show = () => {
       const { label, x } = places[chosen];
@@ -97,11 +98,14 @@
       marks.replaceChildren();
       for (const { line, points, at, values, more } of curves) {
         const i = at.length ? nearest(points.map((point) => point[0]), x) : 0;
-        if (line.classList.contains("off") || (at.length && at[i] !== label && Math.abs(points[i][0] - x) > 4)) continue;
+        const other = at.length && at[i] !== label; // curves need not have the same steps
+        if (line.classList.contains("off") || (other && Math.abs(points[i][0] - x) > 4)) continue;
         const colour = line.getAttribute("class").replace(/smooth|whisker/, "");
-        if (at.length) marks.append(make("circle", { class: `dot ${colour}`, cx: points[i][0], cy: points[i][1], r: 3.2 }));
+        const [cx, cy] = points[i];
+        if (at.length) marks.append(make("circle", { class: `dot ${colour}`, cx, cy, r: 3.2 }));
         const swatch = make("td", {}, make("span", { class: `key ${colour}` }));
-        rows.push(make("tr", {}, swatch, make("th", {}, line.dataset.series + (at.length && at[i] !== label ? ` at ${at[i]}` : "")), make("td", {}, values[i]), make("td", {}, more[i] ?? "")));
+        const name = make("th", {}, line.dataset.series + (other ? ` at ${at[i]}` : ""));
+        rows.push(make("tr", {}, swatch, name, make("td", {}, values[i]), make("td", {}, more[i] ?? "")));
       }
       const heads = split(chart.dataset.columns).map((head) => make("td", {}, head));
       const first = make("th", { colspan: 2 }, `${chart.dataset.x} ${label}`);
@@ -113,7 +117,8 @@
     };
     const point = (event) => {
       const box = chart.getBoundingClientRect();
-      chosen = nearest(places.map((place) => place.x), ((event.clientX - box.left) * chart.viewBox.baseVal.width) / box.width);
+      const x = ((event.clientX - box.left) * chart.viewBox.baseVal.width) / box.width;
+      chosen = nearest(places.map((place) => place.x), x);
       show();
     };
     const leave = () => {
@@ -145,11 +150,13 @@
     const picture = figure.querySelector("img");
     if (picture.className) canvas.classList.add(picture.className);
     picture.before(canvas);
-    return { figure, picture, canvas, steps: figure.dataset.steps.split(" ").map(Number), note: figure.querySelector(".at") };
+    const own = figure.dataset.steps.split(" ").map(Number);
+    return { figure, picture, canvas, steps: own, note: figure.querySelector(".at") };
   });
   const steps = [...new Set(runs.flatMap((run) => run.steps))].sort((a, b) => a - b);
   if (!steps.length) return;
-  const slider = make("input", { type: "range", min: 0, max: steps.length - 1, value: steps.length - 1, "aria-label": "training step" });
+  const last = steps.length - 1;
+  const slider = make("input", { type: "range", min: 0, max: last, value: last, "aria-label": "training step" });
   const output = make("output");
   const draw = () => {
     const step = steps[slider.value];
@@ -163,7 +170,11 @@
       canvas.height = height;
       const context = canvas.getContext("2d");
       for (let row = 0; row < rows; row++)
-        context.drawImage(picture, column * (width + gap), row * (height + gap), width, height, row * (width + gap), 0, width, height);
+        context.drawImage(
+          picture,
+          ...[column * (width + gap), row * (height + gap), width, height], // from
+          ...[row * (width + gap), 0, width, height], // to
+        );
       note.textContent = `, step ${own[column].toLocaleString("en")}`;
       canvas.setAttribute("aria-label", figure.textContent);
       all(".steps span", figure).forEach((label, i) => label.classList.toggle("now", i === column));
