@@ -11,7 +11,7 @@ import numpy as np
 
 from compare_gan.core.defaults import EVAL_RUNS, EVAL_SEED, STATISTICS_EXAMPLES
 from compare_gan.core.errors import UserError
-from compare_gan.core.files import read_text
+from compare_gan.core.files import read_text, user_cache
 from compare_gan.core.placement import Placement
 from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import CONFIG, EXPORT, SCORES
@@ -19,12 +19,13 @@ from compare_gan.core.sampler import Sampler
 from compare_gan.core.types import GANState
 from compare_gan.data import ImageDataset, LoadOptions
 from compare_gan.evaluation.evaluate import check_settings, metric_names
+from compare_gan.evaluation.neighbours import TrainingImages, training_images
 from compare_gan.evaluation.options import EvalOptions, eval_extractor, eval_settings
 from compare_gan.evaluation.run_data import (
     data_of_run,
     with_images_of_run,
     with_training_classes,
-    with_training_labels,
+    with_training_images,
 )
 from compare_gan.evaluation.scores import read_scores, validate_score_filename
 from compare_gan.evaluation.steps import Evaluation, select_steps
@@ -242,7 +243,7 @@ class Run:
         dataset = with_images_of_run(self.run_dir, self.about, dataset)
         extractor, settings = eval_extractor(options, dataset), eval_settings(options, dataset)
         if not in_memory and any("train" in METRICS[name].needs for name in settings.metrics):
-            dataset = with_training_labels(dataset, self.run_dir, self.about)
+            dataset = with_training_images(dataset, self.run_dir, self.about)
         dataset = with_training_classes(dataset, tuple(self.about["class_names"]))
         check_settings(settings, self.gan, dataset, extractor, lenient=options.metrics is None)
         template = Placement.create().replicate(self.template())
@@ -261,6 +262,33 @@ class Run:
           UserError: the data is missing, its images have another size, or its label file has changed.
         """
         return data_of_run(self.run_dir, self.about, source, load_options)
+
+    def training_images(
+        self, extractor: str | Extractor | None = None, data: ImageDataset | None = None
+    ) -> TrainingImages:
+        """The images that this run was trained on, to find those nearest to a generated image.
+
+        >>> data = cg.open_dataset("digits")
+        >>> run = cg.train(cg.presets.small(data.spec), data, "runs/near", steps=1)
+        near: 1/1 ...
+        >>> found = run.training_images().nearest(run.sample(2), k=3)
+        >>> found.rows.shape, found.distances.shape
+        ((2, 3), (2, 3))
+
+        Args:
+          extractor: a name, a file, or an `Extractor`; None: as in `evaluate`. Its features of the training
+            images are kept in the cache folder of the user.
+          data: the data set; None: that of the run.
+
+        Raises:
+          UserError: the data is missing or has other images, or the extractor does not support them.
+        """
+        if data is None and self.dataset is not None:
+            dataset = self.dataset
+        else:
+            dataset = with_training_images(data or self.open_data(), self.run_dir, self.about)
+        options = EvalOptions(extractor)
+        return training_images(dataset, eval_extractor(options, dataset), user_cache() / "features")
 
     def export(
         self,

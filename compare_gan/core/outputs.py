@@ -95,6 +95,9 @@ def is_ours(path: Path) -> bool:
                     return f"{WRITTEN_BY}.npy" in members or f"{ABOUT_ARRAY}.npy" in members
             case ".onnx":
                 return PRODUCER in _head(path)[:64]
+            case ".gif":
+                with Image.open(path) as image:
+                    return image.info.get("comment") == MARK.encode()
             case _:
                 with Image.open(path) as image:
                     return str(image.getexif().get(SOFTWARE, "")).startswith(MARK)

@@ -59,24 +59,43 @@ class Sampler:
           UserError: the seed is out of range, or the latent vectors cannot be truncated.
           NotFinite: pixels are NaN or infinite.
         """
-        if not 0 <= seed < NUM_SEEDS:
-            raise UserError(f"seed {seed} is not in 0..{NUM_SEEDS - 1}")
-        check_truncation(self.prior, truncation)
+        self.check(seed, truncation)
         chosen = np.arange(self.num_classes) if classes is None else np.asarray(classes)
         h, w, _ = self.image_shape
         size = min(count, BATCH, max(1, BATCH_PIXELS // (h * w)))
         for start in range(0, count, size):
             indices = np.arange(start, start + size, dtype=np.int32)
-            z = self.latents(np.uint32(seed), indices)
-            if truncation is not None:
-                z = truncate(z, self.prior, truncation)
+            z = self.vectors(seed, indices, truncation)
             labels = chosen[indices % len(chosen)] if len(chosen) else None
-            y = () if labels is None else (one_hot(labels, self.num_classes),)
-            images = np.asarray(self.generator(z, *y))
-            if not np.isfinite(images).all():
-                raise NotFinite("generated images contain NaN or Inf; training has diverged")
+            images = self.draw(z, None if labels is None else one_hot(labels, self.num_classes))
             kept = min(size, count - start)
-            yield to_uint8(images[:kept]), None if labels is None else labels[:kept]
+            yield images[:kept], None if labels is None else labels[:kept]
+
+    def check(self, seed: int, truncation: float | None) -> None:
+        """Checks a seed and a truncation.
+
+        Raises:
+          UserError: the seed is out of range, or the latent vectors cannot be truncated.
+        """
+        if not 0 <= seed < NUM_SEEDS:
+            raise UserError(f"seed {seed} is not in 0..{NUM_SEEDS - 1}")
+        check_truncation(self.prior, truncation)
+
+    def vectors(self, seed: int, indices: np.ndarray, truncation: float | None = None) -> Any:
+        """The latent vectors [B, Z] of images with indices [B] int32, see `batches`."""
+        z = self.latents(np.uint32(seed), indices)
+        return z if truncation is None else truncate(z, self.prior, truncation)
+
+    def draw(self, z: Any, y: np.ndarray | None) -> np.ndarray:
+        """Images [B, H, W, C] uint8 of latent vectors z [B, Z] and class weights y [B, K], or None.
+
+        Raises:
+          NotFinite: pixels are NaN or infinite.
+        """
+        images = np.asarray(self.generator(z, *(() if y is None else (y,))))
+        if not np.isfinite(images).all():
+            raise NotFinite("generated images contain NaN or Inf; training has diverged")
+        return to_uint8(images)
 
     def images(
         self,
@@ -122,6 +141,21 @@ def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
     y = np.zeros((len(labels), num_classes), np.float32)
     y[np.arange(len(labels)), labels] = 1
     return y
+
+
+def spherical(a: Array, b: Array, t: Array) -> Array:
+    """Spherical interpolation between a and b [N, Z] at t [T], with linearly interpolated length: [N, T, Z].
+
+    Shoemake, https://dl.acm.org/doi/10.1145/325165.325242. Unlike with linear interpolation, points between
+    Gaussian vectors are about as likely as the vectors themselves.
+    """
+    length_a, length_b = (jnp.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    angle = jnp.arccos(jnp.clip(jnp.sum(a * b, -1, keepdims=True) / (length_a * length_b), -0.9999, 0.9999))
+    angle, t = angle[:, None], t[None, :, None]
+    direction = (
+        jnp.sin((1 - t) * angle) * (a / length_a)[:, None] + jnp.sin(t * angle) * (b / length_b)[:, None]
+    )
+    return direction / jnp.sin(angle) * ((1 - t) * length_a[:, None] + t * length_b[:, None])
 
 
 def row_by_row(images: np.ndarray, rows: int) -> np.ndarray:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from compare_gan.core.errors import UserError
-from compare_gan.core.run_files import ABOUT, TRAINING_LABELS
+from compare_gan.core.label_methods import find_method
+from compare_gan.core.run_files import ABOUT, KEPT, TRAINING_LABELS
 from compare_gan.data import ImageDataset, LoadOptions, open_dataset
 from compare_gan.data.labels import describe_choice, labelled_only, relabelled
 from compare_gan.data.loading import with_channels
+from compare_gan.data.validation import with_validation
 from compare_gan.evaluation.classes import with_classes
 
 
@@ -98,6 +100,29 @@ def with_training_labels(dataset: ImageDataset, run_dir: Path, about: Mapping[st
         check_label_file(run_dir, about)
         dataset = relabelled(dataset, _label_choice(run_dir, labels))
     return labelled_only(dataset) if about.get("labelled_only") else dataset
+
+
+def with_training_images(dataset: ImageDataset, run_dir: Path, about: Mapping[str, Any]) -> ImageDataset:
+    """The data set with exactly the images and labels that a run was trained on.
+
+    A run may have left out unlabelled images or, for validation, a fraction of all images.
+
+    Raises:
+      UserError: a label file is missing or has changed, or the data set has another number of images.
+    """
+    dataset = with_training_labels(dataset, run_dir, about)
+    method = find_method(str(about.get("method")))
+    if method is not None and method.labels == "few_only" and (run_dir.parent / KEPT).exists():
+        dataset = labelled_only(relabelled(dataset, str(run_dir.parent / KEPT)))
+    if about.get("validation"):
+        dataset, _ = with_validation(dataset, about["validation"], about["seed"])
+    expected = (about.get("fingerprint") or {}).get("images")
+    if expected not in (None, len(dataset.train)):
+        raise UserError(
+            f"{run_dir}: was trained on {expected} images, but {dataset.name} has {len(dataset.train)} "
+            "training images; what compares with training images needs --data with those of the run"
+        )
+    return dataset
 
 
 def _label_choice(run_dir: Path, labels: Mapping[str, Any]) -> str:

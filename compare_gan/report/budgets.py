@@ -128,7 +128,14 @@ def distance_figure(lines: Sequence[Record], real: float | None = None) -> Marku
     styles = styles_of(curves)
     drawn = [draw(c, s, x, y, h) for c, s, h in zip(curves, styles, heights, strict=True)]
     names = [
-        tag("text", name_of(c.method), class_=s.css_class, x=WIDTH - RIGHT + 12, y=px(h + 3.5))
+        tag(
+            "text",
+            name_of(c.method),
+            class_=s.css_class,
+            x=WIDTH - RIGHT + 12,
+            y=px(h + 3.5),
+            data_series=name_of(c.method),
+        )
         for c, s, h in zip(curves, styles, heights, strict=True)
     ]
     summary = ", ".join(f"{name_of(c.method)} {c.mean[-1]:.3g}" for c in curves)
@@ -141,6 +148,8 @@ def distance_figure(lines: Sequence[Record], real: float | None = None) -> Marku
         class_="chart budgets",
         role="img",
         aria_label=f"Fréchet distance against the number of labels; at the largest number: {summary}.",
+        data_x="labels:",
+        data_columns="mean;whisker",
     )
 
 
@@ -192,22 +201,39 @@ def styles_of(curves: Sequence[Curve]) -> list[Style]:
 
 def draw(curve: Curve, style: Style, x: Axis, y: Axis, name_at: float) -> list[Markup]:
     """Whiskers, line and points of a curve; for a level, a line that leads to its name."""
-    css_class = style.css_class
+    css_class, name = style.css_class, name_of(curve.method)
+    ends = zip(curve.low, curve.high, strict=True)
+    readings = {  # what page.js shows under the pointer
+        "data_series": name,
+        "data_at": ";".join(map(count, curve.labels)) or None,
+        "data_values": ";".join(f"{value:.4g}" for value in curve.mean),
+        "data_more": ";".join(f"{low:.4g} to {high:.4g}" if low < high else "" for low, high in ends),
+    }
     if not len(curve.labels):
         at = px(y.at(curve.mean[-1]))
         points = f"{x.start},{at} {x.end},{at} {x.end + 9},{px(name_at)}"
-        return [tag("polyline", class_=css_class, points=points)]
+        return [tag("polyline", class_=css_class, points=points, **readings)]
     across = [x.at(n) + style.shift for n in curve.labels]
     middles = [y.at(value) for value in curve.mean]
     parts = [
-        tag("line", class_=f"whisker {css_class}", x1=px(a), x2=px(a), y1=px(y.at(low)), y2=px(y.at(high)))
+        tag(
+            "line",
+            class_=f"whisker {css_class}",
+            x1=px(a),
+            x2=px(a),
+            y1=px(y.at(low)),
+            y2=px(y.at(high)),
+            data_series=name,
+        )
         for a, low, high in zip(across, curve.low, curve.high, strict=True)
     ]
     line = " ".join(f"{px(a)},{px(b)}" for a, b in zip(across, middles, strict=True))
-    parts.append(tag("polyline", class_=f"smooth {css_class}", points=line))
+    parts.append(tag("polyline", class_=f"smooth {css_class}", points=line, **readings))
     for a, b, n, value in zip(across, middles, curve.labels, curve.mean, strict=True):
-        tooltip = tag("title", f"{name_of(curve.method)}, {count(n)} labels: {value:.4g}")
-        parts.append(tag("circle", tooltip, class_=f"dot {css_class}", cx=px(a), cy=px(b), r=3))
+        tooltip = tag("title", f"{name}, {count(n)} labels: {value:.4g}")
+        parts.append(
+            tag("circle", tooltip, class_=f"dot {css_class}", cx=px(a), cy=px(b), r=3, data_series=name)
+        )
     return parts
 
 

@@ -97,8 +97,8 @@ def curves(series: Sequence[Series], axes: Axes, *, label: str, description: str
     frame.append(
         tag("line", class_="axis", x1=LEFT, x2=WIDTH - RIGHT, y1=HEIGHT - BOTTOM, y2=HEIGHT - BOTTOM)
     )
-    lines = [polyline(axes, s.x, s.y, f"raw {stroke(s.colour)}") for s in series]
-    lines += [polyline(axes, s.x, smooth(s.y), f"smooth {stroke(s.colour)}") for s in series]
+    lines = [polyline(axes, s.x, s.y, f"raw {stroke(s.colour)}", data_series=s.name) for s in series]
+    lines += [polyline(axes, s.x, smooth(s.y), f"smooth {stroke(s.colour)}", **readings(s)) for s in series]
     inner = (LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
     sizes = dict(zip(("x", "y", "width", "height"), inner, strict=True))
     plot = tag("svg", *lines, viewBox=" ".join(map(str, inner)), **sizes)  # a nested svg clips the lines
@@ -110,13 +110,23 @@ def curves(series: Sequence[Series], axes: Axes, *, label: str, description: str
         class_="chart",
         role="img",
         aria_label=description,
+        data_x="step",
+        data_columns="logged;average",
     )
 
 
-def polyline(axes: Axes, x: np.ndarray, y: np.ndarray, style: str) -> Markup:
-    """A downsampled curve with CSS class `style`."""
+def polyline(axes: Axes, x: np.ndarray, y: np.ndarray, style: str, **data: str) -> Markup:
+    """A downsampled curve with CSS class `style`; `data` are attributes for page.js."""
     points = axes.at(downsample(x), downsample(y))
-    return tag("polyline", class_=style, points=" ".join(f"{px(a)},{px(b)}" for a, b in points))
+    return tag("polyline", class_=style, points=" ".join(f"{px(a)},{px(b)}" for a, b in points), **data)
+
+
+def readings(series: Series) -> dict[str, str]:
+    """The values at each point of a curve, which page.js shows under the pointer."""
+    columns = {"at": series.x, "values": series.y, "more": smooth(series.y)}
+    formats = {"at": "{:,.0f}", "values": "{:.4g}", "more": "{:.4g}"}
+    texts = {key: ";".join(map(formats[key].format, downsample(values))) for key, values in columns.items()}
+    return {"data_series": series.name} | {f"data_{key}": text for key, text in texts.items()}
 
 
 def stroke(index: int) -> str:

@@ -37,10 +37,10 @@ def gap_of(height: int) -> int:
     return max(1, height // 32)
 
 
-def crop(grid: Grid) -> Grid:
-    """The upper left part of a grid, at most MAX_SIDE pixels wide and high, to limit the page size."""
+def crop(grid: Grid, side: int = MAX_SIDE) -> Grid:
+    """The upper left part of a grid, at most `side` pixels wide and high, to limit the page size."""
     height, width = grid.tile
-    rows, columns = min(grid.rows, max(1, MAX_SIDE // height)), min(grid.columns, max(1, MAX_SIDE // width))
+    rows, columns = min(grid.rows, max(1, side // height)), min(grid.columns, max(1, side // width))
     return Grid(grid.pixels[: rows * height, : columns * width], rows, columns, grid.tile)
 
 
@@ -58,4 +58,9 @@ def data_uri(pixels: np.ndarray) -> str:
     """A PNG data URI of an RGBA image uint8 [H, W, 4]."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return uri(buffer.getvalue(), "png")
+
+
+def uri(content: bytes, kind: str) -> str:
+    """A data URI of an image file."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,6 +1,5 @@
 """A study folder as one self-contained HTML page."""
 
-from importlib import resources
 from pathlib import Path
 
 from compare_gan.core.errors import UserError
@@ -11,10 +10,8 @@ from compare_gan.core.words import listed
 from compare_gan.report import panels, tables, worth
 from compare_gan.report.collect import Record, StudyReport, collect_study, number
 from compare_gan.report.markup import Markup, join, tag
+from compare_gan.report.shell import document
 from compare_gan.report.words import command_line, count, name_of, percent
-
-# The page loads nothing and runs no script, whatever the files of the study contain.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def write_report(study: Path, out: Path) -> None:
@@ -48,23 +45,13 @@ def page(study: StudyReport) -> str:
     ]
     shown = [(name, title, body) for name, title, body in sections if body]
     links = [tag("li", tag("a", title, href=f"#{name}")) for name, title, _ in shown]
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        Markup(GENERATOR),
-        tag("title", title(study)),
-        tag("style", Markup(resources.files(__package__).joinpath("style.css").read_text("utf-8"))),
-    )
-    body = tag(
-        "body",
+    return document(
+        title(study),
         tag("header", tag("h1", title(study)), introduction(study), pipeline(study), findings(study)),
         tag("nav", tag("ul", *links), aria_label="Sections"),
         tag("main", *(tag("section", tag("h2", title), body, id=name) for name, title, body in shown)),
         footer(study),
     )
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
 
 
 def title(study: StudyReport) -> str:

@@ -1,8 +1,10 @@
 """The graphical sections of the page: labels, samples, their evolution, interpolations, training curves."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from PIL import Image
 
 from compare_gan.core.label_methods import find_method
 from compare_gan.core.words import listed
@@ -10,6 +12,7 @@ from compare_gan.report import figures
 from compare_gan.report.budgets import distance_figure
 from compare_gan.report.charts import Axes, Series, axes_for, curves, heat_map, legend
 from compare_gan.report.collect import Grid, LabelAccuracy, LabelQuality, Log, StudyReport, curve, number
+from compare_gan.report.film import excerpt
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.tables import class_table
 from compare_gan.report.words import ABSENT, compact, count, name_of, percent
@@ -201,10 +204,38 @@ def evolution(study: StudyReport) -> Markup:
             name, first, last = name_of(m.key), min(m.samples), max(m.samples)
             alt = f"{name}: the same latent vectors (rows) at {len(grids)} steps, {first} to {last}."
             pixels = figures.evolution(grids)
-            pictures.append(
-                picture(pixels, grids[0], name, THREE_COLUMNS, alt, below=step_axis(list(m.samples)))
-            )
-    return gallery("Each row is a fixed latent vector, each column a training step.", pictures)
+            note = tag("span", f", steps {count(first)} to {count(last)}", class_="at")
+            axis = step_axis(list(m.samples))
+            layout = (*grids[0].tile, figures.gap_of(grids[0].tile[0]))
+            data = {"data_steps": words(m.samples), "data_tile": words(layout)}  # for the slider of page.js
+            pictures.append(picture(pixels, grids[0], name, THREE_COLUMNS, alt, note, axis, **data))
+    shown = gallery("Each row is a fixed latent vector, each column a training step.", pictures)
+    return join(shown, films(study)) if pictures else Markup()
+
+
+def films(study: StudyReport) -> Markup:
+    """Small films of the samples, folded up, so that nothing moves unless the reader wants it."""
+    pictures = []
+    for m in study.runs:
+        if len(m.samples) > 1 and (content := excerpt(m.samples)):
+            with Image.open(io.BytesIO(content)) as opened:
+                w, h = opened.size
+            name = name_of(m.key)
+            alt = f"{name}: a film of the samples over {len(m.samples)} steps."
+            image = tag("img", src=figures.uri(content, "webp"), width=w, height=h, alt=alt)
+            sizes = f"--wide:{min(w, THREE_COLUMNS)}px;--phone:{min(w, PHONE)}px"
+            pictures.append(tag("figure", image, tag("figcaption", tag("strong", name)), style=sizes))
+    if not pictures:
+        return Markup()
+    note = tag("p", "compare-gan film makes a film of all samples and steps of a run.", class_="note")
+    return tag(
+        "details", tag("summary", "Films"), tag("div", *pictures, class_="pictures"), note, class_="films"
+    )
+
+
+def words(numbers: Iterable[int]) -> str:
+    """Numbers with spaces in between."""
+    return " ".join(map(str, numbers))
 
 
 def step_axis(steps: Sequence[int]) -> Markup:
@@ -238,7 +269,14 @@ def gallery(caption: str, pictures: Sequence[Markup]) -> Markup:
 
 
 def picture(
-    pixels: np.ndarray, grid: Grid, name: str, width: int, alt: str, note: str = "", below: str = ""
+    pixels: np.ndarray,
+    grid: Grid,
+    name: str,
+    width: int,
+    alt: str,
+    note: str = "",
+    below: str = "",
+    **data: str,
 ) -> Markup:
     """An image with a caption, magnified by an integer factor to at most `width` CSS pixels."""
     h, w = pixels.shape[:2]
@@ -246,7 +284,7 @@ def picture(
     sizes = f"--wide:{wide}px;--phone:{phone}px"
     crisp = "crisp" if max(grid.tile) < figures.CRISP_BELOW else None
     image = tag("img", src=figures.data_uri(pixels), width=w, height=h, alt=alt, class_=crisp)
-    return tag("figure", image, below, tag("figcaption", tag("strong", name), note), style=sizes)
+    return tag("figure", image, below, tag("figcaption", tag("strong", name), note), style=sizes, **data)
 
 
 def training(study: StudyReport) -> Markup:

@@ -163,7 +163,8 @@ def percentage(value: float) -> str:
 
 def cell(label: str, value: float | None, show: Callable[[float], str]) -> Markup:
     """A table cell with a formatted value, or a dash; phones also show `label`."""
-    return tag("td", ABSENT if value is None else show(value), data_label=label, title=value)
+    text = ABSENT if value is None else show(value)
+    return tag("td", text, data_label=label, data_value=value, title=value)
 
 
 def estimate(line: Record, name: str, show: Callable[[float], str]) -> Markup:
@@ -174,7 +175,7 @@ def estimate(line: Record, name: str, show: Callable[[float], str]) -> Markup:
     half_width = "" if ends is None else f" ± {show(ends[1] - average).rstrip('%')}"
     tooltip = ", ".join(map(show, values(line, name))) or show(average)
     text = tag("span", show(average), tag("small", half_width))  # one box, next to the label on phones
-    return tag("td", text, data_label=heading(name), title=tooltip)
+    return tag("td", text, data_label=heading(name), data_value=average, title=tooltip)
 
 
 def ratio_cell(line: Record, other: str = ALL_LABELS, label: str = RATIO) -> Markup:
@@ -186,7 +187,7 @@ def ratio_cell(line: Record, other: str = ALL_LABELS, label: str = RATIO) -> Mar
     note = "" if ends is None else f" {ends[0]:.2f} to {ends[1]:.2f}"
     judged = SHORT_VERDICTS.get(str(line.get("verdict"))) if other == ALL_LABELS else None
     words = f"{note}, {judged}" if note and judged else note
-    return tag("td", tag("span", f"{size:.2f}", tag("small", words)), data_label=label)
+    return tag("td", tag("span", f"{size:.2f}", tag("small", words)), data_label=label, data_value=size)
 
 
 def dot_plot(

@@ -15,6 +15,7 @@ from compare_gan.core.pictures import to_uint8, write_grid
 from compare_gan.core.placement import Placement
 from compare_gan.core.processes import broadcast_from_main, is_main_process
 from compare_gan.core.run_files import INTERPOLATIONS, SAMPLES
+from compare_gan.core.sampler import spherical
 from compare_gan.core.types import Array, GANState
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.inference import compiled_sample, inference_state
@@ -95,18 +96,3 @@ class SampleWriter:
 def sample_std(images: np.ndarray) -> float:
     """The standard deviation over images [N, H, W, C] in [0, 1], averaged over pixels and channels."""
     return float(images.std(0, dtype=np.float64).mean())
-
-
-def spherical(a: Array, b: Array, t: Array) -> Array:
-    """Spherical interpolation between a and b [N, Z] at t [T], with linearly interpolated length: [N, T, Z].
-
-    Shoemake, https://dl.acm.org/doi/10.1145/325165.325242. Unlike with linear interpolation, points between
-    Gaussian vectors are about as likely as the vectors themselves.
-    """
-    length_a, length_b = (jnp.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    angle = jnp.arccos(jnp.clip(jnp.sum(a * b, -1, keepdims=True) / (length_a * length_b), -0.9999, 0.9999))
-    angle, t = angle[:, None], t[None, :, None]
-    direction = (
-        jnp.sin((1 - t) * angle) * (a / length_a)[:, None] + jnp.sin(t * angle) * (b / length_b)[:, None]
-    )
-    return direction / jnp.sin(angle) * ((1 - t) * length_a[:, None] + t * length_b[:, None])

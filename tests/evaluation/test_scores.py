@@ -230,6 +230,6 @@ def test_the_table(tmp_path):
     assert "sets of one GAN" in scores_page(header, body, notes(body))
     assert len(text(header, [["a", "20", "2.5", "x"]]).splitlines()) == 2
     assert "<td>2.5 ± 0.25</td>" in scores_page(header, body, [])
-    assert "<script" not in scores_page(["<script>"], [], ["<script>"])
+    assert scores_page(["<script>"], [], ["<script>"]).count("<script") == 1  # that of the page
     with pytest.raises(UserError, match="no run has a score 'fid'"):
         table(rows, ["fid"])

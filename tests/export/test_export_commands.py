@@ -1,9 +1,11 @@
 """The commands `compare-gan export` and `compare-gan sample`."""
 
+import base64
 import dataclasses
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,18 +17,20 @@ import pytest
 from jax import export
 from PIL import Image
 
+from compare_gan.commands.explore import of_export, of_run
 from compare_gan.config.parse import parse
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import sha256_of
 from compare_gan.data import open_dataset
 from compare_gan.evaluation.scores import read_scores
+from compare_gan.explore.views import VIEWS
 from compare_gan.export.card import training_facts
 from compare_gan.export.folder import open_sampler, read_metadata
 from compare_gan.export.loader import load
 from compare_gan.features import open_extractor
 from compare_gan.gans.inference import sample
 from compare_gan.gans.standing import with_standing_stats
-from compare_gan.main import main
+from compare_gan.main import main, parser
 from compare_gan.runs import open_run
 from compare_gan.training.checkpoints import Checkpoints
 from compare_gan.training.run_dir import describe_run
@@ -344,3 +348,31 @@ def test_errors_are_one_line(run_dir, exported, tmp_path, capsys):
             "an export has a single generator",
         )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_explorer_shows_the_pictures_of_sample(run_dir, exported, tmp_path, capsys):
+    """The command that the page shows writes the same bytes, from a run and from its export."""
+    words, pictures = {"seed": "3", "columns": "2", "classes": "2,0"}, []
+    for opened, source, more in ((of_run, run_dir, FEW), (of_export, exported, ())):
+        explorer = opened(source, parser().parse_args(["explore", str(source), *more]))
+        shown = VIEWS["samples"](explorer, words)
+        _, *command = shlex.split(shown["command"])
+        run_command(*command[:-1], tmp_path / "x.png", "--overwrite")
+        pictures.append(base64.b64decode(shown["picture"].split(",")[1]))
+        assert pictures[-1] == (tmp_path / "x.png").read_bytes()
+    assert pictures[0] == pictures[1] and explorer.facts[-1] == "step 4"
+    capsys.readouterr()
+    refused(
+        capsys, ["explore", exported, "--step", "4"], "--step and --statistics_examples apply only to runs"
+    )
+    refused(capsys, ["explore", exported, "--data", "blobs"], "--data applies only to runs")
+
+
+@pytest.mark.slow
+def test_the_explorer_finds_the_nearest_training_images(run_dir):
+    arguments = parser().parse_args(["explore", str(run_dir), *FEW, "--extractor", "random"])
+    shown = VIEWS["nearest"](of_run(run_dir, arguments), {"a": "0.0.1", "b": "0.1.0", "z": "0.5"})
+    distances = [each["distance"] for each in shown["neighbours"]]
+    assert len(distances) == 7 and distances == sorted(distances) and 0 <= shown["share_nearer"] <= 1
+    names = open_dataset("blobs").class_names
+    assert shown["extractor"] == "random" and {each["class"] for each in shown["neighbours"]} <= set(names)

@@ -1,6 +1,7 @@
 """The report page, parsed as HTML."""
 
 import base64
+import hashlib
 import io
 import json
 import shutil
@@ -28,6 +29,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.rows: list[list[str]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.feed(html)
         self.close()
         assert self.open == []
@@ -45,6 +47,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+            return
         self.text += data
         if {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
@@ -88,13 +93,21 @@ def test_a_complete_study_has_every_section_in_order(study):
     assert "S3GAN.seed = 1  # <&>" in page.text
 
 
-def test_the_page_loads_nothing_and_runs_no_script(study):
+def test_the_page_loads_nothing_and_runs_only_the_script_in_its_policy(study):
     page = report(study)
+    (script,) = page.scripts
+    assert page.all("script") == [{}] and "<" + "/script" not in script and "<!--" not in script
+    (policy,) = [each["content"] for each in page.all("meta") if "http-equiv" in each]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.split("; ") == [
+        "default-src 'none'", "img-src data:", "style-src 'unsafe-inline'", f"script-src 'sha256-{digest}'"
+    ]  # fmt: skip
     for tag, attrs in page.elements:
-        assert tag not in ("script", "link", "iframe", "object", "base")
+        assert tag not in ("link", "iframe", "object", "base")
         assert not any(name.startswith("on") for name in attrs)
         assert attrs.get("href", "#").startswith("#")
-        assert attrs.get("src", "data:").startswith("data:image/png;base64,") or tag != "img"
+        kinds = ("data:image/png;base64,", "data:image/webp;base64,")
+        assert attrs.get("src", "data:").startswith(kinds) or tag != "img"
     ids = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
     assert {attrs["href"][1:] for attrs in page.all("a")} <= ids
     style = (Path(__file__).parents[2] / "compare_gan/report/style.css").read_text()
@@ -105,9 +118,10 @@ def test_images_have_the_declared_sizes_and_alt_texts(study):
     page = report(study)
     images = page.all("img")
     sheet, strip, walk = (5 * 5 - 1, 3 * 5 - 1), (10 * 5 - 1, 3 * 5 - 1), (7 * 5 - 1, 2 * 5 - 1)
-    assert image_sizes(page) == [(4, 4)] * 2 + [sheet] * 4 + [strip] * 3 + [walk] * 3
+    film = (20 * 24 + 2 * 8, 20 * 14 + 15 + 5 * 8)  # magnified, with margins and the step
+    assert image_sizes(page) == [(4, 4)] * 2 + [sheet] * 4 + [strip] * 3 + [film] * 3 + [walk] * 3
     assert [(int(i["width"]), int(i["height"])) for i in images][2:] == image_sizes(page)[2:]
-    assert all(i["alt"] and i["class"] == "crisp" for i in images)
+    assert all(i["alt"] and (i.get("class") == "crisp" or "film" in i["alt"]) for i in images)
 
 
 def test_the_score_table_equals_the_summary(study):
@@ -273,7 +287,7 @@ def test_hostile_names_are_escaped(study):
     with (study / "s3gan/metrics.jsonl").open("a") as file:
         file.write(json.dumps(record) + "\n")
     page = report(study)
-    assert not page.all("script")
+    assert page.all("script") == [{}] and "alert" not in page.scripts[0]
     assert evil in [row[0] for row in page.rows]
     assert page.text.count(evil) > 10
 

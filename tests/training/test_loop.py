@@ -9,12 +9,13 @@ import pytest
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import read_log
 from compare_gan.core.placement import Placement
+from compare_gan.core.sampler import spherical
 from compare_gan.gans.step import train_step
 from compare_gan.training.feed import open_feed
 from compare_gan.training.gan import check_labels, train
 from compare_gan.training.loop import Job, compile_step
 from compare_gan.training.schedule import TrainSchedule
-from compare_gan.training.writers import MetricsLog, spherical
+from compare_gan.training.writers import MetricsLog
 from tests.training.tiny import GANS, blobs
 
 

@@ -1,0 +1,75 @@
+"""The training images that are nearest to given images, and the distances that are usual.
+
+Shape letters: N training images, T held-out images, M other images, F features, k neighbours.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from compare_gan.data.base import ImageDataset, Images, Split
+from compare_gan.evaluation.sets import cached_features
+from compare_gan.features.base import Extractor
+from compare_gan.metrics.neighbours import Neighbours, nearest
+
+NEIGHBOURS = 7
+MAX_HELD_OUT = 2000  # images that show which distances are usual
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingImages:
+    """The training images of a GAN with their features, among which neighbours are found.
+
+    The features are extracted once, by `training_images`.
+    """
+
+    split: Split  # images [N, H, W, C] and labels of the training images
+    features: np.ndarray  # [N, F]
+    test: Split  # held-out images
+    extractor: Extractor
+
+    def nearest(self, images: Images, k: int = NEIGHBOURS) -> Neighbours:
+        """The k training images nearest to each of `images` by the Euclidean distance of features.
+
+        Args:
+          images: uint8 [M, H, W, C], for example generated ones.
+          k: the number of neighbours; at most N of them are returned.
+
+        Returns:
+          `rows` [M, k], the indices of training images, nearest first, and their `distances` [M, k].
+        """
+        return nearest(self.extractor(images).features, self.features, min(k, len(self.features)))
+
+    @functools.cached_property
+    def held_out_distances(self) -> np.ndarray:
+        """The distances of held-out images to their nearest training image, ascending: at most 2,000.
+
+        No held-out image is a copy, so they are the scale for the distances of generated images.
+        """
+        count = min(len(self.test), MAX_HELD_OUT)
+        drawn = np.sort(np.random.default_rng(0).choice(len(self.test), count, replace=False))
+        return np.sort(self.nearest(self.test.images[drawn], 1).distances[:, 0])
+
+    def share_nearer(self, distances: np.ndarray) -> np.ndarray:
+        """The share of held-out images that are nearer to a training image than each of the distances.
+
+        A share near 0 means that a generated image is nearer to a training image than real ones usually are.
+        """
+        return np.searchsorted(self.held_out_distances, distances) / len(self.held_out_distances)
+
+
+def training_images(dataset: ImageDataset, extractor: Extractor, cache: Path | None = None) -> TrainingImages:
+    """Extracts the features of the training images of a data set.
+
+    Args:
+      dataset: the data that a GAN was trained on, see `Run.training_images`.
+      extractor: the feature extractor.
+      cache: folder for the features, which later calls read; None: they are not kept.
+
+    Raises:
+      UserError: the extractor does not support images of this size.
+    """
+    features = cached_features(dataset.train, extractor, cache).outputs.features
+    return TrainingImages(dataset.train, features, dataset.test, extractor)
