@@ -105,6 +105,8 @@ def evaluate(
     gathered = dataclasses.replace(placement.gather(prepared), d=placement.gather(state.d))
     real = cached_features(_under_training_classes(dataset), extractor, settings.cache)
     train = ImageSet(dataset.train.images, hard_labels(dataset.train), extractor)
+    if any({"train", "features"} <= METRICS[name].needs for name in settings.metrics):
+        train = cached_features(dataset.train, extractor, settings.cache)
     runs: list[dict[str, float | None]] = []
     all_failed: set[str] = set()
     for run in range(settings.runs):
