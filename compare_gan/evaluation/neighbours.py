@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from compare_gan.data.base import ImageDataset, Images, Split
+from compare_gan.evaluation.neighbour_sheet import NeighbourSheet
 from compare_gan.evaluation.sets import cached_features
 from compare_gan.features.base import Extractor
 from compare_gan.metrics.neighbours import Neighbours, nearest
@@ -52,12 +53,22 @@ class TrainingImages:
         drawn = np.sort(np.random.default_rng(0).choice(len(self.test), count, replace=False))
         return np.sort(self.nearest(self.test.images[drawn], 1).distances[:, 0])
 
-    def share_nearer(self, distances: np.ndarray) -> np.ndarray:
-        """The share of held-out images that are nearer to a training image than each of the distances.
+    def sheet(self, images: np.ndarray, k: int = NEIGHBOURS) -> NeighbourSheet:
+        """Generated images uint8 [M, H, W, C] beside their k nearest training images."""
+        found = self.nearest(images, k)
+        return NeighbourSheet(
+            images,
+            images_at(self.split.images, found.rows),
+            found.distances,
+            self.held_out_distances,
+            self.extractor.name,
+        )
 
-        A share near 0 means that a generated image is nearer to a training image than real ones usually are.
-        """
-        return np.searchsorted(self.held_out_distances, distances) / len(self.held_out_distances)
+
+def images_at(images: Images, rows: np.ndarray) -> np.ndarray:
+    """The images [M, k, H, W, C] at indices [M, k], read once each."""
+    unique, inverse = np.unique(rows, return_inverse=True)
+    return images[unique][inverse.reshape(rows.shape)]
 
 
 def training_images(dataset: ImageDataset, extractor: Extractor, cache: Path | None = None) -> TrainingImages:
