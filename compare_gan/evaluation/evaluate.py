@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,12 @@ def metric_names(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def evaluate(
-    gan: GAN, state: GANState, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings
+    gan: GAN,
+    state: GANState,
+    dataset: ImageDataset,
+    extractor: Extractor,
+    settings: EvalSettings,
+    inspect: Callable[[EvalContext], None] | None = None,
 ) -> dict[str, Any]:
     """The scores of one state and the evaluation protocol, as one row.
 
@@ -91,6 +96,7 @@ def evaluate(
         which the GAN, the test images or the extractor lack are None.
       extractor: the feature extractor.
       settings: the evaluation protocol.
+      inspect: is called with the first generated set, after its scores, if all images are finite.
 
     Raises:
       UserError: a metric needs inputs that are missing, or more images.
@@ -128,6 +134,8 @@ def evaluate(
         scores, failed = compute_scores(context, settings.metrics)
         if run == 0:
             warn_if_few_images(context, scores)
+            if inspect is not None:
+                inspect(context)
         all_failed |= {*failed}
         runs.append(scores)
     scored = [name for name in settings.metrics if name not in all_failed]

@@ -22,13 +22,9 @@ class NeighbourSheet(NamedTuple):
     images: np.ndarray  # uint8 [M, H, W, C], generated
     neighbours: np.ndarray  # uint8 [M, k, H, W, C], training images, nearest first
     distances: np.ndarray  # [M, k], to them
+    shares: np.ndarray  # [M] of held-out images that are nearer to a training image than each generated one
     held_out: np.ndarray  # [T] ascending, of held-out images to their nearest training image
     features: str  # name of the extractor
-
-    @property
-    def shares(self) -> np.ndarray:
-        """[M] the share of held-out images that are nearer to a training image than each generated one."""
-        return np.searchsorted(self.held_out, self.distances[:, 0]) / len(self.held_out)
 
     @property
     def caption(self) -> str:

@@ -13,6 +13,7 @@ from compare_gan.data.base import ImageDataset, Images, Split
 from compare_gan.evaluation.neighbour_sheet import NeighbourSheet
 from compare_gan.evaluation.sets import cached_features
 from compare_gan.features.base import Extractor
+from compare_gan.metrics.context import EvalContext, require
 from compare_gan.metrics.neighbours import Neighbours, nearest
 
 NEIGHBOURS = 7
@@ -29,6 +30,7 @@ class TrainingImages:
     split: Split  # images [N, H, W, C] and labels of the training images
     features: np.ndarray  # [N, F]
     test: Split  # held-out images
+    test_features: np.ndarray  # [T, F]
     extractor: Extractor
 
     def nearest(self, images: Images, k: int = NEIGHBOURS) -> Neighbours:
@@ -51,7 +53,11 @@ class TrainingImages:
         """
         count = min(len(self.test), MAX_HELD_OUT)
         drawn = np.sort(np.random.default_rng(0).choice(len(self.test), count, replace=False))
-        return np.sort(self.nearest(self.test.images[drawn], 1).distances[:, 0])
+        return np.sort(nearest(self.test_features[drawn], self.features, 1).distances[:, 0])
+
+    def share_nearer(self, distances: np.ndarray) -> np.ndarray:
+        """The share of held-out images that are nearer to a training image than each of the distances."""
+        return np.searchsorted(self.held_out_distances, distances) / len(self.held_out_distances)
 
     def sheet(self, images: np.ndarray, k: int = NEIGHBOURS) -> NeighbourSheet:
         """Generated images uint8 [M, H, W, C] beside their k nearest training images."""
@@ -60,6 +66,7 @@ class TrainingImages:
             images,
             images_at(self.split.images, found.rows),
             found.distances,
+            self.share_nearer(found.distances[:, 0]),
             self.held_out_distances,
             self.extractor.name,
         )
@@ -82,5 +89,16 @@ def training_images(dataset: ImageDataset, extractor: Extractor, cache: Path | N
     Raises:
       UserError: the extractor does not support images of this size.
     """
-    features = cached_features(dataset.train, extractor, cache).outputs.features
-    return TrainingImages(dataset.train, features, dataset.test, extractor)
+    train, test = (cached_features(split, extractor, cache) for split in (dataset.train, dataset.test))
+    return TrainingImages(
+        dataset.train, train.outputs.features, dataset.test, test.outputs.features, extractor
+    )
+
+
+def training_images_of(context: EvalContext, extractor: Extractor) -> TrainingImages:
+    """The training images that a GAN is scored with; features that a metric has extracted are used again."""
+    train, test = require(context.train, "training images"), context.real
+    splits = [
+        Split(each.images, np.zeros(0) if each.labels is None else each.labels) for each in (train, test)
+    ]
+    return TrainingImages(splits[0], train.outputs.features, splits[1], test.outputs.features, extractor)

@@ -22,6 +22,8 @@ SCORES = (
     "within_class_spread",
     "precision",
     "recall",
+    "authenticity",
+    "authenticity_held_out",
 )
 BASELINES = ("all_labels", "no_labels")  # methods that the others are compared with
 LABELLED_ONLY = "labelled_only"  # the same, at the same label budget

@@ -41,6 +41,7 @@ def page(study: StudyReport) -> str:
         ("left-out", "Omitted", tables.left_out(study)),
         ("labels", "Inferred labels", panels.label_inference(study)),
         ("samples", "Samples", panels.samples(study)),
+        ("neighbours", "Nearest training images", panels.neighbours(study)),
         ("evolution", "Samples over training", panels.evolution(study)),
         ("interpolation", "Between two latent vectors", panels.interpolations(study)),
         ("training", "Training curves", panels.training(study)),
