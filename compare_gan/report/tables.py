@@ -260,9 +260,9 @@ def notes(study: StudyReport) -> Markup:
     if any(mean(line, "authenticity") is not None for line in study.lines):
         sentences.append(
             ". Authenticity is the share of generated images whose nearest training image is nearer to "
-            "another training image than to them; copies are not. Beside it is that of held-out images: a GAN "
-            "far below it copies training images or draws only typical ones, a GAN above it is no better for "
-            "that"
+            "another training image than to them; copies are not. Beside it is that of held-out images: a "
+            "GAN far below it copies training images or draws only typical ones, a GAN above it is no better "
+            "for that"
         )
     several = any(interval(line, DISTANCE) for line in study.lines)
     sentences.append(
