@@ -19,6 +19,7 @@ from compare_gan.core.types import Array, DiscriminatorOut, GANState
 from compare_gan.data.base import ImageDataset, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.evaluation.classes import labels_sha256, with_classes
+from compare_gan.evaluation.neighbours import warn_if_features_do_not_fit
 from compare_gan.evaluation.scores import NOT_FINITE, PROTOCOL_VERSION, summarize_runs, write_scores
 from compare_gan.evaluation.sets import cached_features, compute_scores, warn_if_few_images
 from compare_gan.features.base import Extractor
@@ -112,6 +113,7 @@ def evaluate(
     real = cached_features(_under_training_classes(dataset), extractor, settings.cache)
     train = ImageSet(dataset.train.images, hard_labels(dataset.train), extractor)
     if any({"train", "features"} <= METRICS[name].needs for name in settings.metrics):
+        warn_if_features_do_not_fit(extractor, dataset.class_names)
         train = cached_features(dataset.train, extractor, settings.cache)
     runs: list[dict[str, float | None]] = []
     all_failed: set[str] = set()

@@ -5,19 +5,25 @@ Shape letters: N training images, T held-out images, M other images, F features,
 
 import dataclasses
 import functools
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from compare_gan.core.words import first_few
 from compare_gan.data.base import ImageDataset, Images, Split
 from compare_gan.evaluation.neighbour_sheet import NeighbourSheet
 from compare_gan.evaluation.sets import cached_features
 from compare_gan.features.base import Extractor
+from compare_gan.features.encoder import TrainedEncoder
 from compare_gan.metrics.context import EvalContext, require
 from compare_gan.metrics.neighbours import Neighbours, nearest
 
 NEIGHBOURS = 7
+RANDOM = "random"  # name of the extractor with random weights
 MAX_HELD_OUT = 2000  # images that show which distances are usual
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,9 +95,34 @@ def training_images(dataset: ImageDataset, extractor: Extractor, cache: Path | N
     Raises:
       UserError: the extractor does not support images of this size.
     """
+    warn_if_features_do_not_fit(extractor, dataset.class_names)
     train, test = (cached_features(split, extractor, cache) for split in (dataset.train, dataset.test))
     return TrainingImages(
         dataset.train, train.outputs.features, dataset.test, test.outputs.features, extractor
+    )
+
+
+def warn_if_features_do_not_fit(extractor: Extractor, class_names: Sequence[str]) -> None:
+    """Warns if images that are near in the features of an extractor need not look alike.
+
+    Args:
+      extractor: the feature extractor.
+      class_names: of the training images.
+    """
+    known = {name for name in class_names if not name.isdecimal()}
+    if extractor.name == RANDOM:
+        reason = "come from random weights"
+    elif isinstance(extractor, TrainedEncoder) and known and known.isdisjoint(extractor.class_names):
+        reason = (
+            f"were learned to tell {first_few(extractor.class_names, 3)} apart, not the classes of the data"
+        )
+    else:
+        return
+    log.warning(
+        "the features of %s %s: what is near in them need not be a copy; choose an extractor for these "
+        "images",
+        extractor.name,
+        reason,
     )
 
 

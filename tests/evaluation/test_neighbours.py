@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
+from compare_gan.data import open_dataset
 from compare_gan.data.base import ImageDataset, Split
 from compare_gan.data.validation import with_validation
 from compare_gan.evaluation.neighbour_sheet import draw
 from compare_gan.evaluation.neighbours import training_images
 from compare_gan.evaluation.run_data import with_training_images
+from compare_gan.features import open_extractor
 from tests.fewlabels.small import Brightness, dataset
 
 
@@ -77,3 +79,15 @@ def test_labelled_images_only(tmp_path):
     about = {"method": "labelled_only", "fingerprint": {"images": 2}}
     found = with_training_images(full, tmp_path / "labelled_only", about)
     np.testing.assert_array_equal(found.train.images, full.train.images[[4, 8]])
+
+
+def test_features_for_other_images_are_warned_of(caplog):
+    clothes = ImageDataset("clothes", *(open_dataset("digits").train,) * 2, ("hat", *"123456789"))
+    training_images(clothes, open_extractor("digits"))
+    assert "were learned to tell 0, 1, 2 and 7 more apart" in caplog.text
+    caplog.clear()
+    training_images(dataset(), Brightness())
+    training_images(open_dataset("digits"), open_extractor("digits"))
+    assert not caplog.text
+    training_images(open_dataset("digits"), open_extractor("random"))
+    assert "come from random weights" in caplog.text
