@@ -42,7 +42,13 @@ from compare_gan.runs import train  # noqa: E402
 from compare_gan.training.divergence import DivergencePolicy  # noqa: E402
 from compare_gan.training.schedule import TrainSchedule  # noqa: E402
 
-METRICS = {"frechet": "frechet_distance", "kernel": "kid_score"}  # in the results -> our name
+METRICS = ("frechet_distance", "kid_score", "authenticity")
+COLUMNS = {  # in the results -> our name
+    "frechet": "frechet_distance",
+    "kernel": "kid_score",
+    "authentic": "authenticity",
+    "authentic_held_out": "authenticity_held_out",
+}
 STATISTICS_EXAMPLES = 20_000
 UNFINISHED = 3
 
@@ -139,9 +145,7 @@ def measure(
 ) -> dict[str, Any]:
     """Trains and scores a GAN."""
     parsed = parse([recipe(setting.recipe), recipe("no_labels")], bindings_of(cell, setting, steps, extra))
-    options = EvalOptions(
-        extractor, tuple(METRICS.values()), setting.generated, 1, statistics_examples=STATISTICS_EXAMPLES
-    )
+    options = EvalOptions(extractor, METRICS, setting.generated, 1, statistics_examples=STATISTICS_EXAMPLES)
     seen, every, start = (
         share_of(data, cell.share, cell.seed),
         max(1, steps // setting.scores),
@@ -165,7 +169,8 @@ def measure(
         "held_out": len(data.test),
         "seconds": round(time.monotonic() - start),
         "scores": [
-            {"step": int(row["step"])} | {name: float(row[column]) for name, column in METRICS.items()}
+            {"step": int(row["step"])}
+            | {name: float(row[column]) for name, column in COLUMNS.items() if row.get(column)}
             for row in rows
         ],
     }

@@ -3,7 +3,8 @@
   python -m benchmarks.scarce_page runs/digits runs/photos --json scarce.json --figure scarce.svg
 
 A table for each folder, in Markdown: mean and range over seeds of a distance after the last step; for
-the Fréchet distance also the ratio to the plain GAN on the same images.
+the Fréchet distance also the ratio to the plain GAN on the same images. GANs of before authenticity was
+measured are missing in its table.
 """
 
 import argparse
@@ -19,7 +20,13 @@ from benchmarks.scarce import PLAIN
 from compare_gan.report.markup import Markup, tag
 
 Result = Mapping[str, Any]  # what `benchmarks.scarce` writes for a GAN
-NAMES = {"frechet": "Fréchet distance", "kernel": "kernel distance"}
+NAMES = {
+    "frechet": "Fréchet distance",
+    "kernel": "kernel distance",
+    "authentic": "authenticity",
+    "authentic_held_out": "authenticity of held-out images",
+}
+DIGITS = {"kernel": 4}  # after the point; others have two
 COLOURS = ("#555", "#3b6ea5", "#3a9a8c", "#c0564a", "#b8862b", "#8a5a9e", "#d98cb3")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 250, 46, 14, 30, 36
 
@@ -67,13 +74,13 @@ def cell(results: Sequence[Result], part: str, share: float, name: str) -> str:
     ours = {each["seed"]: final(each, name) for each in select(results, part, share)}
     if not ours:
         return ""
-    values, digits = list(ours.values()), 2 if name == "frechet" else 4
+    values, digits = list(ours.values()), DIGITS.get(name, 2)
     text = f"{statistics.mean(values):.{digits}f}"
     if len(values) > 1:
         text += f" ({min(values):.{digits}f}–{max(values):.{digits}f})"
     plain = {each["seed"]: final(each, name) for each in select(results, PLAIN, share)}
     both = [seed for seed in ours if seed in plain]
-    if part == PLAIN or not both or name == "kernel":  # an unbiased estimate: it may be 0 or negative
+    if part == PLAIN or not both or name != "frechet":  # the kernel distance may be 0 or negative
         return text
     ratio = sum(ours[seed] for seed in both) / sum(plain[seed] for seed in both)
     return f"{text}, **{ratio:.2f}x**"
@@ -193,7 +200,9 @@ def main() -> None:
     studies = {folder.name: read_results(folder) for folder in arguments.folders}
     for name, results in studies.items():
         for metric, title in NAMES.items():
-            print(f"\n{name}: {title}, {len(results)} GANs\n\n{table(results, metric)}")
+            measured = [each for each in results if metric in each["scores"][-1]]
+            if measured:
+                print(f"\n{name}: {title}, {len(measured)} GANs\n\n{table(measured, metric)}")
     if arguments.json:
         lines = {name: [json.dumps(each) for each in results] for name, results in studies.items()}
         body = ",\n".join(f'"{name}": [\n' + ",\n".join(each) + "\n]" for name, each in lines.items())

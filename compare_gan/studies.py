@@ -54,7 +54,7 @@ from compare_gan.training.schedule import TrainSchedule
 QUICK: dict[str, Any] = {"pretrain_steps": 20, "classify_steps": 20, "calibration_fits": 0}
 QUICK_STEPS = 40
 # Scores of each GAN: the distance is the primary one.
-STUDY_METRICS = (*DEFAULT_METRICS, "class_matched_distance", "within_class_spread", "prdc")
+STUDY_METRICS = (*DEFAULT_METRICS, "class_matched_distance", "within_class_spread", "prdc", "authenticity")
 FRACTIONS = (0.05, 0.1, 0.2)  # default budgets of a study if every image has a label
 Say = Callable[[str], None]
 SAY: Say = functools.partial(print, flush=True)  # where all messages of this module go by default

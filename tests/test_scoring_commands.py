@@ -324,3 +324,15 @@ def test_samples_do_not_mix_with_other_images(run_dir, tmp_path, capsys):
     message = run_command(capsys, 2, *words, tmp_path)
     assert "000001.png: exists, and compare_gan did not write it" in message
     run_command(capsys, 0, *words, tmp_path, "--overwrite")
+
+
+def test_neighbours_are_drawn(run_dir, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    words = ["neighbours", run_dir, "--extractor", "random", "--images", 3]
+    printed = run_command(capsys, 0, *words, "--out", out)
+    assert "Of the held-out images 1% are nearer" in printed and f"step 4 of {run_dir}: {out}" in printed
+    with Image.open(out) as image:
+        assert image.mode == "RGB" and image.height > 3 * 64 and image.width > 8 * 64
+    assert "must be in 1..200" in run_command(capsys, 2, *words, "--images", 0, "--out", out)
+    assert "cannot write .txt" in run_command(capsys, 2, *words, "--out", tmp_path / "sheet.txt")
+    assert "trained on" in run_command(capsys, 2, *words, "--out", out, "--data", "digits")

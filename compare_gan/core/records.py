@@ -176,6 +176,8 @@ RESULT = record(  # result.json
         "within_class_spread": optional(number()),
         "precision": optional(number()),
         "recall": optional(number()),
+        "authenticity": optional(number()),
+        "authenticity_held_out": optional(number()),
         "sha256": text(64),
     },
 )

@@ -36,6 +36,7 @@ CLUSTERS = "clusters"  # a folder with files of the names above
 QUALITY, PROBE = "label_quality.json", "probe.json"
 UNCERTAIN_GRID = "least_certain/images.png"  # images whose inferred label is least certain
 RESULT = "result.json"  # scores of a GAN
+NEIGHBOUR_SHEET = "neighbours/sheet.png"  # generated images beside the nearest training images
 SECONDS = "seconds.json"  # duration of each kind of work
 
 GRID_LAYOUT = "grid.json"  # next to an image grid: rows, columns, tile size

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from compare_gan.core.types import Array, DiscriminatorOut, GANState
 from compare_gan.data.base import ImageDataset, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.evaluation.classes import labels_sha256, with_classes
+from compare_gan.evaluation.neighbours import warn_if_features_do_not_fit
 from compare_gan.evaluation.scores import NOT_FINITE, PROTOCOL_VERSION, summarize_runs, write_scores
 from compare_gan.evaluation.sets import cached_features, compute_scores, warn_if_few_images
 from compare_gan.features.base import Extractor
@@ -77,7 +78,12 @@ def metric_names(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def evaluate(
-    gan: GAN, state: GANState, dataset: ImageDataset, extractor: Extractor, settings: EvalSettings
+    gan: GAN,
+    state: GANState,
+    dataset: ImageDataset,
+    extractor: Extractor,
+    settings: EvalSettings,
+    inspect: Callable[[EvalContext], None] | None = None,
 ) -> dict[str, Any]:
     """The scores of one state and the evaluation protocol, as one row.
 
@@ -91,6 +97,7 @@ def evaluate(
         which the GAN, the test images or the extractor lack are None.
       extractor: the feature extractor.
       settings: the evaluation protocol.
+      inspect: is called with the first generated set, after its scores, if all images are finite.
 
     Raises:
       UserError: a metric needs inputs that are missing, or more images.
@@ -105,6 +112,9 @@ def evaluate(
     gathered = dataclasses.replace(placement.gather(prepared), d=placement.gather(state.d))
     real = cached_features(_under_training_classes(dataset), extractor, settings.cache)
     train = ImageSet(dataset.train.images, hard_labels(dataset.train), extractor)
+    if any({"train", "features"} <= METRICS[name].needs for name in settings.metrics):
+        warn_if_features_do_not_fit(extractor, dataset.class_names)
+        train = cached_features(dataset.train, extractor, settings.cache)
     runs: list[dict[str, float | None]] = []
     all_failed: set[str] = set()
     for run in range(settings.runs):
@@ -126,6 +136,8 @@ def evaluate(
         scores, failed = compute_scores(context, settings.metrics)
         if run == 0:
             warn_if_few_images(context, scores)
+            if inspect is not None:
+                inspect(context)
         all_failed |= {*failed}
         runs.append(scores)
     scored = [name for name in settings.metrics if name not in all_failed]

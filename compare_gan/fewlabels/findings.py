@@ -13,6 +13,7 @@ from compare_gan.core.words import listed
 from compare_gan.fewlabels.lines import BASELINES
 
 MAX_LISTED = 10  # class names in a note
+COPYING = 0.1  # authenticity that is lower than that of held-out images by more than this is noted
 SATURATED = 0.01  # a class agreement within this margin of that of real images is saturated
 
 VERDICTS = {
@@ -136,6 +137,7 @@ def notes(summary: Record) -> list[str]:
         noise_matched_note(lines),
         missing_classes_note(summary),
         class_shares_note(lines),
+        copies_note(lines),
     ]
     caveats += [real_images_note(summary), saturation_note(lines, summary)]
     extractor = summary["extractor"]
@@ -223,6 +225,21 @@ def class_shares_note(lines: Sequence[Record]) -> str:
         "generators happen to produce, conditional ones with equal proportions. This explains part of the "
         "gap between them."
         + (f" Distances in matched class shares: {', '.join(matched)}." if matched else "")
+    )
+
+
+def copies_note(lines: Sequence[Record]) -> str:
+    """Methods whose images are nearer to training images than held-out images are."""
+    found = []
+    for line in lines:
+        own, real = (line["scores"].get(name) for name in ("authenticity", "authenticity_held_out"))
+        if own and real and own["mean"] < real["mean"] - COPYING:
+            found.append(f"{line_name(line)} {own['mean']:.0%} (held-out images {real['mean']:.0%})")
+    if not found:
+        return ""
+    return (
+        f"Authentic images: {', '.join(found)}. These GANs copy training images, or draw only typical ones; "
+        "the pictures of nearest training images show which."
     )
 
 

@@ -22,6 +22,8 @@ SCORES = (
     "within_class_spread",
     "precision",
     "recall",
+    "authenticity",
+    "authenticity_held_out",
 )
 BASELINES = (ALL_LABELS, NO_LABELS)  # besides these, LABELLED_ONLY at the same label budget
 Row = Mapping[str, Any]

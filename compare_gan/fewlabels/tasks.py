@@ -18,11 +18,13 @@ from compare_gan.core.label_methods import Method
 from compare_gan.core.origin import signed
 from compare_gan.core.pictures import write_grid
 from compare_gan.core.registry import METRICS
-from compare_gan.core.run_files import FEATURES, QUALITY, RESULT, SECONDS, UNCERTAIN_GRID
+from compare_gan.core.run_files import FEATURES, NEIGHBOUR_SHEET, QUALITY, RESULT, SECONDS, UNCERTAIN_GRID
 from compare_gan.core.types import GANState
 from compare_gan.data.base import UNLABELLED, ImageDataset
 from compare_gan.data.labels import at_random, labelled_only, single
 from compare_gan.evaluation.evaluate import EvalSettings, evaluate, write_scores
+from compare_gan.evaluation.neighbour_sheet import draw
+from compare_gan.evaluation.neighbours import training_images_of
 from compare_gan.features.base import Extractor
 from compare_gan.fewlabels.artefacts import (
     CLUSTER_LABELS,
@@ -40,6 +42,7 @@ from compare_gan.fewlabels.overview import overview
 from compare_gan.fewlabels.probe import write_probe
 from compare_gan.fewlabels.quality import label_quality, write_quality
 from compare_gan.fewlabels.study import Study, Task
+from compare_gan.metrics.context import EvalContext
 from compare_gan.training.gan import train
 from compare_gan.training.run_dir import describe_run
 
@@ -59,6 +62,7 @@ TRAINING_LABELS: dict[str, Artefact[Any]] = {
     "clusters": CLUSTER_LABELS,
 }
 NUM_UNCERTAIN = 20  # images in the grid of least certain labels
+SHEET_ROWS = 10  # generated images in the sheet of nearest training images
 
 
 def task_stages(study: Study) -> list[list[Task]]:
@@ -181,8 +185,13 @@ def train_and_score(study: Study, task: Task) -> dict[str, Any]:
     dataset = dataset_for(artefacts, method)
     state = train_gan(study, task, dataset)
     extractor, evaluation = scoring_setup(study)
+
+    def draw_neighbours(context: EvalContext) -> None:
+        sheet = training_images_of(context, extractor).sheet(context.fake.images[:SHEET_ROWS])
+        write_grid(run_dir / NEIGHBOUR_SHEET, draw(sheet)[None], 1, 1)
+
     with stopwatch(run_dir, "evaluate"):
-        scores = evaluate(study.gan(method), state, dataset, extractor, evaluation)
+        scores = evaluate(study.gan(method), state, dataset, extractor, evaluation, draw_neighbours)
     write_scores(run_dir, scores)
     result = {"method": method.name, **budget_columns(task.budget), "seed": task.seed}
     result |= {"labels": count_true_labels(artefacts, method), "images": len(dataset.train)}

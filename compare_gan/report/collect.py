@@ -17,6 +17,7 @@ from compare_gan.core.run_files import (
     GRID_LAYOUT,
     INTERPOLATIONS,
     METRICS_LOG,
+    NEIGHBOUR_SHEET,
     PRETRAIN_RUN,
     QUALITY,
     REAL_GRID,
@@ -83,6 +84,7 @@ class RunReport:
     metrics: Log
     samples: Mapping[int, Grid]  # by step, at most EVOLUTION_STEPS
     interpolation: Grid | None  # that of the last step
+    neighbours: Grid | None  # one tile: generated images beside the nearest training images
     operative_config: str | None
 
 
@@ -153,6 +155,7 @@ def collect_run(study: Path, record: Record) -> RunReport:
             if (grid := read_grid(samples[step]))
         },
         interpolation=read_grid(interpolations[max(interpolations)]) if interpolations else None,
+        neighbours=read_grid(folder / NEIGHBOUR_SHEET),
         operative_config=read_optional(folder / CONFIG, read_config),
     )
 

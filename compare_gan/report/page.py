@@ -5,7 +5,6 @@ from pathlib import Path
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.core.label_methods import ALL_LABELS, NO_LABELS, find_method
-from compare_gan.core.outputs import GENERATOR
 from compare_gan.core.words import listed
 from compare_gan.report import panels, tables, worth
 from compare_gan.report.collect import Record, StudyReport, collect_study, number
@@ -38,6 +37,7 @@ def page(study: StudyReport) -> str:
         ("left-out", "Omitted", tables.left_out(study)),
         ("labels", "Inferred labels", panels.label_inference(study)),
         ("samples", "Samples", panels.samples(study)),
+        ("neighbours", "Nearest training images", panels.neighbours(study)),
         ("evolution", "Samples over training", panels.evolution(study)),
         ("interpolation", "Between two latent vectors", panels.interpolations(study)),
         ("training", "Training curves", panels.training(study)),

@@ -258,6 +258,31 @@ def interpolations(study: StudyReport) -> Markup:
     )
 
 
+def neighbours(study: StudyReport) -> Markup:
+    """Generated images of each run beside the training images that are nearest to them."""
+    pictures = []
+    for m in study.runs:
+        if m.neighbours:
+            name = name_of(m.key)
+            alt = (
+                f"{name}: generated images (left), each with the nearest training images and their distances."
+            )
+            pictures.append(sheet(m.neighbours, name, alt))
+    caption = (
+        "The first images that each run generated, nearest to a training image first. A copy looks like its "
+        "nearest training image and has a smaller distance than almost all held-out images have."
+    )
+    return gallery(caption, pictures)
+
+
+def sheet(grid: Grid, name: str, alt: str) -> Markup:
+    """A picture with small writing in it, in its own size."""
+    height, width = grid.pixels.shape[:2]
+    image = tag("img", src=figures.data_uri(grid.pixels), width=width, height=height, alt=alt)
+    sizes = f"--wide:{width}px;--phone:{width}px"
+    return tag("figure", image, tag("figcaption", tag("strong", name)), style=sizes)
+
+
 def montage_of(grid: Grid) -> np.ndarray:
     """A grid as one image with gaps between its tiles."""
     return figures.montage(figures.tiles(grid))

@@ -259,6 +259,13 @@ def notes(study: StudyReport) -> Markup:
             ". The distance in matched class shares weights generated images so that their classes, as the "
             "extractor predicts them, are as frequent as those of real images"
         )
+    if any(mean(line, "authenticity") is not None for line in study.lines):
+        sentences.append(
+            ". Authenticity is the share of generated images whose nearest training image is nearer to "
+            "another training image than to them; copies are not. Beside it is that of held-out images: a "
+            "GAN far below it copies training images or draws only typical ones, a GAN above it is no better "
+            "for that"
+        )
     several = any(interval(line, DISTANCE) for line in study.lines)
     sentences.append(
         ". Dots are runs" + (", the bar behind them is the 95% interval of their mean" if several else "")

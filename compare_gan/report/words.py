@@ -13,6 +13,8 @@ NAMES = {
     "class_agreement": "Class agreement",
     "class_matched_distance": "Distance in matched class shares",
     "within_class_spread": "Within-class spread",
+    "authenticity": "Authenticity",
+    "authenticity_held_out": "Authenticity of held-out images",
     "seconds": "Time",
     "loss/d": "discriminator",
     "loss/g": "generator",

@@ -256,3 +256,13 @@ def test_the_table_reports_the_accuracy_of_inferred_labels():
     unknown = labels | {"kept": 40, "accuracy": None, "hidden_labels": 0}
     text = results_table(summary([few(0.3)], labels=[unknown], real={"frechet_distance": 0.18}))
     assert "unknown" in text and "Real training images" in text and "best" not in text
+
+
+def test_methods_that_copy_are_named():
+    rows = [
+        few(4.0) | {"authenticity": 0.1, "authenticity_held_out": 0.5},
+        run("all_labels", 3.0) | {"authenticity": 0.45, "authenticity_held_out": 0.5},
+    ]
+    (note,) = [text for text in notes(summary(rows)) if "Authentic" in text]
+    assert "S3GAN with 135 labels 10% (held-out images 50%)." in note and "All labels" not in note
+    assert not [text for text in notes(summary([few(4.0)])) if "Authentic" in text]

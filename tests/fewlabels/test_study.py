@@ -98,6 +98,8 @@ def test_the_summary_matches_the_runs(finished):
     every = [row["frechet_distance"] for row in rows if row["method"] == "all_labels"]
     assert line["ratios"]["all_labels"]["ratio"] == pytest.approx(np.mean(few) / np.mean(every))
     assert line["images"] == 60
+    runs = [path.parent for path in finished.folder.rglob("result.json")]
+    assert all((folder / "neighbours" / "sheet.png").exists() for folder in runs)
     assert [x["labels"] for x in summary["lines"]] == [60, 6, 12, 0]
     assert [(x["kept"], x["folder"]) for x in summary["labels"]] == [
         (6, "seed-0/fraction-0.1"),

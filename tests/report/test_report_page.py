@@ -15,7 +15,7 @@ from PIL import Image
 from compare_gan.core.errors import UserError
 from compare_gan.report.page import write_report
 
-from .conftest import line
+from .conftest import line, write_grid
 
 VOID = {"img", "meta", "link", "br"}
 
@@ -236,6 +236,20 @@ def test_secondary_scores_have_columns_where_they_are_known(study):
     rows = page.rows[start + 1 : start + 4]
     assert [row[2] for row in rows] == ["0.841", "–", "0.95"] and rows[2][0] == "Real training images"
     assert "Recall" not in page.text and "variance of features within a class" in page.text
+
+
+def test_nearest_training_images_and_authenticity_are_shown_where_they_are_known(study):
+    assert "neighbours" not in report(study).sections()  # a study of before they were measured
+    lines = [line("all_labels", None, 3.2, 0.97), line("no_labels", None, 9.6, None)]
+    lines[0]["scores"] |= {"authenticity": {"mean": 0.123}, "authenticity_held_out": {"mean": 0.5}}
+    edit(study / "summary.json", lines=lines)
+    folder = study / "all_labels" / "neighbours"
+    write_grid(folder / "sheet.png", folder / "grid.json", 1, 1, 0)
+    page = report(study)
+    assert "neighbours" in page.sections() and "Nearest training images" in page.text
+    start = page.rows.index(["Method", "Labels", "Authenticity", "Authenticity of held-out images"])
+    assert page.rows[start + 1][2:] == ["0.123", "0.5"] and page.rows[start + 2][2:] == ["–", "–"]
+    assert "copies are not" in page.text
 
 
 def test_cluster_quality_is_reported(study):
