@@ -58,6 +58,17 @@ def test_folders_arrays_and_data_sets(tmp_path, capsys):
     assert printed(capsys, "digits", "digits", "--reference_split", "train") == pytest.approx(0, abs=1e-6)
 
 
+def test_progress_is_not_part_of_the_output(tmp_path, capsys, monkeypatch):
+    def told(*args, **kwargs):
+        print("90/90")
+        return {"compared": "a against b", "frechet_distance": 1.5}
+
+    monkeypatch.setattr("compare_gan.scoring.score_images", told)
+    assert main(["frechet", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "1.5\n" and "90/90" in captured.err
+
+
 def test_files_of_features_and_of_their_statistics(tmp_path, capsys):
     x, y = np.random.default_rng(0).normal([[[0]], [[0.3]]], 1, (2, 50, 4))
     np.save(tmp_path / "x.npy", x)
@@ -94,6 +105,6 @@ def test_too_few_images_are_refused_or_warned_of(tmp_path, capsys, caplog):
     few = write_images(tmp_path / "few", DIGITS.test.images[:10])
     assert "one set has 1" in refused(capsys, one, few, "--extractor", "digits")
     assert main(["frechet", str(few), str(few), "--extractor", "digits"]) == 0
-    assert "fewer than the 64 features" in caplog.text
+    assert "fewer than the 64 features" in caplog.text and capsys.readouterr().out == "0.0\n"
     assert "nothing: contains no images" in refused(capsys, write_images(tmp_path / "nothing", []), few)
-    assert "neither a known data set nor an existing path" in refused(capsys, tmp_path / "missing", few)
+    assert "no such file or folder" in refused(capsys, tmp_path / "missing", few)

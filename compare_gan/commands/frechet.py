@@ -1,6 +1,7 @@
 """The Frechet distance of two sets of images, as one number."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def add(commands) -> None:
     parser.add_argument("reference", help="likewise; of a data set with a test split, the test images")
     parser.add_argument(
         "--extractor",
-        help="inception (downloaded once), inception_spatial for sFID, any other that compare-gan evaluate "
-        "takes; default: the packaged classifier of the reference data set, else inception if its weights are "
-        "on this machine",
+        help="inception (downloaded once), inception_spatial for sFID, or another of compare-gan evaluate; "
+        "default: the packaged classifier of the reference data set, else inception if its weights are on "
+        "this machine",
     )
     parser.add_argument(
         "--reference_split",
@@ -46,13 +47,14 @@ def frechet(arguments: argparse.Namespace) -> None:
     from compare_gan.core.files import write_json
     from compare_gan.scoring import score_images
 
-    row = score_images(
-        *sources,
-        [METRIC],
-        extractor=arguments.extractor,
-        reference_split=arguments.reference_split,
-        load_options=reading(arguments),
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # progress; the output is the number alone
+        row = score_images(
+            *sources,
+            [METRIC],
+            extractor=arguments.extractor,
+            reference_split=arguments.reference_split,
+            load_options=reading(arguments),
+        )
     print(printable(f"{row['compared']}, {row.get('extractor', 'features')}"), file=sys.stderr)
     print(row[METRIC])
     if arguments.json:

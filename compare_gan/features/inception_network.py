@@ -190,7 +190,7 @@ def reduced_to_8(block: str) -> Step:
     )
 
 
-SPATIAL_BLOCK, SPATIAL_CHANNELS = 13, 7  # index in TRUNK of mixed_6; channels of sFID
+SPATIAL_BLOCK, SPATIAL_CHANNELS = 13, 7  # of sFID: the index of Mixed_6d in TRUNK
 TRUNK: tuple[Step, ...] = (
     unit("Conv2d_1a_3x3", 32, (3, 3), 2),
     unit("Conv2d_2a_3x3", 32, (3, 3), padding="VALID"),
@@ -227,8 +227,8 @@ class Network(nnx.Module):
         return FeaturesAndClasses(features, jnp.matmul(features, self.head[...], precision=PRECISION))
 
     def spatial(self, x: Array) -> Array:
-        """The features of sFID [B, 17 * 17 * 7]: 7 channels of mixed_6/conv in TensorFlow, the 1x1 convolution
-        of Mixed_6d, as in https://github.com/openai/guided-diffusion/blob/main/evaluations/evaluator.py."""
+        """Maps images to the features [B, 17 * 17 * 7] of sFID: the first channels of the 1x1 convolution of
+        Mixed_6d, mixed_6/conv in TensorFlow, as in https://github.com/openai/guided-diffusion."""
         for step in self.trunk.steps[:SPATIAL_BLOCK]:
             x = step(x)
         x = self.trunk.steps[SPATIAL_BLOCK].chains[0](x)

@@ -23,6 +23,7 @@ from compare_gan.core.run_files import (
     SAMPLES,
     SETTINGS,
     SUMMARY,
+    TRUNCATION,
     UNCERTAIN_GRID,
 )
 
@@ -84,6 +85,7 @@ class RunReport:
     samples: Mapping[int, Grid]  # by step, at most EVOLUTION_STEPS
     interpolation: Grid | None  # that of the last step
     operative_config: str | None
+    truncation: Record | None = None  # scores over the truncation of latent vectors
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def collect_run(study: Path, record: Record) -> RunReport:
         },
         interpolation=read_grid(interpolations[max(interpolations)]) if interpolations else None,
         operative_config=read_optional(folder / CONFIG, read_config),
+        truncation=read_optional(folder / TRUNCATION, lambda path: read_json(path, kinds.TRUNCATION)),
     )
 
 

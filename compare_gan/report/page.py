@@ -8,7 +8,7 @@ from compare_gan.core.files import atomic
 from compare_gan.core.label_methods import find_method
 from compare_gan.core.outputs import GENERATOR
 from compare_gan.core.words import listed
-from compare_gan.report import panels, tables, worth
+from compare_gan.report import panels, tables, truncation, worth
 from compare_gan.report.collect import Record, StudyReport, collect_study, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.words import command_line, count, name_of, percent
@@ -43,6 +43,7 @@ def page(study: StudyReport) -> str:
         ("samples", "Samples", panels.samples(study)),
         ("evolution", "Samples over training", panels.evolution(study)),
         ("interpolation", "Between two latent vectors", panels.interpolations(study)),
+        ("truncation", "Truncated latent vectors", truncation.section(study)),
         ("training", "Training curves", panels.training(study)),
         ("configuration", "Configuration", tables.configuration(study)),
     ]
