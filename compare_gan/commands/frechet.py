@@ -42,14 +42,15 @@ def add(commands) -> None:
 
 
 def frechet(arguments: argparse.Namespace) -> None:
-    sources = [arguments.generated, arguments.reference]
-    check_outputs(arguments, ["json"], [arguments.extractor, arguments.test_data], sources)
+    generated, reference = arguments.generated, arguments.reference
+    check_outputs(arguments, ["json"], [arguments.extractor, arguments.test_data], [generated, reference])
     from compare_gan.core.files import write_json
     from compare_gan.scoring import score_images
 
     with contextlib.redirect_stdout(sys.stderr):  # progress; the output is the number alone
         row = score_images(
-            *sources,
+            generated,
+            reference,
             [METRIC],
             extractor=arguments.extractor,
             reference_split=arguments.reference_split,

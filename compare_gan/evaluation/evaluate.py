@@ -140,7 +140,7 @@ def evaluate(
 
 
 def generated_set(
-    sampler: Sampler, settings: EvalSettings, run: int, classes: np.ndarray | None = None
+    sampler: Sampler, settings: EvalSettings, run: int, classes: Sequence[int] | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The images [N, H, W, C] uint8 of one of the generated sets, and their labels [N] or None.
 
@@ -154,7 +154,7 @@ def generated_set(
     return sampler.images(settings.images, seed, classes, truncation=settings.truncation)
 
 
-def labels_to_draw(gan: GAN, dataset: ImageDataset, settings: EvalSettings) -> np.ndarray | None:
+def labels_to_draw(gan: GAN, dataset: ImageDataset, settings: EvalSettings) -> list[int] | None:
     """Labels [N] in the shares of the training labels if the GAN was trained so, else None.
 
     Probabilities as labels count as their most probable class.
@@ -164,7 +164,8 @@ def labels_to_draw(gan: GAN, dataset: ImageDataset, settings: EvalSettings) -> n
     labels = hard_labels(dataset.train)
     if not (labels >= 0).any():
         return None
-    return in_shares(np.bincount(labels[labels >= 0], minlength=gan.y_dim), settings.images)
+    frequencies = np.bincount(labels[labels >= 0], minlength=gan.y_dim)
+    return in_shares(frequencies, settings.images).tolist()
 
 
 def draws_training_shares(gan: GAN) -> bool:
