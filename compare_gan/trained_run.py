@@ -18,7 +18,7 @@ from compare_gan.core.run_files import CONFIG, EXPORT, SCORES
 from compare_gan.core.sampler import Sampler
 from compare_gan.core.types import GANState
 from compare_gan.data import ImageDataset, LoadOptions
-from compare_gan.evaluation.evaluate import check_settings, metric_names
+from compare_gan.evaluation.evaluate import check_settings, draws_training_shares, metric_names
 from compare_gan.evaluation.neighbours import TrainingImages, training_images
 from compare_gan.evaluation.options import EvalOptions, eval_extractor, eval_settings
 from compare_gan.evaluation.run_data import (
@@ -242,7 +242,8 @@ class Run:
             dataset = self.dataset or self.open_data()
         dataset = with_images_of_run(self.run_dir, self.about, dataset)
         extractor, settings = eval_extractor(options, dataset), eval_settings(options, dataset)
-        if not in_memory and any("train" in METRICS[name].needs for name in settings.metrics):
+        uses_training_images = any("train" in METRICS[name].needs for name in settings.metrics)
+        if not in_memory and (uses_training_images or draws_training_shares(self.gan)):
             dataset = with_training_images(dataset, self.run_dir, self.about)
         dataset = with_training_classes(dataset, tuple(self.about["class_names"]))
         check_settings(settings, self.gan, dataset, extractor, lenient=options.metrics is None)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -98,6 +99,26 @@ def test_another_file_of_scores_and_truncated_latent_vectors(run_dir, capsys):
     words = ["train", *config(), "--model_dir", run_dir / "no", "--data", "blobs", "--extractor", "random"]
     message = run_command(capsys, 2, *words, "--eval_every_steps", 2, *flat)
     assert "--truncation needs a Gaussian prior" in message and not (run_dir / "no").exists()
+
+
+def test_the_truncation_curve_has_the_scores_of_each_threshold(run_dir, capsys):
+    common = ["evaluate", run_dir, "--extractor", "random", "--images", 20, "--num_eval_averaging_runs", 1]
+    common += ["--metrics", "frechet_distance", "--score_filename", "curve.csv"]
+    out = run_command(capsys, 0, *common, "--truncations", 0.8, 0.3)
+    assert str(run_dir / "truncation.svg") in out
+    curve = json.loads((run_dir / "truncation.json").read_text())
+    assert curve["step"] == 4 and [point["truncation"] for point in curve["points"]] == [0.3, 0.8, None]
+    rows = {row["truncation"]: row["frechet_distance"] for row in read_scores(run_dir, "curve.csv")}
+    drawn = {point["truncation"]: point["scores"]["frechet_distance"] for point in curve["points"]}
+    assert {str(key or ""): str(value) for key, value in drawn.items()} == rows
+    assert len(set(drawn.values())) == 3
+    picture = ElementTree.parse(run_dir / "truncation.svg").getroot()
+    titles = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}title")]
+    assert sorted(titles) == sorted(
+        [f"0.3: {drawn[0.3]:.4g}", f"0.8: {drawn[0.8]:.4g}", f"without truncation: {drawn[None]:.4g}"]
+    )
+    assert "leave out --truncation" in run_command(capsys, 2, *common, "--truncations", 1, "--truncation", 1)
+    assert "gives 2" in run_command(capsys, 2, *common, "--truncations", 1, "--steps", "all")
 
 
 def test_without_an_extractor_the_choices_are_listed(run_dir, tmp_path, capsys, monkeypatch):

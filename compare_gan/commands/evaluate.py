@@ -24,8 +24,10 @@ from compare_gan.core.errors import UserError, printable
 from compare_gan.core.run_files import SCORES
 
 if TYPE_CHECKING:
-    from compare_gan.data import LoadOptions
+    from compare_gan.data import ImageDataset, LoadOptions
     from compare_gan.evaluation.options import EvalOptions
+    from compare_gan.evaluation.steps import Evaluation
+    from compare_gan.trained_run import Run
 
 FAILED = 1  # exit code: a metric failed, the others have scores
 
@@ -56,6 +58,14 @@ def add(commands) -> None:
     parser.add_argument(
         "--reference_features",
         help="with --features or --images_from: reference file with features, or with mu and sigma",
+    )
+    parser.add_argument(
+        "--truncations",
+        type=float,
+        nargs="+",
+        metavar="T",
+        help="score the step at each of these values of --truncation and without it; the curve is written to "
+        "truncation.json and truncation.svg in the run folder",
     )
     parser.add_argument("--json", help="JSON file to write the scores to")
     add_overwrite(parser)
@@ -113,6 +123,7 @@ class EvalRequest:
     steps: str = "latest"  # latest, all, best, or comma-separated numbers
     every: int = 1  # with steps="all": only multiples of this
     continuous: bool = False  # score checkpoints while they are being written
+    truncations: Sequence[float] = ()  # of a curve
     allow_imports: Sequence[str] | None = ()  # modules that the run's configuration may import; None: any
 
 
@@ -174,6 +185,11 @@ def run_request(arguments: argparse.Namespace, options: "EvalOptions") -> EvalRe
         raise UserError(
             f"--{misplaced[0]} requires --images_from; a run is compared with its own data, or with --data"
         )
+    if arguments.truncations and (arguments.truncation is not None or arguments.continuous):
+        raise UserError(
+            "--truncations scores one step at several thresholds; leave out "
+            + ("--continuous" if arguments.continuous else "--truncation")
+        )
     return EvalRequest(
         Path(arguments.run),
         options,
@@ -182,6 +198,7 @@ def run_request(arguments: argparse.Namespace, options: "EvalOptions") -> EvalRe
         steps=arguments.steps,
         every=arguments.every,
         continuous=arguments.continuous,
+        truncations=arguments.truncations or (),
         allow_imports=arguments.allow_imports,
     )
 
@@ -216,18 +233,52 @@ def evaluate_run(request: EvalRequest) -> Scores:
     run_dir = request.run_dir
     run = open_run(run_dir, allow_imports=request.allow_imports)
     steps: Any = None if request.continuous else select_steps(run_dir, request.steps, request.every)
-    evaluation = run.evaluation(request.options, run.open_data(request.data, request.reading))
+    data = run.open_data(request.data, request.reading)
+    if request.truncations:
+        return truncation_curve(request, run, data, steps)
+    evaluation = run.evaluation(request.options, data)
     complete = True
     for row in evaluation.score(poll_steps(run_dir, request.every) if steps is None else steps):
         complete &= print_row(row, evaluation.settings.metrics)
     return Scores(read_scores(run_dir, request.options.score_filename), not complete)
 
 
+def truncation_curve(request: EvalRequest, run: "Run", data: "ImageDataset", steps: Sequence[int]) -> Scores:
+    """Scores a step over the truncation; prints each row, and writes the curve to the run folder.
+
+    Raises:
+      UserError: there are several steps, or the latent vectors cannot be truncated.
+    """
+    from compare_gan.core.files import atomic
+    from compare_gan.core.processes import is_main_process
+    from compare_gan.core.run_files import TRUNCATION_FIGURE
+    from compare_gan.evaluation.truncation import truncation_rows, write_points
+    from compare_gan.report.truncation import figure
+
+    if len(steps) != 1:
+        raise UserError(f"--truncations is for one step; --steps {request.steps} gives {len(steps)}")
+    rows, complete = [], True
+
+    def evaluation(options: "EvalOptions") -> "Evaluation":
+        return run.evaluation(options, data)
+
+    for row in truncation_rows(evaluation, request.options, request.truncations, steps[0]):
+        complete &= print_row(row, request.options.metrics or DEFAULT_METRICS)
+        rows.append(row)
+    if is_main_process():
+        curve = write_points(request.run_dir, rows)
+        if picture := figure(curve):
+            with atomic(request.run_dir / TRUNCATION_FIGURE) as file:
+                file.write(picture.encode())
+            print(f"truncation curve: {request.run_dir / TRUNCATION_FIGURE}")
+    return Scores(rows, not complete)
+
+
 def evaluate_images(arguments: argparse.Namespace, options: "EvalOptions") -> Scores:
     from compare_gan.evaluation.sources import read_features
     from compare_gan.scoring import score_images
 
-    if options.truncation is not None:
+    if options.truncation is not None or arguments.truncations:
         raise UserError("--truncation is for images that a run generates; leave it out")
     generated, reference = arguments.images_from or arguments.features, arguments.reference_features
     if arguments.features:

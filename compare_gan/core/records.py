@@ -124,6 +124,14 @@ EXPORT = named_classes(  # export.json
         {"prior": record({})},
     )
 )
+TRUNCATION = record(  # truncation.json
+    {
+        "step": integer(),
+        "points": list_of(
+            record({"truncation": optional(number(0)), "scores": mapping_of(optional(number()))}), most=1000
+        ),
+    }
+)
 FORMAT = record({"format": integer(1)})  # of any version
 SAFETENSORS = mapping_of(  # the header of a safetensors file, without its metadata
     record(

@@ -15,6 +15,7 @@ SAMPLES, INTERPOLATIONS = "samples", "interpolations"  # an image grid for each 
 TRAINING_LABELS = "labels.npz"  # labels that were computed in Python
 DONE = "TRAIN_DONE"  # empty; written after the last step
 SCORES = "scores.csv"
+TRUNCATION, TRUNCATION_FIGURE = "truncation.json", "truncation.svg"  # scores over the truncation threshold
 EXPORT = "export"  # a folder
 EXPORT_METADATA = "export.json"  # in it
 

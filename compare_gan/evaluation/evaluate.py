@@ -20,7 +20,13 @@ from compare_gan.data.base import ImageDataset, Split, hard_labels
 from compare_gan.data.fingerprint import fingerprint as pixels_sha256
 from compare_gan.evaluation.classes import labels_sha256, with_classes
 from compare_gan.evaluation.neighbours import warn_if_features_do_not_fit
-from compare_gan.evaluation.scores import NOT_FINITE, PROTOCOL_VERSION, summarize_runs, write_scores
+from compare_gan.evaluation.scores import (
+    NOT_FINITE,
+    PROTOCOL_VERSION,
+    TRAINING_SHARES,
+    summarize_runs,
+    write_scores,
+)
 from compare_gan.evaluation.sets import cached_features, compute_scores, warn_if_few_images
 from compare_gan.features.base import Extractor
 from compare_gan.gans.gan import GAN
@@ -115,11 +121,12 @@ def evaluate(
     if any({"train", "features"} <= METRICS[name].needs for name in settings.metrics):
         warn_if_features_do_not_fit(extractor, dataset.class_names)
         train = cached_features(dataset.train, extractor, settings.cache)
+    drawn = labels_to_draw(gan, dataset, settings)
     runs: list[dict[str, float | None]] = []
     all_failed: set[str] = set()
     for run in range(settings.runs):
         try:
-            images, labels = generated_set(sampler, settings, run)
+            images, labels = generated_set(sampler, settings, run, drawn)
         except NotFinite:
             log.warning("step %d: generated images contain NaN or Inf", row["step"])
             runs.append({column: NOT_FINITE for name in settings.metrics for column in METRICS[name].columns})
@@ -144,16 +151,49 @@ def evaluate(
     return row | summarize_runs(runs) | {"scored": " ".join(scored)}
 
 
-def generated_set(sampler: Sampler, settings: EvalSettings, run: int) -> tuple[np.ndarray, np.ndarray | None]:
+def generated_set(
+    sampler: Sampler, settings: EvalSettings, run: int, classes: Sequence[int] | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """The images [N, H, W, C] uint8 of one of the generated sets, and their labels [N] or None.
 
     Set i consists of the images that `compare-gan sample` and `Run.sample` draw with the seed
-    `settings.seed` + i.
+    `settings.seed` + i, and with the labels `classes` [N] in place of evenly drawn ones if given.
 
     Raises:
       NotFinite: the images contain NaN or Inf.
     """
-    return sampler.images(settings.images, settings.seed + run, truncation=settings.truncation)
+    seed = settings.seed + run
+    return sampler.images(settings.images, seed, classes, truncation=settings.truncation)
+
+
+def labels_to_draw(gan: GAN, dataset: ImageDataset, settings: EvalSettings) -> list[int] | None:
+    """Labels [N] in the shares of the training labels if the GAN was trained so, else None.
+
+    Probabilities as labels count as their most probable class.
+    """
+    if not draws_training_shares(gan):
+        return None
+    labels = hard_labels(dataset.train)
+    if not (labels >= 0).any():
+        return None
+    frequencies = np.bincount(labels[labels >= 0], minlength=gan.y_dim)
+    return in_shares(frequencies, settings.images).tolist()
+
+
+def draws_training_shares(gan: GAN) -> bool:
+    """Whether a GAN was trained with generated labels in the shares of the real ones."""
+    return gan.conditional and gan.fit_label_distribution
+
+
+def in_shares(frequencies: np.ndarray, count: int) -> np.ndarray:
+    """Class indices [count] in the shares of frequencies [K], to within one image, and evenly mixed."""
+    exact = frequencies / frequencies.sum() * count
+    counts = np.floor(exact).astype(int)
+    largest = np.argsort(counts - exact, kind="stable")[: count - counts.sum()]
+    counts[largest] += 1
+    classes = np.repeat(np.arange(len(frequencies)), counts)
+    position = np.concatenate([(np.arange(n) + 0.5) / n for n in counts if n])
+    return classes[np.argsort(position, kind="stable")]
 
 
 def real_scores(dataset: ImageDataset, extractor: Extractor, settings: EvalSettings) -> dict[str, Any]:
@@ -206,13 +246,18 @@ def protocol_columns(
         "protocol": PROTOCOL_VERSION,
         "truncation": settings.truncation,
         "train_labels_sha256": labels_sha256(hard_labels(dataset.train), dataset.class_names),
-        "labels_drawn": "evenly"
-        if gan.conditional
-        else None,  # all classes equally often, whatever their frequency
+        "labels_drawn": labels_drawn(gan),
         "ema": gan.g_use_ema,
         "batch_statistics": "moving" if moving else f"accumulated over {settings.statistics_examples}",
         "compare_gan": __version__,
     }
+
+
+def labels_drawn(gan: GAN) -> str | None:
+    """How the labels of generated images are chosen: all classes equally often, or as in training."""
+    if not gan.conditional:
+        return None
+    return TRAINING_SHARES if draws_training_shares(gan) else "evenly"
 
 
 def available_inputs(gan: GAN, dataset: ImageDataset) -> set[Need]:

@@ -52,13 +52,20 @@ OPTIONAL_FIELDS = ("protocol", "truncation")  # not in a fingerprint if empty, a
 # Which images a seed and a state give. Version 1 (no column): a latent vector depended on its batch of 500,
 # and accumulated batch statistics on the seed. Version 2: `core.sampler`, the same as samples and exports.
 PROTOCOL_VERSION = 2
+TRAINING_SHARES = "in the training shares"  # value of the column labels_drawn
 Row = Mapping[str, Any]
 
 
 def fingerprint(row: Row) -> str:
-    """Twelve hexadecimal digits that identify the evaluation protocol of a row."""
+    """Twelve hexadecimal digits that identify the evaluation protocol of a row.
+
+    Labels in the training shares are part of it, but do not prevent a comparison: like the moving average of
+    weights, which labels a GAN is given is a property of the GAN.
+    """
     values = {name: _format(row.get(name)) for name in PROTOCOL_FIELDS}
     fields = [[name, value] for name, value in values.items() if value or name not in OPTIONAL_FIELDS]
+    if row.get("labels_drawn") == TRAINING_SHARES:
+        fields.append(["labels_drawn", TRAINING_SHARES])
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
 
 

@@ -32,13 +32,17 @@ class Inception:
     sha256: str  # of the weights and the resize
     resize: str = "tf1"  # one of `RESIZES`
     class_names: tuple[str, ...] = ()  # its classes are not those of a data set
+    spatial: bool = False  # the features of sFID
 
     @property
     def name(self) -> str:
+        if self.spatial:
+            return "inception_spatial"
         return "inception" if self.resize == "tf1" else f"inception_{self.resize}"
 
     def __call__(self, images: Images, batch_size: int | None = None) -> FeaturesAndClasses:
-        """Maps uint8 images [N, H, W, 1 or 3] to features [N, 2048] and logits [N, 1008].
+        """Maps uint8 images [N, H, W, 1 or 3] to features [N, 2048] and logits [N, 1008]; if `spatial`, to
+        features [N, 2023] without logits.
 
         Raises:
           UserError: the images are neither grey nor RGB.
@@ -46,7 +50,8 @@ class Inception:
         check_channels(images, self.name)
 
         def extract_batch(params: Tree, batch: Array) -> FeaturesAndClasses:
-            return _apply(params, _preprocess(batch, self.resize))
+            apply = _apply_spatial if self.spatial else _apply
+            return apply(params, _preprocess(batch, self.resize))
 
         return on_all_devices(extract_batch, self.params, images, batch_size or BATCH, self.name)
 
@@ -80,6 +85,19 @@ def inception_clean() -> Inception:
     return open_inception(INCEPTION.path(), "clean")
 
 
+@EXTRACTORS.register("inception_spatial")
+def inception_spatial() -> Inception:
+    """Features [N, 2023] of an inner layer, in which the Frechet distance is sFID: Nash et al.,
+    https://arxiv.org/abs/2103.03841."""
+    return spatial_of(inception())
+
+
+def spatial_of(extractor: Inception) -> Inception:
+    """The same network, with the features of sFID."""
+    sha256 = digest({}, extractor.sha256, "spatial")
+    return dataclasses.replace(extractor, sha256=sha256, spatial=True)
+
+
 def open_inception(path: Path, resize: str = "tf1") -> Inception:
     """Opens the extractor from a weights file, see `read_weights`.
 
@@ -100,3 +118,9 @@ def _preprocess(images: Array, resize: str) -> Array:
 def _apply(params: Tree, x: Array) -> FeaturesAndClasses:
     """Separate from the resize, so that it is compiled once for all image sizes."""
     return merge_module(nnx.graphdef(nnx.eval_shape(Network)), params, {})(x)
+
+
+@jax.jit
+def _apply_spatial(params: Tree, x: Array) -> FeaturesAndClasses:
+    network = merge_module(nnx.graphdef(nnx.eval_shape(Network)), params, {})
+    return FeaturesAndClasses(network.spatial(x), jnp.zeros((len(x), 0)))

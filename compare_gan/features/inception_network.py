@@ -190,6 +190,7 @@ def reduced_to_8(block: str) -> Step:
     )
 
 
+SPATIAL_BLOCK, SPATIAL_CHANNELS = 13, 7  # of sFID: the index of Mixed_6d in TRUNK
 TRUNK: tuple[Step, ...] = (
     unit("Conv2d_1a_3x3", 32, (3, 3), 2),
     unit("Conv2d_2a_3x3", 32, (3, 3), padding="VALID"),
@@ -224,6 +225,14 @@ class Network(nnx.Module):
         see https://github.com/openai/improved-gan/issues/39."""
         features = self.trunk(x).mean((1, 2))
         return FeaturesAndClasses(features, jnp.matmul(features, self.head[...], precision=PRECISION))
+
+    def spatial(self, x: Array) -> Array:
+        """Maps images to the features [B, 17 * 17 * 7] of sFID: the first channels of the 1x1 convolution of
+        Mixed_6d, mixed_6/conv in TensorFlow, as in https://github.com/openai/guided-diffusion."""
+        for step in self.trunk.steps[:SPATIAL_BLOCK]:
+            x = step(x)
+        x = self.trunk.steps[SPATIAL_BLOCK].chains[0](x)
+        return x[..., :SPATIAL_CHANNELS].reshape(len(x), -1)
 
     def units(self) -> list[ConvUnit]:
         return [module for _, module in nnx.iter_modules(self) if isinstance(module, ConvUnit)]

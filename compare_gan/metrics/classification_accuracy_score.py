@@ -1,7 +1,8 @@
 """Classification accuracy score, CAS: train on generated images, test on real ones.
 
-Ravuri and Vinyals, https://arxiv.org/abs/1905.10887. The paper uses a ResNet-50; here it is a small
-residual network trained for a few minutes. So scores are comparable only with each other.
+Ravuri and Vinyals, https://arxiv.org/abs/1905.10887; GAN-train in Shmelkov et al.,
+https://arxiv.org/abs/1807.09499. The first paper uses a ResNet-50; here it is a small residual network that
+is trained for minutes. So scores are comparable only with each other.
 """
 
 import jax

@@ -24,6 +24,7 @@ from compare_gan.core.run_files import (
     SAMPLES,
     SETTINGS,
     SUMMARY,
+    TRUNCATION,
     UNCERTAIN_GRID,
 )
 
@@ -86,6 +87,7 @@ class RunReport:
     interpolation: Grid | None  # that of the last step
     neighbours: Grid | None  # one tile: generated images beside the nearest training images
     operative_config: str | None
+    truncation: Record | None = None  # scores over the truncation of latent vectors
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def collect_run(study: Path, record: Record) -> RunReport:
         interpolation=read_grid(interpolations[max(interpolations)]) if interpolations else None,
         neighbours=read_grid(folder / NEIGHBOUR_SHEET),
         operative_config=read_optional(folder / CONFIG, read_config),
+        truncation=read_optional(folder / TRUNCATION, lambda path: read_json(path, kinds.TRUNCATION)),
     )
 
 

@@ -6,7 +6,7 @@ from compare_gan.core.errors import UserError
 from compare_gan.core.files import atomic
 from compare_gan.core.label_methods import ALL_LABELS, NO_LABELS, find_method
 from compare_gan.core.words import listed
-from compare_gan.report import panels, tables, worth
+from compare_gan.report import panels, tables, truncation, worth
 from compare_gan.report.collect import Record, StudyReport, collect_study, number
 from compare_gan.report.markup import Markup, join, tag
 from compare_gan.report.shell import document
@@ -40,6 +40,7 @@ def page(study: StudyReport) -> str:
         ("neighbours", "Nearest training images", panels.neighbours(study)),
         ("evolution", "Samples over training", panels.evolution(study)),
         ("interpolation", "Between two latent vectors", panels.interpolations(study)),
+        ("truncation", "Truncated latent vectors", truncation.section(study)),
         ("training", "Training curves", panels.training(study)),
         ("configuration", "Configuration", tables.configuration(study)),
     ]

@@ -20,10 +20,11 @@ from compare_gan.evaluation.evaluate import (
     check_settings,
     evaluate,
     generator_of,
+    in_shares,
     protocol_columns,
     real_scores,
 )
-from compare_gan.evaluation.scores import fingerprint, read_scores
+from compare_gan.evaluation.scores import differences, fingerprint, read_scores
 from compare_gan.evaluation.sets import cached_features
 from compare_gan.evaluation.sources import Source, read_features, score_features, score_images
 from compare_gan.evaluation.steps import Evaluation, poll_steps, select_steps
@@ -128,6 +129,32 @@ def test_truncated_latent_vectors_are_scored_and_change_the_protocol(state):
     flat = dataclasses.replace(CONDITIONAL, prior=uniform)
     with pytest.raises(UserError, match="needs a Gaussian prior"):
         check_settings(settings, flat, blobs(), Means())
+
+
+def test_labels_are_in_the_training_shares_if_the_gan_was_trained_so(state):
+    labels = np.repeat([0, 1, 2, -1], [30, 20, 10, 40])
+    data = blobs()
+    train = Split(np.resize(data.train.images, (100, 8, 8, 3)), labels)
+    skewed = dataclasses.replace(data, train=train)
+    fitted = dataclasses.replace(CONDITIONAL, fit_label_distribution=True)
+    rows = [evaluate(gan, state, skewed, Means(), SETTINGS) for gan in (CONDITIONAL, fitted)]
+    assert [row["labels_drawn"] for row in rows] == ["evenly", "in the training shares"]
+    assert fingerprint(rows[0]) != fingerprint(rows[1]) and not differences(rows)
+    drawn = in_shares(np.array([30, 20, 10, 0]), 60)
+    images, _ = sampler_of(fitted, prepare_for_inference(fitted, state)).images(60, 42, drawn)
+    assert rows[1]["class_agreement"] == np.mean(Means()(images).classes.argmax(1) == drawn)
+    unlabelled = dataclasses.replace(data, train=Split(train.images, np.full(100, -1)))
+    assert evaluate(fitted, state, unlabelled, Means(), SETTINGS)["frechet_distance"] > 0
+
+
+def test_shares_are_exact_to_one_image_and_mixed():
+    for frequencies in ([3, 2, 1], [1, 1, 1], [0, 5, 2, 2]):
+        exact = 100 * np.array(frequencies) / sum(frequencies)
+        drawn = in_shares(np.array(frequencies), 100)
+        assert len(drawn) == 100
+        assert np.abs(np.bincount(drawn, minlength=len(frequencies)) - exact).max() < 1
+        half = np.bincount(drawn[:50], minlength=len(frequencies))
+        assert np.abs(half - exact / 2).max() <= 1.5
 
 
 def test_nan_images_get_a_special_score_and_evaluation_continues(tmp_path, state, caplog):

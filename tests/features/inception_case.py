@@ -51,8 +51,8 @@ def pictures(height: int, width: int) -> np.ndarray:
 SIZES = {"small": (32, 32), "tall": (320, 40)}  # upsampled, and downsampled along one axis
 
 
-def reference(weights: Mapping[str, np.ndarray], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features and logits without bias, of torch-fidelity.
+def reference(weights: Mapping[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
+    """Features, logits without bias, and the features of sFID, of torch-fidelity.
 
     Raises:
       ImportError: torch or torch-fidelity is missing.
@@ -68,8 +68,12 @@ def reference(weights: Mapping[str, np.ndarray], images: np.ndarray) -> tuple[np
     with tempfile.NamedTemporaryFile(suffix=".pth") as file, torch.no_grad():
         torch.save(state, file.name)
         net = network("any", ["2048", "logits_unbiased"], feature_extractor_weights_path=file.name)
+        inner: list[torch.Tensor] = []
+        net.Mixed_6d.branch1x1.register_forward_hook(lambda module, inputs, output: inner.append(output))
         features, logits = net(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-    return features.numpy(), logits.numpy()
+    # guided-diffusion: the first 7 channels, flattened from channels last.
+    spatial = inner[0][:, :7].permute(0, 2, 3, 1).reshape(len(images), -1)
+    return {"features": features.numpy(), "logits": logits.numpy(), "spatial": spatial.numpy()}
 
 
 def _torch_fidelity() -> type:
@@ -91,6 +95,6 @@ def _torch_fidelity() -> type:
 if __name__ == "__main__":
     arrays = {}
     for key, size in SIZES.items():
-        features, logits = reference(random_weights(0), pictures(*size))
-        arrays |= {f"{key}_features": features, f"{key}_logits": logits}
+        outputs = reference(random_weights(0), pictures(*size))
+        arrays |= {f"{key}_{name}": values for name, values in outputs.items()}
     np.savez_compressed(CASE, **arrays)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare_gan.core.errors import UserError
-from compare_gan.features.inception import inception_of
+from compare_gan.features.inception import inception_of, spatial_of
 from compare_gan.features.resize import RESIZES
 
 from .inception_case import CASE, SIZES, pictures, random_weights, reference
@@ -44,10 +44,20 @@ def test_agrees_with_torch_fidelity():
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"the reference needs {name}: pip install --no-deps torch-fidelity, and torch")
     weights = random_weights(seed=1)
-    features, logits = reference(weights, SMALL)
-    seen = inception_of(weights, "random")(SMALL, batch_size=2)
-    assert_close(seen.features, features)
-    assert_close(seen.classes, logits)
+    expected, extractor = reference(weights, SMALL), inception_of(weights, "random")
+    seen = extractor(SMALL, batch_size=2)
+    assert_close(seen.features, expected["features"])
+    assert_close(seen.classes, expected["logits"])
+    assert_close(spatial_of(extractor)(SMALL, batch_size=2).features, expected["spatial"])
+
+
+def test_features_of_sfid_agree_with_recorded_torch_fidelity(extractor):
+    spatial = spatial_of(extractor)
+    seen = spatial(SMALL, batch_size=2)
+    assert seen.features.shape == (2, 2023) and seen.classes.shape == (2, 0)
+    with np.load(CASE) as case:
+        assert_close(seen.features, case["small_spatial"])
+    assert spatial.name == "inception_spatial" and spatial.sha256 != extractor.sha256
 
 
 def test_the_last_batch_is_padded_and_order_does_not_matter(extractor):

@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 
-from compare_gan.metrics.bootstrap import bootstrap_indices, frechet_replicates, interval, kernel_replicates
+from compare_gan.metrics.bootstrap import (
+    bootstrap_indices,
+    frechet_replicates,
+    gaussian_replicates,
+    interval,
+    kernel_replicates,
+    sliced_replicates,
+)
+from compare_gan.metrics.cmmd import gaussian_discrepancy
 from compare_gan.metrics.frechet import frechet_distance, moments
 from compare_gan.metrics.kernel import kernel_distance
+from compare_gan.metrics.mind import random_directions, sliced_distance
 
 
 def draws(count, n, dim):
@@ -34,6 +43,42 @@ def test_coverage_for_the_kernel_distance():
         scores.append(kernel_distance(real, fake, 30).mean)
         intervals.append(interval(scores[-1], kernel_replicates(real, fake, rng, 200, 30)))
     assert 0.88 <= share_within(intervals, np.mean(scores)) <= 1
+
+
+def test_coverage_for_the_gaussian_kernel():
+    scores, intervals = [], []
+    for rng, real, fake in draws(100, 80, 3):
+        scores.append(gaussian_discrepancy(real, fake))
+        intervals.append(interval(scores[-1], gaussian_replicates(real, fake, rng)))
+    assert 0.85 <= share_within(intervals, np.mean(scores)) <= 1
+
+
+def test_coverage_for_the_sliced_distance():
+    scores, intervals, directions = [], [], random_directions(6, 3, np.random.default_rng(0))
+    for rng, real, fake in draws(100, 80, 3):
+        scores.append(sliced_distance(real, fake, directions))
+        intervals.append(interval(scores[-1], sliced_replicates(real, fake, directions, rng)))
+    assert 0.85 <= share_within(intervals, np.mean(scores)) <= 1
+
+
+class Drawn:
+    """Draws the samples of given indices in every replicate."""
+
+    def __init__(self, *indices):
+        self.indices = list(indices)
+
+    def multinomial(self, n, p, size):
+        return np.tile(np.bincount(self.indices.pop(0), minlength=n), (size, 1))
+
+
+def test_replicates_are_distances_of_the_resampled_sets():
+    rng = np.random.default_rng(0)
+    real, fake, directions = rng.normal(size=(30, 4)), rng.normal(size=(30, 4)), random_directions(60, 4, rng)
+    i, j = rng.integers(30, size=(2, 30))
+    expected = gaussian_discrepancy(real[i], fake[j])
+    assert gaussian_replicates(real, fake, Drawn(i, j), 2) == pytest.approx([expected] * 2, rel=1e-9)
+    expected = sliced_distance(real[i], fake[j], directions)
+    assert sliced_replicates(real, fake, directions, Drawn(i, j), 2) == pytest.approx([expected] * 2)
 
 
 def test_kernel_replicates_are_distances_of_the_resampled_sets():
