@@ -29,14 +29,19 @@ class NeighbourSheet(NamedTuple):
     @property
     def caption(self) -> str:
         """What the rows are, and which distances are usual."""
+        rows = (
+            f"Left: generated images. Right: the {self.distances.shape[1]} nearest training images, with "
+            f"their distances in the features of {self.features}."
+        )
+        if not self.held_out.any():
+            return f"{rows} No images are held out, so there is no scale for the distances."
         rare, middle = np.quantile(self.held_out, [RARE, 0.5])
         near = int((self.shares < RARE).sum())
         return (
-            f"Left: generated images. Right: the {self.distances.shape[1]} nearest training images, with "
-            f"their distances in the features of {self.features}. Below each generated image: the share of "
-            "held-out images that are nearer to a training image than it is. Of the held-out images 1% are "
-            f"nearer to a training image than {rare:.3g}, half nearer than {middle:.3g}. {near} of "
-            f"{len(self.images)} generated images are nearer than that 1% (red)."
+            f"{rows} Below each generated image: the share of held-out images that are nearer to a training "
+            f"image than it is. Of the held-out images 1% are nearer to a training image than {rare:.3g}, "
+            f"half nearer than {middle:.3g}. {near} of {len(self.images)} generated images are nearer than "
+            "that 1% (red)."
         )
 
 

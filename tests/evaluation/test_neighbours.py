@@ -55,6 +55,12 @@ def test_the_sheet_shows_copies_first_and_marks_them(training):
     assert len(red) and red[:, 0].min() > places[0][0] + 64 and red[:, 0].max() < places[0][0] + 64 + 20
 
 
+def test_without_held_out_images_there_is_no_scale():
+    train = dataset().train
+    sheet = training_images(ImageDataset("all", train, train, ("x",)), Brightness()).sheet(train.images[:2])
+    assert "No images are held out" in sheet.caption and "1%" not in sheet.caption
+
+
 def test_few_training_images_have_few_neighbours():
     few = ImageDataset(
         "few", Split(dataset().train.images[:3], np.zeros(3, np.int32)), dataset().test, ("x",)
