@@ -28,7 +28,7 @@ from compare_gan.metrics.kernel import kernel_distance
 from compare_gan.metrics.mind import DIRECTIONS, random_directions, sliced_distance
 from compare_gan.report.markup import tag
 
-COUNTS = (25, 50, 100, 200, 400, 800)
+COUNTS = (50, 100, 200, 400, 800, 1600)
 TRIALS = 24
 NOISE = (0.0, 8.0, 11.0, 14.0, 17.0)  # standard deviations, of 255
 BLUR = (0.0, 0.55, 0.6, 0.65, 0.7)  # standard deviations, in pixels
@@ -61,10 +61,11 @@ def blurred(images: np.ndarray, width: float) -> np.ndarray:
 
 
 def draw_shares(labels: np.ndarray, share: float, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices [count] without repetition, of which a share is of classes 0 to 4."""
+    """Indices [count] without repetition in random order, of which a share is of classes 0 to 4."""
     first = rng.binomial(count, share)
     parts = (np.flatnonzero(labels < 5), first), (np.flatnonzero(labels >= 5), count - first)
-    return np.concatenate([rng.choice(part, size, replace=False) for part, size in parts])
+    drawn = np.concatenate([rng.choice(part, size, replace=False) for part, size in parts])
+    return rng.permutation(drawn)
 
 
 def in_order(values: Sequence[float]) -> bool:
@@ -92,7 +93,8 @@ def measure(pool: int, trials: int, counts: Sequence[int]) -> dict[str, Any]:
     }
     whole = {
         kind: {
-            name: [distance(reference, x) for x in everything[kind]] for name, distance in DISTANCES.items()
+            name: [distance(reference[: len(x)], x) for x in everything[kind]]
+            for name, distance in DISTANCES.items()
         }
         for kind in KINDS
     }
@@ -182,7 +184,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--pool", type=int, default=3000, help="images to draw from, on each side")
+    parser.add_argument("--pool", type=int, default=4000, help="images to draw from, on each side")
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     arguments = parser.parse_args()

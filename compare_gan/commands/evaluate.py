@@ -257,16 +257,16 @@ def truncation_curve(request: EvalRequest, run: "Run", data: "ImageDataset", ste
 
     if len(steps) != 1:
         raise UserError(f"--truncations is for one step; --steps {request.steps} gives {len(steps)}")
-    rows, complete = [], True
+    rows, complete, metrics = [], True, request.options.metrics or DEFAULT_METRICS
 
     def evaluation(options: "EvalOptions") -> "Evaluation":
         return run.evaluation(options, data)
 
     for row in truncation_rows(evaluation, request.options, request.truncations, steps[0]):
-        complete &= print_row(row, request.options.metrics or DEFAULT_METRICS)
+        complete &= print_row(row, metrics)
         rows.append(row)
     if is_main_process():
-        curve = write_points(request.run_dir, rows)
+        curve = write_points(request.run_dir, rows, metrics)
         if picture := figure(curve):
             with atomic(request.run_dir / TRUNCATION_FIGURE) as file:
                 file.write(picture.encode())

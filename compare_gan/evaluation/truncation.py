@@ -9,9 +9,10 @@ from typing import Any
 
 from compare_gan.core.errors import UserError
 from compare_gan.core.files import write_json
+from compare_gan.core.registry import METRICS
 from compare_gan.core.run_files import TRUNCATION
 from compare_gan.evaluation.options import EvalOptions
-from compare_gan.evaluation.scores import Row, names, score
+from compare_gan.evaluation.scores import Row, score
 from compare_gan.evaluation.steps import Evaluation
 
 
@@ -42,9 +43,9 @@ def truncation_rows(
         yield row
 
 
-def write_points(run_dir: Path, rows: Sequence[Row]) -> dict[str, Any]:
-    """Writes the curve of some rows of one step to the run folder; returns it, see `records.TRUNCATION`."""
-    scores = names(rows)
+def write_points(run_dir: Path, rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
+    """Writes scores of the rows of one step to the run folder; returns them, see `records.TRUNCATION`."""
+    scores = [column for name in metrics for column in METRICS[name].columns]
     points = [
         {"truncation": row["truncation"], "scores": {name: score(row, name) for name in scores}}
         for row in rows
