@@ -26,6 +26,7 @@ from compare_gan.evaluation.run_data import (
     with_images_of_run,
     with_training_classes,
     with_training_images,
+    with_training_labels,
 )
 from compare_gan.evaluation.scores import read_scores, validate_score_filename
 from compare_gan.evaluation.steps import Evaluation, select_steps
@@ -242,9 +243,10 @@ class Run:
             dataset = self.dataset or self.open_data()
         dataset = with_images_of_run(self.run_dir, self.about, dataset)
         extractor, settings = eval_extractor(options, dataset), eval_settings(options, dataset)
-        uses_training_images = any("train" in METRICS[name].needs for name in settings.metrics)
-        if not in_memory and (uses_training_images or draws_training_shares(self.gan)):
+        if not in_memory and any("train" in METRICS[name].needs for name in settings.metrics):
             dataset = with_training_images(dataset, self.run_dir, self.about)
+        elif not in_memory and draws_training_shares(self.gan):
+            dataset = with_training_labels(dataset, self.run_dir, self.about)
         dataset = with_training_classes(dataset, tuple(self.about["class_names"]))
         check_settings(settings, self.gan, dataset, extractor, lenient=options.metrics is None)
         template = Placement.create().replicate(self.template())

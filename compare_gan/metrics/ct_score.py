@@ -7,7 +7,6 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 from threadpoolctl import threadpool_limits
 
-from compare_gan.core.errors import UserError
 from compare_gan.metrics.context import EvalContext, Scores, metric, require
 from compare_gan.metrics.neighbours import nearest
 from compare_gan.metrics.summaries import Moments
@@ -16,7 +15,7 @@ COMPONENTS, CELLS, MIN_IN_CELL = 64, 3, 20  # as in dgm-eval
 BATCH = 1000
 
 
-def ct_score(train: np.ndarray, held_out: np.ndarray, samples: np.ndarray, seed: int = 0) -> float:
+def ct_score(train: np.ndarray, held_out: np.ndarray, samples: np.ndarray, seed: int = 0) -> float | None:
     """Whether samples are nearer to training samples than held-out samples are.
 
     The features are reduced to the first 64 principal components and divided into three cells (k-means), both
@@ -32,13 +31,11 @@ def ct_score(train: np.ndarray, held_out: np.ndarray, samples: np.ndarray, seed:
     Returns:
       About 0 if the samples are distributed like the held-out ones; far below 0 if they are nearer to the
       training samples, as copies are; far above 0 if they are farther. It grows with the square root of the
-      numbers of samples.
-
-    Raises:
-      UserError: there are too few samples.
+      numbers of samples. None if there are too few: no cell has training samples, held-out samples, and more
+      than 20 others.
     """
     if len(train) < CELLS:
-        raise UserError(f"the data-copying score of {len(train)} training images; give more")
+        return None
     from sklearn.cluster import KMeans  # slow to import
 
     train, held_out, samples = principal_components(train, held_out, samples)
@@ -52,24 +49,15 @@ def ct_score(train: np.ndarray, held_out: np.ndarray, samples: np.ndarray, seed:
 Celled = tuple[np.ndarray, np.ndarray]  # samples [N, F] and the cell of each [N]
 
 
-def mean_score(train: Celled, held_out: Celled, samples: Celled) -> float:
-    """C_T of samples whose cells are given.
-
-    Raises:
-      UserError: every cell lacks training samples, held-out samples, or more than 20 other samples.
-    """
+def mean_score(train: Celled, held_out: Celled, samples: Celled) -> float | None:
+    """`ct_score` of samples whose cells are given."""
     scores, weights = [], []
     for cell in range(int(train[1].max()) + 1):
         reference, real, other = (points[index == cell] for points, index in (train, held_out, samples))
         if len(reference) and len(real) and len(other) > MIN_IN_CELL:
             scores.append(standard_score(distances(other, reference), distances(real, reference)))
             weights.append(len(real))
-    if not scores:
-        raise UserError(
-            f"the data-copying score needs a cell with held-out images and more than {MIN_IN_CELL} others; "
-            "give more images"
-        )
-    return float(np.average(scores, weights=weights))
+    return float(np.average(scores, weights=weights)) if scores else None
 
 
 def distances(samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -111,7 +99,7 @@ def principal_components(train: np.ndarray, *others: np.ndarray) -> list[np.ndar
     "ct_modified",
     needs={"features", "train"},
     higher_is_better=True,
-    min_images=CELLS * MIN_IN_CELL,
+    min_images=2 * (CELLS * MIN_IN_CELL + 1),  # so that half of them have a cell with more than MIN_IN_CELL
 )
 def ct(ctx: EvalContext) -> Scores:
     """C_T of generated images, of half of the held-out images against the other half, and dgm-eval's variant.

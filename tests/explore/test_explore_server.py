@@ -205,8 +205,9 @@ def test_the_nearest_training_images(server):
         return SimpleNamespace(features=np.asarray(images[:])[:, 0, 0, :1].astype(np.float32))
 
     extract.name = "red"
+    test = images + 2
     training = TrainingImages(
-        Split(images, labels), extract(images).features, Split(images + 2, labels), extract
+        Split(images, labels), extract(images).features, Split(test, labels), extract(test).features, extract
     )
     opened = []
     shown = VIEWS["nearest"](explorer(lambda: opened.append(1) or training), {"a": "3.0.0", "b": "0.0.0"})

@@ -49,7 +49,7 @@ def context():
 
     state = jnp.asarray(rng.normal(size=(3, 64)), jnp.float32)
     generator = Generator(apply, state, lambda key, count: uniform(key, (count, 3)), 2)
-    return EvalContext(drawn(40), drawn(50), drawn(30), generator, discriminator)
+    return EvalContext(drawn(130), drawn(140), drawn(150), generator, discriminator)
 
 
 @functools.cache
