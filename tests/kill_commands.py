@@ -90,6 +90,20 @@ def evaluate(work: Path) -> list[str]:
     return [*words, "--num_eval_averaging_runs", "1"]
 
 
+def neighbours(work: Path) -> list[str]:
+    words = ["neighbours", str(work / "run"), "--extractor", str(work / "extractor.npz"), "--images", "4"]
+    return [*words, "--out", str(work / "neighbours.png")]
+
+
+def film(work: Path) -> list[str]:
+    return ["film", str(work / "run"), "--out", str(work / "film.webp")]
+
+
+def frechet(work: Path) -> list[str]:
+    words = ["frechet", "blobs", "blobs", "--extractor", str(work / "extractor.npz")]
+    return [*words, "--json", str(work / "distance.json")]
+
+
 def classifier(work: Path) -> list[str]:
     return ["classifier", "--data", "blobs", "--out", str(work / "new.npz"), "--width", "4", "--steps", "40"]
 
@@ -106,6 +120,9 @@ COMMANDS = {
     "few-labels": Command(few_labels),
     "study": Command(study),
     "evaluate": Command(evaluate, run_and_classifier),
+    "neighbours": Command(neighbours, run_and_classifier),
+    "film": Command(film, train_run),
+    "frechet": Command(frechet, run_and_classifier),
     "classifier": Command(classifier),
     "export": Command(export, run_and_export),
     "prepare": Command(prepare),
