@@ -209,9 +209,8 @@ def test_a_finished_study_is_not_run_again(study, capsys):
     assert lines[5:] == first.splitlines()[-len(lines) + 5 :]  # the results, after the plan
 
 
-def test_an_array_of_jobs_gives_the_files_of_one_process(study, tmp_path, capsys):
-    """Tasks one by one, in the order of their numbers, then the command that writes the results."""
-    expected, folder = study[0], tmp_path / "runs"
+def test_an_array_of_jobs_numbers_the_tasks(tmp_path, capsys):
+    folder = tmp_path / "runs"
     assert call(*study_words(folder, "--task", "1")) == 2
     assert f"{folder}: is not set up for these tasks; give --array" in capsys.readouterr().err
     assert call(*study_words(folder, "--array")) == 0
@@ -232,6 +231,13 @@ def test_an_array_of_jobs_gives_the_files_of_one_process(study, tmp_path, capsys
     assert call(*study_words(folder, "--task", "6")) == 2 and needs in capsys.readouterr().err
     assert call(*study_words(folder, "--task", "7")) == 2
     assert "--task 7: the tasks have the numbers 1 to 6; see --array" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_array_of_jobs_gives_the_files_of_one_process(study, tmp_path, capsys):
+    """Tasks one by one, in the order of their numbers, then the command that writes the results."""
+    expected, folder = study[0], tmp_path / "runs"
+    assert call(*study_words(folder, "--array")) == 0
     for number in range(1, 7):
         if number == 4:
             with claimed(run_folder(folder / "seed-0" / "no_labels"), "gan-in-use"):

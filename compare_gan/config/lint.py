@@ -176,6 +176,11 @@ def cautions(parsed: Parsed, gan: GAN) -> Iterator[str]:
         )
     if gan.conditional and labels_are_unused(gan):
         yield "ModularGAN.conditional is True, but neither network uses the labels"
+    if gan.abstract_d.backbone.projects_labels and any(task.projects_labels for task in gan.tasks):
+        yield (
+            "labels are projected twice, by the discriminator and by a head, and both are added, as in "
+            "compare_gan; set project_y of one of them to False unless this is intended"
+        )
     if parsed.eval_prior != gan.prior:
         yield "eval_z differs from z: the generator is evaluated on latent vectors unlike those in training"
 

@@ -28,6 +28,7 @@ from compare_gan.core.types import (
     Penalty,
     Tree,
 )
+from compare_gan.core.words import listed
 from compare_gan.gans.freeze import frozen_parameters, without_updates
 from compare_gan.gans.optimizers import adam
 from compare_gan.gans.sampling import Prior, check_prior, uniform
@@ -357,12 +358,17 @@ def headed_discriminator(
     """A discriminator with the heads of tasks.
 
     Raises:
-      UserError: the labels are projected more than once, or the network does not fit `net`.
+      UserError: two heads project the labels, or a head that replaces the projection of the network has one
+        to replace; or the network does not fit `net`.
     """
     backbone = make(net, rngs=rngs)
-    if backbone.projects_labels + sum(task.projects_labels for task in tasks) > 1:
+    heads = [task for task in tasks if task.projects_labels]
+    names = [type(task).__name__ for task in heads]
+    if len(heads) > 1:
+        raise UserError(f"labels are projected twice, by {listed(names)}; use one of them")
+    if backbone.projects_labels and not all(task.changes_logits for task in heads):
         raise UserError(
-            "labels are projected twice; set S3GAN.project_y or the discriminator's project_y to False"
+            f"labels are projected twice; {names[0]} needs a discriminator with project_y = False"
         )
     return HeadedDiscriminator(net.factory(rngs), backbone, tasks, net.image.num_classes)
 

@@ -32,7 +32,10 @@ class AuxTask(abc.ABC):
 
     @property
     def projects_labels(self) -> bool:
-        """Whether the head has a label projection, so that the network and other heads must not have one."""
+        """Whether the head has a label projection, so that other heads must not have one.
+
+        The network may have another one if `changes_logits`: both are added to the logits, as in compare_gan.
+        """
         return self.changes_logits
 
     @property

@@ -56,6 +56,7 @@ WARNINGS = {
     "cosine_decay.decay_steps = 3": "never read: ModularGAN.lr_schedule is None",
     "ModularGAN.ema_rampup = 0.05": "changes nothing: ModularGAN.g_use_ema is False",
     "size = 3": "size = 3 (--gin_bindings) is never read",
+    f"{S3GAN}\nS3GAN.project_y = True\nresnet_cifar.Discriminator.project_y = True": "projected twice",
     "penalty.fn = @wgangp_penalty\noptions.lamba = 0": "changes nothing: options.lamba is 0",
     "options.lamba = 10": "changes nothing: penalty.fn is @no_penalty",
     "dataset.seed = 3": "changes nothing: run_config.tf_random_seed also seeds",
@@ -120,7 +121,9 @@ ERRORS = {
     "options.gan_class = @S3GAN\nS3GAN.rotated_batch_fraction = 2": "S3GAN needs labels",
     f"{S3GAN}\nS3GAN.rotated_batch_fraction = 3": "their quotient must be a multiple of 4",
     "options.z_dim = 30\nresnet_cifar.Generator.hierarchical_z = True": "options.z_dim is 30",
-    f"{S3GAN}\nS3GAN.project_y = True\nresnet_cifar.Discriminator.project_y = True": "projected twice",
+    f"{S3GAN}\nS3GAN.project_y = True\nModularGAN.tasks = (@Transition(),)\nTransition.steps = 9": (
+        "projected twice"
+    ),
     "dataset.name = 'celeb_a'": "resnet_cifar_arch makes 32x32 images",
     "dataset.name = 'unheard-of'": "the image shape of 'unheard-of' is unknown",
     "options.z_dm = 3\noptoins.z_dim = 3": "did you mean 'options'?",

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from compare_gan.architectures import resnet_small
 from compare_gan.core.errors import UserError
-from compare_gan.core.types import ImageSpec
+from compare_gan.core.types import Cond, ImageSpec
 from compare_gan.gans.s3gan import s3gan
 from compare_gan.gans.sampling import normal, random_labels, uniform
 from compare_gan.gans.ssgan import ssgan
@@ -67,13 +68,22 @@ def test_words_and_labels():
         tiny_gan(layers=layers).with_replicas(4).validate()
 
 
-def test_labels_are_projected_once():
+def test_the_projections_of_network_and_head_are_added():
+    """As in compare_gan, where the discriminator of resnet_biggan has one by default, and S3GAN another."""
     base = tiny_gan(conditional=True, spec=ImageSpec((8, 8, 1), 3))
     projecting = functools.partial(resnet_small.Discriminator, ch=2, project_y=True)
     base = dataclasses.replace(base, make_discriminator=projecting)
-    with pytest.raises(UserError, match="projected twice"):
-        _ = s3gan(base, rotated_batch_fraction=2, project_y=True).d_def
-    _ = s3gan(base, rotated_batch_fraction=2).d_def
+    gan = s3gan(base, rotated_batch_fraction=2, project_y=True)
+    d, y = gan.discriminator(nnx.Rngs(0)), jnp.eye(3)
+    images = jnp.asarray(np.random.default_rng(0).random((3, 8, 8, 1)), jnp.float32)
+    own = d.backbone(images, Cond(y=y))
+    both = d(images, y, gan.tasks, train=False)
+    rows = np.asarray(d.heads["class"].projection(y, train=False))  # the embeddings of the classes
+    expected = own.logits + (rows * np.asarray(own.features)).sum(1)
+    np.testing.assert_allclose(both.logits, expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(both.logits - own.logits).min() > 0
+    with pytest.raises(UserError, match="projected twice, by Projection and Projection; use one"):
+        tiny_gan(conditional=True, tasks=(Projection(), Projection(name="again"))).validate()
 
 
 @pytest.mark.parametrize("name", ["z_dim", "batch_size", "disc_iters"])
