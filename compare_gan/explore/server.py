@@ -5,8 +5,6 @@ and web pages do not know, and a Host header of this machine: with a name that a
 a foreign page would count as the same origin.
 """
 
-import base64
-import hashlib
 import hmac
 import json
 import logging
@@ -21,6 +19,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from compare_gan.core import csp
 from compare_gan.core.errors import UserError
 from compare_gan.core.limits import THREAD
 from compare_gan.explore.views import VIEWS, Explorer
@@ -41,17 +40,12 @@ def own(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
-def digest(text: str) -> str:
-    """The source of an inline style or script in a Content-Security-Policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
 def page() -> tuple[bytes, str]:
     """The page, and its policy: it runs its own script, and gets data from this server only."""
     style, script = asset("style.css") + own("page.css"), own("page.js")
     html = own("page.html").replace("{style}", style).replace("{script}", script)
     policy = (
-        f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}; "
+        f"default-src 'none'; img-src data:; style-src {csp.source(style)}; script-src {csp.source(script)}; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return html.encode(), policy

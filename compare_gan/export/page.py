@@ -6,13 +6,13 @@ every script but its own (by SHA-256) and the modules that this script makes of 
 
 import base64
 import gzip
-import hashlib
 import html
 import json
 from importlib import resources
 from string import Template
 from typing import Any
 
+from compare_gan.core import csp
 from compare_gan.core.errors import UserError
 from compare_gan.core.outputs import GENERATOR
 from compare_gan.export import ort_web
@@ -21,7 +21,7 @@ from compare_gan.export.folder import ExportMetadata
 from compare_gan.export.onnx_model import OnnxModel
 
 POLICY = (
-    "default-src 'none'; script-src '{script}' blob: 'wasm-unsafe-eval'; style-src '{style}'; img-src blob:; "
+    "default-src 'none'; script-src {script} blob: 'wasm-unsafe-eval'; style-src {style}; img-src blob:; "
     "base-uri 'none'; form-action 'none'"
 )
 PRIORS = ("normal", "truncated_normal", "uniform")  # that the page can draw from
@@ -65,7 +65,7 @@ def page(model: OnnxModel, runtime: ort_web.Runtime) -> str:
         raise UserError(
             f"--page: the generator has {len(model.content) / 1e6:.0f} MB, too much for a page; use --onnx"
         )
-    policy = POLICY.format(script=_source(script), style=_source(style))
+    policy = POLICY.format(script=csp.source(script), style=csp.source(style))
     return Template(_file("page.html")).substitute(
         {name: html.escape(text) for name, text in (("title", model.title), ("policy", policy))},
         generator=GENERATOR,
@@ -86,11 +86,6 @@ def in_script(value: Any) -> str:
 def packed(data: bytes) -> str:
     """gzip in base64; the same data gives the same text."""
     return base64.b64encode(gzip.compress(data, mtime=0)).decode()
-
-
-def _source(text: str) -> str:
-    """An inline script or style as a source of the content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _rows(metadata: ExportMetadata) -> str:

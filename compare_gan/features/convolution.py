@@ -1,7 +1,6 @@
 """Convolutions of trained networks, with their batch norm folded in."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,15 +21,16 @@ class FoldedConv(nnx.Module):
         names: tuple[str, str],  # of convolution and batch norm in the weights file
         c_in: int,
         c_out: int,
-        size: int,
+        size: int | tuple[int, int],
         stride: int = 1,
-        padding: int | Literal["SAME"] = 0,  # pixels at every edge, or as TensorFlow does
+        padding: int | str = 0,  # pixels at every edge, or "SAME" or "VALID", as in TensorFlow
         groups: int = 1,
         epsilon: float = 1e-5,
     ):
         self.names, self.stride, self.groups, self.epsilon = names, stride, groups, epsilon
-        self.padding = padding if padding == "SAME" else ((padding, padding), (padding, padding))
-        self.kernel = nnx.Param(jnp.zeros((size, size, c_in // groups, c_out), jnp.float32))
+        self.padding = padding if isinstance(padding, str) else ((padding, padding), (padding, padding))
+        height, width = (size, size) if isinstance(size, int) else size
+        self.kernel = nnx.Param(jnp.zeros((height, width, c_in // groups, c_out), jnp.float32))
         self.bias = nnx.Param(jnp.zeros(c_out, jnp.float32))
 
     def __call__(self, x: Array) -> Array:

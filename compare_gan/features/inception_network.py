@@ -17,44 +17,24 @@ from jax import lax
 
 from compare_gan.core.types import Array
 from compare_gan.features.base import FeaturesAndClasses
+from compare_gan.features.convolution import PRECISION, FoldedConv, conv_shapes, load_convs
 
 CLASSES = 1008
 EPSILON = 1e-3  # of batch norms
-# Full float32 on every device: the default of some is TF32 or bfloat16.
-PRECISION = lax.Precision.HIGHEST
 
 Step = Callable[[int], Any]  # maps the number of input channels to a module with an output `width`
 
 
-class ConvUnit(nnx.Module):
+class ConvUnit(FoldedConv):
     """A convolution with folded batch norm, and ReLU."""
 
     def __init__(self, name: str, width: int, size: tuple[int, int], stride: int, padding: str, c_in: int):
-        self.name, self.width = name, width
-        self.stride, self.padding = stride, padding
-        self.kernel = nnx.Param(jnp.zeros((*size, c_in, width), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(width, jnp.float32))
+        names = (f"{name}.conv", f"{name}.bn")
+        super().__init__(names, c_in, width, size, stride, padding, epsilon=EPSILON)
+        self.width = width
 
     def __call__(self, x: Array) -> Array:
-        strides, layout = (self.stride, self.stride), ("NHWC", "HWIO", "NHWC")
-        x = lax.conv_general_dilated(
-            x, self.kernel[...], strides, self.padding, dimension_numbers=layout, precision=PRECISION
-        )
-        return nnx.relu(x + self.bias[...])
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the weights in PyTorch layout."""
-        h, w, c_in, c_out = self.kernel.shape
-        norm = {
-            f"{self.name}.bn.{part}": (c_out,) for part in ("weight", "bias", "running_mean", "running_var")
-        }
-        return {f"{self.name}.conv.weight": (c_out, c_in, h, w), **norm}
-
-    def load(self, weights: Mapping[str, np.ndarray]) -> None:
-        kernel, gamma, beta, mean, variance = (weights[name].astype(np.float64) for name in self.shapes())
-        scale = gamma / np.sqrt(variance + EPSILON)
-        self.kernel = nnx.Param(jnp.asarray(kernel.transpose(2, 3, 1, 0) * scale, jnp.float32))
-        self.bias = nnx.Param(jnp.asarray(beta - mean * scale, jnp.float32))
+        return nnx.relu(super().__call__(x))
 
 
 class MaxPool(nnx.Module):
@@ -234,15 +214,10 @@ class Network(nnx.Module):
         x = self.trunk.steps[SPATIAL_BLOCK].chains[0](x)
         return x[..., :SPATIAL_CHANNELS].reshape(len(x), -1)
 
-    def units(self) -> list[ConvUnit]:
-        return [module for _, module in nnx.iter_modules(self) if isinstance(module, ConvUnit)]
-
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the weights that `load` reads."""
-        shapes = {name: shape for unit in self.units() for name, shape in unit.shapes().items()}
-        return shapes | {"fc.weight": self.head.shape[::-1]}
+        return conv_shapes(self) | {"fc.weight": self.head.shape[::-1]}
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
-        for unit in self.units():
-            unit.load(weights)
+        load_convs(self, weights)
         self.head = nnx.Param(jnp.asarray(weights["fc.weight"].T))
