@@ -142,8 +142,9 @@ def test_the_nearest_training_images():
         return SimpleNamespace(features=np.asarray(images[:])[:, 0, 0, :1].astype(np.float32))
 
     extract.name = "red"
+    test = images + 20
     training = TrainingImages(
-        Split(images, labels), extract(images).features, Split(images + 20, labels), extract
+        Split(images, labels), extract(images).features, Split(test, labels), extract(test).features, extract
     )
     with served(explorer(lambda: training)) as server, opened(server.url, wait=READY) as page:
         page.locator("#find").click()

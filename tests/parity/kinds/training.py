@@ -25,7 +25,6 @@ from compare_gan.core.types import Array, Batch, GANState, Metrics, NetState, Tr
 from compare_gan.gans import step
 from compare_gan.gans.gan import GAN
 from compare_gan.gans.step import Drawn, Latents, as_labeled, train_step
-from compare_gan.nn.kernels import plain
 from compare_gan.nn.state import merge_module, net_state
 
 from .. import build, tensorflow
@@ -62,17 +61,34 @@ def training(case: Case) -> Iterator[Deviation]:
     gan = build.gan(case)
     names = [n for n in case.meta["variables_mean_std_min_max_after_first_call"] if is_network(n)]
     trace = run(case, gan, started(case, gan, names), names)
-    rates = allowed_rates(case)
-    for key, stored in case.named("losses/"):
-        for i, value in enumerate(stored):
-            noise = case.meta.get("loss_change_per_call_under_1e-6_relative_input_noise", {}).get(key)
-            largest = max(abs(losses[i]) for _, losses in case.named("losses/"))
-            allowed = TIMES * max(rates[i] * largest, noise[i] if noise else 0.0)
-            yield Deviation(f"losses/{key}", abs(float(value) - trace.losses[i][key]), allowed)
+    yield from losses(case, gan, names, trace)
     for i, counters in enumerate(case.meta["step_counters_after_each_call"]):
         steps = int(trace.states[i].step)
         yield Deviation("generator updates", abs(steps - counters["global_step"]), 0)
     yield from variables(case, gan, names, trace)
+
+
+def losses(case: Case, gan: GAN, names: list[str], trace: Trace) -> Iterator[Deviation]:
+    """The losses of each call, which may be off by the growth of rounding errors.
+
+    Where that is not enough: by how much the losses change if images and latent vectors change by 1e-6 of
+    their values. The reference measured that for some cases; for the others we do.
+    """
+    rates, recorded = allowed_rates(case), dict(case.named("losses/"))
+    changes = dict(case.meta.get("loss_change_per_call_under_1e-6_relative_input_noise", {}))
+    for key, stored in recorded.items():
+        off = [abs(float(value) - trace.losses[i][key]) for i, value in enumerate(stored)]
+        allowed = [
+            TIMES * rates[i] * max(abs(each[i]) for each in recorded.values()) for i in range(len(stored))
+        ]
+        if key not in changes and any(np.greater(off, allowed)):
+            with patch(f"{__name__}.given", with_noise):
+                other = run(case, gan, started(case, gan, names), names)
+            pairs = zip(trace.losses, other.losses, strict=True)
+            changes[key] = [abs(one[key] - two[key]) for one, two in pairs]
+        for i, found in enumerate(off):
+            change = changes[key][i] if key in changes else 0.0
+            yield Deviation(f"losses/{key}", found, max(allowed[i], TIMES * change))
 
 
 def is_network(name: str) -> bool:
@@ -122,6 +138,19 @@ def given(case: Case, gan: GAN, call: int, total: int) -> Given:
     return Given(images.astype(np.float32), labels, z.astype(np.float32), sampled)
 
 
+exact = given
+
+
+def with_noise(case: Case, gan: GAN, call: int, total: int) -> Given:
+    """What `given` returns, with relative noise of 1e-6."""
+    data, rng = exact(case, gan, call, total), np.random.default_rng(call)
+
+    def noisy(values: Array) -> Array:
+        return (values * (1 + 1e-6 * rng.standard_normal(values.shape))).astype(np.float32)
+
+    return data._replace(images=noisy(data.images), z=noisy(data.z))
+
+
 def run(case: Case, gan: GAN, state: GANState, names: list[str]) -> Trace:
     calls, unrolled, batch = case.meta["steps"], is_unrolled(case), case.meta["batch"]
     # Without unrolling each call has one discriminator update; that a step of ours is a sequence of
@@ -163,8 +192,6 @@ def session_call(
     with contextlib.ExitStack() as stack:
         stack.enter_context(patch.object(step, "draw", draw))
         stack.enter_context(patch.object(step, "update_discriminator", remember))
-        # The C++ kernels' own rounding, some 1e-6, grows beyond what is allowed: in SNDCGAN to 6e-4.
-        stack.enter_context(plain(True))
         stack.enter_context(tensorflow.given_coefficients())
         stack.enter_context(tensorflow.layer_norm_moments())
         if is_unrolled(case) or case.meta["disc_iters"] == 1:  # else `tf.cond` keeps the passes apart
