@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contender import Contender
+from benchmarks.models import narrow
 from benchmarks.train import HERE, peak
 from compare_gan.core.files import write_json
 
@@ -66,10 +67,6 @@ GPU = Scale(
     speed_share=0.45,
     study=("--protocol", "cifar10", "--budget", "gpu"),
 )
-
-
-def narrow(architecture: str, ch: int) -> list[str]:
-    return [f"{architecture}.{network}.ch = {ch}" for network in ("Generator", "Discriminator")]
 
 
 QUICK = "--xla_backend_optimization_level=0"  # to compile

@@ -69,10 +69,14 @@ class Model:
         ]
 
 
+def narrow(architecture: str, ch: int) -> list[str]:
+    """Bindings of the width of both networks."""
+    return [f"{architecture}.{network}.ch = {ch}" for network in ("Generator", "Discriminator")]
+
+
 def small(side: int, colors: int, ch: int, batch_size: int) -> Model:
     """The S3GAN that the demo and studies of small images train."""
-    widths = [f"resnet_small.{network}.ch = {ch}" for network in ("Generator", "Discriminator")]
-    return Model(widths, ImageSpec((side, side, colors), 10), batch_size, SMALL)
+    return Model(narrow("resnet_small", ch), ImageSpec((side, side, colors), 10), batch_size, SMALL)
 
 
 CIFAR, IMAGENET = ImageSpec((32, 32, 3), 10), ImageSpec((128, 128, 3), 1000)

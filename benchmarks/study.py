@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.models import narrow
 from benchmarks.split import EXTRACTOR, GANS
 from compare_gan.core.files import write_json
 
@@ -82,16 +83,16 @@ class Budget:
 BFLOAT16 = "precision.compute = 'bfloat16'"
 
 
-def narrow(ch: int, batch_size: int) -> list[str]:
-    widths = [f"resnet_small.{network}.ch = {ch}" for network in ("Generator", "Discriminator")]
-    return [*widths, f"options.batch_size = {batch_size}"]
+def small(ch: int) -> list[str]:
+    """Bindings of narrow networks, and of batches for a CPU."""
+    return [*narrow("resnet_small", ch), "options.batch_size = 32"]
 
 
 LOOK = Budget(
     20,
     ["--steps", "20", "--width", "8"],
     ["--pretrain_steps", "10", "--classify_steps", "10", "--encoder_width", "8"],
-    narrow(8, 32),
+    small(8),
 )
 AVERAGE = ["ModularGAN.ema_decay = 0.999", "ModularGAN.ema_start_step = 1000"]
 WIDE = ["--gin_config", "small32.gin"]
@@ -101,7 +102,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {  # by protocol
             4000,
             ["--steps", "4000", "--encoder", "halved", "--precision", "bfloat16"],
             ["--label_recipe", "grey_fixmatch", "--encoder_precision", "bfloat16"],
-            [BFLOAT16, *narrow(16, 32), *AVERAGE],
+            [BFLOAT16, *small(16), *AVERAGE],
         ),
         "gpu": Budget(
             50_000,
@@ -118,7 +119,7 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {  # by protocol
             ["--label_recipe", "photos_fixmatch", "--encoder_precision", "bfloat16", *WIDE],
             [
                 BFLOAT16,
-                *narrow(16, 32),
+                *small(16),
                 "ModularGAN.g_lr = 4e-4",
                 "ModularGAN.d_lr = 8e-4",
                 "dataset.random_flip = True",

@@ -59,11 +59,11 @@ def test_folders_arrays_and_data_sets(tmp_path, capsys):
 
 
 def test_progress_is_not_part_of_the_output(tmp_path, capsys, monkeypatch):
-    def told(*args, **kwargs):
+    def printing(*args, **kwargs):
         print("90/90")
         return {"compared": "a against b", "frechet_distance": 1.5}
 
-    monkeypatch.setattr("compare_gan.scoring.score_images", told)
+    monkeypatch.setattr("compare_gan.scoring.score_images", printing)
     assert main(["frechet", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
     captured = capsys.readouterr()
     assert captured.out == "1.5\n" and "90/90" in captured.err

@@ -33,6 +33,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def reason(error: BaseException, most: int | None = None) -> str:
+    """The first line of the message of another library's error, cut to `most` characters; else its type."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the known name closest to `name`; if none is close, a list of all."""
     folded = {word.casefold(): word for word in sorted(known)}

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from compare_gan.core import csp
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, reason
 from compare_gan.core.limits import THREAD
 from compare_gan.explore.views import VIEWS, Explorer
 from compare_gan.report.shell import asset
@@ -155,14 +155,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(HTTPStatus.BAD_REQUEST, str(error))
         except Exception as error:  # of the device, such as a lack of memory
             log.warning("%s failed: %s", url.path, error)
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            return self.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"failed ({reason})")
+            return self.refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"failed ({reason(error, 200)})")
         finally:
             self.server.waiting.release()
         self.answer(HTTPStatus.OK, "application/json", json.dumps(value).encode())
 
-    def refuse(self, status: HTTPStatus, reason: str) -> None:
-        self.answer(status, "application/json", json.dumps({"error": reason}).encode())
+    def refuse(self, status: HTTPStatus, why: str) -> None:
+        self.answer(status, "application/json", json.dumps({"error": why}).encode())
 
     def answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

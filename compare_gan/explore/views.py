@@ -4,7 +4,6 @@ Each view is a function of an `Explorer` and of the parameters of a request, and
 Shape letters: R rows, C columns, H height, W width, Z latent, K classes.
 """
 
-import base64
 import dataclasses
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from compare_gan.core.pictures import encoded, grid
 from compare_gan.core.sampler import Sampler, check_truncation, one_hot, row_by_row, spherical
 from compare_gan.data.base import hard_labels
 from compare_gan.evaluation.neighbours import TrainingImages
+from compare_gan.report.figures import uri
 
 Parameters = Mapping[str, str]
 MAX_IMAGES, MAX_PIXELS = 200, 200 * 64**2  # in a request, except that a few large images are always allowed
@@ -100,7 +100,7 @@ def samples(explorer: Explorer, parameters: Parameters) -> dict[str, Any]:
     words += [] if threshold is None else ["--truncation", f"{threshold:g}"]
     picture = encoded(grid(row_by_row(images, rows), rows, columns), ".png")
     return {
-        "picture": data_uri(picture),
+        "picture": uri(picture, "png"),
         "rows": rows,
         "columns": columns,
         "command": shlex.join([*words, "--out", "samples.png"]),
@@ -120,7 +120,7 @@ def between(explorer: Explorer, parameters: Parameters) -> dict[str, Any]:
     """
     images, rows, columns = images_between(explorer, parameters)
     return {
-        "picture": data_uri(encoded(grid(images, rows, columns), ".png")),
+        "picture": uri(encoded(grid(images, rows, columns), ".png"), "png"),
         "rows": rows,
         "columns": columns,
     }
@@ -142,7 +142,7 @@ def nearest(explorer: Explorer, parameters: Parameters) -> dict[str, Any]:
     labels = hard_labels(training.split)
     neighbours = [
         {
-            "picture": data_uri(encoded(training.split.images[np.array([row])][0], ".png")),
+            "picture": uri(encoded(training.split.images[np.array([row])][0], ".png"), "png"),
             "distance": float(distance),
             "class": class_name(explorer, int(labels[row])),
             "index": int(row),
@@ -255,7 +255,3 @@ def positions(parameters: Parameters, name: str) -> np.ndarray:
     if not ((values >= 0) & (values <= 1)).all():
         raise UserError(f"{name} is {parameters.get(name, '')[:40]!r}; it must be numbers from 0 to 1")
     return values
-
-
-def data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()

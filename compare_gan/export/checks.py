@@ -11,7 +11,7 @@ import numpy as np
 from jax import export
 
 from compare_gan.core import records
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, reason
 from compare_gan.core.files import read_bytes
 from compare_gan.core.limits import BATCH_S, within
 from compare_gan.core.memory import memory_budget
@@ -47,8 +47,7 @@ def load_program(path: Path, signature: Signature) -> Callable[..., Any]:
         exported = export.deserialize(bytearray(content))
         text = exported.mlir_module()
     except Exception as error:  # deserialization raises various types
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: this version of jax cannot read it ({reason}); update jax") from None
+        raise UserError(f"{path}: this version of jax cannot read it ({reason(error)}); update jax") from None
     if found := find_side_effects(text) or next(map(str, exported.ordered_effects), None):
         raise UserError(
             f"{path}: refused, the program has side effects ({found}); exports of compare_gan have none"
@@ -150,8 +149,7 @@ def within_limits(path: Path, exported: Any, weights: Mapping[str, Any]) -> Call
         except UserError:
             raise
         except Exception as error:  # of tracing, of the compiler or of the device
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise UserError(f"{path}: failed ({reason})") from None
+            raise UserError(f"{path}: failed ({reason(error, 200)})") from None
 
     return guarded
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from compare_gan import __version__
 from compare_gan.core.defaults import STATISTICS_EXAMPLES
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, reason
 from compare_gan.core.sampler import one_hot
 from compare_gan.core.types import Array, GANState
 from compare_gan.export.card import title
@@ -109,8 +109,9 @@ def convert(gan: GAN, state: GANState, metadata: ExportMetadata) -> bytes:
                 output_names=["images"],
             )
         except Exception as error:  # jax2onnx raises various types
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"{metadata.architecture}: jax2onnx cannot convert it ({reason})") from None
+            raise UserError(
+                f"{metadata.architecture}: jax2onnx cannot convert it ({reason(error)})"
+            ) from None
     model.producer_name, model.producer_version = PRODUCER, __version__
     entry = model.metadata_props.add()
     entry.key, entry.value = PRODUCER, json.dumps(dataclasses.asdict(metadata))
@@ -171,9 +172,8 @@ def in_onnxruntime(content: bytes) -> Callable[..., np.ndarray] | None:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime errors have no common base class
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"not written: onnxruntime {onnxruntime.__version__} cannot read it ({reason})"
+            f"not written: onnxruntime {onnxruntime.__version__} cannot read it ({reason(error)})"
         ) from None
 
     def generate(*inputs: Array) -> np.ndarray:

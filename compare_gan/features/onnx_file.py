@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from compare_gan.core.errors import UserError
+from compare_gan.core.errors import UserError, reason
 from compare_gan.core.files import read_bytes
 from compare_gan.core.limits import BATCH_S, within
 from compare_gan.core.memory import memory_budget
@@ -98,7 +98,7 @@ class OnnxFile:
         except UserError:
             raise
         except Exception as error:  # onnxruntime errors have no common base class
-            raise UserError(f"{self.name}: failed on a batch {list(x.shape)}: {_reason(error)}") from None
+            raise UserError(f"{self.name}: failed on a batch {list(x.shape)}: {reason(error, 300)}") from None
         for name, value in zip(self.outputs, found, strict=True):
             if value.ndim != 2 or len(value) != len(x):
                 shapes = f"{list(value.shape)} for {len(x)} images"
@@ -136,7 +136,7 @@ def load_onnx(path: Path) -> OnnxFile:
             content, options, providers=onnxruntime.get_available_providers()
         )
     except Exception as error:  # onnxruntime errors have no common base class
-        raise UserError(f"{path}: not a valid ONNX network: {_reason(error)}") from None
+        raise UserError(f"{path}: not a valid ONNX network: {reason(error, 300)}") from None
     outputs = [output.name for output in session.get_outputs()]
     if "features" in outputs:
         outputs = ["features", *({"logits"} & {*outputs})]
@@ -179,10 +179,6 @@ def _limit_memory() -> None:
     )
     limits = onnxruntime.OrtArenaCfg({"max_mem": 2 * memory_budget()})
     onnxruntime.create_and_register_allocator(info, limits)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _input(path: Path, inputs: list[Any]) -> Input:

@@ -18,7 +18,7 @@ from compare_gan.report.words import count
 FORMATS = (".webp", ".gif")
 FRAMES = 100  # at most
 FRAME_S, LAST_S = 0.4, 2.5  # seconds for which a frame and the last one are shown
-EXCERPT_SIDE, EXCERPT_TILES = 120, 3  # pixels before they are magnified, but at least so many samples
+EXCERPT_SIDE, EXCERPT_TILES = 120, 3  # pixels before magnification, and the minimum number of samples
 EXCERPT_BYTES = 200_000
 SIDE = 480  # the width to which pictures are magnified, about, by an integer factor
 MARGIN, TEXT = 8, 15  # pixels around the caption, and its height

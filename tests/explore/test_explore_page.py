@@ -1,18 +1,15 @@
 """The page of `compare-gan explore` in a browser, with small and large images."""
 
 import shlex
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from compare_gan.data.base import Split
-from compare_gan.evaluation.neighbours import TrainingImages
 from compare_gan.explore.views import VIEWS
 from tests.helpers.browser import opened, overflows
 
 from .test_explore_server import served
-from .toy import NAMES, NONE, explorer
+from .toy import NAMES, NONE, explorer, training_images
 
 pytestmark = pytest.mark.slow
 READY = "#between .tiles button >> nth=8"
@@ -135,17 +132,7 @@ def test_an_unconditional_generator_has_a_row_of_images_between_two():
 
 
 def test_the_nearest_training_images():
-    images = np.zeros((9, 4, 4, 3), np.uint8) + np.arange(9, dtype=np.uint8)[:, None, None, None]
-    labels = np.arange(9, dtype=np.int32) % 4
-
-    def extract(images):
-        return SimpleNamespace(features=np.asarray(images[:])[:, 0, 0, :1].astype(np.float32))
-
-    extract.name = "red"
-    test = images + 20
-    training = TrainingImages(
-        Split(images, labels), extract(images).features, Split(test, labels), extract(test).features, extract
-    )
+    training = training_images(np.arange(9, dtype=np.int32) % 4, 20)
     with served(explorer(lambda: training)) as server, opened(server.url, wait=READY) as page:
         page.locator("#find").click()
         page.wait_for_selector(".near li >> nth=6")

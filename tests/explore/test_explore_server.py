@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-from types import SimpleNamespace
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
@@ -23,14 +22,12 @@ from PIL import Image
 import compare_gan.commands.sample as sample_command
 from compare_gan.core.errors import UserError
 from compare_gan.core.sampler import spherical
-from compare_gan.data.base import Split
-from compare_gan.evaluation.neighbours import TrainingImages
 from compare_gan.explore.server import MAX_WAITING, Server, Worker
 from compare_gan.explore.views import VIEWS, path
 from compare_gan.main import main
 from tests.helpers.commands import refused
 
-from .toy import NAMES, NONE, explorer, sampler
+from .toy import NAMES, NONE, explorer, sampler, training_images
 
 
 @contextlib.contextmanager
@@ -198,17 +195,7 @@ def test_large_images_come_in_smaller_numbers():
 
 
 def test_the_nearest_training_images(server):
-    images = np.zeros((9, 4, 4, 3), np.uint8) + np.arange(9, dtype=np.uint8)[:, None, None, None]
-    labels = np.arange(9, dtype=np.int32) % 5 - 1
-
-    def extract(images):
-        return SimpleNamespace(features=np.asarray(images[:])[:, 0, 0, :1].astype(np.float32))
-
-    extract.name = "red"
-    test = images + 2
-    training = TrainingImages(
-        Split(images, labels), extract(images).features, Split(test, labels), extract(test).features, extract
-    )
+    training = training_images(np.arange(9, dtype=np.int32) % 5 - 1, 2)
     opened = []
     shown = VIEWS["nearest"](explorer(lambda: opened.append(1) or training), {"a": "3.0.0", "b": "0.0.0"})
     found = shown["neighbours"]
@@ -258,7 +245,7 @@ def test_too_many_waiting_requests_and_failures_of_the_device(monkeypatch):
         monkeypatch.setitem(VIEWS, "samples", fail)
         status, _, body = get(server, "samples")
         assert status == 500 and json.loads(body)["error"] == "failed (RESOURCE_EXHAUSTED: out of memory)"
-        assert get(server, "about")[0] == 200  # it goes on
+        assert get(server, "about")[0] == 200  # the server still answers
 
 
 def test_a_port_in_use_is_refused(server):

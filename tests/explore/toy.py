@@ -1,8 +1,12 @@
 """A generator whose images say what they were made of."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from compare_gan.core.sampler import Sampler
+from compare_gan.data.base import Split
+from compare_gan.evaluation.neighbours import TrainingImages
 from compare_gan.explore.views import Explorer
 
 NAMES = ("cat", "<b>dog</b>", "-7", "it's")
@@ -27,3 +31,16 @@ def sampler(side=4, names=NAMES, prior="uniform"):
 def explorer(training=NONE, **options):
     words = ["compare-gan", "sample", "runs/a b"]
     return Explorer(sampler(**options), "toy", ["a", "b"], words, training, NAMES)
+
+
+def training_images(labels, distance):
+    """Nine images of the values 0 to 8; held-out images are brighter by `distance`. Features are red."""
+
+    def extract(images):
+        return SimpleNamespace(features=np.asarray(images[:])[:, 0, 0, :1].astype(np.float32))
+
+    extract.name = "red"
+    images = np.zeros((9, 4, 4, 3), np.uint8) + np.arange(9, dtype=np.uint8)[:, None, None, None]
+    train, test = Split(images, labels), Split(images + distance, labels)
+    features = [extract(split.images).features for split in (train, test)]
+    return TrainingImages(train, features[0], test, features[1], extract)
